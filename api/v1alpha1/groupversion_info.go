@@ -1,0 +1,43 @@
+// Package v1alpha1 holds the custom resources of metering.usage-operator.dev:
+// UsageMeter says what is metered, UsageRecord what was used.
+//
+// +kubebuilder:object:generate=true
+// +groupName=metering.usage-operator.dev
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Group is the API group of every kind here.
+const Group = "metering.usage-operator.dev"
+
+// GroupVersion is the group and version of every kind here.
+var GroupVersion = schema.GroupVersion{Group: Group, Version: "v1alpha1"}
+
+var (
+	schemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
+
+	// AddToScheme registers the kinds.
+	AddToScheme = schemeBuilder.AddToScheme
+)
+
+func addKnownTypes(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion,
+		&UsageMeter{}, &UsageMeterList{},
+		&UsageRecord{}, &UsageRecordList{},
+	)
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
+}
+
+// Labels on usage records, and, for LabelDeployment, on metered objects.
+const (
+	// LabelDeployment names the deployment. On a metered object it decides the
+	// attribution before anything else does.
+	LabelDeployment = Group + "/deployment"
+	// LabelInterval is the start of a record's interval: 20261121T2000Z.
+	LabelInterval = Group + "/interval"
+)

@@ -1,0 +1,368 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Expression is a CEL expression over the metered object, which it reads as self.
+// It has Kubernetes' CEL libraries: quantity, optionals, lists, regex, format.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=4096
+type Expression string
+
+// UsageMeterSpec says which kind is watched, and how levels, activity and times
+// are read from an object of that kind.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.forEach) || !(self.forEach.as in ['self'])",message="forEach.as: self is the object; choose another name, such as item"
+type UsageMeterSpec struct {
+	// resourceType is under which type the usage is listed: vm, volume, vpc,
+	// connection, cluster, node_pool, load_balancer, container, snapshot or a
+	// name of your own. It cannot be changed.
+	//
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_]{0,62}$`
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="resourceType cannot be changed: create a new UsageMeter and delete this one"
+	ResourceType string `json:"resourceType"`
+
+	// target is the kind that is watched. A kind that is not installed is waited for.
+	//
+	// +required
+	Target TargetReference `json:"target"`
+
+	// selector chooses objects by their labels; every object when it is left out.
+	//
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+
+	// exclude is a CEL expression that gives true for an object that is not metered.
+	//
+	// +optional
+	Exclude Expression `json:"exclude,omitempty"`
+
+	// active is a CEL expression that gives true while the object holds what it
+	// is metered for. Left out, an object is active as long as it exists.
+	//
+	// +optional
+	Active Expression `json:"active,omitempty"`
+
+	// startTime is a CEL expression for when the present activity began, as a
+	// timestamp or an RFC 3339 string; "" or none when the object does not say.
+	// Left out, an object that is active as long as it exists starts at its
+	// creationTimestamp, and any other when it is seen to become active.
+	//
+	// +optional
+	StartTime Expression `json:"startTime,omitempty"`
+
+	// endTime is a CEL expression for when the activity ended, in the form of
+	// startTime. Left out, it ends when it is seen to end.
+	//
+	// +optional
+	EndTime Expression `json:"endTime,omitempty"`
+
+	// resource names the billed resource when that is not the object itself: the
+	// object is then the resource's instance.
+	//
+	// +optional
+	Resource *ResourceReference `json:"resource,omitempty"`
+
+	// namespace is a CEL expression for the namespace that a cluster-scoped
+	// object's usage belongs to; "" is the operator's own. A namespaced object's
+	// usage always belongs to its own namespace.
+	//
+	// +optional
+	Namespace Expression `json:"namespace,omitempty"`
+
+	// deployment is a CEL expression for the name that usage is put under. Left
+	// out, or where it gives "", it is found from the object's label
+	// metering.usage-operator.dev/deployment, its owners, and the workloads that
+	// use it.
+	//
+	// +optional
+	Deployment Expression `json:"deployment,omitempty"`
+
+	// region is a CEL expression. Left out, it is the label
+	// topology.kubernetes.io/region, else topology.kubernetes.io/zone.
+	//
+	// +optional
+	Region Expression `json:"region,omitempty"`
+
+	// bundle is a CEL expression for the head under which the dimensions are
+	// listed, such as an instance type.
+	//
+	// +optional
+	Bundle Expression `json:"bundle,omitempty"`
+
+	// attributes are CEL expressions for facts to group and filter by, by name. A
+	// fact that changes splits the usage; one that is "" is left out. At most 8.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-z][A-Za-z0-9]{0,62}$'))",message="an attribute's name starts with a-z and has letters and digits only, at most 63"
+	Attributes map[string]Expression `json:"attributes,omitempty"`
+
+	// forEach meters several members of one object, such as a pod's containers.
+	//
+	// +optional
+	ForEach *ForEach `json:"forEach,omitempty"`
+
+	// dimensions are what is measured, 1 to 16.
+	//
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Dimensions []Dimension `json:"dimensions"`
+
+	// suspend stops the meter: open usage ends now, and nothing is metered until
+	// it is false again.
+	//
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// TargetReference names a kind.
+type TargetReference struct {
+	// group is the API group; "" or left out is the core group.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$`
+	Group string `json:"group,omitempty"`
+
+	// version is the API version; left out, the one that the API server prefers.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
+	Version string `json:"version,omitempty"`
+
+	// kind is the kind's name, such as VirtualMachineInstance.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	Kind string `json:"kind"`
+}
+
+// ResourceReference says which resource is billed for an object: its workload,
+// or what four CEL expressions name.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.workload) && self.workload) ? !(has(self.apiVersion) || has(self.kind) || has(self.name) || has(self.uid)) : (has(self.apiVersion) && has(self.kind) && has(self.name) && has(self.uid))",message="resource: set either workload: true, or all of apiVersion, kind, name and uid"
+type ResourceReference struct {
+	// workload bills the top of the object's controlling-owner chain: a pod's Deployment.
+	//
+	// +optional
+	Workload bool `json:"workload,omitempty"`
+
+	// apiVersion is a CEL expression for the billed resource's apiVersion.
+	//
+	// +optional
+	APIVersion Expression `json:"apiVersion,omitempty"`
+
+	// kind is a CEL expression for the billed resource's kind.
+	//
+	// +optional
+	Kind Expression `json:"kind,omitempty"`
+
+	// name is a CEL expression for the billed resource's name.
+	//
+	// +optional
+	Name Expression `json:"name,omitempty"`
+
+	// uid is a CEL expression for what identifies the billed resource for ever,
+	// its UID as a rule. Where it gives "", the object itself is billed.
+	//
+	// +optional
+	UID Expression `json:"uid,omitempty"`
+}
+
+// ForEach meters each member of a list that an object holds.
+type ForEach struct {
+	// in is a CEL expression that gives the list of members.
+	//
+	// +required
+	In Expression `json:"in"`
+
+	// as is the variable that a member is read as in the other expressions.
+	//
+	// +optional
+	// +kubebuilder:default=item
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z][A-Za-z0-9]*$`
+	As string `json:"as,omitempty"`
+
+	// key is a CEL expression that names a member, uniquely within the object:
+	// item.name. It is listed as the usage's container.
+	//
+	// +required
+	Key Expression `json:"key"`
+}
+
+// Dimension is one thing that is measured.
+type Dimension struct {
+	// name is the dimension's name: vcpu, memory, storage.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_]*$`
+	Name string `json:"name"`
+
+	// unit is what the quantity counts: core, byte, count, bit_per_second or a
+	// name of your own. It cannot be changed. Cores, counts and units of your own
+	// are kept to a thousandth, bytes and bits per second to a whole one.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_]*$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a dimension's unit cannot be changed: add a dimension of another name"
+	Unit string `json:"unit"`
+
+	// quantity is a CEL expression for how much is held, in the unit: an int, a
+	// double, a quantity or a quantity's text. It may not be negative; 0 is nothing held.
+	//
+	// +required
+	Quantity Expression `json:"quantity"`
+}
+
+// UsageMeterStatus says how far the meter has come, and what stands in its way.
+type UsageMeterStatus struct {
+	// observedGeneration is the generation of the spec that the status speaks of.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Ready, Reconciling and Stalled.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// active is how many objects are in use now: those with an open segment.
+	//
+	// +optional
+	Active int64 `json:"active"`
+
+	// quarantined is how many objects cannot be read. Each is taken to hold what
+	// it last held, and is read again when it changes.
+	//
+	// +optional
+	Quarantined int64 `json:"quarantined"`
+
+	// quarantine lists the first of them, with what is wrong.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10
+	Quarantine []QuarantinedObject `json:"quarantine,omitempty"`
+
+	// position is how far the watch has come.
+	//
+	// +optional
+	Position *Position `json:"position,omitempty"`
+}
+
+// QuarantinedObject is an object that a meter could not read.
+type QuarantinedObject struct {
+	// namespace is the object's namespace; "" for a cluster-scoped one.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+
+	// name is the object's name.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// message says which expression failed, and why.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message"`
+}
+
+// Position is how far a watch has come.
+type Position struct {
+	// resourceVersion is the last one that the watch delivered.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	ResourceVersion string `json:"resourceVersion"`
+
+	// observedTime is when it was delivered.
+	//
+	// +required
+	ObservedTime metav1.Time `json:"observedTime"`
+}
+
+// Types of a UsageMeter's conditions, as kstatus reads them.
+const (
+	// ConditionReady is True while the meter meters.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while it is on its way there by itself.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when a person has to act.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of a UsageMeter's conditions.
+const (
+	// ReasonMetering: the watch is up to date.
+	ReasonMetering = "Metering"
+	// ReasonListing: the first list is under way.
+	ReasonListing = "Listing"
+	// ReasonSuspended: spec.suspend is true.
+	ReasonSuspended = "Suspended"
+	// ReasonTargetNotInstalled: no such kind yet; metering starts when it is there.
+	ReasonTargetNotInstalled = "TargetNotInstalled"
+	// ReasonInvalidExpression: an expression does not compile.
+	ReasonInvalidExpression = "InvalidExpression"
+	// ReasonAccessDenied: the operator may not list or watch the kind.
+	ReasonAccessDenied = "AccessDenied"
+	// ReasonWatchFailed: the API server does not answer; it is tried again.
+	ReasonWatchFailed = "WatchFailed"
+)
+
+// UsageMeter says what is metered: a kind to watch, and CEL expressions that
+// read levels, activity and times from its objects. A meter takes effect at
+// once when it is applied, changed, suspended or deleted.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=um,categories=usage
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.resourceType`
+// +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.target.kind`
+// +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.active`
+// +kubebuilder:printcolumn:name="Quarantined",type=integer,JSONPath=`.status.quarantined`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+type UsageMeter struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says what is metered.
+	//
+	// +required
+	Spec UsageMeterSpec `json:"spec"`
+
+	// status says how far the meter has come.
+	//
+	// +optional
+	Status UsageMeterStatus `json:"status,omitempty"`
+}
+
+// UsageMeterList is a list of meters.
+//
+// +kubebuilder:object:root=true
+type UsageMeterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []UsageMeter `json:"items"`
+}

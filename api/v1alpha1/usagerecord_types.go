@@ -1,0 +1,381 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Phase says whether a record can still change.
+//
+// +kubebuilder:validation:Enum=Open;Final
+type Phase string
+
+// The phases of a record.
+const (
+	// PhaseOpen is a live view of an interval that goes on.
+	PhaseOpen Phase = "Open"
+	// PhaseFinal is written once, after the interval ended, and never changes.
+	PhaseFinal Phase = "Final"
+)
+
+// Accuracy says how well the figures are known.
+//
+// +kubebuilder:validation:Enum=Exact;Estimated;Partial
+type Accuracy string
+
+// The accuracies of a record, the best first.
+const (
+	// AccuracyExact: every boundary inside the interval is known to the second.
+	AccuracyExact Accuracy = "Exact"
+	// AccuracyEstimated: at least one boundary is known within bounds only, or
+	// one object could not be read and is taken to hold what it last held.
+	AccuracyEstimated Accuracy = "Estimated"
+	// AccuracyPartial: metering began or stopped in mid-interval; what was used
+	// before or after is not known.
+	AccuracyPartial Accuracy = "Partial"
+)
+
+// UsageRecordSpec is the record's identity.
+//
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is the record's identity and cannot be changed"
+// +kubebuilder:validation:XValidation:rule="self.startTime < self.endTime",message="startTime must be before endTime"
+type UsageRecordSpec struct {
+	// namespace is whose usage it is. It differs from metadata.namespace when
+	// that namespace is gone, and the record is kept in the operator's.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+
+	// namespaceUID tells namespaces of the same name apart.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	NamespaceUID string `json:"namespaceUID,omitempty"`
+
+	// deployment is the name that the usage is put under; "" is unattributed.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Deployment string `json:"deployment"`
+
+	// startTime is when the interval starts, inclusive.
+	//
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+
+	// endTime is when the interval ends, exclusive.
+	//
+	// +required
+	EndTime metav1.Time `json:"endTime"`
+
+	// part numbers the record when one interval's usage needs several. Parts do
+	// not overlap: their sum is the whole.
+	//
+	// +required
+	Part Part `json:"part"`
+}
+
+// Part numbers one record of several.
+type Part struct {
+	// index counts from 0.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=9999
+	Index int32 `json:"index"`
+}
+
+// UsageRecordStatus is the record's content.
+//
+// +kubebuilder:validation:XValidation:rule="oldSelf.phase != 'Final' || self == oldSelf",message="a Final record cannot be changed"
+type UsageRecordStatus struct {
+	// phase is Open while the interval goes on, and Final once the record cannot change any more.
+	//
+	// +required
+	Phase Phase `json:"phase"`
+
+	// accuracy says how well the figures are known: Exact, Estimated or Partial.
+	//
+	// +required
+	Accuracy Accuracy `json:"accuracy"`
+
+	// observedTime is how far the figures of an Open record reach.
+	//
+	// +optional
+	ObservedTime *metav1.Time `json:"observedTime,omitempty"`
+
+	// parts is how many parts the interval's usage has.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Parts int32 `json:"parts"`
+
+	// resources is how many entries usage has.
+	//
+	// +required
+	Resources int32 `json:"resources"`
+
+	// totals add up this part's segments by resource type and dimension.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1024
+	Totals []Total `json:"totals,omitempty"`
+
+	// usage lists who held what, and when.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1000
+	Usage []Usage `json:"usage,omitempty"`
+
+	// summary is the totals in one line, for tables.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Summary string `json:"summary,omitempty"`
+
+	// digest is over spec, accuracy and usage: sha256:<hex>.
+	//
+	// +required
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest"`
+}
+
+// Total is what was used of one dimension.
+type Total struct {
+	// resourceType is the meter's: vm, volume.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	ResourceType string `json:"resourceType"`
+
+	// dimension is what was measured: vcpu, memory.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Dimension string `json:"dimension"`
+
+	// quantity is how much, in unit: a decimal, rounded once.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=64
+	Quantity string `json:"quantity"`
+
+	// unit is what quantity counts: core-hour, GiB-hour, load_balancer-hour.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	Unit string `json:"unit"`
+
+	// exact is the same, in exactUnit: an integer of up to 128 bits.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=39
+	// +kubebuilder:validation:Pattern=`^[0-9]+$`
+	Exact string `json:"exact"`
+
+	// exactUnit is what exact counts: millicore-second, byte-second.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	ExactUnit string `json:"exactUnit"`
+}
+
+// Usage is what one instance of one resource held under one attribution.
+type Usage struct {
+	// resourceType is the meter's: vm, volume.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	ResourceType string `json:"resourceType"`
+
+	// resource is what is billed.
+	//
+	// +required
+	Resource ObjectReference `json:"resource"`
+
+	// instance is what was metered when that is not the resource itself: the pod
+	// of a workload, the node of a pool.
+	//
+	// +optional
+	Instance *ObjectReference `json:"instance,omitempty"`
+
+	// container is the member of the instance, where the meter has members.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Container string `json:"container,omitempty"`
+
+	// region is where the resource is.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Region string `json:"region,omitempty"`
+
+	// bundle is the head under which the dimensions belong: an instance type.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Bundle string `json:"bundle,omitempty"`
+
+	// attributes are the meter's facts about the resource.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	Attributes map[string]AttributeValue `json:"attributes,omitempty"`
+
+	// segments are the stretches in which one level was held.
+	//
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1000
+	Segments []Segment `json:"segments"`
+}
+
+// AttributeValue is a fact's value.
+//
+// +kubebuilder:validation:MaxLength=253
+type AttributeValue string
+
+// ObjectReference names an object.
+type ObjectReference struct {
+	// apiVersion is the object's group and version.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=317
+	APIVersion string `json:"apiVersion,omitempty"`
+
+	// kind is the object's kind.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Kind string `json:"kind,omitempty"`
+
+	// name is the object's name.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// uid tells objects of the same name apart.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	UID string `json:"uid"`
+}
+
+// Segment is a stretch in which one level of one dimension was held.
+type Segment struct {
+	// dimension is what was measured.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	Dimension string `json:"dimension"`
+
+	// level is how much was held, in the dimension's unit: "2.5" cores, "17179869184" bytes.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	Level string `json:"level"`
+
+	// startTime is from when, inclusive. Where the moment is not known exactly it
+	// is the latest possible one.
+	//
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+
+	// startEarliest is the earliest moment at which it can have started, where
+	// that is not known exactly.
+	//
+	// +optional
+	StartEarliest *metav1.Time `json:"startEarliest,omitempty"`
+
+	// endTime is until when, exclusive; left out while it is still held. Where
+	// the moment is not known exactly it is the earliest possible one.
+	//
+	// +optional
+	EndTime *metav1.Time `json:"endTime,omitempty"`
+
+	// endLatest is the latest moment at which it can have ended, where that is
+	// not known exactly.
+	//
+	// +optional
+	EndLatest *metav1.Time `json:"endLatest,omitempty"`
+
+	// exact is level x seconds, in the total's exactUnit; up to the record's
+	// observedTime while it is still held.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=39
+	// +kubebuilder:validation:Pattern=`^[0-9]+$`
+	Exact string `json:"exact"`
+
+	// evidence says how start and end are known.
+	//
+	// +required
+	Evidence SegmentEvidence `json:"evidence"`
+}
+
+// SegmentEvidence says how a segment's boundaries are known: ObjectTime (the
+// object states it), CreationTime, ManagedFields (the server's time of the
+// write), Observed (by the watch, as it happened), ReplayBound (within bounds),
+// MeteringStarted, MeteringStopped, LastKnown (the object could not be read from
+// here on) or IntervalCut (it goes on beyond the record).
+type SegmentEvidence struct {
+	// start is how startTime is known.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	Start string `json:"start"`
+
+	// end is how endTime is known; left out while it is still held.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	End string `json:"end,omitempty"`
+}
+
+// UsageRecord is what one deployment of one namespace used in one interval.
+// Records are a projection of the ledger: one that is deleted is put back, and
+// nobody but the operator writes them.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Namespaced,shortName=ur,categories=usage
+// +kubebuilder:selectablefield:JSONPath=`.spec.deployment`
+// +kubebuilder:selectablefield:JSONPath=`.spec.startTime`
+// +kubebuilder:selectablefield:JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Deployment",type=string,JSONPath=`.spec.deployment`
+// +kubebuilder:printcolumn:name="Start",type=string,JSONPath=`.spec.startTime`
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Accuracy",type=string,JSONPath=`.status.accuracy`
+// +kubebuilder:printcolumn:name="Usage",type=string,JSONPath=`.status.summary`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="End",type=string,priority=1,JSONPath=`.spec.endTime`
+// +kubebuilder:printcolumn:name="Resources",type=integer,priority=1,JSONPath=`.status.resources`
+// +kubebuilder:printcolumn:name="Digest",type=string,priority=1,JSONPath=`.status.digest`
+type UsageRecord struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the record's identity.
+	//
+	// +required
+	Spec UsageRecordSpec `json:"spec"`
+
+	// status is the record's content.
+	//
+	// +required
+	Status UsageRecordStatus `json:"status"`
+}
+
+// UsageRecordList is a list of records.
+//
+// +kubebuilder:object:root=true
+type UsageRecordList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []UsageRecord `json:"items"`
+}

@@ -1,0 +1,148 @@
+package usage
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// Evidence is how a moment is known. One byte in memory, a word in a record.
+type Evidence uint8
+
+// The kinds of evidence, the strongest first.
+const (
+	// NoEvidence is the zero value: there is no such moment (a segment without an end).
+	NoEvidence Evidence = iota
+	// ObjectTime is a time that the object itself states: a condition's
+	// transition, a container's finishedAt.
+	ObjectTime
+	// CreationTime is the object's creationTimestamp.
+	CreationTime
+	// ManagedFields is the server's time of the write that made the change.
+	ManagedFields
+	// Observed is when the watch delivered the change, by the operator's clock.
+	Observed
+	// ReplayBound is a moment that nobody saw: it lies within the boundary's slack.
+	ReplayBound
+	// MeteringStarted is when the meter began to watch: what was held before is not known.
+	MeteringStarted
+	// LastKnown begins a stretch in which the object could not be read: it is
+	// taken to hold what it last held.
+	LastKnown
+	// MeteringStopped is when its meter was deleted, suspended or changed.
+	MeteringStopped
+	// IntervalCut is where a recording interval cuts a segment that goes on.
+	IntervalCut
+)
+
+var evidenceNames = [...]string{
+	"", "ObjectTime", "CreationTime", "ManagedFields", "Observed", "ReplayBound",
+	"MeteringStarted", "LastKnown", "MeteringStopped", "IntervalCut",
+}
+
+// String is the word that records use.
+func (e Evidence) String() string { return evidenceNames[e] }
+
+// Boundary is a moment at which a segment starts or ends.
+type Boundary struct {
+	// At counts: seconds since the epoch. Where the moment is not known exactly
+	// it is the earliest for an end and the latest for a start, so that whoever
+	// pays is favoured.
+	At int64
+	// Slack is how many seconds after an end's At, or before a start's, the
+	// truth may lie. 0: At is exact.
+	Slack uint32
+	// Evidence is how At is known.
+	Evidence Evidence
+}
+
+// IsZero tells whether there is no such moment.
+func (b Boundary) IsZero() bool { return b.Evidence == NoEvidence }
+
+// StartBounds are the earliest and latest second at which a segment that starts here did start.
+func (b Boundary) StartBounds() (earliest, latest int64) { return b.At - int64(b.Slack), b.At }
+
+// EndBounds are the earliest and latest second at which a segment that ends here did end.
+func (b Boundary) EndBounds() (earliest, latest int64) { return b.At, b.At + int64(b.Slack) }
+
+// Dimension is one thing that a meter measures.
+type Dimension struct {
+	Name string // "vcpu"
+	Unit Unit   // "core"
+}
+
+// Segment is a stretch [Start, End) in which a subject held one level of one dimension.
+type Segment struct {
+	Subject   *Subject
+	Dimension Dimension
+	Level     int64 // base units
+	Start     Boundary
+	End       Boundary // zero while it is open
+}
+
+// Within is the amount that the segment adds inside the window; an open
+// segment reaches to the window's end.
+func (s Segment) Within(w Window) Amount {
+	return Held(s.Level, s.span().Intersect(w).Seconds())
+}
+
+func (s Segment) span() Window {
+	if s.End.IsZero() {
+		return Window{Start: s.Start.At, End: maxTime}
+	}
+	return Window{Start: s.Start.At, End: s.End.At}
+}
+
+// Cut is the part of the segment inside the window, and false when there is
+// none. Where the window cuts it, the evidence says so; an open segment stays
+// open when the window reaches past until, the moment up to which is known.
+func (s Segment) Cut(w Window, until int64) (Segment, bool) {
+	part := s.span().Intersect(w)
+	if part.Seconds() == 0 {
+		return Segment{}, false
+	}
+	if s.Start.At < w.Start {
+		s.Start = Boundary{At: w.Start, Evidence: IntervalCut}
+	}
+	switch {
+	case s.End.IsZero() && w.End > until:
+		if s.Start.At > until {
+			return Segment{}, false
+		}
+	case s.End.IsZero() || s.End.At > w.End:
+		s.End = Boundary{At: w.End, Evidence: IntervalCut}
+	}
+	return s, true
+}
+
+// Compare orders segments canonically: by subject, dimension and start.
+func (s Segment) Compare(other Segment) int {
+	a, b := s.Subject, other.Subject
+	if a != b {
+		if order := cmp.Or(
+			cmp.Compare(a.ResourceType, b.ResourceType),
+			cmp.Compare(a.Resource.Kind, b.Resource.Kind),
+			cmp.Compare(a.Resource.Name, b.Resource.Name),
+			cmp.Compare(a.Resource.UID, b.Resource.UID),
+			cmp.Compare(a.Instance.Name, b.Instance.Name),
+			cmp.Compare(a.Instance.UID, b.Instance.UID),
+			cmp.Compare(a.Container, b.Container),
+			cmp.Compare(a.Region, b.Region),
+			cmp.Compare(a.Bundle, b.Bundle),
+			cmp.Compare(a.Attributes, b.Attributes),
+		); order != 0 {
+			return order
+		}
+	}
+	return cmp.Or(
+		cmp.Compare(s.Dimension.Name, other.Dimension.Name),
+		cmp.Compare(s.Start.At, other.Start.At),
+		cmp.Compare(s.End.At, other.End.At),
+		cmp.Compare(s.Level, other.Level),
+	)
+}
+
+// String is for test failures and logs.
+func (s Segment) String() string {
+	return fmt.Sprintf("%s/%s %s/%s %s=%d [%d,%d) %s", s.Subject.Namespace, s.Subject.Deployment,
+		s.Subject.Resource.Name, s.Subject.Instance.Name, s.Dimension.Name, s.Level, s.Start.At, s.End.At, s.Start.Evidence)
+}

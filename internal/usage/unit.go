@@ -1,0 +1,73 @@
+package usage
+
+// Unit is what a level is counted in: one of the four below, or a name of the
+// meter's author.
+type Unit string
+
+// The units that have a scale of their own.
+const (
+	Core         Unit = "core"
+	Byte         Unit = "byte"
+	Count        Unit = "count"
+	BitPerSecond Unit = "bit_per_second"
+)
+
+const (
+	secondsPerHour = 3600
+	gibi           = 1 << 30
+	giga           = 1_000_000_000
+)
+
+// Scale is how many base units make one unit. Levels are kept in base units:
+// thousandths of a core, a count or an author's own unit; whole bytes and
+// whole bits per second.
+func (u Unit) Scale() int64 {
+	switch u {
+	case Byte, BitPerSecond:
+		return 1
+	}
+	return 1000
+}
+
+// Base is the base unit's name: "millicore", "byte", "millicount".
+func (u Unit) Base() string {
+	switch u {
+	case Byte, BitPerSecond:
+		return string(u)
+	}
+	return "milli" + string(u)
+}
+
+// ExactUnit names what an Amount of this unit counts: "millicore-second".
+func (u Unit) ExactUnit() string { return u.Base() + "-second" }
+
+// HourUnit names what people read: "core-hour", "GiB-hour". A count is named
+// for what it counts, so that a load balancer's reads "load_balancer-hour".
+func (u Unit) HourUnit(dimension string) string {
+	switch u {
+	case Byte:
+		return "GiB-hour"
+	case BitPerSecond:
+		return "Gbit_per_second-hour"
+	case Count:
+		return dimension + "-hour"
+	}
+	return string(u) + "-hour"
+}
+
+// Hours is the amount in HourUnit, with at most digits decimals.
+func (u Unit) Hours(amount Amount, digits int) string {
+	divisor := u.Scale() * secondsPerHour
+	switch u {
+	case Byte:
+		divisor *= gibi
+	case BitPerSecond:
+		divisor *= giga
+	}
+	return amount.Decimal(divisor, digits)
+}
+
+// Level is level base units, written in the unit itself: 2500 millicores are "2.5".
+func (u Unit) Level(level int64) string {
+	return Held(level, 1).Decimal(u.Scale(), 3)
+}
