@@ -30,13 +30,16 @@ const (
 	LastKnown
 	// MeteringStopped is when its meter was deleted, suspended or changed.
 	MeteringStopped
+	// Late is a moment before the last sealed interval's end that was learnt
+	// after it was sealed: the segment is cut there instead.
+	Late
 	// IntervalCut is where a recording interval cuts a segment that goes on.
 	IntervalCut
 )
 
 var evidenceNames = [...]string{
 	"", "ObjectTime", "CreationTime", "ManagedFields", "Observed", "ReplayBound",
-	"MeteringStarted", "LastKnown", "MeteringStopped", "IntervalCut",
+	"MeteringStarted", "LastKnown", "MeteringStopped", "Late", "IntervalCut",
 }
 
 // String is the word that records use.

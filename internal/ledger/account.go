@@ -1,0 +1,143 @@
+package ledger
+
+import (
+	"unique"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// account is what one deployment of one namespace holds and has held.
+type account struct {
+	key     usage.Account
+	streams *stream  // those with open segments, linked
+	closed  []closed // in the order in which they were closed
+	changed bool     // since Changed was last called
+}
+
+// closed is a segment that has ended, without what its account knows.
+type closed struct {
+	subject    *usage.Subject
+	dimension  *usage.Dimension
+	level      int64
+	start, end usage.Boundary
+}
+
+func (c *closed) segment() usage.Segment {
+	return usage.Segment{Subject: c.subject, Dimension: *c.dimension, Level: c.level, Start: c.start, End: c.end}
+}
+
+// newStream is a stream that holds nothing yet, entered in its account.
+func (l *Ledger) newStream(at *object, subject *usage.Subject) *stream {
+	s := &stream{meter: at.meter, subject: compact(subject), open: make([]open, len(at.meter.dimensions))}
+	s.account = l.account(s.subject.Account)
+	s.next = s.account.streams
+	if s.next != nil {
+		s.next.prev = s
+	}
+	s.account.streams = s
+	return s
+}
+
+func (l *Ledger) account(key usage.Account) *account {
+	a := l.accounts[key]
+	if a == nil {
+		a = &account{key: key}
+		l.accounts[key] = a
+	}
+	return a
+}
+
+// compact is the subject with every word that others share kept once: a
+// hundred thousand pods name the same few kinds, namespaces and regions.
+func compact(subject *usage.Subject) *usage.Subject {
+	s := *subject
+	for _, word := range []*string{
+		&s.ResourceType, &s.Resource.APIVersion, &s.Resource.Kind, &s.Resource.Name, &s.Resource.UID,
+		&s.Instance.APIVersion, &s.Instance.Kind, &s.Container,
+		&s.Namespace, &s.NamespaceUID, &s.Deployment, &s.Region, &s.Bundle, (*string)(&s.Attributes),
+	} {
+		if *word != "" {
+			*word = unique.Make(*word).Value()
+		}
+	}
+	if s.Instance.UID == s.Resource.UID {
+		s.Instance.Name, s.Instance.UID = s.Resource.Name, s.Resource.UID
+	}
+	return &s
+}
+
+// leave takes the stream out of its account.
+func (s *stream) leave() {
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		s.account.streams = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+}
+
+// close ends all segments of a stream, each when end says.
+func (l *Ledger) close(at *object, s *stream, end func(open) usage.Boundary) {
+	for i := range s.open {
+		l.closeOne(at, s, i, end(s.open[i]))
+	}
+	s.leave()
+}
+
+// closeOne ends the stream's segment of dimension i, when there is one. One
+// that lasted no time leaves no trace.
+func (l *Ledger) closeOne(at *object, s *stream, i int, end usage.Boundary) {
+	segment := s.open[i]
+	if segment.level == 0 {
+		return
+	}
+	s.open[i] = open{}
+	l.touch(s.account)
+	if segment.start.At < l.sealed {
+		end = l.afterSealed(end, +1)
+	}
+	at.seen = max(at.seen, end.At)
+	if end.At <= segment.start.At {
+		return
+	}
+	s.account.closed = append(s.account.closed, closed{
+		subject: s.subject, dimension: at.meter.dimensions[i], level: segment.level, start: segment.start, end: end,
+	})
+}
+
+// openOne begins a segment of dimension i, unless the level is 0.
+func (l *Ledger) openOne(s *stream, i int, level int64, start usage.Boundary) {
+	if level == 0 {
+		return
+	}
+	s.open[i] = open{level: level, start: l.afterSealed(start, -1)}
+	l.touch(s.account)
+}
+
+// afterSealed moves a moment that was learnt too late to the end of the last
+// sealed interval: what is sealed is final. direction is where a boundary's
+// slack lies: +1 after an end, -1 before a start.
+func (l *Ledger) afterSealed(b usage.Boundary, direction int64) usage.Boundary {
+	if b.At >= l.sealed {
+		return b
+	}
+	l.late++
+	latest := b.At + max(0, direction)*int64(b.Slack)
+	return usage.Boundary{At: l.sealed, Slack: uint32(max(0, latest-l.sealed)), Evidence: usage.Late}
+}
+
+// touch notes that the account's figures changed.
+func (l *Ledger) touch(a *account) {
+	if !a.changed {
+		a.changed = true
+		l.changed = append(l.changed, a)
+	}
+}
+
+// segment is the stream's open segment of dimension i.
+func (s *stream) segment(i int) usage.Segment {
+	return usage.Segment{Subject: s.subject, Dimension: *s.meter.dimensions[i], Level: s.open[i].level, Start: s.open[i].start}
+}

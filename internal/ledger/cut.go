@@ -1,0 +1,116 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Cut is what the account held inside the window, in canonical order. Segments
+// that are open stay open when the window reaches past now; their figures reach
+// to now.
+func (l *Ledger) Cut(key usage.Account, w usage.Window, now int64) []usage.Segment {
+	a := l.accounts[key]
+	if a == nil {
+		return nil
+	}
+	var segments []usage.Segment
+	add := func(segment usage.Segment) {
+		if part, ok := segment.Cut(w, now); ok {
+			segments = append(segments, part)
+		}
+	}
+	for i := range a.closed {
+		add(a.closed[i].segment())
+	}
+	a.eachOpen(add)
+	slices.SortFunc(segments, usage.Segment.Compare)
+	return segments
+}
+
+func (a *account) eachOpen(visit func(usage.Segment)) {
+	for s := a.streams; s != nil; s = s.next {
+		for i := range s.open {
+			if s.open[i].level != 0 {
+				visit(s.segment(i))
+			}
+		}
+	}
+}
+
+// Accounts are those with usage inside the window, in order. What is open
+// counts when it began before now.
+func (l *Ledger) Accounts(w usage.Window, now int64) []usage.Account {
+	var keys []usage.Account
+	for key, a := range l.accounts {
+		if a.touches(w, now) {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, CompareAccounts)
+	return keys
+}
+
+func (a *account) touches(w usage.Window, now int64) bool {
+	inside := func(segment usage.Segment) bool {
+		_, ok := segment.Cut(w, now)
+		return ok
+	}
+	for s := a.streams; s != nil; s = s.next {
+		for i := range s.open {
+			if s.open[i].level != 0 && inside(s.segment(i)) {
+				return true
+			}
+		}
+	}
+	// The newest are at the end, and asked for most.
+	for i := len(a.closed) - 1; i >= 0; i-- {
+		if inside(a.closed[i].segment()) {
+			return true
+		}
+	}
+	return false
+}
+
+// CompareAccounts orders accounts by namespace, then deployment.
+func CompareAccounts(a, b usage.Account) int {
+	return cmp.Or(
+		cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.NamespaceUID, b.NamespaceUID),
+		cmp.Compare(a.Deployment, b.Deployment),
+	)
+}
+
+// Changed are the accounts whose segments changed since it was last called.
+func (l *Ledger) Changed() []usage.Account {
+	keys := make([]usage.Account, 0, len(l.changed))
+	for _, a := range l.changed {
+		a.changed = false
+		keys = append(keys, a.key)
+	}
+	l.changed = l.changed[:0]
+	return keys
+}
+
+// Seal closes everything before the moment for good.
+func (l *Ledger) Seal(through int64) { l.sealed = max(l.sealed, through) }
+
+// Sealed is the end of the last sealed interval.
+func (l *Ledger) Sealed() int64 { return l.sealed }
+
+// Late is how many boundaries were learnt after their interval was sealed.
+func (l *Ledger) Late() int64 { return l.late }
+
+// Forget drops segments that ended at or before the moment.
+func (l *Ledger) Forget(before int64) {
+	for key, a := range l.accounts {
+		a.closed = slices.DeleteFunc(a.closed, func(c closed) bool { return c.end.At <= before })
+		if len(a.closed) == 0 {
+			a.closed = nil
+		}
+		if a.streams == nil && a.closed == nil && !a.changed {
+			delete(l.accounts, key)
+		}
+	}
+}

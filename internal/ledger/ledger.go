@@ -1,0 +1,263 @@
+// Package ledger turns observations into segments: who held which level of
+// what, from when to when, exactly.
+//
+// It is pure: time comes in with each observation, and no Kubernetes package is
+// imported. A Ledger is not safe for concurrent use: a single writer owns it.
+//
+// What holds at any time, and what the tests prove:
+//   - the segments of one (resource, instance, container, dimension) never
+//     overlap, whatever order observations come in;
+//   - an observation that changes nothing allocates nothing;
+//   - nothing before the end of the last sealed interval changes any more.
+package ledger
+
+import (
+	"fmt"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Ledger holds all segments: open ones, and closed ones until they are forgotten.
+type Ledger struct {
+	objects  map[string]*object // by UID
+	accounts map[usage.Account]*account
+	changed  []*account
+	sealed   int64 // end of the last sealed interval
+	late     int64 // boundaries that came after their interval was sealed
+}
+
+// New is an empty ledger.
+func New() *Ledger {
+	return &Ledger{objects: map[string]*object{}, accounts: map[usage.Account]*account{}}
+}
+
+// Meter is what the ledger knows of one UsageMeter. It owns the segments that
+// its observations make.
+type Meter struct {
+	Name       string
+	Since      int64 // from when on the meter sees everything; seconds since the epoch
+	dimensions []*usage.Dimension
+	active     int
+}
+
+// NewMeter is a meter that has seen nothing yet.
+func NewMeter(name string, since int64, dimensions []usage.Dimension) *Meter {
+	return &Meter{Name: name, Since: since, dimensions: pointers(dimensions)}
+}
+
+func pointers(dimensions []usage.Dimension) []*usage.Dimension {
+	out := make([]*usage.Dimension, len(dimensions))
+	for i := range dimensions {
+		out[i] = &usage.Dimension{Name: dimensions[i].Name, Unit: dimensions[i].Unit}
+	}
+	return out
+}
+
+// Active is how many objects have an open segment.
+func (m *Meter) Active() int { return m.active }
+
+// object is what one meter knows of one object. Objects that two meters read
+// are chained.
+type object struct {
+	meter      *Meter
+	next       *object
+	streams    []*stream
+	seen       int64 // the latest moment at which what the streams say was known to be so
+	known      bool  // it has been read at least once
+	unreadable bool
+}
+
+// stream is one member of an object under one attribution, with its open segments.
+type stream struct {
+	meter      *Meter
+	subject    *usage.Subject
+	account    *account
+	prev, next *stream // in the account
+	open       []open  // by the meter's dimensions
+}
+
+// open is a segment without an end; level 0 is none.
+type open struct {
+	level int64
+	start usage.Boundary
+}
+
+// ConflictError says that two meters measure the same dimension of one object.
+// The first keeps it: counting it twice would be wrong.
+type ConflictError struct {
+	Dimension, Object, Meter string
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("dimension %s of %s is already metered by UsageMeter %s: rename the dimension, or suspend one of the two meters",
+		e.Dimension, e.Object, e.Meter)
+}
+
+// Observe takes in what a meter read from one object. The error is a
+// ConflictError; everything that does not conflict is taken in all the same.
+func (l *Ledger) Observe(o *Observation) error {
+	at := l.find(o.Meter, o.UID)
+	if at == nil {
+		at = l.add(o.Meter, o.UID)
+	}
+	if at.known && !at.unreadable && at.unchanged(o.Members) {
+		at.seen = o.knownAt(at.seen)
+		return nil
+	}
+	return l.change(at, o)
+}
+
+func (l *Ledger) find(m *Meter, uid string) *object {
+	at := l.objects[uid]
+	for at != nil && at.meter != m {
+		at = at.next
+	}
+	return at
+}
+
+func (l *Ledger) add(m *Meter, uid string) *object {
+	at := &object{meter: m, next: l.objects[uid]}
+	l.objects[uid] = at
+	return at
+}
+
+// unchanged tells whether members are just what the object's streams say.
+func (at *object) unchanged(members []usage.Member) bool {
+	active := 0
+	for i := range members {
+		member := &members[i]
+		if !member.Active {
+			continue
+		}
+		if active == len(at.streams) || !at.streams[active].holds(member) {
+			return false
+		}
+		active++
+	}
+	return active == len(at.streams)
+}
+
+func (s *stream) holds(member *usage.Member) bool {
+	for i, level := range member.Levels {
+		if s.open[i].level != level {
+			return false
+		}
+	}
+	return *s.subject == member.Subject
+}
+
+// change closes what ended or changed, and opens what began.
+func (l *Ledger) change(at *object, o *Observation) error {
+	end, start := o.moments(at.seen)
+	wasActive := at.active()
+	var conflict error
+	previous := at.streams
+	at.streams = make([]*stream, 0, len(o.Members))
+	for i := range o.Members {
+		member := &o.Members[i]
+		s := take(previous, member)
+		if !member.Active {
+			if s != nil {
+				l.close(at, s, memberEnd(member, o, end))
+			}
+			continue
+		}
+		first := start
+		if s == nil {
+			first = o.begins(member, at, start)
+		}
+		if err := l.hold(at, s, member, end, first); err != nil {
+			conflict = err
+		}
+	}
+	for _, s := range previous {
+		if s != nil {
+			l.close(at, s, func(open) usage.Boundary { return end })
+		}
+	}
+	at.known, at.unreadable = true, false
+	at.seen = o.knownAt(at.seen)
+	at.count(wasActive)
+	return conflict
+}
+
+// take finds the stream that the member goes on with, and takes it off the list.
+func take(streams []*stream, member *usage.Member) *stream {
+	for i, s := range streams {
+		if s != nil && s.subject.Container == member.Subject.Container {
+			streams[i] = nil
+			return s
+		}
+	}
+	return nil
+}
+
+// hold makes the member's stream say what the member holds. s is its stream so
+// far, or nil: then it begins now.
+func (l *Ledger) hold(at *object, s *stream, member *usage.Member, end, start usage.Boundary) error {
+	var conflict error
+	if s == nil || *s.subject != member.Subject {
+		before := s
+		s = l.newStream(at, &member.Subject)
+		if before != nil {
+			l.close(at, before, func(open) usage.Boundary { return end })
+		}
+	}
+	at.streams = append(at.streams, s)
+	for i, level := range member.Levels {
+		now := &s.open[i]
+		if level != 0 && now.level == 0 {
+			if other := l.holder(at, s, at.meter.dimensions[i].Name); other != "" {
+				conflict = &ConflictError{Dimension: at.meter.dimensions[i].Name, Object: member.Subject.Instance.Kind + " " + member.Subject.Instance.Name, Meter: other}
+				continue
+			}
+		}
+		if now.level != level || at.unreadable {
+			l.closeOne(at, s, i, end)
+			l.openOne(s, i, level, start)
+		}
+	}
+	return conflict
+}
+
+// holder names another meter that holds the same dimension of the same member.
+func (l *Ledger) holder(at *object, s *stream, dimension string) string {
+	uid := s.subject.Instance.UID
+	for other := l.objects[uid]; other != nil; other = other.next {
+		if other.meter == at.meter {
+			continue
+		}
+		for _, held := range other.streams {
+			if held.subject.Container != s.subject.Container || held.subject.Resource.UID != s.subject.Resource.UID {
+				continue
+			}
+			for i := range held.open {
+				if held.open[i].level != 0 && other.meter.dimensions[i].Name == dimension {
+					return other.meter.Name
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func (at *object) active() bool {
+	for _, s := range at.streams {
+		for i := range s.open {
+			if s.open[i].level != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// count keeps the meter's number of active objects.
+func (at *object) count(wasActive bool) {
+	switch isActive := at.active(); {
+	case isActive && !wasActive:
+		at.meter.active++
+	case wasActive && !isActive:
+		at.meter.active--
+	}
+}

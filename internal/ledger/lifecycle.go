@@ -1,0 +1,184 @@
+package ledger
+
+import "github.com/usage-operator/usage-operator/internal/usage"
+
+// Remove takes in that an object is gone. o.Members is what the meter read from
+// its last state: a member that says when it ended is believed.
+func (l *Ledger) Remove(o *Observation) {
+	end := usage.Boundary{At: o.Now, Evidence: usage.Observed}
+	l.remove(o.Meter, o.UID, func(s *stream) func(open) usage.Boundary {
+		for i := range o.Members {
+			member := &o.Members[i]
+			if !member.Active && member.Subject.Container == s.subject.Container {
+				return memberEnd(member, o, end)
+			}
+		}
+		return func(open) usage.Boundary { return end }
+	})
+}
+
+// Missing takes in that a list does not have an object any more: it went at
+// some moment since after, when the watch was last known to be up to date.
+func (l *Ledger) Missing(m *Meter, uid string, after, now int64) {
+	at := l.find(m, uid)
+	if at == nil {
+		return
+	}
+	end, _ := bounds(min(max(after, at.seen), now), now)
+	if end.Slack == 0 {
+		end.Evidence = usage.Observed
+	}
+	l.remove(m, uid, func(*stream) func(open) usage.Boundary {
+		return func(open) usage.Boundary { return end }
+	})
+}
+
+// Unreadable takes in that an object changed into something that cannot be
+// read. It is taken to hold what it last held, and its segments say so.
+func (l *Ledger) Unreadable(o *Observation) {
+	at := l.find(o.Meter, o.UID)
+	if at == nil {
+		l.add(o.Meter, o.UID).unreadable = true
+		return
+	}
+	if at.unreadable {
+		return
+	}
+	at.unreadable = true
+	end, start := o.moments(at.seen)
+	start.Evidence, start.Slack = usage.LastKnown, 0
+	for _, s := range at.streams {
+		for i := range s.open {
+			level := s.open[i].level
+			l.closeOne(at, s, i, end)
+			l.openOne(s, i, level, start)
+		}
+	}
+}
+
+// Settle is for how many seconds after its start an unattributed segment can
+// still be put under a deployment as a whole. A claim is bound a moment before
+// the pod that asked for it is there; nobody wants that second on a bill of its own.
+const Settle = 10
+
+// Reattribute puts the object's usage where place says, from the moment on.
+// It is called when not the object, but something around it changed.
+func (l *Ledger) Reattribute(uid string, moment usage.Boundary, place func(*Meter, *usage.Subject)) {
+	for at := l.objects[uid]; at != nil; at = at.next {
+		for n, s := range at.streams {
+			subject := *s.subject
+			place(at.meter, &subject)
+			if subject == *s.subject {
+				continue
+			}
+			moved := l.newStream(at, &subject)
+			for i := range s.open {
+				level, start := s.open[i].level, moment
+				if start.At <= s.open[i].start.At || l.unsettled(s, i, moment.At) {
+					start = s.open[i].start
+				}
+				l.closeOne(at, s, i, start)
+				l.openOne(moved, i, level, start)
+			}
+			s.leave()
+			at.streams[n] = moved
+		}
+	}
+}
+
+func (l *Ledger) unsettled(s *stream, i int, now int64) bool {
+	start := s.open[i].start.At
+	return s.subject.Deployment == "" && start >= l.sealed && now-start <= Settle
+}
+
+// Redefine changes what the meter measures. Dimensions that stay go on; those
+// that are gone end now.
+func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
+	before := m.dimensions
+	after := pointers(dimensions)
+	for i, d := range after {
+		for _, old := range before {
+			if *old == *d {
+				after[i] = old
+			}
+		}
+	}
+	end := usage.Boundary{At: now, Evidence: usage.MeteringStopped}
+	l.each(m, func(at *object) {
+		wasActive := at.active()
+		for _, s := range at.streams {
+			remapped := make([]open, len(after))
+			for i := range before {
+				if to := indexOf(after, before[i]); to >= 0 {
+					remapped[to] = s.open[i]
+				} else {
+					l.closeOne(at, s, i, end)
+				}
+			}
+			s.open = remapped
+		}
+		at.count(wasActive)
+	})
+	m.dimensions = after
+}
+
+func indexOf(dimensions []*usage.Dimension, d *usage.Dimension) int {
+	for i := range dimensions {
+		if dimensions[i] == d {
+			return i
+		}
+	}
+	return -1
+}
+
+// Stop ends all of a meter's segments now: it was deleted or suspended.
+func (l *Ledger) Stop(m *Meter, now int64) {
+	end := usage.Boundary{At: now, Evidence: usage.MeteringStopped}
+	for uid := range l.objects {
+		l.remove(m, uid, func(*stream) func(open) usage.Boundary {
+			return func(open) usage.Boundary { return end }
+		})
+	}
+}
+
+// Objects calls visit with the UID of each object that the meter knows.
+func (l *Ledger) Objects(m *Meter, visit func(uid string)) {
+	for uid := range l.objects {
+		if l.find(m, uid) != nil {
+			visit(uid)
+		}
+	}
+}
+
+func (l *Ledger) each(m *Meter, visit func(*object)) {
+	for uid := range l.objects {
+		if at := l.find(m, uid); at != nil {
+			visit(at)
+		}
+	}
+}
+
+// remove ends an object's segments and forgets it.
+func (l *Ledger) remove(m *Meter, uid string, end func(*stream) func(open) usage.Boundary) {
+	var before *object
+	at := l.objects[uid]
+	for at != nil && at.meter != m {
+		before, at = at, at.next
+	}
+	if at == nil {
+		return
+	}
+	wasActive := at.active()
+	for _, s := range at.streams {
+		l.close(at, s, end(s))
+	}
+	at.count(wasActive)
+	switch {
+	case before != nil:
+		before.next = at.next
+	case at.next != nil:
+		l.objects[uid] = at.next
+	default:
+		delete(l.objects, uid)
+	}
+}

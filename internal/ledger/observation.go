@@ -1,0 +1,115 @@
+package ledger
+
+import "github.com/usage-operator/usage-operator/internal/usage"
+
+// Origin is how an observation came about. It decides how far a moment that
+// the object does not state can be known.
+type Origin uint8
+
+const (
+	// Live: the watch delivered it as it happened.
+	Live Origin = iota
+	// First: the first list of a meter. What was before is not known.
+	First
+	// Resumed: a list after the watch was interrupted. What differs happened
+	// at some moment since After.
+	Resumed
+)
+
+// Observation is what a meter read from one object at one moment.
+type Observation struct {
+	Meter   *Meter
+	UID     string // the object that was read; its members' Instance.UID
+	Members []usage.Member
+	// Written is the newest time at which the object says that it was written; 0: it does not say.
+	Written int64
+	// After is how far the watch had come before: what it delivers now happened
+	// later. Allow for the delay of a delivery.
+	After int64
+	// Now is when it was observed.
+	Now int64
+	// Origin is how it came about.
+	Origin Origin
+}
+
+// knownAt is the latest moment at which the object was surely as observed: its
+// last write, and never before what the watch had delivered already.
+func (o *Observation) knownAt(seen int64) int64 {
+	if o.Written <= o.Now {
+		seen = max(seen, o.Written)
+	}
+	return max(seen, o.After)
+}
+
+// writtenIsNews tells whether the newest write is the one that brought this
+// observation: later than what was seen before. A write that only removes a
+// field leaves no time, so an old one tells nothing.
+func (o *Observation) writtenIsNews(seen int64) bool {
+	if o.Written == 0 || o.Written > o.Now || o.Written < o.After {
+		return false
+	}
+	return o.Written > seen || (o.Written == seen && o.Now-o.Written <= 1)
+}
+
+// moments are when the change that the observation shows ended what was before
+// and started what is now. They are the same moment, unless nobody saw it.
+func (o *Observation) moments(seen int64) (end, start usage.Boundary) {
+	latest := usage.Boundary{At: o.Now, Evidence: usage.Observed}
+	if o.writtenIsNews(seen) {
+		latest = usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
+	}
+	earliest := max(o.After, seen)
+	if o.Origin != Resumed || latest.At <= earliest {
+		return latest, latest
+	}
+	return bounds(earliest, latest.At)
+}
+
+// bounds are an end and a start that lie somewhere in [earliest, latest].
+func bounds(earliest, latest int64) (end, start usage.Boundary) {
+	slack := uint32(min(latest-earliest, 1<<32-1))
+	end = usage.Boundary{At: earliest, Slack: slack, Evidence: usage.ReplayBound}
+	start = usage.Boundary{At: latest, Slack: slack, Evidence: usage.ReplayBound}
+	return end, start
+}
+
+// begins is when a member that was not active before began to be.
+func (o *Observation) begins(member *usage.Member, at *object, changed usage.Boundary) usage.Boundary {
+	stated := member.Start
+	switch {
+	case at.known && !stated.IsZero() && stated.At >= at.seen && stated.At <= o.Now:
+		return stated
+	case at.known:
+		return changed // what was seen live wins over what is read later
+	case !stated.IsZero() && stated.At >= at.meter.Since && stated.At <= o.Now:
+		return stated
+	case !stated.IsZero() && stated.At < at.meter.Since:
+		return usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted}
+	case o.Origin == First:
+		return o.foundSince(at.meter.Since)
+	}
+	return changed
+}
+
+// foundSince is from when on a first list can vouch for what it shows: nothing
+// has changed since the last write, and nobody looked before the meter began.
+func (o *Observation) foundSince(since int64) usage.Boundary {
+	switch {
+	case o.Written == 0 || o.Written > o.Now:
+		return usage.Boundary{At: o.Now, Evidence: usage.MeteringStarted}
+	case o.Written <= since:
+		return usage.Boundary{At: since, Evidence: usage.MeteringStarted}
+	}
+	return usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
+}
+
+// memberEnd is when a member that is not active any more ended: as the object
+// says, when that is possible, else when the change was seen.
+func memberEnd(member *usage.Member, o *Observation, seen usage.Boundary) func(open) usage.Boundary {
+	return func(segment open) usage.Boundary {
+		if stated := member.End; !stated.IsZero() && stated.At >= segment.start.At && stated.At <= o.Now {
+			return stated
+		}
+		return seen
+	}
+}
