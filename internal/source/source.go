@@ -8,12 +8,12 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/clock"
@@ -104,6 +104,8 @@ func (s *Source) Run(ctx context.Context) {
 		}
 		if err != nil {
 			s.handler.Failed(err)
+		}
+		if err != nil || s.position.Equal(before) {
 			s.pause(ctx, backoff.Step())
 		}
 	}
@@ -213,7 +215,7 @@ func (s *Source) deliver(event watch.Event) error {
 	}
 	object, ok := event.Object.(*unstructured.Unstructured)
 	if !ok {
-		return apierrors.NewInternalError(&runtime.MissingVersionErr{})
+		return fmt.Errorf("the watch delivered a %T: want an object", event.Object)
 	}
 	now := s.clock.Now()
 	s.resourceVersion = object.GetResourceVersion()

@@ -1,0 +1,299 @@
+// Package record says what the UsageRecords of one account and one interval
+// contain: the ledger cut to the interval, in parts that fit an object.
+//
+// It is pure: the same segments give the same bytes.
+package record
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Key is which records are meant: those of one account in one interval.
+type Key struct {
+	Account  usage.Account
+	Interval usage.Window
+}
+
+// Input is what the records are made from.
+type Input struct {
+	Key
+	// Segments are the account's, cut to the interval, in canonical order.
+	Segments []usage.Segment
+	// Namespace is where the records are written: the account's own namespace,
+	// or, where that is gone, the operator's.
+	Namespace string
+	// Final tells whether the interval is over.
+	Final bool
+	// Now is how far the figures of an open interval reach, in seconds since the epoch.
+	Now int64
+}
+
+const (
+	// maxSegments and maxBytes bound a part: about 300 KiB, well under what
+	// etcd takes, whatever the names are.
+	maxSegments = 1000
+	maxBytes    = 256 << 10
+	// digits after the point of a quantity, and of the same in a summary.
+	digits, summaryDigits = 6, 3
+)
+
+// For is the account's records of the interval, one for each part; none when
+// nothing was used.
+func For(in Input) []*v1alpha1.UsageRecord {
+	parts := split(in.Segments)
+	records := make([]*v1alpha1.UsageRecord, len(parts))
+	for i, part := range parts {
+		records[i] = one(in, part, i, len(parts))
+	}
+	return records
+}
+
+// split cuts the segments into parts that fit an object.
+func split(segments []usage.Segment) [][]usage.Segment {
+	var parts [][]usage.Segment
+	start, bytes := 0, 0
+	var subject *usage.Subject
+	for i := range segments {
+		size := segmentBytes
+		if segments[i].Subject != subject {
+			subject = segments[i].Subject
+			size += subjectBytes(subject)
+		}
+		if i-start == maxSegments || (i > start && bytes+size > maxBytes) {
+			parts = append(parts, segments[start:i])
+			start, bytes = i, 0
+			size = segmentBytes + subjectBytes(subject)
+		}
+		bytes += size
+	}
+	if start < len(segments) {
+		parts = append(parts, segments[start:])
+	}
+	return parts
+}
+
+// segmentBytes is about what a segment takes as JSON.
+const segmentBytes = 220
+
+// subjectBytes is about what a subject takes as JSON.
+func subjectBytes(s *usage.Subject) int {
+	return 200 + len(s.Resource.APIVersion) + len(s.Resource.Kind) + len(s.Resource.Name) + len(s.Resource.UID) +
+		len(s.Instance.APIVersion) + len(s.Instance.Kind) + len(s.Instance.Name) + len(s.Instance.UID) +
+		len(s.Container) + len(s.Region) + len(s.Bundle) + 2*len(s.Attributes)
+}
+
+func one(in Input, segments []usage.Segment, index, count int) *v1alpha1.UsageRecord {
+	account, interval := in.Account, in.Interval
+	stemOf := stem(account.Deployment)
+	if in.Namespace != account.Namespace {
+		stemOf = movedStem(account)
+	}
+	record := &v1alpha1.UsageRecord{
+		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "UsageRecord"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: in.Namespace,
+			Name:      name(stemOf, interval, index),
+			Labels: map[string]string{
+				v1alpha1.LabelDeployment: deploymentLabel(account.Deployment),
+				v1alpha1.LabelInterval:   IntervalLabel(interval),
+			},
+		},
+		Spec: v1alpha1.UsageRecordSpec{
+			Namespace:    account.Namespace,
+			NamespaceUID: account.NamespaceUID,
+			Deployment:   account.Deployment,
+			StartTime:    metav1.NewTime(utc(interval.Start)),
+			EndTime:      metav1.NewTime(utc(interval.End)),
+			Part:         v1alpha1.Part{Index: int32(index)},
+		},
+	}
+	status := &record.Status
+	status.Phase, status.Parts = v1alpha1.PhaseFinal, int32(count)
+	known := interval
+	if !in.Final {
+		status.Phase = v1alpha1.PhaseOpen
+		known.End = max(interval.Start, min(in.Now, interval.End))
+		observed := metav1.NewTime(utc(known.End))
+		status.ObservedTime = &observed
+	}
+	status.Accuracy = accuracy(segments, interval)
+	status.Usage = entries(segments, known)
+	status.Resources = int32(len(status.Usage))
+	totals := newTotals(segments, known)
+	status.Totals, status.Summary = totals.list(), totals.summary()
+	status.Digest = digest(record)
+	return record
+}
+
+// accuracy is the worst of what the segments say.
+func accuracy(segments []usage.Segment, interval usage.Window) v1alpha1.Accuracy {
+	worst := v1alpha1.AccuracyExact
+	for i := range segments {
+		s := &segments[i]
+		switch {
+		case s.Start.Evidence == usage.MeteringStarted && s.Start.At > interval.Start,
+			s.End.Evidence == usage.MeteringStopped && s.End.At < interval.End:
+			return v1alpha1.AccuracyPartial
+		case s.Start.Slack > 0, s.End.Slack > 0,
+			s.Start.Evidence == usage.LastKnown, s.Start.Evidence == usage.Late, s.End.Evidence == usage.Late:
+			worst = v1alpha1.AccuracyEstimated
+		}
+	}
+	return worst
+}
+
+// entries groups the segments by who held them.
+func entries(segments []usage.Segment, known usage.Window) []v1alpha1.Usage {
+	var list []v1alpha1.Usage
+	var subject *usage.Subject
+	for i := range segments {
+		s := &segments[i]
+		if subject == nil || (s.Subject != subject && *s.Subject != *subject) {
+			list = append(list, entry(s.Subject))
+		}
+		subject = s.Subject
+		last := &list[len(list)-1]
+		last.Segments = append(last.Segments, segment(s, known))
+	}
+	return list
+}
+
+func entry(s *usage.Subject) v1alpha1.Usage {
+	out := v1alpha1.Usage{
+		ResourceType: s.ResourceType,
+		Resource:     reference(s.Resource),
+		Container:    s.Container,
+		Region:       s.Region,
+		Bundle:       s.Bundle,
+	}
+	if s.Instance != s.Resource {
+		instance := reference(s.Instance)
+		out.Instance = &instance
+	}
+	for key, value := range s.Attributes.Map() {
+		if out.Attributes == nil {
+			out.Attributes = map[string]v1alpha1.AttributeValue{}
+		}
+		out.Attributes[key] = v1alpha1.AttributeValue(value)
+	}
+	return out
+}
+
+func reference(o usage.Object) v1alpha1.ObjectReference {
+	return v1alpha1.ObjectReference{APIVersion: o.APIVersion, Kind: o.Kind, Name: o.Name, UID: o.UID}
+}
+
+func segment(s *usage.Segment, known usage.Window) v1alpha1.Segment {
+	out := v1alpha1.Segment{
+		Dimension: s.Dimension.Name,
+		Level:     s.Dimension.Unit.Level(s.Level),
+		StartTime: metav1.NewTime(utc(s.Start.At)),
+		Exact:     s.Within(known).String(),
+		Evidence:  v1alpha1.SegmentEvidence{Start: s.Start.Evidence.String(), End: s.End.Evidence.String()},
+	}
+	if s.Start.Slack > 0 {
+		earliest, _ := s.Start.StartBounds()
+		out.StartEarliest = timestamp(earliest)
+	}
+	if !s.End.IsZero() {
+		out.EndTime = timestamp(s.End.At)
+	}
+	if s.End.Slack > 0 {
+		_, latest := s.End.EndBounds()
+		out.EndLatest = timestamp(latest)
+	}
+	return out
+}
+
+func timestamp(seconds int64) *metav1.Time {
+	t := metav1.NewTime(utc(seconds))
+	return &t
+}
+
+// digest is over who, when and what: everything but the words for tables.
+func digest(record *v1alpha1.UsageRecord) string {
+	hash := sha256.New()
+	err := json.NewEncoder(hash).Encode(struct {
+		Spec     v1alpha1.UsageRecordSpec
+		Accuracy v1alpha1.Accuracy
+		Usage    []v1alpha1.Usage
+	}{record.Spec, record.Status.Accuracy, record.Status.Usage})
+	if err != nil {
+		panic(fmt.Sprintf("record: %s/%s has no JSON: %v", record.Namespace, record.Name, err))
+	}
+	return "sha256:" + hex.EncodeToString(hash.Sum(nil))
+}
+
+// totals add up segments by resource type and dimension, in the order in which
+// those first appear.
+type totals struct {
+	order []total
+	at    map[total]usage.Amount
+}
+
+type total struct {
+	resourceType string
+	dimension    usage.Dimension
+}
+
+func newTotals(segments []usage.Segment, known usage.Window) totals {
+	sums := totals{at: map[total]usage.Amount{}}
+	for i := range segments {
+		key := total{resourceType: segments[i].Subject.ResourceType, dimension: segments[i].Dimension}
+		sum, seen := sums.at[key]
+		if !seen {
+			sums.order = append(sums.order, key)
+		}
+		sums.at[key] = sum.Plus(segments[i].Within(known))
+	}
+	return sums
+}
+
+func (t totals) list() []v1alpha1.Total {
+	list := make([]v1alpha1.Total, len(t.order))
+	for i, key := range t.order {
+		unit, sum := key.dimension.Unit, t.at[key]
+		list[i] = v1alpha1.Total{
+			ResourceType: key.resourceType,
+			Dimension:    key.dimension.Name,
+			Quantity:     unit.Hours(sum, digits),
+			Unit:         unit.HourUnit(key.dimension.Name),
+			Exact:        sum.String(),
+			ExactUnit:    unit.ExactUnit(),
+		}
+	}
+	return list
+}
+
+// maxSummary is what the field holds.
+const maxSummary = 1024
+
+// summary is the totals in one line: "vcpu 2.5 core-hour, memory 10 GiB-hour".
+func (t totals) summary() string {
+	var b strings.Builder
+	for i, key := range t.order {
+		unit := key.dimension.Unit
+		words := fmt.Sprintf("%s %s %s", key.dimension.Name, unit.Hours(t.at[key], summaryDigits), unit.HourUnit(key.dimension.Name))
+		if unit == usage.Count {
+			words = fmt.Sprintf("%s %s", unit.Hours(t.at[key], summaryDigits), unit.HourUnit(key.dimension.Name))
+		}
+		if b.Len()+len(words) > maxSummary-20 {
+			fmt.Fprintf(&b, ", and %d more", len(t.order)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(words)
+	}
+	return b.String()
+}
