@@ -1,0 +1,80 @@
+package meter
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// maxText is the longest name, label or attribute that is kept as it is, in bytes.
+	maxText = 253
+	// keptText is how much of a longer one is kept; "-" and 16 digits of its hash follow.
+	keptText = maxText - 1 - 2*hashBytes
+	// hashBytes of the SHA-256 keep apart what was cut to the same beginning.
+	hashBytes = 8
+	// maxMessage is the longest error, in bytes: what a UsageMeter's status takes.
+	maxMessage = 1000
+)
+
+// tidy is text as it may be stored and shown: at most maxText bytes, and
+// nothing that is not graphic (control characters, bidirectional overrides,
+// invalid UTF-8). Text that has to change gets its hash as its end, so that
+// two texts stay two: nobody evades metering, or hides behind another's name,
+// by a strange label.
+func tidy(text string) string {
+	if len(text) <= maxText && isPlain(text) {
+		return text
+	}
+	clean := graphic(text)
+	if clean == text && len(text) <= maxText {
+		return text
+	}
+	hash := sha256.Sum256([]byte(text))
+	return cut(clean, keptText) + "-" + hex.EncodeToString(hash[:hashBytes])
+}
+
+// printable is text for a message: graphic, and cut to limit bytes.
+func printable(text string, limit int) string {
+	clean := graphic(text)
+	if len(clean) <= limit {
+		return clean
+	}
+	const ellipsis = "…"
+	return cut(clean, limit-len(ellipsis)) + ellipsis
+}
+
+// isPlain is the quick answer for almost all text: printable ASCII.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// graphic is text with U+FFFD for each character that is not graphic, and for
+// each byte that is not UTF-8.
+func graphic(text string) string {
+	return strings.Map(func(char rune) rune {
+		if unicode.IsGraphic(char) {
+			return char
+		}
+		return utf8.RuneError
+	}, text)
+}
+
+// cut is the longest beginning of text that has at most limit bytes and ends
+// between two characters.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}
