@@ -1,0 +1,176 @@
+# Everything here needs Go, make and git, and nothing else: the tools, and the control plane that the tests run on,
+# are built from Go modules. Two makes may run at once.
+
+SHELL := /usr/bin/env bash -o pipefail -e
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The image that is built and deployed.
+IMG ?= ghcr.io/usage-operator/usage-operator:latest
+# The program that builds it: docker, podman or nerdctl.
+CONTAINER_TOOL ?= docker
+# More flags for go test: make test TEST_FLAGS='-run TestRecords -v'
+TEST_FLAGS ?=
+# The packages that make test tests.
+PACKAGES ?= ./...
+# More arguments for make run.
+ARGS ?=
+
+BIN := $(CURDIR)/bin
+CONTROLLER_GEN := $(BIN)/controller-gen
+GOLANGCI_LINT := $(BIN)/golangci-lint
+
+# The packages without I/O: their tests take seconds.
+PURE := $(wildcard internal/usage internal/ledger internal/timeline internal/meter internal/attribution internal/record)
+
+# The race detector is C code: Go links it where there is a C compiler.
+RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
+
+# The kubectl that is as old as the control plane. A recipe that uses it needs control-plane-build.
+KUBECTL ?= $$(go run ./hack/controlplane assets)/kubectl
+
+##@ General
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "; print "usage: make [target] [NAME=value ...]"} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-zA-Z0-9_-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "IMG=$(IMG) CONTAINER_TOOL=$(CONTAINER_TOOL)"
+
+##@ Develop
+
+.PHONY: manifests
+manifests: $(CONTROLLER_GEN) ## Generate the CRDs from api/ into config/crd/bases.
+	@hack/generate.sh manifests
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) ## Generate the deep copies of the API types.
+	@hack/generate.sh deepcopy
+
+.PHONY: fmt
+fmt: ## Format every Go file.
+	@git ls-files -z --cached --others --exclude-standard -- '*.go' | xargs -0 ls 2>/dev/null | xargs gofmt -s -w -l
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Lint: the rules are in .golangci.yml.
+	@echo "==> linting"
+	@$(GOLANGCI_LINT) run
+
+.PHONY: lint-fix
+lint-fix: $(GOLANGCI_LINT) ## Lint, and repair what can be repaired.
+	@$(GOLANGCI_LINT) run --fix
+
+.PHONY: verify
+verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Fail unless all that is generated is up to date, formatted, tidy and lint-free.
+	@hack/verify.sh
+
+##@ Test
+
+.PHONY: test
+test: control-plane-build ## Run every test, on a real control plane.
+	@test -n "$(RACE)" || echo "==> no C compiler: testing without the race detector"
+	@echo "==> testing $(PACKAGES)"
+	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
+		go test $(RACE) -timeout 30m $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: test-unit
+test-unit: ## Run the tests of the packages without I/O: seconds.
+	@go test -short $(TEST_FLAGS) $(PURE:%=./%/...)
+
+.PHONY: bench
+bench: ## Run the benchmarks in test/bench.
+	@cd test/bench && go run . $(ARGS)
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/usage-operator.
+	@echo "==> building bin/usage-operator"
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/usage-operator .
+
+.PHONY: run
+run: ## Run the operator here, against the cluster of the current kubeconfig context.
+	go run . $(ARGS)
+
+.PHONY: docker-build
+docker-build: ## Build the image IMG with CONTAINER_TOOL.
+	$(CONTAINER_TOOL) build -t $(IMG) .
+
+.PHONY: docker-push
+docker-push: ## Push the image IMG with CONTAINER_TOOL.
+	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: build-installer
+build-installer: manifests control-plane-build ## Write dist/install.yaml: everything to install, with the image IMG.
+	@KUBECTL="$(KUBECTL)" IMG="$(IMG)" hack/installer.sh dist/install.yaml
+
+##@ Install: into the cluster of the current kubeconfig context
+
+.PHONY: install
+install: manifests control-plane-build ## Install the CRDs alone.
+	@$(KUBECTL) apply --server-side -k config/crd
+
+.PHONY: uninstall
+uninstall: control-plane-build ## Delete the CRDs, and with them every meter and record.
+	@$(KUBECTL) delete --ignore-not-found -k config/crd
+
+.PHONY: deploy
+deploy: build-installer ## Install everything, with the image IMG.
+	@$(KUBECTL) apply --server-side -f dist/install.yaml
+
+.PHONY: undeploy
+undeploy: build-installer ## Delete everything that deploy installed, with every meter and record.
+	@$(KUBECTL) delete --ignore-not-found -f dist/install.yaml
+
+##@ A control plane on this machine
+
+.PHONY: control-plane
+control-plane: ## Start a control plane with simulated nodes; it says how to reach it.
+	@go run ./hack/controlplane up
+
+.PHONY: control-plane-down
+control-plane-down: ## Stop it.
+	@go run ./hack/controlplane down
+
+.PHONY: control-plane-build
+control-plane-build: ## Build its programs, once per version: some minutes.
+	@go run ./hack/controlplane build
+
+.PHONY: demo
+demo: ## Show the operator at work on a control plane of its own; KEEP=1 leaves it running.
+	@go run ./hack/demo $(if $(KEEP),--keep)
+
+.PHONY: demo-down
+demo-down: ## Stop what demo KEEP=1 left running.
+	@go run ./hack/demo down
+
+##@ Tools: their versions are in hack/tools/go.mod
+
+.PHONY: tools
+tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Build controller-gen and golangci-lint into bin/.
+
+.PHONY: clean
+clean: ## Remove bin/ and dist/.
+	rm -rf $(BIN) dist
+
+# Built aside and renamed, so that two makes at once do not run half a program.
+define build-tool
+@mkdir -p $(BIN)
+@echo "==> building $(@F)$(1)"
+@tmp=$$(mktemp -d $(BIN)/.build.XXXXXX) && trap 'rm -rf "$$tmp"' EXIT && \
+	(cd hack/tools && go build -o "$$tmp/$(@F)" $(2)) && mv -f "$$tmp/$(@F)" $@
+endef
+
+$(CONTROLLER_GEN): hack/tools/go.mod hack/tools/go.sum
+	$(call build-tool,,sigs.k8s.io/controller-tools/cmd/controller-gen)
+
+$(GOLANGCI_LINT): hack/tools/go.mod hack/tools/go.sum
+	$(call build-tool, (some minutes$(comma) once),github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+
+comma := ,
