@@ -12,7 +12,7 @@ type Expression string
 // UsageMeterSpec says which kind is watched, and how levels, activity and times
 // are read from an object of that kind.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.forEach) || !(self.forEach.as in ['self'])",message="forEach.as: self is the object; choose another name, such as item"
+// +kubebuilder:validation:XValidation:rule="!has(self.endTime) || has(self.active)",message="endTime says when active became false: set active too"
 type UsageMeterSpec struct {
 	// resourceType is under which type the usage is listed: vm, volume, vpc,
 	// connection, cluster, node_pool, load_balancer, container, snapshot or a
@@ -27,11 +27,15 @@ type UsageMeterSpec struct {
 	// target is the kind that is watched. A kind that is not installed is waited for.
 	//
 	// +required
+	// +kubebuilder:validation:XValidation:rule="!has(self.group) || self.group != 'metering.usage-operator.dev'",message="the operator's own kinds cannot be metered: each record would make more records"
 	Target TargetReference `json:"target"`
 
 	// selector chooses objects by their labels; every object when it is left out.
+	// At most 16 matchLabels and 16 matchExpressions of 64 values.
 	//
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="(!has(self.matchLabels) || self.matchLabels.size() <= 16) && (!has(self.matchExpressions) || self.matchExpressions.size() <= 16)",message="a selector has at most 16 matchLabels and 16 matchExpressions"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.size() > 16 || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && e.values.size() >= 1 && e.values.size() <= 64 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || e.values.size() == 0))",message="a matchExpression's operator is In or NotIn with 1 to 64 values, or Exists or DoesNotExist with none"
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 
 	// exclude is a CEL expression that gives true for an object that is not metered.
@@ -188,12 +192,14 @@ type ForEach struct {
 	//
 	// +optional
 	// +kubebuilder:default=item
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z][A-Za-z0-9]*$`
+	// +kubebuilder:validation:XValidation:rule="!(self in ['self', 'as', 'bool', 'break', 'bytes', 'const', 'continue', 'double', 'duration', 'dyn', 'else', 'false', 'for', 'function', 'if', 'import', 'in', 'int', 'let', 'list', 'loop', 'map', 'namespace', 'null', 'package', 'return', 'string', 'timestamp', 'true', 'type', 'uint', 'var', 'void', 'while'])",message="this is the object (self) or a word of CEL's own: choose another name, such as item"
 	As string `json:"as,omitempty"`
 
 	// key is a CEL expression that names a member, uniquely within the object:
-	// item.name. It is listed as the usage's container.
+	// item.name, of at most 253 characters. It is listed as the usage's container.
 	//
 	// +required
 	Key Expression `json:"key"`
@@ -230,6 +236,7 @@ type UsageMeterStatus struct {
 	// observedGeneration is the generation of the spec that the status speaks of.
 	//
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions are Ready, Reconciling and Stalled.
@@ -243,12 +250,14 @@ type UsageMeterStatus struct {
 	// active is how many objects are in use now: those with an open segment.
 	//
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	Active int64 `json:"active"`
 
 	// quarantined is how many objects cannot be read. Each is taken to hold what
 	// it last held, and is read again when it changes.
 	//
 	// +optional
+	// +kubebuilder:validation:Minimum=0
 	Quarantined int64 `json:"quarantined"`
 
 	// quarantine lists the first of them, with what is wrong.

@@ -35,7 +35,7 @@ const (
 // UsageRecordSpec is the record's identity.
 //
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is the record's identity and cannot be changed"
-// +kubebuilder:validation:XValidation:rule="self.startTime < self.endTime",message="startTime must be before endTime"
+// +kubebuilder:validation:XValidation:rule="self.endTime - self.startTime >= duration('1m') && self.endTime - self.startTime <= duration('1h')",message="startTime to endTime must be 1 minute to 1 hour"
 type UsageRecordSpec struct {
 	// namespace is whose usage it is. It differs from metadata.namespace when
 	// that namespace is gone, and the record is kept in the operator's.
@@ -43,6 +43,7 @@ type UsageRecordSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Namespace string `json:"namespace"`
 
 	// namespaceUID tells namespaces of the same name apart.
@@ -57,14 +58,17 @@ type UsageRecordSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	Deployment string `json:"deployment"`
 
-	// startTime is when the interval starts, inclusive.
+	// startTime is when the interval starts, inclusive: a whole minute.
 	//
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self.getSeconds() == 0 && self.getMilliseconds() == 0",message="startTime must be a whole minute"
 	StartTime metav1.Time `json:"startTime"`
 
-	// endTime is when the interval ends, exclusive.
+	// endTime is when the interval ends, exclusive: a whole minute, at most an
+	// hour after startTime.
 	//
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self.getSeconds() == 0 && self.getMilliseconds() == 0",message="endTime must be a whole minute"
 	EndTime metav1.Time `json:"endTime"`
 
 	// part numbers the record when one interval's usage needs several. Parts do
@@ -87,6 +91,9 @@ type Part struct {
 // UsageRecordStatus is the record's content.
 //
 // +kubebuilder:validation:XValidation:rule="oldSelf.phase != 'Final' || self == oldSelf",message="a Final record cannot be changed"
+// +kubebuilder:validation:XValidation:rule="self.phase != 'Open' || has(self.observedTime)",message="an Open record needs observedTime: how far its figures reach"
+// +kubebuilder:validation:XValidation:rule="self.phase != 'Final' || !has(self.usage) || self.usage.all(u, u.segments.all(s, has(s.endTime)))",message="a Final record has no segment without endTime"
+// +kubebuilder:validation:XValidation:rule="self.resources == (has(self.usage) ? self.usage.size() : 0)",message="resources must be how many entries usage has"
 type UsageRecordStatus struct {
 	// phase is Open while the interval goes on, and Final once the record cannot change any more.
 	//
@@ -107,11 +114,14 @@ type UsageRecordStatus struct {
 	//
 	// +required
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
 	Parts int32 `json:"parts"`
 
 	// resources is how many entries usage has.
 	//
 	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
 	Resources int32 `json:"resources"`
 
 	// totals add up this part's segments by resource type and dimension.
@@ -160,6 +170,7 @@ type Total struct {
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^(0|[1-9][0-9]*)(\.[0-9]+)?$`
 	Quantity string `json:"quantity"`
 
 	// unit is what quantity counts: core-hour, GiB-hour, load_balancer-hour.
@@ -172,7 +183,7 @@ type Total struct {
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=39
-	// +kubebuilder:validation:Pattern=`^[0-9]+$`
+	// +kubebuilder:validation:Pattern=`^(0|[1-9][0-9]*)$`
 	Exact string `json:"exact"`
 
 	// exactUnit is what exact counts: millicore-second, byte-second.
@@ -219,10 +230,11 @@ type Usage struct {
 	// +kubebuilder:validation:MaxLength=253
 	Bundle string `json:"bundle,omitempty"`
 
-	// attributes are the meter's facts about the resource.
+	// attributes are the meter's facts about the resource, by name.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.size() <= 63)",message="an attribute's name has at most 63 characters"
 	Attributes map[string]AttributeValue `json:"attributes,omitempty"`
 
 	// segments are the stretches in which one level was held.
@@ -267,6 +279,8 @@ type ObjectReference struct {
 }
 
 // Segment is a stretch in which one level of one dimension was held.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.endTime) || self.startTime <= self.endTime",message="startTime must not be after endTime"
 type Segment struct {
 	// dimension is what was measured.
 	//
@@ -278,6 +292,7 @@ type Segment struct {
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^(0|[1-9][0-9]*)(\.[0-9]+)?$`
 	Level string `json:"level"`
 
 	// startTime is from when, inclusive. Where the moment is not known exactly it
@@ -309,7 +324,7 @@ type Segment struct {
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=39
-	// +kubebuilder:validation:Pattern=`^[0-9]+$`
+	// +kubebuilder:validation:Pattern=`^(0|[1-9][0-9]*)$`
 	Exact string `json:"exact"`
 
 	// evidence says how start and end are known.
@@ -322,18 +337,19 @@ type Segment struct {
 // object states it), CreationTime, ManagedFields (the server's time of the
 // write), Observed (by the watch, as it happened), ReplayBound (within bounds),
 // MeteringStarted, MeteringStopped, LastKnown (the object could not be read from
-// here on) or IntervalCut (it goes on beyond the record).
+// here on), Late (it was learnt after the interval that it belongs to was final,
+// and counts from here on) or IntervalCut (it goes on beyond the record).
 type SegmentEvidence struct {
 	// start is how startTime is known.
 	//
 	// +required
-	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Enum=ObjectTime;CreationTime;ManagedFields;Observed;ReplayBound;MeteringStarted;LastKnown;MeteringStopped;Late;IntervalCut
 	Start string `json:"start"`
 
 	// end is how endTime is known; left out while it is still held.
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Enum=ObjectTime;CreationTime;ManagedFields;Observed;ReplayBound;MeteringStarted;LastKnown;MeteringStopped;Late;IntervalCut
 	End string `json:"end,omitempty"`
 }
 
@@ -342,6 +358,7 @@ type SegmentEvidence struct {
 // nobody but the operator writes them.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:validation:XValidation:rule="self.spec.part.index < self.status.parts",message="spec.part.index counts from 0: it must be less than status.parts"
 // +kubebuilder:resource:scope=Namespaced,shortName=ur,categories=usage
 // +kubebuilder:selectablefield:JSONPath=`.spec.deployment`
 // +kubebuilder:selectablefield:JSONPath=`.spec.startTime`
