@@ -1,7 +1,12 @@
-// Package attribution finds under which deployment the usage of an object is put.
 package attribution
 
-import "github.com/usage-operator/usage-operator/internal/usage"
+import (
+	"cmp"
+	"slices"
+	"unique"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
 
 // Placement is where an object's usage belongs.
 type Placement struct {
@@ -14,33 +19,188 @@ type Placement struct {
 
 // Graph knows who controls, mounts, selects and routes to whom. It is not safe
 // for concurrent use: a single writer owns it.
-type Graph struct{}
+type Graph struct {
+	vertices  map[string]*vertex // by UID
+	families  map[string]*family // by the owner's UID
+	seeds     map[string]string  // deployments by the UIDs of followers to come
+	claims    sites
+	gateways  sites
+	backends  map[place]*backend
+	districts map[unique.Handle[string]]*district
+	labels    labelTable
+
+	// The pass under way: what is to be placed anew, by stratum.
+	queues  [strata][]*vertex
+	changed []string
+	below   []*vertex
+}
 
 // New is a graph of nothing.
-func New() *Graph { return &Graph{} }
+func New() *Graph {
+	return &Graph{
+		vertices:  map[string]*vertex{},
+		families:  map[string]*family{},
+		seeds:     map[string]string{},
+		claims:    sites{},
+		gateways:  sites{},
+		backends:  map[place]*backend{},
+		districts: map[unique.Handle[string]]*district{},
+		labels:    labelTable{numbers: map[label]uint32{}},
+	}
+}
 
 // Upsert replaces what is known of the object. It returns the UIDs of the
 // objects whose Placement differs from before, the object's own when it is new,
 // in ascending order.
-func (g *Graph) Upsert(n Node) []string { return nil }
+func (g *Graph) Upsert(n Node) []string {
+	v := g.vertices[n.Object.UID]
+	switch {
+	case v == nil:
+		v = g.enter(n)
+	case g.same(v, n):
+		return nil
+	default:
+		g.replace(v, n)
+	}
+	g.link(v, n)
+	return g.settle()
+}
+
+// enter makes a vertex of an object that is new.
+func (g *Graph) enter(n Node) *vertex {
+	v := &vertex{id: identify(n.Object)}
+	v.describe(n)
+	if last, seeded := g.seeds[v.id.uid]; seeded {
+		delete(g.seeds, v.id.uid)
+		if v.id.role.follows() {
+			v.follower().last = last
+		}
+	}
+	g.vertices[v.id.uid] = v
+	if f := g.families[v.id.uid]; f != nil {
+		f.head, f.gone = v, nil
+	}
+	g.touch(v)
+	g.touchBelow(v)
+	return v
+}
+
+// replace unlinks v and makes it what n says.
+func (g *Graph) replace(v *vertex, n Node) {
+	namespace, owned, before := v.namespace, v.ownedBy(n.Owner), v.asTop()
+	g.unlink(v)
+	if !v.id.is(n.Object) {
+		v.id = identify(n.Object)
+	}
+	if !v.id.role.follows() {
+		v.part = nil
+	}
+	v.describe(n)
+	g.touch(v)
+	if v.namespace != namespace || !owned || v.asTop() != before {
+		g.touchBelow(v)
+	}
+}
+
+func (v *vertex) describe(n Node) {
+	v.namespace = unique.Make(n.Namespace)
+	v.labels = unique.Make(naming{n.Deployment, n.Instance, n.Name})
+}
 
 // Remove forgets the object. It returns the UIDs of the other objects whose
 // Placement differs from before, in ascending order.
-func (g *Graph) Remove(uid string) []string { return nil }
+func (g *Graph) Remove(uid string) []string {
+	delete(g.seeds, uid)
+	v := g.vertices[uid]
+	if v == nil {
+		return nil
+	}
+	v.queued = true // for good: it is not placed again
+	g.touchBelow(v)
+	end := climb(v)
+	g.unlink(v)
+	delete(g.vertices, uid)
+	g.bury(v, end)
+	return g.settle()
+}
 
-// Seed tells which workload a claim, service or gateway followed last, as a
-// former run of the operator knew it. It returns what Upsert returns.
-func (g *Graph) Seed(uid, deployment string) []string { return nil }
+// Seed tells which deployment a claim, service or gateway followed last, as a
+// former run of the operator knew it. What this graph has seen since is newer and
+// wins. The object may come later; one that never comes is forgotten by Remove.
+// It returns what Upsert returns.
+func (g *Graph) Seed(uid, deployment string) []string {
+	if deployment == "" {
+		return nil
+	}
+	v := g.vertices[uid]
+	if v == nil {
+		g.seeds[uid] = deployment
+		return nil
+	}
+	f, follows := v.part.(*follower)
+	if !follows || f.last != "" {
+		return nil
+	}
+	f.last = deployment
+	g.touch(v)
+	return g.settle()
+}
 
 // Place is where the object's usage belongs; the zero Placement for an object
 // that the graph does not contain.
-func (g *Graph) Place(uid string) Placement { return Placement{} }
+func (g *Graph) Place(uid string) Placement {
+	v := g.vertices[uid]
+	if v == nil {
+		return Placement{}
+	}
+	return Placement{Deployment: v.deployment, Workload: v.workload.object()}
+}
 
 // Unknown is the controlling owner at which the object's chain ends because the
 // graph was never told about it, and the namespace to look in.
 func (g *Graph) Unknown(uid string) (owner usage.Object, namespace string, unknown bool) {
-	return usage.Object{}, "", false
+	v := g.vertices[uid]
+	if v == nil {
+		return usage.Object{}, "", false
+	}
+	end := climb(v)
+	if end.below == nil {
+		return usage.Object{}, "", false
+	}
+	return end.id.object(), end.below.namespace.Value(), true
 }
 
 // Contains tells whether the graph knows the object.
-func (g *Graph) Contains(uid string) bool { return false }
+func (g *Graph) Contains(uid string) bool { return g.vertices[uid] != nil }
+
+// placement is what the rules say of v now.
+func placement(v *vertex) (deployment string, workload *identity) {
+	end := climb(v)
+	itself := end.id == v.id
+	var followed, volume string
+	if f, follows := v.part.(*follower); follows {
+		followed = f.follow()
+	}
+	if end.id.role == dataVolume {
+		volume = end.id.name
+	}
+	labels := v.labels.Value()
+	return cmp.Or(
+		labels.deployment,
+		end.label,
+		end.id.nameFor(itself, v.namespace != clusterScoped),
+		followed,
+		volume,
+		labels.instance,
+		labels.name,
+	), end.id
+}
+
+// distinct is list in order, without duplicates.
+func distinct(list []Reference) []Reference {
+	return slices.Compact(slices.SortedFunc(slices.Values(list), Reference.compare))
+}
+
+func (r Reference) compare(other Reference) int {
+	return cmp.Or(cmp.Compare(r.Namespace, other.Namespace), cmp.Compare(r.Name, other.Name))
+}
