@@ -98,7 +98,13 @@ func (e *ConflictError) Error() string {
 func (l *Ledger) Observe(o *Observation) error {
 	at := l.find(o.Meter, o.UID)
 	if at == nil {
+		if len(o.Members) == 0 {
+			return nil // not metered, and never was
+		}
 		at = l.add(o.Meter, o.UID)
+		if o.Existed {
+			at.known, at.seen = true, o.After
+		}
 	}
 	if at.known && !at.unreadable && at.unchanged(o.Members) {
 		at.seen = o.knownAt(at.seen)

@@ -30,6 +30,9 @@ type Observation struct {
 	Now int64
 	// Origin is how it came about.
 	Origin Origin
+	// Existed tells that the object was there before: if the meter does not know
+	// it, it was none of the meter's then.
+	Existed bool
 }
 
 // knownAt is the latest moment at which the object was surely as observed: its

@@ -43,6 +43,8 @@ type List struct {
 // Handler takes what a source delivers. Calls come one at a time, in order. An
 // object is the handler's to read during the call, and nobody's after it.
 type Handler interface {
+	// Listing begins a list. One that fails midway begins again.
+	Listing(list List)
 	// Item is one object of a list.
 	Item(list List, object *unstructured.Unstructured, now time.Time)
 	// Listed ends a list: what was not an item of it does not exist at resourceVersion.
@@ -149,6 +151,7 @@ func (s *Source) advance(ctx context.Context) error {
 // list hands on every object, a page at a time, all as of one resourceVersion.
 func (s *Source) list(ctx context.Context, list List) (string, error) {
 	opts := metav1.ListOptions{Limit: pageSize}
+	s.handler.Listing(list)
 	for {
 		page, err := s.client.List(ctx, opts)
 		if err != nil {

@@ -1,0 +1,235 @@
+// Package collector runs the sources and feeds the ledger: it is the one writer
+// that events of every metered kind go through.
+//
+// A feed follows one kind, whoever asked for it: meters read its objects, the
+// attribution graph learns who owns, mounts, selects and routes to whom.
+// Expressions are evaluated in the feed's own goroutine; graph and ledger are
+// written under one lock, for microseconds at a time.
+package collector
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/meter"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Options are what a collector needs.
+type Options struct {
+	Dynamic  dynamic.Interface
+	Metadata metadata.Interface
+	Mapper   meta.RESTMapper
+	Clock    clock.Clock
+	// Namespace is the operator's own: usage of cluster-scoped objects belongs to it.
+	Namespace string
+	Log       logr.Logger
+	// Notify is called with a meter's name when its status has something new to
+	// say. It may not block.
+	Notify func(meter string)
+}
+
+// Collector turns what the sources deliver into segments.
+type Collector struct {
+	Options
+
+	mu         sync.Mutex
+	ctx        context.Context // of Start; nil before
+	since      int64           // when Start was called
+	ledger     *ledger.Ledger
+	graph      *attribution.Graph
+	meters     map[string]*metering
+	feeds      map[schema.GroupKind]*feed
+	namespaces map[string]namespace
+	stopped    map[string]struct{} // meters that were removed or suspended
+	vanished   map[string]struct{} // owners, and kinds of owners, that are not there
+	running    sync.WaitGroup
+}
+
+// New is a collector that meters nothing yet.
+func New(options Options) *Collector {
+	if options.Notify == nil {
+		options.Notify = func(string) {}
+	}
+	return &Collector{
+		Options:    options,
+		ledger:     ledger.New(),
+		graph:      attribution.New(),
+		meters:     map[string]*metering{},
+		feeds:      map[schema.GroupKind]*feed{},
+		namespaces: map[string]namespace{},
+		stopped:    map[string]struct{}{},
+		vanished:   map[string]struct{}{},
+	}
+}
+
+// metering is a meter at work.
+type metering struct {
+	meter   *meter.Meter
+	version string // of the UsageMeter that meter was compiled from
+	ledger  *ledger.Meter
+	feed    *feed
+	// from is the resourceVersion of the list that showed the meter everything:
+	// what the watch delivers up to there is no news. 0: not listed yet.
+	from uint64
+	// listed are the objects of the list that is under way.
+	listed     map[string]struct{}
+	quarantine map[string]Quarantined // by UID
+	// named are the objects whose deployment the meter's own expression gave.
+	named map[string]struct{}
+}
+
+// Target is what a meter is applied to.
+type Target struct {
+	Mapping *meta.RESTMapping
+	// Version changes when the UsageMeter's spec does.
+	Version string
+	// Created is when the UsageMeter was created, in seconds since the epoch:
+	// nothing is metered before.
+	Created int64
+}
+
+// Start runs until ctx is done, then waits for the sources to end. Meters can
+// be applied from then on.
+func (c *Collector) Start(ctx context.Context) error {
+	c.mu.Lock()
+	c.ctx = ctx
+	c.since = c.Clock.Now().Unix()
+	c.mu.Unlock()
+	c.Discover()
+	<-ctx.Done()
+	c.running.Wait()
+	return nil
+}
+
+// Started tells whether Start was called.
+func (c *Collector) Started() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ctx != nil
+}
+
+// Apply meters the target's kind with m, from now on. Applied again, it goes
+// on where it was: what the new expressions read differently changes now.
+func (c *Collector) Apply(m *meter.Meter, target Target) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		return fmt.Errorf("UsageMeter %s: the collector has not started yet", m.Name())
+	}
+	now := c.Clock.Now().Unix()
+	at := c.meters[m.Name()]
+	if at != nil && at.feed.mapping.Resource != target.Mapping.Resource {
+		c.remove(at, now)
+		at = nil
+	}
+	switch {
+	case at == nil:
+		since := max(c.since, target.Created)
+		if _, stopped := c.stopped[m.Name()]; stopped {
+			since = now
+		}
+		at = &metering{
+			meter: m, version: target.Version, ledger: ledger.NewMeter(m.Name(), since, m.Dimensions()),
+			quarantine: map[string]Quarantined{}, named: map[string]struct{}{},
+		}
+		c.meters[m.Name()] = at
+		c.attach(at, target.Mapping)
+	case at.version != target.Version:
+		at.meter, at.version = m, target.Version
+		at.quarantine, at.named = map[string]Quarantined{}, map[string]struct{}{}
+		c.ledger.Redefine(at.ledger, m.Dimensions(), now)
+		at.feed.source.Replay(at)
+	}
+	delete(c.stopped, m.Name())
+	return nil
+}
+
+// Remove ends the meter: its open segments end now.
+func (c *Collector) Remove(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped[name] = struct{}{}
+	if at := c.meters[name]; at != nil {
+		c.remove(at, c.Clock.Now().Unix())
+	}
+}
+
+func (c *Collector) remove(at *metering, now int64) {
+	c.ledger.Stop(at.ledger, now)
+	delete(c.meters, at.meter.Name())
+	at.feed.detach(at)
+	// Whoever measured the same was refused what this one held.
+	for _, other := range at.feed.meters {
+		at.feed.source.Replay(other)
+	}
+}
+
+// Cut is what the account held inside the window.
+func (c *Collector) Cut(account usage.Account, w usage.Window, now int64) []usage.Segment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.Cut(account, w, now)
+}
+
+// Accounts are those with usage inside the window.
+func (c *Collector) Accounts(w usage.Window, now int64) []usage.Account {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.Accounts(w, now)
+}
+
+// Changed are the accounts whose segments changed since it was last called.
+func (c *Collector) Changed() []usage.Account {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.Changed()
+}
+
+// Seal closes everything before the moment for good.
+func (c *Collector) Seal(through int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ledger.Seal(through)
+}
+
+// Sealed is the end of the last sealed interval.
+func (c *Collector) Sealed() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.Sealed()
+}
+
+// Late is how many boundaries were learnt after their interval was sealed.
+func (c *Collector) Late() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.Late()
+}
+
+// Forget drops what ended at or before the moment.
+func (c *Collector) Forget(before int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ledger.Forget(before)
+}
+
+// Since is when the collector began to look; 0 before Start.
+func (c *Collector) Since() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.since
+}
+
+func (c *Collector) now() time.Time { return c.Clock.Now() }

@@ -1,0 +1,230 @@
+package collector
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+const (
+	// delivery is how long a change may be under way from the API server: what
+	// was written that long before the last delivery may still come.
+	delivery = 2 * time.Second
+	// skew is how far the API server's clock may be ahead of the operator's.
+	skew = 5
+)
+
+// event is when and how an object came to be seen as it is.
+type event struct {
+	written, after, now int64 // seconds since the epoch
+	live, existed       bool
+	origin              ledger.Origin
+}
+
+// moment is when the change happened, as far as one number says.
+func (e event) moment() usage.Boundary {
+	if e.live && e.written >= e.after && e.written <= e.now {
+		return usage.Boundary{At: e.written, Evidence: usage.ManagedFields}
+	}
+	return usage.Boundary{At: e.now, Evidence: usage.Observed}
+}
+
+func eventOf(list source.List, object *unstructured.Unstructured, now time.Time) event {
+	e := event{written: lastWrite(object), now: now.Unix(), origin: ledger.First}
+	if e.written > e.now && e.written-e.now <= skew {
+		e.now = e.written
+	}
+	if list.Origin == source.Resumed {
+		e.origin, e.after = ledger.Resumed, list.After.Add(-delivery).Unix()
+	}
+	return e
+}
+
+// lastWrite is the newest time at which the object says that it was written, in
+// seconds since the epoch; 0 when it does not say.
+func lastWrite(object *unstructured.Unstructured) int64 {
+	newest, _, _ := unstructured.NestedString(object.Object, "metadata", "creationTimestamp")
+	metadata, _ := object.Object["metadata"].(map[string]any)
+	entries, _ := metadata["managedFields"].([]any)
+	for _, entry := range entries {
+		fields, _ := entry.(map[string]any)
+		if at, _ := fields["time"].(string); at > newest { // RFC 3339 in UTC sorts as text
+			newest = at
+		}
+	}
+	t, err := time.Parse(time.RFC3339, newest)
+	if err != nil {
+		return 0
+	}
+	return t.Unix()
+}
+
+// reading is what one meter makes of an object.
+type reading struct {
+	reader
+	members []usage.Member
+	err     error
+}
+
+func read(object *unstructured.Unstructured, readers []reader) []reading {
+	readings := make([]reading, len(readers))
+	for i, r := range readers {
+		readings[i].reader = r
+		if r.meter.Matches(object.GetLabels()) {
+			readings[i].members, readings[i].err = r.meter.Read(object)
+		}
+	}
+	return readings
+}
+
+// take takes in an object as it is now.
+func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader) {
+	c := f.collector
+	readings := read(object, readers)
+	moved := f.acquaint(object)
+	uid := string(object.GetUID())
+	namespaceUID := c.namespaceUID(readings, object)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.ended {
+		return
+	}
+	f.nodes[uid] = struct{}{}
+	if f.listed != nil {
+		f.listed[uid] = struct{}{}
+	}
+	c.learnNamespace(f.kind(), object)
+	for _, r := range readings {
+		if r.at.listed != nil {
+			r.at.listed[uid] = struct{}{}
+		}
+		if r.current(c) {
+			c.observe(r, object, e, namespaceUID)
+		}
+	}
+	c.reattribute(moved, uid, e.moment())
+}
+
+// observe hands one meter's reading to the ledger. Called under the lock.
+func (c *Collector) observe(r reading, object *unstructured.Unstructured, e event, namespaceUID func(string) string) {
+	uid := string(object.GetUID())
+	o := e.observation(r, uid)
+	if r.err != nil {
+		c.quarantine(r.at, object, r.err)
+		c.ledger.Unreadable(o)
+		return
+	}
+	delete(r.at.named, uid)
+	for i := range o.Members {
+		subject := &o.Members[i].Subject
+		if subject.Deployment != "" {
+			r.at.named[uid] = struct{}{}
+		}
+		c.place(r.at, uid, subject)
+		subject.NamespaceUID = namespaceUID(subject.Namespace)
+	}
+	if err := c.ledger.Observe(o); err != nil {
+		c.quarantine(r.at, object, err)
+		return
+	}
+	if _, was := r.at.quarantine[uid]; was {
+		delete(r.at.quarantine, uid)
+		c.Notify(r.at.meter.Name())
+	}
+}
+
+func (e event) observation(r reading, uid string) *ledger.Observation {
+	o := &ledger.Observation{
+		Meter: r.at.ledger, UID: uid, Members: r.members,
+		Written: e.written, After: e.after, Now: e.now, Origin: e.origin, Existed: e.existed,
+	}
+	if e.live {
+		o.Origin = ledger.Live
+	}
+	return o
+}
+
+// place puts a subject under its namespace and deployment. Called under the lock.
+func (c *Collector) place(at *metering, uid string, subject *usage.Subject) {
+	placement := c.graph.Place(uid)
+	if at.meter.BillsWorkload() {
+		subject.Resource = placement.Workload
+	}
+	if _, named := at.named[uid]; !named {
+		subject.Deployment = placement.Deployment
+	}
+	if subject.Namespace == "" {
+		// A cluster-scoped resource of nobody's: under its own name, with the operator.
+		subject.Namespace = c.Namespace
+		if _, named := at.named[uid]; !named {
+			subject.Deployment = subject.Resource.Name
+		}
+	}
+}
+
+// reattribute puts objects whose surroundings changed where they belong now.
+// Called under the lock.
+func (c *Collector) reattribute(moved []string, except string, moment usage.Boundary) {
+	for _, uid := range moved {
+		if uid == except {
+			continue
+		}
+		c.ledger.Reattribute(uid, moment, func(m *ledger.Meter, subject *usage.Subject) {
+			at := c.meters[m.Name]
+			if at == nil || (subject.Namespace == c.Namespace && !at.feed.namespaced()) {
+				return
+			}
+			c.place(at, uid, subject)
+		})
+	}
+}
+
+func (f *feed) namespaced() bool { return f.mapping.Scope.Name() == "namespace" }
+
+// drop takes in that an object is gone; object is its last state.
+func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader) {
+	c := f.collector
+	readings := read(object, readers)
+	uid := string(object.GetUID())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.ended {
+		return
+	}
+	for _, r := range readings {
+		if !r.current(c) {
+			continue
+		}
+		c.ledger.Remove(e.observation(r, uid))
+		delete(r.at.quarantine, uid)
+		delete(r.at.named, uid)
+	}
+	c.forgetNamespace(f.kind(), object)
+	delete(f.nodes, uid)
+	c.forget(uid, usage.Boundary{At: e.now, Evidence: usage.Observed})
+}
+
+// forget takes an object out of the graph. Called under the lock.
+func (c *Collector) forget(uid string, moment usage.Boundary) {
+	c.reattribute(c.graph.Remove(uid), uid, moment)
+}
+
+func (c *Collector) observedNow() usage.Boundary {
+	return usage.Boundary{At: c.now().Unix(), Evidence: usage.Observed}
+}
+
+// acquaint tells the graph of an object, and of the owners above it. It returns
+// the objects whose placement that changed.
+func (f *feed) acquaint(object *unstructured.Unstructured) []string {
+	c := f.collector
+	node := attribution.NodeOf(object)
+	c.mu.Lock()
+	moved := c.graph.Upsert(node)
+	c.mu.Unlock()
+	return append(moved, f.findOwners(node.Object.UID)...)
+}

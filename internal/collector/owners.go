@@ -1,0 +1,211 @@
+package collector
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+var (
+	namespaceKind = schema.GroupKind{Kind: "Namespace"}
+	podKind       = schema.GroupKind{Kind: "Pod"}
+	serviceKind   = schema.GroupKind{Kind: "Service"}
+	gatewayKind   = schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "Gateway"}
+)
+
+// surroundings are the kinds that attribution is made from, in the order in
+// which they are listed: a claim's deployment is known by its pods, a service's
+// by those that it selects, a gateway's by its routes and their services.
+var surroundings = [][]schema.GroupKind{
+	{namespaceKind},
+	{podKind},
+	{
+		serviceKind,
+		{Group: gatewayKind.Group, Kind: "HTTPRoute"},
+		{Group: gatewayKind.Group, Kind: "GRPCRoute"},
+		{Group: gatewayKind.Group, Kind: "TLSRoute"},
+		{Group: gatewayKind.Group, Kind: "TCPRoute"},
+		{Group: gatewayKind.Group, Kind: "UDPRoute"},
+	},
+}
+
+const (
+	// ownersWait is how long an object waits for its owner's kind to be listed.
+	ownersWait = 5 * time.Second
+	// maxFeeds bounds the kinds that are followed because a tenant's object
+	// says that one of them owns it.
+	maxFeeds = 128
+	// maxVanished bounds what is remembered of owners that are not there.
+	maxVanished = 10_000
+)
+
+// Discover starts the feeds that attribution needs, of the kinds that are
+// installed. It is called at the start, and when kinds were installed.
+func (c *Collector) Discover() {
+	c.mu.Lock()
+	clear(c.vanished)
+	c.mu.Unlock()
+	for _, stage := range surroundings {
+		for _, kind := range stage {
+			c.follow(kind, true)
+		}
+	}
+}
+
+// follow is the feed of a kind that attribution needs; it starts one where
+// there is none. Nil when the kind is not installed, or too many are followed.
+func (c *Collector) follow(kind schema.GroupKind, whole bool) *feed {
+	c.mu.Lock()
+	f := c.feeds[kind]
+	_, vanished := c.vanished[kind.String()]
+	c.mu.Unlock()
+	if f == nil && vanished {
+		return nil
+	}
+	var mapping *meta.RESTMapping
+	if f == nil {
+		var err error
+		if mapping, err = c.Mapper.RESTMapping(kind); err != nil {
+			c.vanish(kind.String())
+			return nil
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f = c.feeds[kind]
+	switch {
+	case f == nil && mapping != nil && len(c.feeds) < maxFeeds && c.ctx != nil:
+		f = c.start(mapping, whole)
+	case f != nil && whole && !f.whole:
+		f = c.restart(f, f.mapping)
+	}
+	if f != nil {
+		f.kept = true
+	}
+	return f
+}
+
+// before are the feeds that a kind's first list waits for. Called under the lock.
+func (c *Collector) before(kind schema.GroupKind) []*feed {
+	stages := len(surroundings)
+	switch kind {
+	case namespaceKind:
+		return nil
+	case podKind:
+		stages = 1
+	case gatewayKind:
+	default:
+		stages = 2
+	}
+	var feeds []*feed
+	for _, stage := range surroundings[:stages] {
+		for _, needed := range stage {
+			if f := c.feeds[needed]; f != nil && needed != kind {
+				feeds = append(feeds, f)
+			}
+		}
+	}
+	return feeds
+}
+
+// findOwners gets what the graph does not know of the owners above an object:
+// it lists their kind when that is met first, and gets one by one what a watch
+// is about to deliver. It returns the objects whose placement that changed.
+func (f *feed) findOwners(uid string) []string {
+	c := f.collector
+	var moved []string
+	for tries := 0; tries < 2*maxOwners; tries++ {
+		c.mu.Lock()
+		owner, namespace, unknown := c.graph.Unknown(uid)
+		_, vanished := c.vanished[owner.UID]
+		c.mu.Unlock()
+		if !unknown || vanished {
+			return moved
+		}
+		gv, err := schema.ParseGroupVersion(owner.APIVersion)
+		if err != nil {
+			return moved
+		}
+		kind := gv.WithKind(owner.Kind)
+		if f.waitFor(c.follow(kind.GroupKind(), false)) {
+			continue
+		}
+		found := c.get(kind, namespace, owner)
+		if found == nil {
+			c.vanish(owner.UID)
+			return moved
+		}
+		c.mu.Lock()
+		moved = append(moved, c.graph.Upsert(attribution.NodeOf(found))...)
+		c.mu.Unlock()
+	}
+	return moved
+}
+
+// maxOwners is how many owners above an object are looked for.
+const maxOwners = 16
+
+// waitFor waits until the owners' kind has been listed for the first time, and
+// tells whether it did wait. Only feeds of whole objects wait, so that no two
+// wait for each other for ever.
+func (f *feed) waitFor(owners *feed) bool {
+	if owners == nil || owners == f || !f.whole {
+		return false
+	}
+	select {
+	case <-owners.settled:
+		return false
+	default:
+	}
+	timer := f.collector.Clock.NewTimer(ownersWait)
+	defer timer.Stop()
+	select {
+	case <-owners.settled:
+		return true
+	case <-timer.C():
+	case <-f.collector.ctx.Done():
+	}
+	return false
+}
+
+// get reads an owner's metadata; nil when there is no such object.
+func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner usage.Object) *unstructured.Unstructured {
+	mapping, err := c.Mapper.RESTMapping(kind.GroupKind())
+	if err != nil {
+		return nil
+	}
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		namespace = ""
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, ownersWait)
+	defer cancel()
+	partial, err := c.Metadata.Resource(mapping.Resource).Namespace(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
+	if err != nil || string(partial.GetUID()) != owner.UID {
+		return nil
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(partial)
+	if err != nil {
+		return nil
+	}
+	found := &unstructured.Unstructured{Object: content}
+	found.SetGroupVersionKind(mapping.GroupVersionKind)
+	return found
+}
+
+// vanish notes that an owner, or its kind, is not there, so that it is not asked for again.
+func (c *Collector) vanish(uid string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.vanished) >= maxVanished {
+		clear(c.vanished)
+	}
+	c.vanished[uid] = struct{}{}
+}

@@ -1,0 +1,87 @@
+package collector
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Quarantined is an object that a meter could not read.
+type Quarantined struct {
+	Namespace, Name, Message string
+}
+
+// maxMessages bounds the messages that are kept when all objects are bad.
+const maxMessages = 100
+
+// Status is how a meter gets on.
+type Status struct {
+	// Synced tells that the meter has seen every object, and sees every change.
+	Synced bool
+	// Err is why the kind cannot be read now; nil when it can.
+	Err error
+	// Active is how many objects have an open segment.
+	Active int
+	// Quarantined are the objects that cannot be read, by namespace and name.
+	Quarantined []Quarantined
+	// ResourceVersion and ObservedTime are how far the watch has come.
+	ResourceVersion string
+	ObservedTime    time.Time
+}
+
+// Status is how the meter gets on; false when it is not applied.
+func (c *Collector) Status(name string) (Status, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.meters[name]
+	if at == nil {
+		return Status{}, false
+	}
+	status := Status{
+		Synced:          at.from != 0 && at.listed == nil,
+		Err:             at.feed.err,
+		Active:          at.ledger.Active(),
+		ResourceVersion: at.feed.resourceVersion,
+		ObservedTime:    at.feed.observed,
+		Quarantined:     make([]Quarantined, 0, len(at.quarantine)),
+	}
+	for _, q := range at.quarantine {
+		status.Quarantined = append(status.Quarantined, q)
+	}
+	slices.SortFunc(status.Quarantined, func(a, b Quarantined) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return status, true
+}
+
+// Settled tells whether every kind that is followed was listed once, or cannot
+// be read: what can be metered is.
+func (c *Collector) Settled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.feeds {
+		if !f.isSettled {
+			return false
+		}
+	}
+	return c.ctx != nil
+}
+
+// quarantine notes that the meter could not read the object. Called under the lock.
+func (c *Collector) quarantine(at *metering, object *unstructured.Unstructured, err error) {
+	uid := string(object.GetUID())
+	entry := Quarantined{Namespace: object.GetNamespace(), Name: object.GetName(), Message: err.Error()}
+	before, was := at.quarantine[uid]
+	if was && before == entry {
+		return
+	}
+	if !was && len(at.quarantine) >= maxMessages {
+		entry.Message = "cannot be read; see the others' messages"
+	}
+	at.quarantine[uid] = entry
+	c.Log.Info("an object cannot be metered", "meter", at.meter.Name(),
+		"namespace", entry.Namespace, "name", entry.Name, "error", entry.Message)
+	c.Notify(at.meter.Name())
+}
