@@ -44,7 +44,7 @@ func (c *compiler) compile(env *cel.Env, path string, text v1alpha1.Expression, 
 		return fail(fmt.Sprintf("its cost cannot be estimated: %v", err), "a simpler expression")
 	}
 	if cost.Max > maxEstimate {
-		return fail(fmt.Sprintf("it may cost too much: up to %.1g operations on a large object, where %.1g are allowed", float64(cost.Max), float64(maxEstimate)),
+		return fail(fmt.Sprintf("it may cost too much: up to %.1e operations on a large object, where %.1e are allowed", float64(cost.Max), float64(maxEstimate)),
 			"fewer loops inside loops (all, exists, filter, map), or shorter lists")
 	}
 	program, err := env.Program(ast)

@@ -15,14 +15,14 @@ import (
 const self = "self"
 
 // What one expression may cost, in CEL's units. An estimate above maxEstimate
-// is refused when the meter is compiled: about what two nested loops over long
-// lists come to. An evaluation ends at the API server's own limit per call
+// is refused when the meter is compiled: two loops, one inside the other, over
+// the longest lists stay below it, and three do not. An evaluation ends at the API server's own limit per call
 // (PerCallLimit, a million, about 0.1 s), which the base environment sets, and
 // all evaluations of one object together at maxObjectCost. There is no deadline
 // beside it: whether an object can be read must not depend on how busy the
 // machine is.
 const (
-	maxEstimate   = 200_000_000
+	maxEstimate   = 1_000_000_000
 	maxObjectCost = 1_000_000
 )
 

@@ -38,7 +38,7 @@ func (e InvalidExpression) Error() string {
 
 // excerpt is the line that the error is in; of a long one, the part around the column.
 func (e InvalidExpression) excerpt() string {
-	line := e.Expression
+	line := strings.Join(strings.Fields(e.Expression), " ")
 	if lines := strings.Split(e.Expression, "\n"); e.Line > 0 && e.Line <= len(lines) {
 		line = lines[e.Line-1]
 	}
