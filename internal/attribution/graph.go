@@ -77,6 +77,7 @@ func (g *Graph) enter(n Node) *vertex {
 		}
 	}
 	g.vertices[v.id.uid] = v
+	g.adopt(v, n.Owner)
 	if f := g.families[v.id.uid]; f != nil {
 		f.head, f.gone = v, nil
 	}
@@ -94,6 +95,10 @@ func (g *Graph) replace(v *vertex, n Node) {
 	}
 	if !v.id.role.follows() {
 		v.part = nil
+	}
+	if !owned { // else the family, and what it remembers, must not end
+		g.disown(v)
+		g.adopt(v, n.Owner)
 	}
 	v.describe(n)
 	g.touch(v)
@@ -119,6 +124,7 @@ func (g *Graph) Remove(uid string) []string {
 	g.touchBelow(v)
 	end := climb(v)
 	g.unlink(v)
+	g.disown(v)
 	delete(g.vertices, uid)
 	g.bury(v, end)
 	return g.settle()

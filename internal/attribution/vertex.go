@@ -66,10 +66,8 @@ func (f *follower) follow() string {
 	return f.last
 }
 
-// link connects v with what n says that it mounts, selects or routes to, and
-// with its owner.
+// link connects v with what n says that it mounts, selects or routes to.
 func (g *Graph) link(v *vertex, n Node) {
-	g.adopt(v, n.Owner)
 	switch v.id.role {
 	case pod:
 		g.join(v, n.Labels)
@@ -91,7 +89,6 @@ func (g *Graph) link(v *vertex, n Node) {
 
 // unlink undoes link; a follower keeps what it followed last.
 func (g *Graph) unlink(v *vertex) {
-	g.disown(v)
 	g.leave(v)
 	switch part := v.part.(type) {
 	case mounts:
