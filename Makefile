@@ -107,8 +107,8 @@ docker-push: ## Push the image IMG with CONTAINER_TOOL.
 	$(CONTAINER_TOOL) push $(IMG)
 
 .PHONY: build-installer
-build-installer: manifests control-plane-build ## Write dist/install.yaml: everything to install, with the image IMG.
-	@KUBECTL="$(KUBECTL)" IMG="$(IMG)" hack/installer.sh dist/install.yaml
+build-installer: manifests control-plane-build ## Write dist/install.yaml and dist/meters.yaml, with the image IMG.
+	@KUBECTL="$(KUBECTL)" IMG="$(IMG)" hack/installer.sh dist
 
 ##@ Install: into the cluster of the current kubeconfig context
 
