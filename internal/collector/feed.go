@@ -3,7 +3,6 @@ package collector
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,9 +30,10 @@ type feed struct {
 	readers         []reader            // whom the list under way is for
 	nodes           map[string]struct{} // the UIDs of the objects that the graph has from here
 	listed          map[string]struct{} // those of the list under way; nil when it is a replay
+	begun           bool                // the first list
 	ended           bool                // replaced, or needed no more
-	whole           bool // whole objects, not their metadata alone
-	kept            bool // attribution needs it, whether it is metered or not
+	whole           bool                // whole objects, not their metadata alone
+	kept            bool                // attribution needs it, whether it is metered or not
 	isSettled       bool
 	synced          bool
 	err             error
@@ -50,8 +50,8 @@ func (c *Collector) attach(at *metering, mapping *meta.RESTMapping) {
 		f = c.start(mapping, true)
 	case !f.whole || f.mapping.Resource != mapping.Resource:
 		f = c.restart(f, mapping)
-	default:
-		defer f.source.Replay(at)
+	case f.begun: // and the meter missed the beginning
+		f.source.Replay(at)
 	}
 	at.feed = f
 	f.meters = append(f.meters, at)
@@ -136,7 +136,7 @@ func (f *feed) Listing(list source.List) {
 	defer f.collector.mu.Unlock()
 	f.readers, f.listed = nil, nil
 	if list.Origin != source.Replay {
-		f.listed = map[string]struct{}{}
+		f.begun, f.listed = true, map[string]struct{}{}
 	}
 	for _, at := range f.meters {
 		if list.Origin != source.Replay || at == list.For {
@@ -167,7 +167,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		if list.Origin != source.Replay {
 			f.endMissing(r.at, after, now.Unix())
 		}
-		r.at.listed, r.at.from = nil, revision(resourceVersion)
+		r.at.listed, r.at.from = nil, source.Revision(resourceVersion)
 		c.Notify(r.meter.Name())
 	}
 	if list.Origin != source.Replay {
@@ -220,7 +220,7 @@ func (f *feed) Changed(change watch.EventType, object *unstructured.Unstructured
 	e := eventOf(source.List{}, object, now)
 	e.live, e.existed = true, change == watch.Modified
 	e.after = after.Add(-delivery).Unix()
-	readers := f.readersOf(revision(object.GetResourceVersion()))
+	readers := f.readersOf(source.Revision(object.GetResourceVersion()))
 	if change == watch.Deleted {
 		f.drop(object, e, readers)
 	} else {
@@ -300,13 +300,4 @@ func (f *feed) settle() {
 		f.isSettled = true
 		close(f.settled)
 	}
-}
-
-// revision is a resourceVersion as the number that it is; 0 when it is none.
-func revision(resourceVersion string) uint64 {
-	n, err := strconv.ParseUint(resourceVersion, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }

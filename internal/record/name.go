@@ -68,9 +68,26 @@ func name(stem string, interval usage.Window, part int) string {
 	return name
 }
 
+// Name is the name of one part of the input's records.
+func Name(in Input, part int) string {
+	if in.Namespace != in.Account.Namespace {
+		return name(movedStem(in.Account), in.Interval, part)
+	}
+	return name(stem(in.Account.Deployment), in.Interval, part)
+}
+
+// ParseIntervalLabel is the start of the interval that a label says, in seconds
+// since the epoch.
+func ParseIntervalLabel(value string) (int64, error) {
+	t, err := time.Parse(intervalLayout, value)
+	return t.Unix(), err
+}
+
+const intervalLayout = "20060102T1504Z"
+
 // IntervalLabel is the value of the label that says when a record's interval starts.
 func IntervalLabel(interval usage.Window) string {
-	return utc(interval.Start).Format("20060102T1504Z")
+	return utc(interval.Start).Format(intervalLayout)
 }
 
 // deploymentLabel is the deployment as a label's value; a name that cannot be

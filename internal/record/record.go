@@ -5,10 +5,12 @@
 package record
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -93,15 +95,11 @@ func subjectBytes(s *usage.Subject) int {
 
 func one(in Input, segments []usage.Segment, index, count int) *v1alpha1.UsageRecord {
 	account, interval := in.Account, in.Interval
-	stemOf := stem(account.Deployment)
-	if in.Namespace != account.Namespace {
-		stemOf = movedStem(account)
-	}
 	record := &v1alpha1.UsageRecord{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "UsageRecord"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: in.Namespace,
-			Name:      name(stemOf, interval, index),
+			Name:      Name(in, index),
 			Labels: map[string]string{
 				v1alpha1.LabelDeployment: deploymentLabel(account.Deployment),
 				v1alpha1.LabelInterval:   IntervalLabel(interval),
@@ -233,8 +231,7 @@ func digest(record *v1alpha1.UsageRecord) string {
 	return "sha256:" + hex.EncodeToString(hash.Sum(nil))
 }
 
-// totals add up segments by resource type and dimension, in the order in which
-// those first appear.
+// totals add up segments by resource type and dimension, in that order.
 type totals struct {
 	order []total
 	at    map[total]usage.Amount
@@ -255,6 +252,10 @@ func newTotals(segments []usage.Segment, known usage.Window) totals {
 		}
 		sums.at[key] = sum.Plus(segments[i].Within(known))
 	}
+	slices.SortFunc(sums.order, func(a, b total) int {
+		return cmp.Or(cmp.Compare(a.resourceType, b.resourceType),
+			cmp.Compare(a.dimension.Name, b.dimension.Name), cmp.Compare(a.dimension.Unit, b.dimension.Unit))
+	})
 	return sums
 }
 
@@ -277,23 +278,37 @@ func (t totals) list() []v1alpha1.Total {
 // maxSummary is what the field holds.
 const maxSummary = 1024
 
-// summary is the totals in one line: "vcpu 2.5 core-hour, memory 10 GiB-hour".
+// summary is the totals in one line: "memory 10 GiB-hour, vcpu 2.5 core-hour".
+// Where there are several resource types each is named before its own.
 func (t totals) summary() string {
 	var b strings.Builder
 	for i, key := range t.order {
-		unit := key.dimension.Unit
-		words := fmt.Sprintf("%s %s %s", key.dimension.Name, unit.Hours(t.at[key], summaryDigits), unit.HourUnit(key.dimension.Name))
-		if unit == usage.Count {
-			words = fmt.Sprintf("%s %s", unit.Hours(t.at[key], summaryDigits), unit.HourUnit(key.dimension.Name))
-		}
-		if b.Len()+len(words) > maxSummary-20 {
+		words := t.words(key)
+		if b.Len()+len(words) > maxSummary-100 {
 			fmt.Fprintf(&b, ", and %d more", len(t.order)-i)
 			break
 		}
-		if i > 0 {
+		switch {
+		case i > 0 && t.order[i-1].resourceType == key.resourceType:
 			b.WriteString(", ")
+		case i > 0:
+			b.WriteString("; ")
+		}
+		several := t.order[0].resourceType != t.order[len(t.order)-1].resourceType
+		if several && (i == 0 || t.order[i-1].resourceType != key.resourceType) {
+			b.WriteString(key.resourceType + ": ")
 		}
 		b.WriteString(words)
 	}
 	return b.String()
+}
+
+// words are one total in a summary. A count's unit names its dimension already.
+func (t totals) words(key total) string {
+	unit := key.dimension.Unit
+	words := unit.Hours(t.at[key], summaryDigits) + " " + unit.HourUnit(key.dimension.Name)
+	if unit == usage.Count {
+		return words
+	}
+	return key.dimension.Name + " " + words
 }

@@ -9,6 +9,8 @@ package source
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -76,7 +78,10 @@ type Source struct {
 	client  Client
 	handler Handler
 	clock   clock.Clock
-	replays chan any
+
+	mu      sync.Mutex
+	replays []any         // asked for, and not begun
+	wake    chan struct{} // has room for one: there are replays
 
 	resourceVersion string    // "" before the first list, and when it expired
 	position        time.Time // when resourceVersion was delivered
@@ -84,13 +89,39 @@ type Source struct {
 
 // New is a source that hands what client reads to handler.
 func New(client Client, handler Handler, clock clock.Clock) *Source {
-	return &Source{client: client, handler: handler, clock: clock, replays: make(chan any, 64)}
+	return &Source{client: client, handler: handler, clock: clock, wake: make(chan struct{}, 1)}
 }
 
 // Replay asks for a list on behalf of somebody new. It returns at once; the
 // items come between two changes, and what the list has already shown comes
 // again as older changes: whoever asked ignores those.
-func (s *Source) Replay(whom any) { s.replays <- whom }
+func (s *Source) Replay(whom any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replays = append(s.replays, whom)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// replay does the lists that were asked for. Those that fail stay asked for.
+func (s *Source) replay(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		if len(s.replays) == 0 {
+			s.mu.Unlock()
+			return nil
+		}
+		whom := s.replays[0]
+		s.replays = s.replays[1:]
+		s.mu.Unlock()
+		if _, err := s.list(ctx, List{Origin: Replay, After: s.position, For: whom}); err != nil {
+			s.Replay(whom)
+			return err
+		}
+	}
+}
 
 // Run lists, then watches, until ctx is done.
 func (s *Source) Run(ctx context.Context) {
@@ -133,7 +164,6 @@ func (s *Source) advance(ctx context.Context) error {
 		if !s.position.IsZero() {
 			list.Origin = Resumed
 		}
-		// A list shows everything to everybody: whoever waited for a replay has it.
 		resourceVersion, err := s.list(ctx, list)
 		if err != nil {
 			return err
@@ -186,9 +216,8 @@ func (s *Source) watch(ctx context.Context) error {
 	defer w.Stop()
 	for {
 		select {
-		case whom := <-s.replays:
-			if _, err := s.list(ctx, List{Origin: Replay, After: s.position, For: whom}); err != nil {
-				s.retryReplay(whom)
+		case <-s.wake:
+			if err := s.replay(ctx); err != nil {
 				return err
 			}
 		case event, open := <-w.ResultChan():
@@ -199,16 +228,6 @@ func (s *Source) watch(ctx context.Context) error {
 				return err
 			}
 		}
-	}
-}
-
-// retryReplay puts a replay that failed back, unless so many wait already that
-// the next full list is cheaper.
-func (s *Source) retryReplay(whom any) {
-	select {
-	case s.replays <- whom:
-	default:
-		s.resourceVersion = ""
 	}
 }
 
@@ -229,4 +248,17 @@ func (s *Source) deliver(event watch.Event) error {
 	}
 	s.position = now
 	return nil
+}
+
+// Newer tells whether resourceVersion a is later than b. Within one cluster
+// they are numbers that grow, whatever the kind.
+func Newer(a, b string) bool { return Revision(a) > Revision(b) }
+
+// Revision is a resourceVersion as the number that it is; 0 when it is none.
+func Revision(resourceVersion string) uint64 {
+	n, err := strconv.ParseUint(resourceVersion, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }

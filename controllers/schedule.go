@@ -1,0 +1,150 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/record"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Schedule says when records are written. All times are in seconds.
+type Schedule struct {
+	Interval  int64 // a record's length; it divides an hour
+	Grace     int64 // how long after its end an interval is sealed
+	Refresh   int64 // how often an Open record is brought up to date at most; 0: there are none
+	Retention int64 // how long after its end a record is kept
+}
+
+// keptFrom is the moment before which intervals' records are not kept.
+func (s Schedule) keptFrom(now int64) int64 { return now - s.Retention }
+
+// live decides when Open records are written: when an account first appears in
+// an interval, and when its segments changed, but not more often than refresh.
+type live struct {
+	refresh int64
+	waiting map[usage.Account]int64 // since when
+	written map[usage.Account]int64 // in the interval
+	current usage.Window
+}
+
+func newLive(refresh int64) *live {
+	return &live{refresh: refresh, waiting: map[usage.Account]int64{}, written: map[usage.Account]int64{}}
+}
+
+// enter begins an interval with the accounts that hold something in it.
+func (l *live) enter(interval usage.Window, accounts []usage.Account, now int64) {
+	l.current = interval
+	clear(l.written)
+	l.note(accounts, now)
+}
+
+// note takes in which accounts changed.
+func (l *live) note(changed []usage.Account, now int64) {
+	if l.refresh == 0 {
+		return
+	}
+	for _, account := range changed {
+		if _, waits := l.waiting[account]; !waits {
+			l.waiting[account] = now
+		}
+	}
+}
+
+// due are the records to write now.
+func (l *live) due(now int64) []record.Key {
+	var keys []record.Key
+	for account, since := range l.waiting {
+		written, again := l.written[account]
+		switch {
+		case again && now-written < l.refresh:
+			continue
+		case account.Deployment == "" && now-since < ledger.Settle:
+			continue // it may find its deployment yet
+		}
+		delete(l.waiting, account)
+		l.written[account] = now
+		keys = append(keys, record.Key{Account: account, Interval: l.current})
+	}
+	return keys
+}
+
+// Priorities in the queue: what is final goes out first.
+const (
+	finalPriority = 100
+	openPriority  = 0
+)
+
+// pruneEvery is how often old records are looked for.
+const pruneEvery = 60
+
+// keepTime seals intervals as they end, and has records written and pruned.
+func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.TypedRateLimitingInterface[record.Key]) {
+	ticker := r.Clock.NewTicker(time.Second)
+	defer ticker.Stop()
+	live := newLive(r.Schedule.Refresh)
+	var unsealed usage.Window
+	var pruned int64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+		now := r.Clock.Now().Unix()
+		if unsealed.Seconds() == 0 {
+			if r.Ledger.Since() == 0 {
+				continue
+			}
+			unsealed = usage.Interval(r.Ledger.Since(), r.Schedule.Interval)
+		}
+		for now >= unsealed.End+r.Schedule.Grace {
+			r.Ledger.Seal(unsealed.End)
+			for _, account := range r.Ledger.Accounts(unsealed, now) {
+				add(queue, finalPriority, record.Key{Account: account, Interval: unsealed})
+			}
+			// An Open record whose usage turned out to be somebody else's goes.
+			add(queue, finalPriority, r.Publisher.Open(unsealed.Start)...)
+			unsealed = unsealed.Next()
+		}
+		live.note(r.Ledger.Changed(), now)
+		if current := usage.Interval(now, r.Schedule.Interval); current != live.current {
+			live.enter(current, r.Ledger.Accounts(current, now), now)
+		}
+		add(queue, openPriority, live.due(now)...)
+		if now-pruned >= pruneEvery {
+			pruned = now
+			r.prune(ctx, now)
+		}
+	}
+}
+
+func add(queue workqueue.TypedRateLimitingInterface[record.Key], priority int, keys ...record.Key) {
+	if q, ok := queue.(priorityqueue.PriorityQueue[record.Key]); ok {
+		q.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priority)}, keys...)
+		return
+	}
+	for _, key := range keys {
+		queue.Add(key)
+	}
+}
+
+// prune deletes records that are kept long enough, and what the ledger has of them.
+func (r *UsageRecordReconciler) prune(ctx context.Context, now int64) {
+	before := r.Schedule.keptFrom(now)
+	r.Ledger.Forget(before)
+	deleted, err := r.Publisher.Prune(ctx, before-r.Schedule.Interval+1)
+	log := ctrl.LoggerFrom(ctx)
+	if err != nil {
+		log.Error(err, "cannot prune usage records; trying again")
+	}
+	if deleted > 0 {
+		log.Info("pruned usage records", "deleted", deleted, "keptFrom", time.Unix(before, 0).UTC())
+	}
+}

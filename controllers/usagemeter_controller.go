@@ -1,0 +1,144 @@
+// Package controllers brings the cluster's custom resources up to what the
+// collector and the ledger say: it takes up UsageMeters, and publishes,
+// repairs and prunes UsageRecords.
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/meter"
+)
+
+// statusRefresh is how often a meter's figures are brought up to date.
+const statusRefresh = 5 * time.Second
+
+// UsageMeterReconciler takes up meters, and reports how they get on.
+type UsageMeterReconciler struct {
+	client.Client
+	Collector *collector.Collector
+	Mapper    meta.RESTMapper
+	Clock     clock.PassiveClock
+	// News names the meters whose status has something new to say.
+	News <-chan event.TypedGenericEvent[string]
+}
+
+// SetupWithManager starts the controller with the manager.
+func (r *UsageMeterReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	named := handler.TypedFuncs[string, reconcile.Request]{
+		GenericFunc: func(_ context.Context, e event.TypedGenericEvent[string], q queue) {
+			q.Add(request(e.Object))
+		},
+	}
+	definitions := &metav1.PartialObjectMetadata{}
+	definitions.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("usagemeter").
+		For(&v1alpha1.UsageMeter{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesMetadata(definitions, handler.EnqueueRequestsFromMapFunc(r.kindsChanged),
+			builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		WatchesRawSource(source.TypedChannel(r.News, named)).
+		Complete(r)
+}
+
+// kindsChanged looks again at all meters when a kind was installed or removed.
+func (r *UsageMeterReconciler) kindsChanged(ctx context.Context, _ client.Object) []reconcile.Request {
+	meta.MaybeResetRESTMapper(r.Mapper)
+	r.Collector.Discover()
+	meters := &v1alpha1.UsageMeterList{}
+	if err := r.List(ctx, meters); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "cannot list usage meters")
+	}
+	requests := make([]reconcile.Request, len(meters.Items))
+	for i := range meters.Items {
+		requests[i] = request(meters.Items[i].Name)
+	}
+	return requests
+}
+
+// Reconcile takes up one meter as its spec says, and brings its status up to date.
+func (r *UsageMeterReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	m := &v1alpha1.UsageMeter{}
+	if err := r.Get(ctx, req.NamespacedName, m); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Collector.Remove(req.Name)
+			err = nil
+		}
+		return ctrl.Result{}, err
+	}
+	if !r.Collector.Started() {
+		return ctrl.Result{RequeueAfter: 100 * time.Millisecond}, nil
+	}
+	now := metav1.NewTime(r.Clock.Now())
+
+	finding, err := r.apply(m)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	status, _ := r.Collector.Status(m.Name)
+	return ctrl.Result{RequeueAfter: statusRefresh}, r.report(ctx, m, meterStatus(m, finding, status, now))
+}
+
+// apply has the collector meter what the spec says. What stands in its way is
+// the finding; an error is something to try again.
+func (r *UsageMeterReconciler) apply(m *v1alpha1.UsageMeter) (finding, error) {
+	if m.Spec.Suspend {
+		r.Collector.Remove(m.Name)
+		return suspended(), nil
+	}
+	target := m.Spec.Target
+	kind := schema.GroupKind{Group: target.Group, Kind: target.Kind}
+	var versions []string
+	if target.Version != "" {
+		versions = []string{target.Version}
+	}
+	mapping, err := r.Mapper.RESTMapping(kind, versions...)
+	if meta.IsNoMatchError(err) {
+		// Whether the expressions are right can be said all the same.
+		if _, err := meter.Compile(m.Name, &m.Spec, m.Spec.Namespace == ""); err != nil {
+			return invalid(err, false), nil
+		}
+		return notInstalled(m), nil
+	}
+	if err != nil {
+		return finding{}, fmt.Errorf("UsageMeter %s: find the resource of kind %s: %w", m.Name, kind, err)
+	}
+	compiled, err := meter.Compile(m.Name, &m.Spec, mapping.Scope.Name() == meta.RESTScopeNameNamespace)
+	if err != nil {
+		_, metering := r.Collector.Status(m.Name)
+		return invalid(err, metering), nil
+	}
+	return finding{mapping: mapping}, r.Collector.Apply(compiled, collector.Target{
+		Mapping: mapping,
+		Version: fmt.Sprintf("%s/%d", m.UID, m.Generation),
+		Created: m.CreationTimestamp.Unix(),
+	})
+}
+
+// report writes the status, when it says something new.
+func (r *UsageMeterReconciler) report(ctx context.Context, m *v1alpha1.UsageMeter, status v1alpha1.UsageMeterStatus) error {
+	if equality.Semantic.DeepEqual(m.Status, status) {
+		return nil
+	}
+	patch := client.MergeFrom(m.DeepCopy())
+	m.Status = status
+	return client.IgnoreNotFound(r.Status().Patch(ctx, m, patch))
+}

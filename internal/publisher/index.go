@@ -1,0 +1,198 @@
+package publisher
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/record"
+	"github.com/usage-operator/usage-operator/internal/source"
+)
+
+// entry is what is known of one record in the API server.
+type entry struct {
+	key     record.Key // zero for a record of an earlier run
+	start   int64      // of its interval; seconds since the epoch
+	written string     // resourceVersion of the last write; "" when it was not ours
+	seen    string     // resourceVersion that the API server has, as far as known
+	digest  string
+	reaches int64 // how far an Open record's figures reach
+	final   bool
+}
+
+// asWritten tells whether the record still is as it was written, and says what r says.
+func (e entry) asWritten(r *v1alpha1.UsageRecord) bool {
+	final := r.Status.Phase == v1alpha1.PhaseFinal
+	return e.written != "" && e.written == e.seen && e.final == final && e.digest == r.Status.Digest &&
+		(final || e.reaches == reaches(r))
+}
+
+func reaches(r *v1alpha1.UsageRecord) int64 {
+	if r.Status.ObservedTime == nil {
+		return 0
+	}
+	return r.Status.ObservedTime.Unix()
+}
+
+// index knows the records in the API server.
+type index struct {
+	mu      sync.Mutex
+	entries map[types.NamespacedName]entry
+	listed  map[types.NamespacedName]struct{}
+}
+
+func newIndex() *index { return &index{entries: map[types.NamespacedName]entry{}} }
+
+func (x *index) get(name types.NamespacedName) (entry, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e, ok := x.entries[name]
+	return e, ok
+}
+
+func (x *index) forget(name types.NamespacedName) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.entries, name)
+}
+
+// wrote notes a write of ours. It tells whether somebody has written over it already.
+func (x *index) wrote(name types.NamespacedName, key record.Key, r *v1alpha1.UsageRecord, version string) (overwritten bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	seen := version
+	if before := x.entries[name].seen; source.Newer(before, version) {
+		seen = before
+	}
+	x.entries[name] = entry{
+		key: key, start: key.Interval.Start, written: version, seen: seen,
+		digest: r.Status.Digest, reaches: reaches(r), final: r.Status.Phase == v1alpha1.PhaseFinal,
+	}
+	return seen != version
+}
+
+// open are the keys of our Open records of the interval that starts then.
+func (x *index) open(start int64) []record.Key {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var keys []record.Key
+	for _, e := range x.entries {
+		if e.start == start && !e.final && e.written != "" {
+			keys = append(keys, e.key)
+		}
+	}
+	return keys
+}
+
+func (x *index) before(start int64) []types.NamespacedName {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var names []types.NamespacedName
+	for name, e := range x.entries {
+		if e.start < start {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Watcher is the handler that a source of usage records' metadata delivers to.
+// It calls changed with the key of each record that somebody else edited or
+// deleted.
+func (p *Publisher) Watcher(changed func(record.Key)) source.Handler {
+	return &watcher{index: p.index, publisher: p, changed: changed}
+}
+
+type watcher struct {
+	index     *index
+	publisher *Publisher
+	changed   func(record.Key)
+}
+
+// Listing begins a list.
+func (w *watcher) Listing(source.List) {
+	w.index.mu.Lock()
+	defer w.index.mu.Unlock()
+	w.index.listed = map[types.NamespacedName]struct{}{}
+}
+
+// Item is one record that there is.
+func (w *watcher) Item(_ source.List, object *unstructured.Unstructured, _ time.Time) {
+	w.index.mu.Lock()
+	w.index.listed[nameOf(object)] = struct{}{}
+	w.index.mu.Unlock()
+	w.see(object)
+}
+
+// Listed ends the list: what was written and is not in it was deleted.
+func (w *watcher) Listed(_ source.List, resourceVersion string, _ time.Time) {
+	w.index.mu.Lock()
+	var gone []record.Key
+	for name, e := range w.index.entries {
+		if _, there := w.index.listed[name]; !there && !source.Newer(e.seen, resourceVersion) {
+			if e.written != "" {
+				gone = append(gone, e.key)
+			}
+			delete(w.index.entries, name)
+		}
+	}
+	w.index.listed = nil
+	w.index.mu.Unlock()
+	for _, key := range gone {
+		w.changed(key)
+	}
+}
+
+// Changed is one change of a record.
+func (w *watcher) Changed(change watch.EventType, object *unstructured.Unstructured, _, _ time.Time) {
+	if change != watch.Deleted {
+		w.see(object)
+		return
+	}
+	w.index.mu.Lock()
+	e, known := w.index.entries[nameOf(object)]
+	delete(w.index.entries, nameOf(object))
+	w.index.mu.Unlock()
+	if known && e.written != "" {
+		w.changed(e.key)
+	}
+}
+
+// see notes a record that the API server has.
+func (w *watcher) see(object *unstructured.Unstructured) {
+	name, version := nameOf(object), object.GetResourceVersion()
+	w.index.mu.Lock()
+	e, known := w.index.entries[name]
+	if !known {
+		// Ours, on its way back from the API server, or an earlier run's.
+		start, _ := record.ParseIntervalLabel(object.GetLabels()[v1alpha1.LabelInterval])
+		w.index.entries[name] = entry{start: start, seen: version}
+		w.index.mu.Unlock()
+		return
+	}
+	newer := source.Newer(version, e.seen)
+	if newer {
+		e.seen = version
+		w.index.entries[name] = e
+	}
+	w.index.mu.Unlock()
+	if newer && e.written != "" {
+		w.changed(e.key)
+	}
+}
+
+// Progress is of no interest.
+func (w *watcher) Progress(string, time.Time) {}
+
+// Failed tells why records cannot be watched.
+func (w *watcher) Failed(err error) {
+	w.publisher.log.Info("cannot watch usage records; trying again", "error", err.Error())
+}
+
+func nameOf(object *unstructured.Unstructured) types.NamespacedName {
+	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
+}

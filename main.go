@@ -1,0 +1,297 @@
+// Command usage-operator meters what is held in a cluster, and writes it down
+// as UsageRecords.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // the logins of cloud providers' kubeconfigs
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/controllers"
+	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/publisher"
+	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// options are the command line.
+type options struct {
+	interval, grace, refresh, retention time.Duration
+	namespace                           string
+	concurrency                         int
+	leaderElect                         bool
+	leaseDuration, renewDeadline, retry time.Duration
+	probeAddress, metricsAddress        string
+	metricsSecure                       bool
+	metricsCertificates                 string
+	logFormat, logLevel                 string
+}
+
+func main() {
+	opts, err := parse(os.Args[1:])
+	switch {
+	case errors.Is(err, pflag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "usage-operator: %v\nSee usage-operator --help.\n", err)
+		os.Exit(2)
+	}
+	ctrl.SetLogger(logger(opts))
+	if err := run(ctrl.SetupSignalHandler(), opts); err != nil {
+		ctrl.Log.Error(err, "usage-operator ends")
+		os.Exit(1)
+	}
+}
+
+const about = `usage-operator meters what is held in this cluster, exactly to the second, and
+writes it down as UsageRecords: kubectl get usagerecords -A.
+
+What is metered is said by UsageMeters: kubectl get usagemeters.
+
+Usage:
+  usage-operator [flags]
+
+Flags:
+`
+
+func parse(args []string) (*options, error) {
+	o := &options{}
+	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
+	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
+	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most. 0: there are no Open records.")
+	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
+	flags.DurationVar(&o.grace, "seal-grace", 10*time.Second, "How long after its end an interval is made Final: what the API server has not told by then comes too late.")
+	flags.StringVar(&o.namespace, "namespace", ownNamespace(), "The operator's own namespace: for its Lease, and for the usage of cluster-scoped resources and of namespaces that are gone.")
+	flags.IntVar(&o.concurrency, "publish-concurrency", 16, "How many accounts' records are written at the same time.")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "Take part in leader election: of several replicas one meters, the others stand by.")
+	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a standby waits before it takes over from a leader that is silent.")
+	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "How long the leader tries to renew its lease before it ends.")
+	flags.DurationVar(&o.retry, "leader-elect-retry-period", 2*time.Second, "How long replicas wait between two tries.")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served. Ready is: metering, or standing by. 0: nowhere.")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "Where /metrics is served. 0: nowhere.")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics by HTTPS, to those who may get the URL /metrics. false: by plain HTTP, to everybody.")
+	flags.StringVar(&o.metricsCertificates, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
+	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
+	showVersion := flags.Bool("version", false, "Print the version and end.")
+	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if *showVersion {
+		fmt.Println("usage-operator", version)
+		return nil, pflag.ErrHelp
+	}
+	return o, o.validate(flags.Args())
+}
+
+func (o *options) validate(rest []string) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("unknown argument %q: there are flags only", rest[0])
+	}
+	if _, err := usage.IntervalLength(o.interval); err != nil {
+		return fmt.Errorf("--interval: %w", err)
+	}
+	if o.retention < o.interval {
+		return fmt.Errorf("--record-retention=%s: want at least one interval, %s", o.retention, o.interval)
+	}
+	if o.grace < time.Second || o.grace >= o.interval {
+		return fmt.Errorf("--seal-grace=%s: want at least 1s, and less than the interval, %s", o.grace, o.interval)
+	}
+	if o.refresh < 0 || (o.refresh > 0 && o.refresh < time.Second) {
+		return fmt.Errorf("--live-refresh=%s: want 0, or at least 1s", o.refresh)
+	}
+	if o.concurrency < 1 {
+		return fmt.Errorf("--publish-concurrency=%d: want at least 1", o.concurrency)
+	}
+	if o.logFormat != "json" && o.logFormat != "console" {
+		return fmt.Errorf("--log-format=%s: want json or console", o.logFormat)
+	}
+	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
+		return fmt.Errorf("--log-level=%s: want debug, info or error", o.logLevel)
+	}
+	return nil
+}
+
+// ownNamespace is the namespace that the operator runs in, as far as it can tell.
+func ownNamespace() string {
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		return namespace
+	}
+	mounted, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err == nil {
+		return strings.TrimSpace(string(mounted))
+	}
+	return "usage-system"
+}
+
+func logger(o *options) logr.Logger {
+	level, err := zapcore.ParseLevel(o.logLevel)
+	if err != nil {
+		level = zapcore.InfoLevel
+	}
+	return zap.New(zap.UseDevMode(o.logFormat == "console"), zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel))
+}
+
+// run meters until ctx is done.
+func run(ctx context.Context, o *options) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("no cluster to talk to: run inside one, or set --kubeconfig or KUBECONFIG: %w", err)
+	}
+	config.QPS = -1 // the API server's priority and fairness governs
+	config.UserAgent = "usage-operator/" + version
+	scheme := runtime.NewScheme()
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), metav1.AddMetaToScheme(scheme)); err != nil {
+		return err
+	}
+	mgr, err := ctrl.NewManager(config, managerOptions(o, scheme))
+	if err != nil {
+		return fmt.Errorf("set up: %w", err)
+	}
+	collected, err := addControllers(mgr, o)
+	if err != nil {
+		return fmt.Errorf("set up: %w", err)
+	}
+	if err := addProbes(mgr, collected); err != nil {
+		return fmt.Errorf("set up the probes: %w", err)
+	}
+	ctrl.Log.Info("starting", "version", version, "interval", o.interval.String(), "namespace", o.namespace)
+	return mgr.Start(ctx)
+}
+
+func managerOptions(o *options, scheme *runtime.Scheme) ctrl.Options {
+	metrics := metricsserver.Options{
+		BindAddress:   o.metricsAddress,
+		SecureServing: o.metricsSecure,
+		CertDir:       o.metricsCertificates,
+		TLSOpts:       []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
+	}
+	if o.metricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics:                       metrics,
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "usage-operator",
+		LeaderElectionNamespace:       o.namespace,
+		LeaderElectionReleaseOnCancel: true, // main ends right after
+		LeaseDuration:                 &o.leaseDuration,
+		RenewDeadline:                 &o.renewDeadline,
+		RetryPeriod:                   &o.retry,
+	}
+}
+
+// addControllers wires the data path: sources, ledger, records.
+func addControllers(mgr ctrl.Manager, o *options) (*collector.Collector, error) {
+	config, httpClient := mgr.GetConfig(), mgr.GetHTTPClient()
+	whole, err := dynamic.NewForConfigAndClient(config, httpClient)
+	if err != nil {
+		return nil, err
+	}
+	partial, err := metadata.NewForConfigAndClient(metadata.ConfigFor(config), httpClient)
+	if err != nil {
+		return nil, err
+	}
+	writer, err := publisher.NewClient(rest.CopyConfig(config), httpClient)
+	if err != nil {
+		return nil, err
+	}
+	news := make(chan event.TypedGenericEvent[string], 1024)
+	wallClock := clock.RealClock{}
+	collected := collector.New(collector.Options{
+		Dynamic: whole, Metadata: partial, Mapper: mgr.GetRESTMapper(), Clock: wallClock,
+		Namespace: o.namespace, Log: mgr.GetLogger().WithName("collector"),
+		Notify: func(meter string) {
+			select {
+			case news <- event.TypedGenericEvent[string]{Object: meter}:
+			default: // the next refresh of the status brings it
+			}
+		},
+	})
+	meters := &controllers.UsageMeterReconciler{
+		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: wallClock, News: news,
+	}
+	records := &controllers.UsageRecordReconciler{
+		Ledger:    collected,
+		Publisher: publisher.New(writer, mgr.GetLogger().WithName("publisher")),
+		Records:   source.MetadataClient(partial, v1alpha1.GroupVersion.WithResource("usagerecords"), v1alpha1.GroupVersion.WithKind("UsageRecord")),
+		Clock:     wallClock,
+		Namespace: o.namespace,
+		Schedule: controllers.Schedule{
+			Interval: seconds(o.interval), Grace: seconds(o.grace), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
+		},
+		Concurrency: o.concurrency,
+	}
+	return collected, errors.Join(mgr.Add(collected), meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// addProbes serves what the probes ask. Alive: the collector's lock can be had.
+// Ready: every meter was taken up and every kind listed; or another replica
+// leads, and this one stands by.
+func addProbes(mgr ctrl.Manager, collected *collector.Collector) error {
+	alive := func(*http.Request) error {
+		collected.Started()
+		return nil
+	}
+	ready := func(request *http.Request) error {
+		select {
+		case <-mgr.Elected():
+			return metering(request.Context(), mgr.GetClient(), collected)
+		default:
+			return nil
+		}
+	}
+	return errors.Join(mgr.AddHealthzCheck("collector", alive), mgr.AddReadyzCheck("metering", ready))
+}
+
+func metering(ctx context.Context, reader client.Reader, collected *collector.Collector) error {
+	if !collected.Settled() {
+		return errors.New("kinds are being listed")
+	}
+	meters := &v1alpha1.UsageMeterList{}
+	if err := reader.List(ctx, meters); err != nil {
+		return err
+	}
+	for i := range meters.Items {
+		if m := &meters.Items[i]; m.Status.ObservedGeneration != m.Generation {
+			return fmt.Errorf("UsageMeter %s has not been taken up yet", m.Name)
+		}
+	}
+	return nil
+}
