@@ -61,9 +61,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	By("installing everything with one command")
 	kubectl(ctx, "apply", "--server-side", "-f", install)
 
-	impersonating := rest.CopyConfig(cp.RESTConfig())
-	impersonating.Impersonate.UserName = operatorUser
-	operator = as(impersonating)
+	operator = impersonate(operatorUser)
 	By("waiting until the operator may write records, which is when roles and policy are in force")
 	Eventually(func(ctx context.Context) error {
 		return operator.Create(ctx, record(), client.DryRunAll)
@@ -79,6 +77,14 @@ func as(config *rest.Config) client.Client {
 	c, err := client.New(config, client.Options{Scheme: scheme.Scheme})
 	Expect(err).NotTo(HaveOccurred())
 	return client.WithFieldValidation(c, "Strict")
+}
+
+// impersonate is the client of a user whom the administrator plays.
+func impersonate(user string) client.Client {
+	GinkgoHelper()
+	config := rest.CopyConfig(cp.RESTConfig())
+	config.Impersonate.UserName = user
+	return as(config)
 }
 
 // kubectl runs kubectl as the administrator, and gives what it prints.

@@ -1,0 +1,80 @@
+package api_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/yaml"
+)
+
+const maxCRDBytes = 200 << 10
+
+// imported are fields whose type is Kubernetes' own: neither bounds nor docs are ours.
+var imported = []string{"usagemeters.spec.selector", "usagemeters.status.conditions[]"}
+
+var _ = Describe("The schemas", func() {
+	files, err := filepath.Glob("../../config/crd/bases/*.yaml")
+	if err != nil || len(files) == 0 {
+		panic("there are no CRDs in config/crd/bases")
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			panic(err)
+		}
+		crd := &apiextensionsv1.CustomResourceDefinition{}
+		if err := yaml.Unmarshal(text, crd); err != nil {
+			panic(err)
+		}
+		Context("of "+crd.Spec.Names.Plural, func() {
+			It("are small", func() { Expect(len(text)).To(BeNumerically("<", maxCRDBytes)) })
+
+			It("bound every text, list and map, and explain every field", func() {
+				for _, version := range crd.Spec.Versions {
+					root := *version.Schema.OpenAPIV3Schema
+					for _, name := range []string{"spec", "status"} {
+						expectDiscipline(crd.Spec.Names.Plural+"."+name, name, root.Properties[name])
+					}
+				}
+			})
+
+			It("are in the category usage", func() { Expect(crd.Spec.Names.Categories).To(ContainElement("usage")) })
+		})
+	}
+})
+
+// expectDiscipline checks a field, and those below it.
+func expectDiscipline(path, name string, schema apiextensionsv1.JSONSchemaProps) {
+	GinkgoHelper()
+	if name != "" {
+		Expect(strings.Fields(schema.Description)).NotTo(BeEmpty(), "%s has no description", path)
+		Expect(strings.Fields(schema.Description)[0]).To(Equal(name), "%s: its description starts with its name", path)
+	}
+	if slices.Contains(imported, path) {
+		return
+	}
+	switch schema.Type {
+	case "string":
+		bounded := schema.MaxLength != nil || len(schema.Enum) > 0 || schema.Format == "date-time"
+		Expect(bounded).To(BeTrue(), "%s has no maxLength", path)
+	case "array":
+		Expect(schema.MaxItems).NotTo(BeNil(), "%s has no maxItems", path)
+		expectDiscipline(path+"[]", "", *schema.Items.Schema)
+	case "object":
+		if values := schema.AdditionalProperties; values != nil {
+			Expect(schema.MaxProperties).NotTo(BeNil(), "%s has no maxProperties", path)
+			expectDiscipline(path+"{}", "", *values.Schema)
+		}
+	case "number":
+		Fail(path + " is a float")
+	}
+	for _, field := range slices.Sorted(maps.Keys(schema.Properties)) {
+		expectDiscipline(path+"."+field, field, schema.Properties[field])
+	}
+}
