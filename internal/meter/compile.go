@@ -93,7 +93,7 @@ func (c *compiler) activity(spec *v1alpha1.UsageMeterSpec) {
 func (c *compiler) account(spec *v1alpha1.UsageMeterSpec, namespaced bool) {
 	if namespaced && spec.Namespace != "" {
 		c.reject("spec.namespace", fmt.Sprintf("%s is namespaced, so its usage belongs to its own namespace", spec.Target.Kind),
-			"no such field")
+			"this field left out")
 	}
 	c.meter.namespace = c.optional(c.member, "spec.namespace", spec.Namespace, wantText)
 	c.meter.deployment = c.optional(c.member, "spec.deployment", spec.Deployment, wantText)

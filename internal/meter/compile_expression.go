@@ -2,9 +2,9 @@ package meter
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/google/cel-go/cel"
-	"github.com/google/cel-go/common/types"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
@@ -33,7 +33,7 @@ func (c *compiler) compile(env *cel.Env, path string, text v1alpha1.Expression, 
 	}
 	ast, issues := env.Compile(string(text))
 	if issues.Err() != nil {
-		c.issues(path, string(text), issues)
+		c.issues(path, string(text), c.variables(env), issues)
 		return nil
 	}
 	if given := ast.OutputType(); !want.accepts(given) {
@@ -60,16 +60,31 @@ func (c *compiler) compile(env *cel.Env, path string, text v1alpha1.Expression, 
 }
 
 // issues lists what CEL found, each with its place in the expression.
-func (c *compiler) issues(path, text string, issues *cel.Issues) {
+func (c *compiler) issues(path, text, variables string, issues *cel.Issues) {
 	for _, issue := range issues.Errors() {
+		// CEL tells in which package it looked for the name, and there is none.
+		problem, undeclared := strings.CutSuffix(issue.Message, " (in container '')")
+		want := ""
+		if undeclared {
+			want = variables
+		}
 		c.invalid = append(c.invalid, InvalidExpression{
 			Path:       path,
 			Expression: text,
 			Line:       issue.Location.Line(),
 			Column:     issue.Location.Column() + 1, // CEL counts columns from 0
-			Problem:    issue.Message,
+			Problem:    problem,
+			Want:       want,
 		})
 	}
+}
+
+// variables are the names that an expression may use.
+func (c *compiler) variables(env *cel.Env) string {
+	if c.variable == "" || env == c.object {
+		return "self, the object"
+	}
+	return fmt.Sprintf("self, the object, or %s, the member", c.variable)
 }
 
 // readsMember tells whether an expression reads the forEach variable. One that
@@ -89,8 +104,5 @@ func (c *compiler) readsMember(ast *cel.Ast) bool {
 
 // typeName is a static type as people say it: list(string), optional(int).
 func typeName(t *cel.Type) string {
-	if t.Kind() == types.NullTypeKind {
-		return "null"
-	}
-	return fmt.Sprintf("a %s", cel.FormatCELType(t))
+	return strings.ReplaceAll(cel.FormatCELType(t), "optional_type(", "optional(")
 }

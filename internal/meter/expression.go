@@ -19,10 +19,7 @@ type expression struct {
 
 // unexpected says that an expression gave something else than it should.
 func unexpected(value ref.Val, want expectation) error {
-	if _, ok := value.(traits.Mapper); ok {
-		return fmt.Errorf("it gives a map; want %s", want.text)
-	}
-	return fmt.Errorf("it gives a %s; want %s", value.Type().TypeName(), want.text)
+	return fmt.Errorf("it gives %s; want %s", value.Type().TypeName(), want.text)
 }
 
 // held is what an optional holds; null when it holds nothing.

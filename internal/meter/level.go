@@ -49,15 +49,17 @@ func level(value ref.Val, unit usage.Unit) (int64, error) {
 	return 0, unexpected(value, wantQuantity)
 }
 
+// clamped is what Kubernetes makes of every larger quantity, without a word.
+var clamped = resource.NewQuantity(math.MaxInt64, resource.DecimalSI)
+
 // quantityLevel reads a Kubernetes quantity by its text: its arithmetic getters
-// round up, and clamp. It clamps when it is parsed as well, at 2^63-1, so that
-// this value is not to be believed.
+// round up, and clamp.
 func quantityLevel(quantity *resource.Quantity, unit usage.Unit) (int64, error) {
-	if whole, ok := quantity.AsInt64(); ok {
-		if whole == math.MaxInt64 {
-			return 0, errTooLarge
-		}
+	if whole, ok := quantity.AsInt64(); ok && whole < math.MaxInt64 {
 		return scaled(whole, unit)
+	}
+	if quantity.Cmp(*clamped) == 0 {
+		return 0, errTooLarge
 	}
 	return decimalLevel(quantity.String(), unit)
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// maxMembers is how many members one object may have.
-const maxMembers = 1000
+// maxMembers is how many members one object may have: more than fit into what
+// etcd stores of one object (1.5 MiB), so that nobody hides in a crowd.
+const maxMembers = 5000
 
 // UnreadableError says why an object could not be read, in at most 1,000 bytes
 // that are safe to show.
@@ -83,8 +84,8 @@ func (r *reading) readEach() ([]usage.Member, error) {
 		members = append(members, member)
 	}
 	slices.SortFunc(members, func(a, b usage.Member) int { return cmp.Compare(a.Subject.Container, b.Subject.Container) })
-	for i := range members[1:] {
-		if key := members[i].Subject.Container; key == members[i+1].Subject.Container {
+	for i := 1; i < len(members); i++ {
+		if key := members[i].Subject.Container; key == members[i-1].Subject.Container {
 			return nil, &UnreadableError{Path: each.key.path, Member: key, Reason: "two members of the object have this key; want one that is unique"}
 		}
 	}
