@@ -3,9 +3,11 @@ package meter
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
@@ -56,8 +58,62 @@ func builtinNames(t testing.TB) []string {
 	return names
 }
 
-func TestBuiltinMetersCompile(t *testing.T) {
-	for _, name := range builtinNames(t) {
-		t.Run(name, func(t *testing.T) { builtin(t, name) })
+// lifecycle is one object from its creation to its last state, as one meter reads it.
+type lifecycle struct {
+	meter  string
+	object string
+	stages []stage
+}
+
+// stage is what became of the object (a merge patch, on top of those before),
+// and everything that is read of it then.
+type stage struct {
+	name  string
+	patch string
+	want  []string
+}
+
+func TestBuiltinMeters(t *testing.T) {
+	lifecycles := slices.Concat(computeLifecycles, storageLifecycles, networkLifecycles, clusterLifecycles)
+	tested := map[string]bool{}
+	for _, l := range lifecycles {
+		tested[l.meter] = true
+		t.Run(l.meter, func(t *testing.T) {
+			m := builtin(t, l.meter)
+			text := l.object
+			for _, s := range l.stages {
+				text = patchedText(t, text, s.patch)
+				members, err := m.Read(object(t, text))
+				if err != nil {
+					t.Fatalf("%s: %v", s.name, err)
+				}
+				if diff := cmp.Diff(s.want, rendered(m, members)); diff != "" {
+					t.Errorf("%s: want (-), got (+):\n%s", s.name, diff)
+				}
+			}
+		})
 	}
+	for _, name := range builtinNames(t) {
+		if !tested[name] {
+			t.Errorf("no lifecycle tests %s", name)
+		}
+	}
+}
+
+func TestKustomizationListsEveryMeter(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(builtinDirectory, "kustomization.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed struct {
+		Resources []string `json:"resources"`
+	}
+	if err := yaml.Unmarshal(data, &listed); err != nil {
+		t.Fatal(err)
+	}
+	want := builtinNames(t)
+	for i := range want {
+		want[i] += ".yaml"
+	}
+	equal(t, listed.Resources, want)
 }
