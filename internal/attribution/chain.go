@@ -70,8 +70,27 @@ func controls(owner role, namespace unique.Handle[string], v *vertex) bool {
 	return owner != node && (namespace == clusterScoped || namespace == v.namespace)
 }
 
-// adopt puts v under its owner.
+// adopt puts v under its owner, instead of the one that it had. A reference that
+// calls the same owner otherwise leaves it in its family: the last member to go
+// takes along what is remembered of a removed owner.
 func (g *Graph) adopt(v *vertex, owner usage.Object) {
+	if v.ownedBy(owner) {
+		return
+	}
+	if v.family == nil || v.owner.uid != owner.UID {
+		g.disown(v)
+		g.enrol(v, owner)
+	}
+	if v.family == nil {
+		return
+	}
+	v.owner = v.family.alleged
+	if !v.owner.is(owner) {
+		v.owner = identify(owner)
+	}
+}
+
+func (g *Graph) enrol(v *vertex, owner usage.Object) {
 	if owner.UID == "" {
 		return
 	}
@@ -80,14 +99,11 @@ func (g *Graph) adopt(v *vertex, owner usage.Object) {
 		f = &family{head: g.vertices[owner.UID], alleged: identify(owner)}
 		g.families[f.alleged.uid] = f
 	}
-	v.family, v.owner, v.seat = f, f.alleged, int32(len(f.members))
-	if !f.alleged.is(owner) {
-		v.owner = identify(owner)
-	}
+	v.family, v.seat = f, int32(len(f.members))
 	f.members = append(f.members, v)
 }
 
-// disown undoes adopt.
+// disown takes v out of its owner's family.
 func (g *Graph) disown(v *vertex) {
 	f := v.family
 	if f == nil {

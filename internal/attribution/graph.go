@@ -88,7 +88,11 @@ func (g *Graph) enter(n Node) *vertex {
 
 // replace unlinks v and makes it what n says.
 func (g *Graph) replace(v *vertex, n Node) {
-	namespace, owned, before := v.namespace, v.ownedBy(n.Owner), v.asTop()
+	// First of all: what unlinking touches is no longer followed down from here.
+	v.queued = true
+	if !v.id.is(n.Object) || v.namespace.Value() != n.Namespace || !v.ownedBy(n.Owner) || v.labels.Value().deployment != n.Deployment {
+		g.touchBelow(v)
+	}
 	g.unlink(v)
 	if !v.id.is(n.Object) {
 		v.id = identify(n.Object)
@@ -96,15 +100,10 @@ func (g *Graph) replace(v *vertex, n Node) {
 	if !v.id.role.follows() {
 		v.part = nil
 	}
-	if !owned { // else the family, and what it remembers, must not end
-		g.disown(v)
-		g.adopt(v, n.Owner)
-	}
 	v.describe(n)
-	g.touch(v)
-	if v.namespace != namespace || !owned || v.asTop() != before {
-		g.touchBelow(v)
-	}
+	g.adopt(v, n.Owner)
+	v.queued = false
+	g.touch(v) // its stratum is the new role's
 }
 
 func (v *vertex) describe(n Node) {
@@ -163,7 +162,9 @@ func (g *Graph) Place(uid string) Placement {
 }
 
 // Unknown is the controlling owner at which the object's chain ends because the
-// graph was never told about it, and the namespace to look in.
+// graph was never told about it, and the namespace to look in (which means nothing
+// when the owner's kind is cluster-scoped). Whoever finds none there, or one with
+// another UID, has to remember that: the graph goes on asking.
 func (g *Graph) Unknown(uid string) (owner usage.Object, namespace string, unknown bool) {
 	v := g.vertices[uid]
 	if v == nil {
@@ -182,7 +183,7 @@ func (g *Graph) Contains(uid string) bool { return g.vertices[uid] != nil }
 // placement is what the rules say of v now.
 func placement(v *vertex) (deployment string, workload *identity) {
 	end := climb(v)
-	itself := end.id == v.id
+	itself := *end.id == *v.id
 	var followed, volume string
 	if f, follows := v.part.(*follower); follows {
 		followed = f.follow()

@@ -39,6 +39,9 @@ func newOracle() *oracle {
 func (o *oracle) upsert(n attribution.Node) {
 	delete(o.buried, n.Object.UID)
 	o.nodes[n.Object.UID] = n
+	if !follows(n) {
+		delete(o.last, n.Object.UID)
+	}
 	o.recompute()
 }
 

@@ -1,6 +1,7 @@
 package attribution_test
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand"
@@ -13,6 +14,13 @@ import (
 	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
+
+// Rapid's own 100 checks find too little; the command line still counts.
+func init() {
+	if err := flag.Set("rapid.checks", "1000"); err != nil {
+		panic(err)
+	}
+}
 
 // few values, so that objects meet
 var (
