@@ -28,6 +28,9 @@ import (
 	"github.com/usage-operator/usage-operator/internal/meter"
 )
 
+// conflictRetry is how long a write that lost against another waits.
+const conflictRetry = 200 * time.Millisecond
+
 // statusRefresh is how often a meter's figures are brought up to date.
 const statusRefresh = 5 * time.Second
 
@@ -94,7 +97,14 @@ func (r *UsageMeterReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, err
 	}
 	status, _ := r.Collector.Status(m.Name)
-	return ctrl.Result{RequeueAfter: statusRefresh}, r.report(ctx, m, meterStatus(m, finding, status, now))
+	err = r.report(ctx, m, meterStatus(m, finding, status, now))
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: statusRefresh}, nil
 }
 
 // apply has the collector meter what the spec says. What stands in its way is
@@ -138,7 +148,6 @@ func (r *UsageMeterReconciler) report(ctx context.Context, m *v1alpha1.UsageMete
 	if equality.Semantic.DeepEqual(m.Status, status) {
 		return nil
 	}
-	patch := client.MergeFrom(m.DeepCopy())
 	m.Status = status
-	return client.IgnoreNotFound(r.Status().Patch(ctx, m, patch))
+	return client.IgnoreNotFound(r.Status().Update(ctx, m))
 }
