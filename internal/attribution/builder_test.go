@@ -97,7 +97,7 @@ func references(names []string) (references []attribution.Reference) {
 	return references
 }
 
-// podOf is a pod of the Deployment workload, by a ReplicaSet that the graph does not know.
+// podOf is a pod of a Deployment that the graph need not know.
 func podOf(workload, name string, options ...option) attribution.Node {
 	return made("Pod", name, append([]option{ownedBy("Deployment", workload)}, options...)...)
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/usage-operator/usage-operator/internal/attribution"
 )
 
-// What one tenant can make must not stop the others: each of these takes well
-// under a second, or 3 s for the selectors, where a cost that grows with the
-// square would take minutes.
+// What one tenant can make must not stop the others: each of these takes
+// less than a second, or a few for the selectors, where a cost that grows with
+// the square would take minutes.
 func BenchmarkHostile(b *testing.B) {
 	const many = 20_000
 	number := func(i int) string { return fmt.Sprintf("%05d", i) }

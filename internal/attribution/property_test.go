@@ -6,6 +6,8 @@ import (
 	"maps"
 	"math/rand"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,8 +65,10 @@ func drawNode(t *rapid.T) attribution.Node {
 }
 
 func drawObject(t *rapid.T, id string) usage.Object {
-	var number int
-	fmt.Sscanf(id, "uid-%d", &number)
+	number, err := strconv.Atoi(strings.TrimPrefix(id, "uid-"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	kind, name := kinds[number%len(kinds)], string(rune('a'+number%2))
 	if rapid.IntRange(0, 9).Draw(t, "other identity") == 0 {
 		kind, name = rapid.SampledFrom(kinds).Draw(t, "kind"), names.Draw(t, "name")
