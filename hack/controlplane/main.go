@@ -34,7 +34,8 @@ flags of up:
   --nodes N      how many nodes to add, which kwok plays (default 2)
 
 environment:
-  USAGE_OPERATOR_CACHE   where built programs are kept (default: usage-operator in the user's cache folder)
+  USAGE_OPERATOR_CACHE   where built programs are kept (default: usage-operator in the user's cache folder);
+                         450 MB for a set of versions, which can be removed at any time
   KUBEBUILDER_ASSETS     a folder with programs to prefer; only what is missing in it is built
 `
 

@@ -95,6 +95,12 @@ func locate(ctx context.Context) (Binaries, string, error) {
 	dir := filepath.Join(cache, "controlplane", key)
 	binaries := Binaries{Dir: dir, Paths: map[string]string{}, KwokStages: filepath.Join(dir, "kwok-stages.yaml")}
 	assets := os.Getenv(EnvAssets)
+	if assets != "" {
+		// Components run in another folder.
+		if assets, err = filepath.Abs(assets); err != nil {
+			return Binaries{}, "", err
+		}
+	}
 	for _, program := range programs {
 		binaries.Paths[program.name] = filepath.Join(dir, program.name)
 		if asset := filepath.Join(assets, program.name); assets != "" && buildcache.Exists(asset) {
