@@ -18,15 +18,11 @@ import (
 	"go.uber.org/zap/zapcore"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/metadata"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the logins of cloud providers' kubeconfigs
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -34,8 +30,6 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/collector"
-	"github.com/usage-operator/usage-operator/internal/publisher"
-	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -179,7 +173,14 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
-	collected, err := addControllers(mgr, o)
+	collected, err := controllers.Setup(mgr, controllers.Options{
+		Namespace: o.namespace,
+		Schedule: controllers.Schedule{
+			Interval: seconds(o.interval), Grace: seconds(o.grace), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
+		},
+		Concurrency: o.concurrency,
+		Clock:       clock.RealClock{},
+	})
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
@@ -213,50 +214,6 @@ func managerOptions(o *options, scheme *runtime.Scheme) ctrl.Options {
 		RenewDeadline:                 &o.renewDeadline,
 		RetryPeriod:                   &o.retry,
 	}
-}
-
-// addControllers wires the data path: sources, ledger, records.
-func addControllers(mgr ctrl.Manager, o *options) (*collector.Collector, error) {
-	config, httpClient := mgr.GetConfig(), mgr.GetHTTPClient()
-	whole, err := dynamic.NewForConfigAndClient(config, httpClient)
-	if err != nil {
-		return nil, err
-	}
-	partial, err := metadata.NewForConfigAndClient(metadata.ConfigFor(config), httpClient)
-	if err != nil {
-		return nil, err
-	}
-	writer, err := publisher.NewClient(rest.CopyConfig(config), httpClient)
-	if err != nil {
-		return nil, err
-	}
-	news := make(chan event.TypedGenericEvent[string], 1024)
-	wallClock := clock.RealClock{}
-	collected := collector.New(collector.Options{
-		Dynamic: whole, Metadata: partial, Mapper: mgr.GetRESTMapper(), Clock: wallClock,
-		Namespace: o.namespace, Log: mgr.GetLogger().WithName("collector"),
-		Notify: func(meter string) {
-			select {
-			case news <- event.TypedGenericEvent[string]{Object: meter}:
-			default: // the next refresh of the status brings it
-			}
-		},
-	})
-	meters := &controllers.UsageMeterReconciler{
-		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: wallClock, News: news,
-	}
-	records := &controllers.UsageRecordReconciler{
-		Ledger:    collected,
-		Publisher: publisher.New(writer, mgr.GetLogger().WithName("publisher")),
-		Records:   source.MetadataClient(partial, v1alpha1.GroupVersion.WithResource("usagerecords"), v1alpha1.GroupVersion.WithKind("UsageRecord")),
-		Clock:     wallClock,
-		Namespace: o.namespace,
-		Schedule: controllers.Schedule{
-			Interval: seconds(o.interval), Grace: seconds(o.grace), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
-		},
-		Concurrency: o.concurrency,
-	}
-	return collected, errors.Join(mgr.Add(collected), meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
