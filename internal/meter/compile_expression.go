@@ -47,7 +47,7 @@ func (c *compiler) compile(env *cel.Env, path string, text v1alpha1.Expression, 
 		return fail(fmt.Sprintf("it may cost too much: up to %.1e operations on a large object, where %.1e are allowed", float64(cost.Max), float64(maxEstimate)),
 			"fewer loops inside loops (all, exists, filter, map), or shorter lists")
 	}
-	program, err := env.Program(ast)
+	program, err := env.Program(ast, cel.CostTracking(&actualCosts{}))
 	if err != nil {
 		return fail(err.Error(), want.text)
 	}

@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"slices"
+
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	apiservercel "k8s.io/apiserver/pkg/cel"
@@ -51,11 +53,7 @@ func (e expectation) accepts(t *cel.Type) bool {
 	case types.NullTypeKind:
 		return e.optional
 	default:
-		for _, accepted := range e.kinds {
-			if kind == accepted {
-				return true
-			}
-		}
-		return e.quantity && t.IsExactType(apiservercel.QuantityType)
+		return slices.Contains(e.kinds, kind) ||
+			e.quantity && t.IsExactType(apiservercel.QuantityType)
 	}
 }

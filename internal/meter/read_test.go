@@ -138,6 +138,7 @@ func TestReadQuarantines(t *testing.T) {
 		}
 		return "parts: [" + list.String() + "]"
 	}
+	long := "long: " + strings.Repeat("x", 100_000) + "\n"
 	cases := map[string]struct {
 		meter, object, want string
 	}{
@@ -152,12 +153,16 @@ func TestReadQuarantines(t *testing.T) {
 		"an error of one member":    {meter: `{bundle: item.type, forEach: {in: self.parts, key: item.name}}`, object: `parts: [{name: a}]`, want: `spec.bundle (member "a"): no such key: type`},
 		"too many members":          {meter: `forEach: {in: self.parts, key: item.name}`, object: parts(5001), want: "spec.forEach.in: the object has 5001 members; at most 5000 are metered"},
 		"an expression that costs too much": {
-			meter:  `active: "self.parts.all(a, self.parts.all(b, a.name + b.name != 'x'))"`,
-			object: parts(1000), want: "spec.active: operation cancelled: actual cost limit exceeded",
+			meter:  `active: "self.parts.all(a, self.long + a.name != 'x')"`,
+			object: long + parts(1000), want: "spec.active: operation cancelled: actual cost limit exceeded",
 		},
 		"expressions that cost too much together": {
-			meter:  `{bundle: "self.parts.all(a, item.name + a.name != 'x') ? 'a' : 'b'", forEach: {in: self.parts, key: item.name}}`,
-			object: parts(1000), want: "the object's expressions cost more than 1000000 operations",
+			meter:  `{bundle: "self.long + item.name", forEach: {in: self.parts, key: item.name}}`,
+			object: long + parts(1000), want: "the object's expressions cost more than 1000000 operations",
+		},
+		"searching long lists in a loop": {
+			meter:  `active: "self.parts.all(a, !(a.name in self.parts))"`,
+			object: parts(1200), want: "spec.active: operation cancelled: actual cost limit exceeded",
 		},
 		"an object without identity": {object: `metadata: {uid: null}`, want: "the object has no metadata.uid"},
 		"what a tenant writes does not reach a terminal": {
@@ -170,12 +175,32 @@ func TestReadQuarantines(t *testing.T) {
 			members, err := m.Read(object(t, patchedText(t, thing, c.object)))
 			var unreadable *UnreadableError
 			if !errors.As(err, &unreadable) || members != nil {
-				t.Fatalf("got %v, %v", members, err)
+				t.Fatalf("got %d members, %v", len(members), err)
 			}
 			if !strings.Contains(err.Error(), c.want) || len(err.Error()) > maxMessage {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 		})
+	}
+}
+
+// A tenant cannot hide a pod by filling it with containers.
+func TestReadsACrowd(t *testing.T) {
+	const crowd = 1000
+	var containers, statuses strings.Builder
+	for i := range crowd {
+		fmt.Fprintf(&containers, "{name: c%d, resources: {requests: {cpu: 1m}}}, ", i)
+		fmt.Fprintf(&statuses, "{name: c%d, state: {running: {}}}, ", i)
+	}
+	m := builtin(t, "container")
+	r := newReading(m, object(t, patchedText(t, podOfThree,
+		fmt.Sprintf("{spec: {containers: [%s]}, status: {containerStatuses: [%s]}}", &containers, &statuses))))
+	members, err := r.readEach()
+	if err != nil || len(members) != crowd+1 {
+		t.Fatalf("got %d members, %v", len(members), err)
+	}
+	if largest := r.spent * maxMembers / crowd; largest > maxObjectCost {
+		t.Errorf("%d containers would cost %d", maxMembers, largest)
 	}
 }
 

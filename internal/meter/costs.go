@@ -1,0 +1,74 @@
+package meter
+
+import (
+	"github.com/google/cel-go/checker"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+	"k8s.io/apiserver/pkg/cel/library"
+)
+
+// What one expression may cost, in CEL's units. An estimate above maxEstimate
+// is refused when the meter is compiled: two loops, one inside the other, over
+// the longest lists stay below it, and three do not. An evaluation ends at the
+// API server's own limit per call (PerCallLimit, a million, about 0.1 s), which
+// the base environment sets, and all evaluations of one object together at
+// maxObjectCost. There is no deadline beside it: whether an object can be read
+// must not depend on how busy the machine is.
+const (
+	maxEstimate   = 1_000_000_000
+	maxObjectCost = 1_000_000
+)
+
+// The sizes that an estimate assumes for what only the object knows.
+const (
+	assumedLength = 1000 // members of a list or map
+	assumedText   = 4096 // characters of a string
+)
+
+// estimator is the API server's estimator of costs, with sizes for what it does not know.
+var estimator = &library.CostEstimator{SizeEstimator: assumedSizes{}}
+
+type assumedSizes struct{}
+
+func (assumedSizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
+	switch node.Type().Kind() {
+	case types.StringKind, types.BytesKind:
+		return &checker.SizeEstimate{Max: assumedText}
+	case types.ListKind, types.MapKind, types.DynKind, types.AnyKind:
+		return &checker.SizeEstimate{Max: assumedLength}
+	}
+	return nil // scalars, whose size CEL knows
+}
+
+// EstimateCallCost leaves it to the estimator around it.
+func (assumedSizes) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+	return nil
+}
+
+// actualCosts counts what operators cost on values whose type the compiler did
+// not know, which is how all of an object's fields come: CEL takes joining two
+// such strings, or searching such a list, for a single operation.
+type actualCosts struct{ library.CostEstimator }
+
+// charactersPerCost is how much text CEL goes through for one unit of cost.
+const charactersPerCost = 10
+
+// CallCost is the cost of a call; nil leaves it to CEL.
+func (c *actualCosts) CallCost(function, overload string, args []ref.Val, result ref.Val) *uint64 {
+	switch {
+	case overload != "": // of known types
+	case function == operators.Add:
+		if text, ok := result.(types.String); ok {
+			cost := uint64(1 + len(text)/charactersPerCost)
+			return &cost
+		}
+	case function == operators.In:
+		if list, ok := args[1].(traits.Lister); ok {
+			cost := 1 + uint64(max(0, list.Size().(types.Int)))
+			return &cost
+		}
+	}
+	return c.CostEstimator.CallCost(function, overload, args, result)
+}
