@@ -99,7 +99,7 @@ func (l *Ledger) closeOne(at *object, s *stream, i int, end usage.Boundary) {
 	if segment.start.At < l.sealed {
 		end = l.afterSealed(end, +1)
 	}
-	at.seen = max(at.seen, end.At)
+	at.seen, at.began = max(at.seen, end.At), max(at.began, segment.start.At)
 	if end.At <= segment.start.At {
 		return
 	}

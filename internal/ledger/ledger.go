@@ -63,8 +63,10 @@ type object struct {
 	next       *object
 	streams    []*stream
 	seen       int64 // the latest moment at which what the streams say was known to be so
+	began      int64 // the latest start of a segment that has ended
 	known      bool  // it has been read at least once
 	unreadable bool
+	absent     bool // it was not metered when last read: excluded, or not selected
 }
 
 // stream is one member of an object under one attribution, with its open segments.
@@ -103,11 +105,11 @@ func (l *Ledger) Observe(o *Observation) error {
 		}
 		at = l.add(o.Meter, o.UID)
 		if o.Existed {
-			at.known, at.seen = true, o.After
+			at.known, at.absent, at.seen = true, true, o.After
 		}
 	}
 	if at.known && !at.unreadable && at.unchanged(o.Members) {
-		at.seen = o.knownAt(at.seen)
+		at.seen, at.absent = o.knownAt(at.seen), len(o.Members) == 0
 		return nil
 	}
 	return l.change(at, o)
@@ -182,7 +184,7 @@ func (l *Ledger) change(at *object, o *Observation) error {
 		}
 	}
 	at.known, at.unreadable = true, false
-	at.seen = o.knownAt(at.seen)
+	at.seen, at.absent = o.knownAt(at.seen), len(o.Members) == 0
 	at.count(wasActive)
 	return conflict
 }

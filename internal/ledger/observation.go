@@ -44,6 +44,10 @@ func (o *Observation) knownAt(seen int64) int64 {
 	return max(seen, o.After)
 }
 
+// sameWrite is for how many seconds after a write another one of the same
+// second is believed: the two cannot be told apart by their times.
+const sameWrite = 2
+
 // writtenIsNews tells whether the newest write is the one that brought this
 // observation: later than what was seen before. A write that only removes a
 // field leaves no time, so an old one tells nothing.
@@ -51,7 +55,7 @@ func (o *Observation) writtenIsNews(seen int64) bool {
 	if o.Written == 0 || o.Written > o.Now || o.Written < o.After {
 		return false
 	}
-	return o.Written > seen || (o.Written == seen && o.Now-o.Written <= 1)
+	return o.Written > seen || (o.Written == seen && o.Now-o.Written <= sameWrite)
 }
 
 // moments are when the change that the observation shows ended what was before
@@ -80,7 +84,7 @@ func bounds(earliest, latest int64) (end, start usage.Boundary) {
 func (o *Observation) begins(member *usage.Member, at *object, changed usage.Boundary) usage.Boundary {
 	stated := member.Start
 	switch {
-	case at.known && !stated.IsZero() && stated.At >= at.seen && stated.At <= o.Now:
+	case at.known && o.believable(stated, at):
 		return stated
 	case at.known:
 		return changed // what was seen live wins over what is read later
@@ -92,6 +96,16 @@ func (o *Observation) begins(member *usage.Member, at *object, changed usage.Bou
 		return o.foundSince(at.meter.Since)
 	}
 	return changed
+}
+
+// believable tells whether an object that was known not to be active can have
+// become so when it says: later than it was last seen, or in that very second,
+// unless that is when it was excluded, or when an earlier activity began.
+func (o *Observation) believable(stated usage.Boundary, at *object) bool {
+	if stated.IsZero() || stated.At > o.Now {
+		return false
+	}
+	return stated.At > at.seen || (stated.At == at.seen && !at.absent && stated.At > at.began)
 }
 
 // foundSince is from when on a first list can vouch for what it shows: nothing
