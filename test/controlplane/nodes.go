@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -126,7 +127,7 @@ func (p poller) wait(ctx context.Context, cp *ControlPlane, condition wait.Condi
 		return done, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait for %s; see %s: %w (last answer: %v)", p.what, cp.LogFile(p.component), err, last)
+		return fmt.Errorf("wait for %s; see %s: %w", p.what, cp.LogFile(p.component), errors.Join(err, last))
 	}
 	return nil
 }
