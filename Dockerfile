@@ -5,12 +5,13 @@ ARG BASE=gcr.io/distroless/static:nonroot
 FROM ${BUILDER} AS build
 ARG TARGETOS
 ARG TARGETARCH
+ARG VERSION=dev
 WORKDIR /src
 # Modules first: they change less often than the code, and the layer is kept.
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -ldflags="-s -w" -o /usage-operator .
+RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /usage-operator .
 
 FROM ${BASE}
 COPY --from=build /usage-operator /usage-operator

@@ -16,6 +16,9 @@ PACKAGES ?= ./...
 # More arguments for make run.
 ARGS ?=
 
+# The version that the program says it has.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
 BIN := $(CURDIR)/bin
 CONTROLLER_GEN := $(BIN)/controller-gen
 GOLANGCI_LINT := $(BIN)/golangci-lint
@@ -92,7 +95,7 @@ bench: ## Run the benchmarks in test/bench.
 .PHONY: build
 build: ## Build bin/usage-operator.
 	@echo "==> building bin/usage-operator"
-	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/usage-operator .
+	@CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $(BIN)/usage-operator .
 
 .PHONY: run
 run: ## Run the operator here, against the cluster of the current kubeconfig context.
@@ -100,7 +103,7 @@ run: ## Run the operator here, against the cluster of the current kubeconfig con
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG with CONTAINER_TOOL.
-	$(CONTAINER_TOOL) build -t $(IMG) .
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
 
 .PHONY: docker-push
 docker-push: ## Push the image IMG with CONTAINER_TOOL.

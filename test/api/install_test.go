@@ -2,13 +2,16 @@ package api_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/usage-operator/usage-operator/config"
@@ -26,6 +29,17 @@ var _ = Describe("The installation", func() {
 		Eventually(func() string {
 			return kubectl(ctx, "get", "pods", "-n", operatorNamespace, "-l", "app.kubernetes.io/name=usage-operator", "-o", "name")
 		}).WithContext(ctx).Should(HavePrefix("pod/usage-operator-"))
+	})
+
+	It("starts the operator with flags that it has", func(ctx SpecContext) {
+		program := filepath.Join(GinkgoT().TempDir(), "usage-operator")
+		out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../..").CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		container := deployment(ctx).Spec.Template.Spec.Containers[0]
+
+		out, err = exec.CommandContext(ctx, program, append(container.Args, "--version")...).CombinedOutput()
+
+		Expect(err).NotTo(HaveOccurred(), string(out))
 	})
 
 	DescribeTable("gives rights",
@@ -59,8 +73,9 @@ var _ = Describe("The installation", func() {
 	)
 
 	It("lets the operator hold leases in its own namespace", func(ctx SpecContext) {
-		Eventually(func() bool { return allowed(ctx, operatorUser, "update", "leases", "coordination.k8s.io", operatorNamespace) }).
-			WithContext(ctx).Should(BeTrue())
+		Eventually(func() bool {
+			return allowed(ctx, operatorUser, "update", "leases", "coordination.k8s.io", operatorNamespace)
+		}).WithContext(ctx).Should(BeTrue())
 	})
 
 	It("adds a labelled role to what the operator may do", func(ctx SpecContext) {
@@ -158,6 +173,13 @@ func waitForRights(ctx SpecContext) {
 	Eventually(func() bool {
 		return allowed(ctx, operatorUser, "list", "nodes", "", "") && allowed(ctx, operatorUser, "patch", "usagemeters", "metering.usage-operator.dev", "")
 	}).WithContext(ctx).Should(BeTrue())
+}
+
+func deployment(ctx SpecContext) *appsv1.Deployment {
+	GinkgoHelper()
+	deployment := &appsv1.Deployment{}
+	Expect(admin.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: "usage-operator"}, deployment)).To(Succeed())
+	return deployment
 }
 
 func theOperator(SpecContext) string { return operatorUser }

@@ -12,7 +12,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"k8s.io/client-go/kubernetes/scheme"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -74,7 +74,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 // as is a client that fails on fields that a kind does not have.
 func as(config *rest.Config) client.Client {
 	GinkgoHelper()
-	c, err := client.New(config, client.Options{Scheme: scheme.Scheme})
+	c, err := client.New(config, client.Options{Scheme: clientgoscheme.Scheme})
 	Expect(err).NotTo(HaveOccurred())
 	return client.WithFieldValidation(c, "Strict")
 }
