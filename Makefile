@@ -76,7 +76,7 @@ verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Fail unless all that is generated 
 ##@ Test
 
 .PHONY: test
-test: control-plane-build ## Run every test, on a real control plane.
+test: control-plane-build crds-build ## Run every test, on a real control plane.
 	@test -n "$(RACE)" || echo "==> no C compiler: testing without the race detector"
 	@echo "==> testing $(PACKAGES)"
 	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
@@ -144,6 +144,10 @@ control-plane-down: ## Stop it.
 .PHONY: control-plane-build
 control-plane-build: ## Build its programs, once per version: some minutes.
 	@go run ./hack/controlplane build
+
+.PHONY: crds-build
+crds-build: ## Get the CRDs of what the tests meter from their Go modules, once per version: some minutes.
+	@go run ./hack/crds >/dev/null
 
 .PHONY: demo
 demo: ## Show the operator at work on a control plane of its own; KEEP=1 leaves it running.

@@ -156,6 +156,14 @@ var _ = Describe("The built-in meters", Ordered, func() {
 		kubectl(ctx, "apply", "--server-side", "-k", "../../config/meters")
 	})
 
+	It("are not applied over where somebody edited them", func(ctx SpecContext) {
+		kubectl(ctx, "patch", "um", "volume", "--type=merge", "-p", `{"spec":{"active":"true"}}`)
+
+		_, err := cp.Kubectl(ctx, "apply", "--server-side", "-k", "../../config/meters")
+
+		Expect(err).To(MatchError(ContainSubstring("conflict with \"kubectl-patch\"")))
+	})
+
 	It("meter what the operator may read", func(ctx SpecContext) {
 		for _, meter := range meters {
 			group, _, _ := unstructured.NestedString(meter.Object, "spec", "target", "group")

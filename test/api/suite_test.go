@@ -14,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/test/controlplane"
@@ -39,6 +40,7 @@ var (
 func TestAPI(t *testing.T) {
 	RegisterFailHandler(Fail)
 	SetDefaultEventuallyTimeout(patience)
+	ctrl.SetLogger(GinkgoLogr)
 	RunSpecs(t, "API")
 }
 
