@@ -1,0 +1,348 @@
+package ledger
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// bench is a ledger with one meter, and words to drive it with.
+type bench struct {
+	*Ledger
+	t     *testing.T
+	meter *Meter
+}
+
+const since = 1000
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	return &bench{Ledger: New(), t: t, meter: NewMeter("vm", since, []usage.Dimension{{Name: "vcpu", Unit: usage.Core}})}
+}
+
+// vm is an active member that holds vcpu millicores under a deployment.
+func vm(deployment string, vcpu int64) usage.Member {
+	object := usage.Object{APIVersion: "v1", Kind: "VM", Name: "db", UID: "uid"}
+	return usage.Member{
+		Active: true, Levels: []int64{vcpu},
+		Subject: usage.Subject{
+			ResourceType: "vm", Resource: object, Instance: object,
+			Account: usage.Account{Namespace: "shop", Deployment: deployment},
+		},
+	}
+}
+
+func startedAt(m usage.Member, at int64) usage.Member {
+	m.Start = usage.Boundary{At: at, Evidence: usage.ObjectTime}
+	return m
+}
+
+func stopped(m usage.Member, finishedAt int64) usage.Member {
+	m.Active, m.Levels = false, nil
+	if finishedAt != 0 {
+		m.End = usage.Boundary{At: finishedAt, Evidence: usage.ObjectTime}
+	}
+	return m
+}
+
+// at is an observation of the object at a moment; edit changes it.
+func (b *bench) at(now int64, members []usage.Member, edit ...func(*Observation)) *Observation {
+	o := &Observation{Meter: b.meter, UID: "uid", Members: members, Written: now, After: now - 10, Now: now}
+	for _, e := range edit {
+		e(o)
+	}
+	return o
+}
+
+func (b *bench) observe(now int64, m usage.Member, edit ...func(*Observation)) {
+	b.t.Helper()
+	if err := b.Observe(b.at(now, []usage.Member{m}, edit...)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func written(at int64) func(*Observation) { return func(o *Observation) { o.Written = at } }
+func origin(origin Origin, after int64) func(*Observation) {
+	return func(o *Observation) { o.Origin, o.After = origin, after }
+}
+
+// lines are the segments of all accounts, one a line: "web 4000 [1010 ObjectTime, 1060 Observed +5)".
+func (b *bench) lines(w usage.Window, now int64) []string {
+	var lines []string
+	for _, account := range b.Accounts(w, now) {
+		for _, s := range b.Cut(account, w, now) {
+			end := "open"
+			if !s.End.IsZero() {
+				end = boundary(s.End, "+")
+			}
+			lines = append(lines, fmt.Sprintf("%s %s %d [%s, %s)", account.Deployment, s.Dimension.Name, s.Level, boundary(s.Start, "-"), end))
+		}
+	}
+	return lines
+}
+
+func boundary(b usage.Boundary, sign string) string {
+	text := fmt.Sprintf("%d %s", b.At, b.Evidence)
+	if b.Slack > 0 {
+		text += fmt.Sprintf(" %s%d", sign, b.Slack)
+	}
+	return text
+}
+
+func TestSegments(t *testing.T) {
+	always := usage.Window{Start: 0, End: 1 << 40}
+	cases := map[string]struct {
+		drive func(b *bench)
+		want  []string
+	}{
+		"a start that the object states counts": {
+			drive: func(b *bench) { b.observe(1015, startedAt(vm("web", 2000), 1010)) },
+			want:  []string{"web vcpu 2000 [1010 ObjectTime, open)"},
+		},
+		"what was held before metering began is not counted": {
+			drive: func(b *bench) { b.observe(1015, startedAt(vm("web", 2000), 500), origin(First, 0)) },
+			want:  []string{"web vcpu 2000 [1000 MeteringStarted, open)"},
+		},
+		"what a first list finds has been so since its last write": {
+			drive: func(b *bench) { b.observe(1015, vm("web", 2000), origin(First, 0), written(1005)) },
+			want:  []string{"web vcpu 2000 [1005 ManagedFields, open)"},
+		},
+		"what a first list finds unwritten since metering began has been so since then": {
+			drive: func(b *bench) { b.observe(1015, vm("web", 2000), origin(First, 0), written(900)) },
+			want:  []string{"web vcpu 2000 [1000 MeteringStarted, open)"},
+		},
+		"a resize splits at the write": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.observe(1032, vm("web", 4000), written(1030))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1030 ManagedFields)", "web vcpu 4000 [1030 ManagedFields, open)"},
+		},
+		"a change that leaves no time of writing is dated when it is seen": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.observe(1040, vm("web", 4000), written(1010))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1040 Observed)", "web vcpu 4000 [1040 Observed, open)"},
+		},
+		"a time of writing before the watch's position is not believed": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.observe(1040, vm("web", 4000), written(1020))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1040 Observed)", "web vcpu 4000 [1040 Observed, open)"},
+		},
+		"a level of zero holds nothing": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.observe(1020, vm("web", 0))
+				b.observe(1030, vm("web", 1000))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1020 ManagedFields)", "web vcpu 1000 [1030 ManagedFields, open)"},
+		},
+		"two changes in one second leave the last": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.observe(1010, vm("web", 4000))
+			},
+			want: []string{"web vcpu 4000 [1010 ManagedFields, open)"},
+		},
+		"a stop counts when the object says, a start seen live beats a stale one": {
+			drive: func(b *bench) {
+				b.observe(1010, startedAt(vm("web", 2000), 1005))
+				b.observe(1033, stopped(vm("web", 0), 1030))
+				b.observe(1050, startedAt(vm("web", 2000), 1005))
+			},
+			want: []string{"web vcpu 2000 [1005 ObjectTime, 1030 ObjectTime)", "web vcpu 2000 [1050 ManagedFields, open)"},
+		},
+		"a deletion counts when it is seen": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Remove(b.at(1044, nil))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1044 Observed)"},
+		},
+		"a deletion shows when the member finished": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Remove(b.at(1044, []usage.Member{stopped(vm("web", 0), 1040)}))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1040 ObjectTime)"},
+		},
+		"a deletion that nobody saw lies between the last position and the list": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Missing(b.meter, "uid", 1030, 1042)
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1030 ReplayBound +12)"},
+		},
+		"a resize that nobody saw ends early and starts late": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.observe(1050, vm("web", 4000), origin(Resumed, 1020), written(1040))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1020 ReplayBound +20)", "web vcpu 4000 [1040 ReplayBound -20, open)"},
+		},
+		"an object that cannot be read holds what it last held": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Unreadable(b.at(1020, nil))
+				b.Unreadable(b.at(1025, nil))
+				b.observe(1030, vm("web", 2000))
+			},
+			want: []string{
+				"web vcpu 2000 [1010 ManagedFields, 1020 ManagedFields)",
+				"web vcpu 2000 [1020 LastKnown, 1030 ManagedFields)",
+				"web vcpu 2000 [1030 ManagedFields, open)",
+			},
+		},
+		"an object that could not be read from the start is taken at its word later": {
+			drive: func(b *bench) {
+				b.Unreadable(b.at(1010, nil))
+				b.observe(1030, startedAt(vm("web", 2000), 1009))
+			},
+			want: []string{"web vcpu 2000 [1009 ObjectTime, open)"},
+		},
+		"a deployment that changes splits": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.observe(1020, vm("db", 2000))
+			},
+			want: []string{"db vcpu 2000 [1020 ManagedFields, open)", "web vcpu 2000 [1010 ManagedFields, 1020 ManagedFields)"},
+		},
+		"an attribution from outside splits": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Reattribute("uid", usage.Boundary{At: 1025, Evidence: usage.Observed}, func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
+			},
+			want: []string{"db vcpu 2000 [1025 Observed, open)", "web vcpu 2000 [1010 ManagedFields, 1025 Observed)"},
+		},
+		"an attribution found within seconds counts from the start": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("", 2000))
+				b.Reattribute("uid", usage.Boundary{At: 1010 + Settle, Evidence: usage.Observed}, func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
+			},
+			want: []string{"db vcpu 2000 [1010 ManagedFields, open)"},
+		},
+		"a meter that ends ends its segments": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Stop(b.meter, 1020)
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1020 MeteringStopped)"},
+		},
+		"a dimension that is gone ends, one that stays goes on": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Redefine(b.meter, []usage.Dimension{{Name: "gpu", Unit: usage.Count}, {Name: "vcpu", Unit: usage.Core}}, 1020)
+				member := vm("web", 0)
+				member.Levels = []int64{1000, 2000}
+				b.observe(1030, member)
+				b.Redefine(b.meter, []usage.Dimension{{Name: "gpu", Unit: usage.Count}}, 1040)
+			},
+			want: []string{"web gpu 1000 [1030 ManagedFields, open)", "web vcpu 2000 [1010 ManagedFields, 1040 MeteringStopped)"},
+		},
+		"what comes too late does not change what is sealed": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Seal(1060)
+				b.observe(1070, vm("web", 4000), written(1050), origin(Live, 1000))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1060 Late)", "web vcpu 4000 [1060 Late, open)"},
+		},
+		"an object that is taken up later starts then": {
+			drive: func(b *bench) {
+				b.observe(1050, startedAt(vm("web", 2000), 1010), func(o *Observation) { o.Existed, o.After = true, 1045 })
+			},
+			want: []string{"web vcpu 2000 [1050 ManagedFields, open)"},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			c.drive(b)
+			if diff := cmp.Diff(c.want, b.lines(always, 2000)); diff != "" {
+				t.Errorf("segments (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnObservationThatChangesNothingAllocatesNothing(t *testing.T) {
+	b := newBench(t)
+	b.observe(1010, vm("web", 2000))
+	o := b.at(1020, []usage.Member{vm("web", 2000)})
+	if allocations := testing.AllocsPerRun(1000, func() {
+		o.Now++
+		if err := b.Observe(o); err != nil {
+			t.Fatal(err)
+		}
+	}); allocations != 0 {
+		t.Errorf("%v allocations; want none", allocations)
+	}
+}
+
+func TestASecondMeterOfTheSameDimensionIsRefused(t *testing.T) {
+	b := newBench(t)
+	b.observe(1010, vm("web", 2000))
+	other := NewMeter("vm-copy", since, []usage.Dimension{{Name: "vcpu", Unit: usage.Core}})
+	err := b.Observe(b.at(1011, []usage.Member{vm("web", 2000)}, func(o *Observation) { o.Meter = other }))
+	if err == nil || !strings.Contains(err.Error(), "vcpu of VM db is already metered by UsageMeter vm") {
+		t.Fatalf("got %v; want a conflict that names the dimension, the object and the meter", err)
+	}
+	b.Stop(b.meter, 1020)
+	if err := b.Observe(b.at(1030, []usage.Member{vm("web", 2000)}, func(o *Observation) { o.Meter = other })); err != nil {
+		t.Fatalf("once the first meter is gone: %v", err)
+	}
+	want := []string{"web vcpu 2000 [1010 ManagedFields, 1020 MeteringStopped)", "web vcpu 2000 [1030 ManagedFields, open)"}
+	if diff := cmp.Diff(want, b.lines(usage.Window{Start: 0, End: 5000}, 2000)); diff != "" {
+		t.Errorf("segments (-want +got):\n%s", diff)
+	}
+	if b.meter.Active() != 0 || other.Active() != 1 {
+		t.Errorf("active: %d and %d; want 0 and 1", b.meter.Active(), other.Active())
+	}
+}
+
+func TestCut(t *testing.T) {
+	b := newBench(t)
+	b.observe(1010, vm("web", 2000))
+	b.observe(1070, vm("web", 4000))
+	cases := map[string]struct {
+		window usage.Window
+		now    int64
+		want   []string
+	}{
+		"both ends are cut":            {usage.Window{Start: 1020, End: 1080}, 2000, []string{"web vcpu 2000 [1020 IntervalCut, 1070 ManagedFields)", "web vcpu 4000 [1070 ManagedFields, 1080 IntervalCut)"}},
+		"the future stays open":        {usage.Window{Start: 1060, End: 1120}, 1100, []string{"web vcpu 2000 [1060 IntervalCut, 1070 ManagedFields)", "web vcpu 4000 [1070 ManagedFields, open)"}},
+		"a boundary belongs to one":    {usage.Window{Start: 1070, End: 1080}, 2000, []string{"web vcpu 4000 [1070 ManagedFields, 1080 IntervalCut)"}},
+		"nothing before it is nothing": {usage.Window{Start: 900, End: 1010}, 2000, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, b.lines(c.window, c.now)); diff != "" {
+				t.Errorf("segments (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestForgetDropsWhatEnded(t *testing.T) {
+	b := newBench(t)
+	b.observe(1010, vm("web", 2000))
+	b.Remove(b.at(1020, nil))
+	if changed := b.Changed(); len(changed) != 1 {
+		t.Fatalf("changed: %v; want one account", changed)
+	}
+	b.Forget(1019)
+	if len(b.accounts) != 1 {
+		t.Fatal("a segment that ends later was forgotten")
+	}
+	b.Forget(1020)
+	if len(b.accounts) != 0 || len(b.objects) != 0 {
+		t.Errorf("%d accounts, %d objects; want none", len(b.accounts), len(b.objects))
+	}
+}
