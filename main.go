@@ -18,16 +18,19 @@ import (
 	"go.uber.org/zap/zapcore"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the logins of cloud providers' kubeconfigs
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	builtin "github.com/usage-operator/usage-operator/config"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/collector"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -46,6 +49,7 @@ type options struct {
 	probeAddress, metricsAddress        string
 	metricsSecure                       bool
 	metricsCertificates                 string
+	installMeters                       bool
 	logFormat, logLevel                 string
 }
 
@@ -95,6 +99,7 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "Where /metrics is served. 0: nowhere.")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics by HTTPS, to those who may get the URL /metrics. false: by plain HTTP, to everybody.")
 	flags.StringVar(&o.metricsCertificates, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
+	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
 	showVersion := flags.Bool("version", false, "Print the version and end.")
@@ -184,6 +189,11 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
+	if o.installMeters {
+		if err := mgr.Add(builtinMeters(mgr, o.namespace)); err != nil {
+			return fmt.Errorf("set up: %w", err)
+		}
+	}
 	if err := addProbes(mgr, collected); err != nil {
 		return fmt.Errorf("set up the probes: %w", err)
 	}
@@ -217,6 +227,31 @@ func managerOptions(o *options, scheme *runtime.Scheme) ctrl.Options {
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// builtinMeters creates the built-in meters once this replica leads.
+func builtinMeters(mgr ctrl.Manager, namespace string) manager.Runnable {
+	return manager.RunnableFunc(func(ctx context.Context) error {
+		log := mgr.GetLogger().WithName("builtin-meters")
+		uncached, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper()})
+		if err != nil {
+			return err
+		}
+		err = wait.PollUntilContextCancel(ctx, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+			created, err := builtin.CreateMeters(ctx, uncached, namespace)
+			if len(created) > 0 {
+				log.Info("created built-in meters", "meters", created)
+			}
+			if err != nil {
+				log.Error(err, "cannot create all built-in meters; trying again")
+			}
+			return err == nil, nil
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	})
+}
 
 // addProbes serves what the probes ask. Alive: the collector's lock can be had.
 // Ready: every meter was taken up and every kind listed; or another replica

@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"path"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
@@ -50,27 +53,65 @@ func read(name string, into any) error {
 	return nil
 }
 
-// CreateMeters creates the built-in meters that do not exist, and returns the names of those that it created. A meter
-// that exists is left alone, whatever it says: people may have changed it, and what is metered must not change by
-// itself. It goes on after an error and returns them all.
-func CreateMeters(ctx context.Context, cluster client.Client) (created []string, err error) {
+// createdMeters is the ConfigMap, in the operator's namespace, whose keys are the built-in meters that were created
+// once: what a person deletes stays deleted.
+const createdMeters = "usage-operator-meters"
+
+// CreateMeters creates the built-in meters that it has never created in this cluster, and returns their names. A meter
+// that exists is left alone, whatever it says, and one that was deleted stays deleted: what is metered must not change
+// by itself. It goes on after an error and returns them all.
+func CreateMeters(ctx context.Context, cluster client.Client, namespace string) (created []string, err error) {
 	meters, err := Meters()
 	if err != nil {
 		return nil, err
 	}
+	known := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: createdMeters}}
+	if err := cluster.Get(ctx, client.ObjectKeyFromObject(known), known); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("which built-in meters were created before: %w", err)
+	}
 	var failures []error
 	for _, meter := range meters {
-		existing := meter.DeepCopy()
-		err := cluster.Get(ctx, client.ObjectKeyFromObject(meter), existing)
-		if apierrors.IsNotFound(err) {
-			err = cluster.Apply(ctx, client.ApplyConfigurationFromUnstructured(meter), fieldOwner)
-			if err == nil {
-				created = append(created, meter.GetName())
-			}
+		if _, before := known.Data[meter.GetName()]; before {
+			continue
 		}
-		if err != nil {
+		err := create(ctx, cluster, meter)
+		switch {
+		case err == nil:
+			created = append(created, meter.GetName())
+		case !apierrors.IsAlreadyExists(err):
 			failures = append(failures, fmt.Errorf("create the built-in meter %s: %w", meter.GetName(), err))
+			continue
 		}
+		if known.Data == nil {
+			known.Data = map[string]string{}
+		}
+		known.Data[meter.GetName()] = "created"
 	}
-	return created, errors.Join(failures...)
+	return created, errors.Join(append(failures, remember(ctx, cluster, known))...)
+}
+
+func create(ctx context.Context, cluster client.Client, meter *unstructured.Unstructured) error {
+	existing := meter.DeepCopy()
+	err := cluster.Get(ctx, client.ObjectKeyFromObject(meter), existing)
+	switch {
+	case err == nil:
+		return apierrors.NewAlreadyExists(schema.GroupResource{Resource: "usagemeters"}, meter.GetName())
+	case apierrors.IsNotFound(err):
+		return cluster.Apply(ctx, client.ApplyConfigurationFromUnstructured(meter), fieldOwner)
+	}
+	return err
+}
+
+// remember writes down which meters were created.
+func remember(ctx context.Context, cluster client.Client, known *corev1.ConfigMap) error {
+	var err error
+	if known.ResourceVersion == "" {
+		err = cluster.Create(ctx, known)
+	} else {
+		err = cluster.Update(ctx, known)
+	}
+	if err != nil {
+		return fmt.Errorf("write down which built-in meters were created: %w", err)
+	}
+	return nil
 }

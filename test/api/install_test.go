@@ -136,19 +136,20 @@ var _ = Describe("The built-in meters", Ordered, func() {
 	})
 
 	It("are created by the operator, with the rights that it has", func(ctx SpecContext) {
-		created, err := config.CreateMeters(ctx, operator)
+		created, err := config.CreateMeters(ctx, operator, "usage-system")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(created).To(HaveLen(len(meters)))
 	})
 
-	It("are left alone afterwards", func(ctx SpecContext) {
+	It("are left alone afterwards, and stay deleted", func(ctx SpecContext) {
 		kubectl(ctx, "patch", "um", meters[0].GetName(), "--type=merge", "-p", `{"spec":{"suspend":true}}`)
 		Expect(admin.Delete(ctx, meters[1].DeepCopy())).To(Succeed())
 
-		created, err := config.CreateMeters(ctx, operator)
+		created, err := config.CreateMeters(ctx, operator, "usage-system")
 
 		Expect(err).NotTo(HaveOccurred())
-		Expect(created).To(ConsistOf(meters[1].GetName()))
+		Expect(created).To(BeEmpty())
+		Expect(kubectl(ctx, "get", "um", meters[1].GetName(), "--ignore-not-found")).To(BeEmpty())
 		Expect(kubectl(ctx, "get", "um", meters[0].GetName(), "-o", "jsonpath={.spec.suspend}")).To(Equal("true"))
 	})
 
