@@ -79,7 +79,8 @@ verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Fail unless all that is generated 
 test: control-plane-build crds-build ## Run every test, on a real control plane.
 	@test -n "$(RACE)" || echo "==> no C compiler: testing without the race detector"
 	@echo "==> testing $(PACKAGES)"
-	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
+	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
+		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
 		go test $(RACE) -timeout 30m $(TEST_FLAGS) $(PACKAGES)
 
 .PHONY: test-unit
