@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -194,6 +195,9 @@ func run(ctx context.Context, o *options) error {
 			return fmt.Errorf("set up: %w", err)
 		}
 	}
+	if err := metrics.Registry.Register(&controllers.Metrics{Collector: collected}); err != nil {
+		return fmt.Errorf("set up the metrics: %w", err)
+	}
 	if err := addProbes(mgr, collected); err != nil {
 		return fmt.Errorf("set up the probes: %w", err)
 	}
@@ -202,19 +206,19 @@ func run(ctx context.Context, o *options) error {
 }
 
 func managerOptions(o *options, scheme *runtime.Scheme) ctrl.Options {
-	metrics := metricsserver.Options{
+	serving := metricsserver.Options{
 		BindAddress:   o.metricsAddress,
 		SecureServing: o.metricsSecure,
 		CertDir:       o.metricsCertificates,
 		TLSOpts:       []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
 	}
 	if o.metricsSecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	return ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		Metrics:                       metrics,
+		Metrics:                       serving,
 		HealthProbeBindAddress:        o.probeAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              "usage-operator",

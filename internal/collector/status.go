@@ -2,6 +2,7 @@ package collector
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -54,6 +55,13 @@ func (c *Collector) Status(name string) (Status, bool) {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return status, true
+}
+
+// Meters are the names of the meters that are applied, in order.
+func (c *Collector) Meters() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.meters))
 }
 
 // Settled tells whether every kind that is followed was listed once, or cannot
