@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 
@@ -127,7 +126,7 @@ func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.Ty
 
 func add(queue workqueue.TypedRateLimitingInterface[record.Key], priority int, keys ...record.Key) {
 	if q, ok := queue.(priorityqueue.PriorityQueue[record.Key]); ok {
-		q.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priority)}, keys...)
+		q.AddWithOpts(priorityqueue.AddOpts{Priority: new(priority)}, keys...)
 		return
 	}
 	for _, key := range keys {

@@ -122,7 +122,7 @@ func (c *Collector) before(kind schema.GroupKind) []*feed {
 func (f *feed) findOwners(uid string) []string {
 	c := f.collector
 	var moved []string
-	for tries := 0; tries < 2*maxOwners; tries++ {
+	for range 2 * maxOwners {
 		c.mu.Lock()
 		owner, namespace, unknown := c.graph.Unknown(uid)
 		_, vanished := c.vanished[owner.UID]

@@ -228,7 +228,7 @@ func TestSegments(t *testing.T) {
 			},
 			want: []string{"db vcpu 2000 [1010 ManagedFields, open)"},
 		},
-		"a meter that ends ends its segments": {
+		"the end of a meter ends its segments": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))
 				b.Stop(b.meter, 1020)
@@ -253,6 +253,21 @@ func TestSegments(t *testing.T) {
 				b.observe(1070, vm("web", 4000), written(1050), origin(Live, 1000))
 			},
 			want: []string{"web vcpu 2000 [1010 ManagedFields, 1060 Late)", "web vcpu 4000 [1060 Late, open)"},
+		},
+		"a member that an object gets later does not start at the object's creation": {
+			drive: func(b *bench) {
+				created := func(m usage.Member) usage.Member {
+					m.Start = usage.Boundary{At: 1010, Evidence: usage.CreationTime}
+					return m
+				}
+				device := created(vm("web", 1000))
+				device.Subject.Container = "gpu"
+				b.observe(1010, created(vm("web", 2000)))
+				if err := b.Observe(b.at(1040, []usage.Member{created(vm("web", 2000)), device})); err != nil {
+					b.t.Fatal(err)
+				}
+			},
+			want: []string{"web vcpu 2000 [1010 CreationTime, open)", "web vcpu 1000 [1040 ManagedFields, open)"},
 		},
 		"an object that is taken up later starts then": {
 			drive: func(b *bench) {

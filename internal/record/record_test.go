@@ -17,11 +17,11 @@ import (
 // hour is 2026-11-21T20:00Z to 21:00Z.
 var hour = usage.Interval(1795291200, 3600)
 
-func subject(deployment, name string) *usage.Subject {
+func subject(name string) *usage.Subject {
 	object := usage.Object{APIVersion: "kubevirt.io/v1", Kind: "VirtualMachine", Name: name, UID: "uid-" + name}
 	return &usage.Subject{
 		ResourceType: "vm", Resource: object, Instance: object,
-		Account: usage.Account{Namespace: "shop", NamespaceUID: "ns", Deployment: deployment},
+		Account: usage.Account{Namespace: "shop", NamespaceUID: "ns", Deployment: "web"},
 	}
 }
 
@@ -43,7 +43,7 @@ func final(deployment string, segments ...usage.Segment) Input {
 }
 
 func TestAFinalRecord(t *testing.T) {
-	db := subject("web", "db-0")
+	db := subject("db-0")
 	memory := usage.Dimension{Name: "memory", Unit: usage.Byte}
 	records := For(final("web", held(db, memory, 16<<30, 0, 2250), held(db, vcpu, 4000, 0, 2250)))
 	if len(records) != 1 {
@@ -69,9 +69,9 @@ func TestAFinalRecord(t *testing.T) {
 }
 
 func TestSummariesNameTheTypeWhereThereAreSeveral(t *testing.T) {
-	volume := subject("web", "data")
+	volume := subject("data")
 	volume.ResourceType = "volume"
-	got := For(final("web", held(subject("web", "db"), vcpu, 1000, 0, 3600),
+	got := For(final("web", held(subject("db"), vcpu, 1000, 0, 3600),
 		held(volume, usage.Dimension{Name: "storage", Unit: usage.Byte}, 1<<30, 0, 3600)))[0].Status.Summary
 	if want := "vm: vcpu 1 core-hour; volume: storage 1 GiB-hour"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -79,7 +79,7 @@ func TestSummariesNameTheTypeWhereThereAreSeveral(t *testing.T) {
 }
 
 func TestAccuracy(t *testing.T) {
-	s := subject("web", "db")
+	s := subject("db")
 	bounded := held(s, vcpu, 1000, 10, 20)
 	bounded.End = usage.Boundary{At: hour.Start + 20, Slack: 5, Evidence: usage.ReplayBound}
 	started := held(s, vcpu, 1000, 10, 20)
@@ -116,7 +116,7 @@ func TestPartsFitAnObjectAndSumToTheWhole(t *testing.T) {
 	var segments []usage.Segment
 	var whole usage.Amount
 	for i := range 4000 {
-		s := subject("web", fmt.Sprintf("%s%05d", long[:240], i))
+		s := subject(fmt.Sprintf("%s%05d", long[:240], i))
 		s.Region, s.Bundle = long, long
 		s.Attributes = usage.NewAttributes(map[string]string{"a": long, "b": long, "c": long, "d": long})
 		segments = append(segments, held(s, vcpu, int64(i), 0, 3600))
@@ -149,7 +149,7 @@ func TestPartsFitAnObjectAndSumToTheWhole(t *testing.T) {
 }
 
 func TestTheSameSegmentsGiveTheSameBytes(t *testing.T) {
-	s := subject("web", "db")
+	s := subject("db")
 	s.Attributes = usage.NewAttributes(map[string]string{"b": "2", "a": "1", "c": "3"})
 	first, err := json.Marshal(For(final("web", held(s, vcpu, 1000, 0, 10)))[0])
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
-	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -98,9 +97,8 @@ func (w *world) compareRecords(interval usage.Window) {
 	for _, account := range w.ledger.Accounts(interval, w.now) {
 		key := record.Key{Account: account, Interval: interval}
 		segments := w.ledger.Cut(account, interval, w.now)
-		totals := map[string]usage.Amount{}
 		for _, r := range record.For(record.Input{Key: key, Segments: segments, Namespace: account.Namespace, Final: true}) {
-			w.readRecord(r, account, got, totals)
+			w.readRecord(r, account, got)
 		}
 	}
 	if diff := cmp.Diff(w.oracle.lines(interval), got); diff != "" {
@@ -109,7 +107,7 @@ func (w *world) compareRecords(interval usage.Window) {
 }
 
 // readRecord adds a record's segments to got, and holds its totals against them.
-func (w *world) readRecord(r *v1alpha1.UsageRecord, account usage.Account, got map[line]string, _ map[string]usage.Amount) {
+func (w *world) readRecord(r *v1alpha1.UsageRecord, account usage.Account, got map[line]string) {
 	sums := map[string]usage.Amount{}
 	for _, entry := range r.Status.Usage {
 		ends := map[string]int64{}
@@ -167,5 +165,3 @@ func orZero(text string) string {
 	}
 	return text
 }
-
-var _ = ledger.Live

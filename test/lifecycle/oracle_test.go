@@ -12,8 +12,8 @@ type held map[line]int64
 // oracle notes what is held from which second on, object by object, and sums
 // it up second by second. It knows nothing of segments.
 type oracle struct {
-	objects map[string]map[int64]held // by UID and second: what is held from then on
-	parts   map[string]map[int64]map[string]held
+	// by UID, second and part: what is held from then on
+	parts map[string]map[int64]map[string]held
 }
 
 func newOracle() *oracle {
