@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/test/buildcache"
+	"github.com/usage-operator/usage-operator/test/controlplane"
+	"github.com/usage-operator/usage-operator/test/crds"
+)
+
+// How the operator is run: intervals of a minute instead of an hour, so that a demo sees some of them end.
+const (
+	interval    = 60              // seconds
+	sealGrace   = 5 * time.Second // after its end, until an interval is final
+	liveRefresh = 10 * time.Second
+)
+
+// stage is where the demo takes place: a control plane, and the operator as a process.
+type stage struct {
+	console
+	checkout, dir string
+	keep          bool
+	plane         *controlplane.ControlPlane
+	cluster       client.WithWatch // the administrator's
+}
+
+// props is what another run of the demo needs to know of this one's processes.
+type props struct {
+	OperatorPID int `json:"operatorPID"`
+}
+
+// openStage takes the folder .demo, in which no other demo may be running.
+func openStage(ctx context.Context, out console, keep bool) (_ *stage, unlock func(), err error) {
+	s, unlock, err := lockStage(ctx, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			unlock()
+		}
+	}()
+	s.keep = keep
+	if s.inUse() {
+		return nil, nil, errors.New("a demo that was kept is still running: `make demo-down` ends it")
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		return nil, nil, err
+	}
+	return s, unlock, os.MkdirAll(s.dir, 0o700)
+}
+
+func lockStage(ctx context.Context, out console) (*stage, func(), error) {
+	checkout, err := buildcache.Checkout()
+	if err != nil {
+		return nil, nil, err
+	}
+	cache, err := buildcache.Dir()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &stage{console: out, checkout: checkout, dir: filepath.Join(checkout, ".demo")}
+	unlock, err := buildcache.Lock(ctx, filepath.Join(cache, "locks", buildcache.Key(s.dir)), os.Stderr)
+	return s, unlock, err
+}
+
+func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *stage) operator() string { return s.path("usage-operator") }
+
+func (s *stage) operatorLog() string { return s.path("operator.log") }
+
+// inUse tells whether a process of an earlier demo runs.
+func (s *stage) inUse() bool {
+	if runs(s.readProps().OperatorPID, s.operator()) {
+		return true
+	}
+	plane, err := controlplane.Attach(s.path("control-plane"), io.Discard)
+	if err != nil {
+		return false
+	}
+	for _, component := range plane.Components() {
+		if plane.Running(component) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *stage) readProps() (p props) {
+	if text, err := os.ReadFile(s.path("state.json")); err == nil {
+		_ = json.Unmarshal(text, &p) // what cannot be read names no process
+	}
+	return p
+}
+
+func (s *stage) writeProps(p props) error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path("state.json"), append(text, '\n'), 0o600)
+}
+
+// build builds all programs. What has been built before is kept in a cache, and costs a moment.
+func (s *stage) build(ctx context.Context) error {
+	s.title("What is needed, built from Go modules")
+	program := buildcache.Program{
+		Label: "usage-operator", Module: s.checkout, Package: ".", LinkerFlags: "-X main.version=demo",
+	}
+	if err := program.Build(ctx, s.operator(), s.progress()); err != nil {
+		return err
+	}
+	if _, err := crds.Build(ctx, s.progress()); err != nil {
+		return err
+	}
+	if _, err := controlplane.Build(ctx, s.progress()); err != nil {
+		return err
+	}
+	s.say("  the operator, a control plane, and the CRDs of KubeVirt, Karpenter, Cluster API and Gateway API")
+	return nil
+}
+
+// set starts everything. fail is called when the operator ends by itself.
+func (s *stage) set(ctx context.Context, fail context.CancelCauseFunc) (err error) {
+	s.title("A control plane: etcd, kube-apiserver, controller manager, scheduler, and kwok for kubelets")
+	s.plane, err = controlplane.Start(ctx, controlplane.Options{
+		Dir:               s.path("control-plane"),
+		EtcdUnsafeNoFsync: true,
+		Detached:          s.keep,
+		Progress:          s.progress(),
+	})
+	if err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	s.cluster, err = client.NewWithWatch(s.plane.RESTConfig(), client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	s.title("The operator, with no more rights than its own service account has")
+	if err := s.install(ctx); err != nil {
+		return err
+	}
+	if err := s.startOperator(ctx, fail); err != nil {
+		return err
+	}
+	return s.waitUntilMetering(ctx)
+}
+
+func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc) error {
+	kubeconfig := s.path("operator.kubeconfig")
+	if err := s.plane.ServiceAccountKubeconfig(ctx, operatorNamespace, operatorName, kubeconfig); err != nil {
+		return err
+	}
+	probes, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	metrics, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	command := exec.Command(s.operator(),
+		"--kubeconfig="+kubeconfig,
+		"--namespace="+operatorNamespace,
+		fmt.Sprintf("--interval=%ds", interval),
+		fmt.Sprintf("--live-refresh=%s", liveRefresh),
+		fmt.Sprintf("--seal-grace=%s", sealGrace),
+		"--leader-elect",
+		"--health-probe-bind-address="+probes,
+		"--metrics-bind-address="+metrics,
+		"--log-format=console",
+	)
+	command.Dir = s.dir
+	if err := launch(command, s.operatorLog(), s.keep); err != nil {
+		return fmt.Errorf("start the operator: %w", err)
+	}
+	go func() {
+		err := command.Wait()
+		fail(fmt.Errorf("the operator has ended by itself (%v); the end of %s:\n%s", err, s.operatorLog(), tail(s.operatorLog(), 12)))
+	}()
+	s.say("  usage-operator --interval=%ds --live-refresh=%s --seal-grace=%s --leader-elect", interval, liveRefresh, sealGrace)
+	return s.writeProps(props{OperatorPID: command.Process.Pid})
+}
+
+// freeAddress is a loopback address on which nothing listens.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// strike stops everything that was started. What tells why something failed stays.
+func (s *stage) strike(succeeded bool) error {
+	s.say("")
+	s.say("Stopping the operator and the control plane.")
+	failed := errors.Join(end(s.readProps().OperatorPID, s.operator()), s.plane.Stop())
+	if failed != nil {
+		return failed
+	}
+	if !succeeded {
+		s.say("The logs are in %s.", s.dir)
+		return os.Remove(s.operator())
+	}
+	return os.RemoveAll(s.dir)
+}
+
+// down stops what an earlier demo left running.
+func down(ctx context.Context, out console) error {
+	s, unlock, err := lockStage(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	running := s.inUse()
+	if running {
+		out.say("Stopping the demo.")
+	}
+	s.plane, err = controlplane.Attach(s.path("control-plane"), io.Discard)
+	if err != nil && !errors.Is(err, controlplane.ErrNoControlPlane) {
+		return err
+	}
+	if err := errors.Join(end(s.readProps().OperatorPID, s.operator()), s.plane.Stop()); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		return err
+	}
+	if !running {
+		out.say("No demo is running.")
+		return nil
+	}
+	out.say("It is down, and its files in %s are removed.", s.dir)
+	return nil
+}
+
+// explain says how to go on with a demo that is kept.
+func (s *stage) explain() {
+	kubectl := s.plane.Binaries().Path("kubectl")
+	s.say(`
+Everything goes on running. To play with it:
+
+  export KUBECONFIG=%s
+  alias kubectl=%s
+
+  kubectl get usagerecords -A --watch
+  kubectl scale -n shop deployment web --replicas=5
+  kubectl explain usagerecord.status --recursive
+  kubectl get usagemeter vm -o yaml
+  tail -f %s
+
+To end it: make demo-down`, s.plane.Kubeconfig(), kubectl, s.operatorLog())
+}
