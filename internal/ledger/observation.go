@@ -100,9 +100,10 @@ func (o *Observation) begins(member *usage.Member, at *object, changed usage.Bou
 
 // believable tells whether an object that was known not to be active can have
 // become so when it says: later than it was last seen, or in that very second,
-// unless that is when it was excluded, or when an earlier activity began.
+// unless that is when it was excluded, or when an earlier activity began. What
+// was known without the member did not have it at its creation.
 func (o *Observation) believable(stated usage.Boundary, at *object) bool {
-	if stated.IsZero() || stated.At > o.Now {
+	if stated.Evidence != usage.ObjectTime || stated.At > o.Now {
 		return false
 	}
 	return stated.At > at.seen || (stated.At == at.seen && !at.absent && stated.At > at.began)
