@@ -1,0 +1,237 @@
+package operator_test
+
+import (
+	"fmt"
+
+	. "github.com/onsi/ginkgo/v2"
+)
+
+const gi = 1 << 30
+
+func (d *driver) virtualMachine(name string) *thing {
+	GinkgoHelper()
+	return d.create(fmt.Sprintf(`
+apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {name: %s}
+spec: {runStrategy: Always, template: {spec: {domain: {devices: {}}}}}
+`, name))
+}
+
+// instance makes a run of a machine, and who holds what it does.
+func (d *driver) instance(machine *thing) (*thing, holder) {
+	GinkgoHelper()
+	t := d.create(fmt.Sprintf(`
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata:
+  name: %s
+  labels: {topology.kubernetes.io/zone: eu-1a}
+  annotations: {kubevirt.io/cluster-instancetype-name: u1.large}
+  ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachine, name: %[1]s, uid: %s, controller: true}]
+spec:
+  domain:
+    cpu: {sockets: 1, cores: 2, threads: 1, maxSockets: 4}
+    memory: {guest: 4Gi, maxGuest: 16Gi}
+    devices: {gpus: [{name: g0, deviceName: nvidia.com/A100}]}
+`, machine.GetName(), machine.uid()))
+	who := d.self(t, "vm", machine.GetName())
+	who.resource = machine.uid()
+	return t, who
+}
+
+// runs puts an instance into phase Running, and returns since when it says that it does.
+func (d *driver) runs(t *thing) moment {
+	GinkgoHelper()
+	since := nextSecond(d.ctx)
+	d.status(t, fmt.Sprintf(`{phase: Running, phaseTransitionTimestamps: [{phase: Running, phaseTransitionTimestamp: %q}]}`, rfc3339(since)))
+	return at(since)
+}
+
+func machineRuns(d *driver) {
+	const where = "in eu-1a of u1.large"
+	machine := d.virtualMachine("db-0")
+	run, who := d.instance(machine)
+	d.status(run, `{phase: Scheduling}`)
+	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
+	plugged := levels{"vcpu": 4000, "memory": 8 * gi, "gpu": 1000}
+	d.holds(run, who, d.status(run, `{currentCPUTopology: {sockets: 2, cores: 2, threads: 1}, memory: {guestCurrent: 8Gi}}`), where, plugged)
+	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "True"}]}`), "paused=true "+where, plugged)
+	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "False"}]}`), where, plugged)
+	stopped := nextSecond(d.ctx)
+	d.status(run, fmt.Sprintf(`{phase: Succeeded, phaseTransitionTimestamps: [{phase: Succeeded, phaseTransitionTimestamp: %q}]}`, rfc3339(stopped)))
+	d.hold(who, at(stopped), "", nil)
+	d.delete(run)
+
+	run, who = d.instance(machine)
+	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
+	d.delete(run)
+
+	run, who = d.instance(machine)
+	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
+	d.patch(run, `metadata: {annotations: {touched: "yes"}}`)
+}
+
+func machineExists(d *driver) {
+	machine := d.virtualMachine("db-0")
+	d.holds(machine, d.self(machine, "vm", "db-0"), machine.created(), "", levels{"vm_allocated": 1000})
+	d.patch(machine, `spec: {runStrategy: Halted}`)
+	d.status(machine, `{printableStatus: Stopped}`)
+	typed := d.patch(machine, `spec: {instancetype: {kind: VirtualMachineClusterInstancetype, name: u1.large}}`)
+	d.holds(machine, d.self(machine, "vm", "db-0"), typed, "of u1.large", levels{"vm_allocated": 1000})
+	d.delete(machine)
+	machine = d.virtualMachine("db-0")
+	d.holds(machine, d.self(machine, "vm", "db-0"), machine.created(), "", levels{"vm_allocated": 1000})
+}
+
+// deployment makes a Deployment and a ReplicaSet of it.
+func (d *driver) deployment(name string) (deployment, replicas *thing) {
+	GinkgoHelper()
+	deployment = d.create(fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %s}
+spec: &spec
+  selector: {matchLabels: {app: %[1]s}}
+  template: {metadata: {labels: {app: %[1]s}}, spec: {containers: [{name: web, image: web}]}}
+`, name))
+	replicas = d.create(fmt.Sprintf(`
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata:
+  name: %s-1
+  ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: %[1]s, uid: %s, controller: true}]
+spec:
+  selector: {matchLabels: {app: %[1]s}}
+  template: {metadata: {labels: {app: %[1]s}}, spec: {containers: [{name: web, image: web}]}}
+`, name, deployment.uid()))
+	return deployment, replicas
+}
+
+// pod makes a pod of the replica set.
+func (d *driver) pod(name string, replicas *thing, spec string) *thing {
+	GinkgoHelper()
+	return d.create(fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata:
+  name: %s
+  labels: {app: web}
+  ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: %s, uid: %s, controller: true}]
+spec: %s
+`, name, replicas.GetName(), replicas.uid(), spec))
+}
+
+// scheduled says that a pod has a node, and returns since when.
+func (d *driver) scheduled(pod *thing) moment {
+	GinkgoHelper()
+	since := nextSecond(d.ctx)
+	d.status(pod, fmt.Sprintf(`{phase: Pending, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: %q}]}`, rfc3339(since)))
+	return at(since)
+}
+
+// container is who holds what a container requests.
+func (d *driver) container(pod, deployment *thing, name string) holder {
+	return holder{
+		namespace: d.namespace, deployment: deployment.GetName(), resourceType: "container",
+		resource: deployment.uid(), instance: pod.uid(), container: name,
+	}
+}
+
+func podRuns(d *driver) {
+	const spec = `
+  restartPolicy: Always
+  initContainers:
+  - {name: migrate, image: web, resources: {requests: {cpu: "2", memory: 4Gi}}}
+  - {name: proxy, image: web, restartPolicy: Always, resources: {requests: {cpu: 100m, memory: 64Mi}}}
+  containers:
+  - {name: web, image: web, resources: {requests: {cpu: 1500m, memory: 1Gi}}}
+  - {name: cache, image: web, resources: {requests: {memory: 512M}}}`
+	deployment, replicas := d.deployment("web")
+	pod := d.pod("web-1-a", replicas, spec)
+	since := d.scheduled(pod)
+	web, proxy, cache := d.container(pod, deployment, "web"), d.container(pod, deployment, "proxy"), d.container(pod, deployment, "cache")
+	d.holds(pod, web, since, "", levels{"cpu": 1500, "memory": gi})
+	d.holds(pod, proxy, since, "", levels{"cpu": 100, "memory": 64 << 20})
+	d.holds(pod, cache, since, "", levels{"memory": 512_000_000})
+	d.status(pod, `{phase: Running, containerStatuses: [
+		{name: web, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}, resources: {requests: {cpu: 1500m, memory: 1Gi}}},
+		{name: cache, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}, resources: {requests: {memory: 512M}}}]}`)
+	resized := d.resize(pod, `spec: {containers: [{name: web, resources: {requests: {cpu: "2", memory: 2Gi}}}]}`)
+	d.holds(pod, web, resized, "", levels{"cpu": 2000, "memory": 2 * gi})
+	crashed := nextSecond(d.ctx)
+	d.status(pod, fmt.Sprintf(`{containerStatuses: [
+		{name: web, image: web, imageID: web, ready: false, restartCount: 1, state: {terminated: {exitCode: 1, finishedAt: %q}}},
+		{name: cache, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}}]}`, rfc3339(crashed)))
+	d.delete(pod)
+
+	// A job's pod: a container that is done holds nothing more; then the pod is done.
+	pod = d.pod("web-1-a", replicas, `
+  restartPolicy: Never
+  containers:
+  - {name: web, image: web, resources: {requests: {cpu: 1500m}}}
+  - {name: cache, image: web, resources: {requests: {memory: 512M}}}`)
+	since = d.scheduled(pod)
+	web, cache = d.container(pod, deployment, "web"), d.container(pod, deployment, "cache")
+	d.holds(pod, web, since, "", levels{"cpu": 1500})
+	d.holds(pod, cache, since, "", levels{"memory": 512_000_000})
+	webDone := nextSecond(d.ctx)
+	d.status(pod, fmt.Sprintf(`{phase: Running, containerStatuses: [
+		{name: web, image: web, imageID: web, ready: false, restartCount: 0, state: {terminated: {exitCode: 0, finishedAt: %q}}},
+		{name: cache, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}}]}`, rfc3339(webDone)))
+	d.hold(web, at(webDone), "", nil)
+	evicted := d.status(pod, `{phase: Failed, reason: Evicted}`)
+	d.hold(cache, evicted, "", nil)
+	d.delete(pod)
+
+	pod = d.pod("web-1-a", replicas, spec)
+	since = d.scheduled(pod)
+	d.holds(pod, d.container(pod, deployment, "web"), since, "", levels{"cpu": 1500, "memory": gi})
+	d.holds(pod, d.container(pod, deployment, "proxy"), since, "", levels{"cpu": 100, "memory": 64 << 20})
+	d.holds(pod, d.container(pod, deployment, "cache"), since, "", levels{"memory": 512_000_000})
+
+	// A virtual machine's pod is not metered, for the machine is.
+	machine := d.virtualMachine("db-0")
+	run, _ := d.instance(machine)
+	launcher := d.create(fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata:
+  name: virt-launcher-db-0
+  labels: {kubevirt.io: virt-launcher}
+  ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: %s, controller: true}]
+spec: {containers: [{name: compute, image: web, resources: {requests: {cpu: "4"}}}]}
+`, run.uid()))
+	d.scheduled(launcher)
+}
+
+func podWithDevices(d *driver) {
+	const spec = `
+  restartPolicy: OnFailure
+  containers:
+  - name: train
+    image: web
+    resources: {requests: {cpu: "1", nvidia.com/gpu: "2", example.com/nic: "1"}, limits: {nvidia.com/gpu: "2", example.com/nic: "1"}}
+  - {name: log, image: web}`
+	deployment, replicas := d.deployment("train")
+	gpu := func(pod *thing) holder { return d.container(pod, deployment, "train/nvidia.com/gpu") }
+	nic := func(pod *thing) holder { return d.container(pod, deployment, "train/example.com/nic") }
+	both := func(pod *thing, since moment) {
+		d.holds(pod, gpu(pod), since, "extendedResource=nvidia.com/gpu", levels{"extended_resource": 2000})
+		d.holds(pod, nic(pod), since, "extendedResource=example.com/nic", levels{"extended_resource": 1000})
+	}
+	pod := d.pod("train-1-a", replicas, spec)
+	both(pod, d.scheduled(pod))
+	done := nextSecond(d.ctx)
+	d.status(pod, fmt.Sprintf(`{phase: Running, containerStatuses: [
+		{name: train, image: web, imageID: web, ready: false, restartCount: 0, state: {terminated: {exitCode: 0, finishedAt: %q}}},
+		{name: log, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}}]}`, rfc3339(done)))
+	d.hold(gpu(pod), at(done), "", nil)
+	d.hold(nic(pod), at(done), "", nil)
+	d.delete(pod)
+	pod = d.pod("train-1-a", replicas, spec)
+	both(pod, d.scheduled(pod))
+	d.delete(pod)
+	pod = d.pod("train-1-a", replicas, spec)
+	both(pod, d.scheduled(pod))
+}

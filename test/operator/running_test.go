@@ -1,0 +1,232 @@
+package operator_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/controllers"
+	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+const (
+	interval = 60
+	grace    = 10
+)
+
+// steppedClock is the real clock, plus an offset that only grows.
+type steppedClock struct {
+	clock.RealClock
+	ahead atomic.Int64 // nanoseconds
+}
+
+func (c *steppedClock) Now() time.Time {
+	return time.Now().Add(time.Duration(c.ahead.Load()))
+}
+
+func (c *steppedClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+// operator is one that runs in this process. Each has a namespace of its own.
+type operator struct {
+	namespace string
+	clock     *steppedClock
+	collector *collector.Collector
+	started   int64
+	cancel    context.CancelFunc
+	ended     chan error
+}
+
+type option func(*ctrl.Options, *controllers.Options, **rest.Config)
+
+func refreshing(seconds int64) option {
+	return func(_ *ctrl.Options, o *controllers.Options, _ **rest.Config) { o.Schedule.Refresh = seconds }
+}
+
+func retaining(seconds int64) option {
+	return func(_ *ctrl.Options, o *controllers.Options, _ **rest.Config) { o.Schedule.Retention = seconds }
+}
+
+func actingAs(user *rest.Config) option {
+	return func(_ *ctrl.Options, _ *controllers.Options, c **rest.Config) { *c = user }
+}
+
+// start runs an operator until the spec ends. It is metering when start returns.
+func start(ctx context.Context, options ...option) *operator {
+	GinkgoHelper()
+	op := &operator{clock: &steppedClock{}, ended: make(chan error, 1), namespace: newNamespace(ctx, "usage-")}
+	setup := controllers.Options{
+		Namespace:   op.namespace,
+		Schedule:    controllers.Schedule{Interval: interval, Grace: grace, Refresh: 1, Retention: 3 * 24 * 3600},
+		Concurrency: 8,
+		Clock:       op.clock,
+	}
+	manager := ctrl.Options{
+		Scheme:                 scheme,
+		Metrics:                metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress: "0",
+		Controller:             config.Controller{SkipNameValidation: ptr.To(true)},
+	}
+	cluster := cp.RESTConfig()
+	for _, set := range options {
+		set(&manager, &setup, &cluster)
+	}
+	mgr, err := ctrl.NewManager(unlimited(cluster), manager)
+	Expect(err).NotTo(HaveOccurred())
+	op.collector, err = controllers.Setup(mgr, setup)
+	Expect(err).NotTo(HaveOccurred())
+
+	running, cancel := context.WithCancel(context.Background())
+	op.cancel = cancel
+	go func() { op.ended <- mgr.Start(running) }()
+	DeferCleanup(op.stop)
+	Eventually(op.collector.Settled).WithContext(ctx).Should(BeTrue())
+	op.started = op.collector.Since()
+	return op
+}
+
+func (op *operator) stop() {
+	op.cancel()
+	Eventually(op.ended).Should(Receive(Or(BeNil(), MatchError(context.Canceled))))
+	op.ended <- nil
+}
+
+// reached waits until the meter has read everything up to the resourceVersion.
+func (op *operator) reached(ctx context.Context, meter, resourceVersion string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		status, metering := op.collector.Status(meter)
+		g.Expect(metering).To(BeTrue(), "UsageMeter %s is not applied", meter)
+		g.Expect(status.Synced).To(BeTrue(), "UsageMeter %s is not synced", meter)
+		g.Expect(source.Newer(resourceVersion, status.ResourceVersion)).To(BeFalse(),
+			"UsageMeter %s has come to %s, not to %s", meter, status.ResourceVersion, resourceVersion)
+	}).WithContext(ctx).Should(Succeed())
+}
+
+// seal puts the clock past the end of the present interval, and waits until it is sealed. It returns that end.
+func (op *operator) seal(ctx context.Context) int64 {
+	GinkgoHelper()
+	now := op.clock.Now()
+	end := usage.Interval(now.Unix(), interval).End
+	op.clock.ahead.Add(int64(time.Unix(end+grace, 0).Sub(now)))
+	Eventually(op.collector.Sealed).WithContext(ctx).Should(BeNumerically(">=", end))
+	return end
+}
+
+// finals are all Final records of the intervals that this operator has sealed, once they are all there.
+func (op *operator) finals(ctx context.Context) []v1alpha1.UsageRecord {
+	GinkgoHelper()
+	var finals []v1alpha1.UsageRecord
+	Eventually(func(g Gomega, ctx context.Context) {
+		records := &v1alpha1.UsageRecordList{}
+		g.Expect(admin.List(ctx, records)).To(Succeed())
+		finals = finals[:0]
+		parts := map[usage.Account]map[int64][]int32{}
+		for i := range records.Items {
+			r := &records.Items[i]
+			if r.Status.Phase != v1alpha1.PhaseFinal || r.Spec.StartTime.Unix() < usage.Interval(op.started, interval).Start {
+				continue
+			}
+			finals = append(finals, *r)
+			account := usage.Account{Namespace: r.Spec.Namespace, NamespaceUID: r.Spec.NamespaceUID, Deployment: r.Spec.Deployment}
+			if parts[account] == nil {
+				parts[account] = map[int64][]int32{}
+			}
+			at := r.Spec.StartTime.Unix()
+			parts[account][at] = append(parts[account][at], r.Status.Parts)
+		}
+		for w := usage.Interval(op.started, interval); w.End <= op.collector.Sealed(); w = w.Next() {
+			for _, account := range op.collector.Accounts(w, w.End) {
+				got := parts[account][w.Start]
+				g.Expect(got).NotTo(BeEmpty(), "no Final record of %+v at %s", account, stamp(w.Start))
+				g.Expect(got).To(HaveLen(int(got[0])), "parts of %+v at %s", account, stamp(w.Start))
+			}
+		}
+	}).WithContext(ctx).Should(Succeed())
+	return finals
+}
+
+func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("15:04:05") }
+
+// newNamespace makes a namespace of its own for a spec. Nothing removes it: there is no controller that could.
+func newNamespace(ctx context.Context, prefix string) string {
+	GinkgoHelper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
+	Expect(admin.Create(ctx, namespace)).To(Succeed())
+	return namespace.Name
+}
+
+// nextSecond waits until the next second begins, so that what follows happens in one second and no other.
+func nextSecond(ctx context.Context) int64 {
+	GinkgoHelper()
+	before := time.Now().Unix()
+	Eventually(func() int64 { return time.Now().Unix() }).WithContext(ctx).WithPolling(2 * time.Millisecond).
+		Should(BeNumerically(">", before))
+	return time.Now().Unix()
+}
+
+// midInterval waits until an interval is under way and does not end soon.
+func midInterval(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(func() int64 { return time.Now().Unix() % interval }).WithContext(ctx).
+		Should(And(BeNumerically(">=", 2), BeNumerically("<", interval-15)))
+}
+
+// apply creates a meter, which goes when the spec ends.
+func apply(ctx context.Context, meter client.Object) {
+	GinkgoHelper()
+	Expect(admin.Create(ctx, meter)).To(Succeed())
+	DeferCleanup(func(ctx SpecContext) {
+		Expect(client.IgnoreNotFound(admin.Delete(ctx, meter))).To(Succeed())
+	})
+}
+
+// conditions of a meter, as "Ready=True/Metering".
+func conditions(ctx context.Context, name string) func(Gomega) []string {
+	return func(g Gomega) []string {
+		meter := &v1alpha1.UsageMeter{}
+		g.Expect(admin.Get(ctx, client.ObjectKey{Name: name}, meter)).To(Succeed())
+		if meter.Status.ObservedGeneration != meter.Generation {
+			return nil
+		}
+		var found []string
+		for _, c := range meter.Status.Conditions {
+			found = append(found, fmt.Sprintf("%s=%s/%s", c.Type, c.Status, c.Reason))
+		}
+		return found
+	}
+}
+
+func message(ctx context.Context, name, condition string) string {
+	GinkgoHelper()
+	meter := &v1alpha1.UsageMeter{}
+	Expect(admin.Get(ctx, client.ObjectKey{Name: name}, meter)).To(Succeed())
+	found := meta.FindStatusCondition(meter.Status.Conditions, condition)
+	Expect(found).NotTo(BeNil())
+	return found.Message
+}
+
+// ready waits until the meters meter.
+func ready(ctx context.Context, names ...string) {
+	GinkgoHelper()
+	for _, name := range names {
+		Eventually(conditions(ctx, name)).WithContext(ctx).Should(ConsistOf(
+			"Ready=True/Metering", "Reconciling=False/Metering", "Stalled=False/Metering"), name)
+	}
+}
