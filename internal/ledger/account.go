@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"unique"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -8,10 +9,10 @@ import (
 
 // account is what one deployment of one namespace holds and has held.
 type account struct {
-	key     usage.Account
-	streams *stream  // those with open segments, linked
 	closed  []closed // in the order in which they were closed
+	streams *stream  // those with open segments, linked
 	changed bool     // since Changed was last called
+	key     usage.Account
 }
 
 // closed is a segment that has ended, without what its account knows.
@@ -28,42 +29,104 @@ func (c *closed) segment() usage.Segment {
 
 // newStream is a stream that holds nothing yet, entered in its account.
 func (l *Ledger) newStream(at *object, subject *usage.Subject) *stream {
-	s := &stream{meter: at.meter, subject: compact(subject), open: make([]open, len(at.meter.dimensions))}
-	s.account = l.account(s.subject.Account)
-	s.next = s.account.streams
+	a := l.account(subject.Account)
+	s := &at.first
+	if s.meter != nil { // segments point to it
+		s = &stream{}
+	}
+	s.meter, s.account = at.meter, a
+	s.subject = at.meter.compact(subject, a)
+	if n := len(at.meter.dimensions); n <= len(s.few) {
+		s.open = s.few[:n]
+	} else {
+		s.open = make([]open, n)
+	}
+	s.next = a.streams
 	if s.next != nil {
 		s.next.prev = s
 	}
-	s.account.streams = s
+	a.streams = s
 	return s
 }
 
 func (l *Ledger) account(key usage.Account) *account {
 	a := l.accounts[key]
 	if a == nil {
+		key = usage.Account{
+			Namespace:    unique.Make(key.Namespace).Value(),
+			NamespaceUID: unique.Make(key.NamespaceUID).Value(),
+			Deployment:   strings.Clone(key.Deployment),
+		}
 		a = &account{key: key}
 		l.accounts[key] = a
 	}
 	return a
 }
 
-// compact is the subject with every word that others share kept once: a
-// hundred thousand pods name the same few kinds, namespaces and regions.
-func compact(subject *usage.Subject) *usage.Subject {
+// compact is the subject with every word that others share kept once: a hundred
+// thousand pods name the same few kinds, namespaces and regions, and the pods of
+// one workload that. No string of the subject's own is kept, lest it keep a whole
+// decoded object alive.
+func (m *Meter) compact(subject *usage.Subject, a *account) usage.Subject {
 	s := *subject
-	for _, word := range []*string{
-		&s.ResourceType, &s.Resource.APIVersion, &s.Resource.Kind, &s.Resource.Name, &s.Resource.UID,
-		&s.Instance.APIVersion, &s.Instance.Kind, &s.Container,
-		&s.Namespace, &s.NamespaceUID, &s.Deployment, &s.Region, &s.Bundle, (*string)(&s.Attributes),
-	} {
-		if *word != "" {
-			*word = unique.Make(*word).Value()
-		}
+	s.Account = a.key
+	share(&s.ResourceType, &m.last.ResourceType)
+	share(&s.Resource.APIVersion, &m.last.Resource.APIVersion)
+	share(&s.Resource.Kind, &m.last.Resource.Kind)
+	share(&s.Instance.APIVersion, &m.last.Instance.APIVersion)
+	share(&s.Instance.Kind, &m.last.Instance.Kind)
+	share(&s.Container, &m.last.Container)
+	share(&s.Region, &m.last.Region)
+	share(&s.Bundle, &m.last.Bundle)
+	share(&s.Attributes, &m.last.Attributes)
+	var own []*string
+	if a.streams != nil && a.streams.subject.Resource == s.Resource {
+		s.Resource = a.streams.subject.Resource
+	} else {
+		own = append(own, &s.Resource.Name, &s.Resource.UID)
 	}
-	if s.Instance.UID == s.Resource.UID {
-		s.Instance.Name, s.Instance.UID = s.Resource.Name, s.Resource.UID
+	namesake, itself := s.Instance.Name == s.Resource.Name, s.Instance.UID == s.Resource.UID
+	if !namesake {
+		own = append(own, &s.Instance.Name)
 	}
-	return &s
+	if !itself {
+		own = append(own, &s.Instance.UID)
+	}
+	together(own)
+	if namesake {
+		s.Instance.Name = s.Resource.Name
+	}
+	if itself {
+		s.Instance.UID = s.Resource.UID
+	}
+	return s
+}
+
+// together copies words into one string, and makes them parts of it: they are
+// compared one after the other.
+func together(words []*string) {
+	size := 0
+	for _, word := range words {
+		size += len(*word)
+	}
+	var all strings.Builder
+	all.Grow(size)
+	for _, word := range words {
+		all.WriteString(*word)
+	}
+	text := all.String()
+	for _, word := range words {
+		*word, text = text[:len(*word)], text[len(*word):]
+	}
+}
+
+// share makes word the one that all share. The last that was asked for is the
+// likeliest to be asked for again.
+func share[T ~string](word, last *T) {
+	if *word != *last {
+		*last = unique.Make(*word).Value()
+	}
+	*word = *last
 }
 
 // leave takes the stream out of its account.
@@ -104,7 +167,7 @@ func (l *Ledger) closeOne(at *object, s *stream, i int, end usage.Boundary) {
 		return
 	}
 	s.account.closed = append(s.account.closed, closed{
-		subject: s.subject, dimension: at.meter.dimensions[i], level: segment.level, start: segment.start, end: end,
+		subject: &s.subject, dimension: at.meter.dimensions[i], level: segment.level, start: segment.start, end: end,
 	})
 }
 
@@ -139,5 +202,5 @@ func (l *Ledger) touch(a *account) {
 
 // segment is the stream's open segment of dimension i.
 func (s *stream) segment(i int) usage.Segment {
-	return usage.Segment{Subject: s.subject, Dimension: *s.meter.dimensions[i], Level: s.open[i].level, Start: s.open[i].start}
+	return usage.Segment{Subject: &s.subject, Dimension: *s.meter.dimensions[i], Level: s.open[i].level, Start: s.open[i].start}
 }

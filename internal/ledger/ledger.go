@@ -22,8 +22,9 @@ type Ledger struct {
 	objects  map[string]*object // by UID
 	accounts map[usage.Account]*account
 	changed  []*account
-	sealed   int64 // end of the last sealed interval
-	late     int64 // boundaries that came after their interval was sealed
+	before   []*stream // of the object that changes
+	sealed   int64     // end of the last sealed interval
+	late     int64     // boundaries that came after their interval was sealed
 }
 
 // New is an empty ledger.
@@ -38,6 +39,7 @@ type Meter struct {
 	Since      int64 // from when on the meter sees everything; seconds since the epoch
 	dimensions []*usage.Dimension
 	active     int
+	last       usage.Subject // whose words the next is likely to share
 }
 
 // NewMeter is a meter that has seen nothing yet.
@@ -67,15 +69,19 @@ type object struct {
 	known      bool  // it has been read at least once
 	unreadable bool
 	absent     bool // it was not metered when last read: excluded, or not selected
+	// Most objects have one member, and keep it: it is here, where it is found soonest.
+	one   [1]*stream
+	first stream
 }
 
 // stream is one member of an object under one attribution, with its open segments.
 type stream struct {
-	meter      *Meter
-	subject    *usage.Subject
-	account    *account
-	prev, next *stream // in the account
 	open       []open  // by the meter's dimensions
+	few        [3]open // where open begins: most meters have no more
+	meter      *Meter
+	account    *account
+	prev, next *stream       // in the account
+	subject    usage.Subject // never changed, for segments point to it
 }
 
 // open is a segment without an end; level 0 is none.
@@ -125,6 +131,7 @@ func (l *Ledger) find(m *Meter, uid string) *object {
 
 func (l *Ledger) add(m *Meter, uid string) *object {
 	at := &object{meter: m, next: l.objects[uid]}
+	at.streams = at.one[:0]
 	l.objects[uid] = at
 	return at
 }
@@ -151,7 +158,7 @@ func (s *stream) holds(member *usage.Member) bool {
 			return false
 		}
 	}
-	return *s.subject == member.Subject
+	return s.subject == member.Subject
 }
 
 // change closes what ended or changed, and opens what began.
@@ -159,8 +166,9 @@ func (l *Ledger) change(at *object, o *Observation) error {
 	end, start := o.moments(at.seen)
 	wasActive := at.active()
 	var conflict error
-	previous := at.streams
-	at.streams = make([]*stream, 0, len(o.Members))
+	previous := append(l.before[:0], at.streams...)
+	clear(at.streams)
+	at.streams = at.streams[:0]
 	for i := range o.Members {
 		member := &o.Members[i]
 		s := take(previous, member)
@@ -204,7 +212,7 @@ func take(streams []*stream, member *usage.Member) *stream {
 // far, or nil: then it begins now.
 func (l *Ledger) hold(at *object, s *stream, member *usage.Member, end, start usage.Boundary) error {
 	var conflict error
-	if s == nil || *s.subject != member.Subject {
+	if s == nil || s.subject != member.Subject {
 		before := s
 		s = l.newStream(at, &member.Subject)
 		if before != nil {

@@ -66,9 +66,9 @@ const Settle = 10
 func (l *Ledger) Reattribute(uid string, moment usage.Boundary, place func(*Meter, *usage.Subject)) {
 	for at := l.objects[uid]; at != nil; at = at.next {
 		for n, s := range at.streams {
-			subject := *s.subject
+			subject := s.subject
 			place(at.meter, &subject)
-			if subject == *s.subject {
+			if subject == s.subject {
 				continue
 			}
 			moved := l.newStream(at, &subject)
