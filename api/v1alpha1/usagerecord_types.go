@@ -138,7 +138,8 @@ type UsageRecordStatus struct {
 	// +kubebuilder:validation:MaxItems=1000
 	Usage []Usage `json:"usage,omitempty"`
 
-	// summary is the totals in one line, for tables.
+	// summary is one line for tables: the totals; in an Open record, as long as
+	// something is held, what is held now.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

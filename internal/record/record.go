@@ -5,13 +5,10 @@
 package record
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -44,8 +41,8 @@ const (
 	// etcd takes, whatever the names are.
 	maxSegments = 1000
 	maxBytes    = 256 << 10
-	// digits after the point of a quantity, and of the same in a summary.
-	digits, summaryDigits = 6, 3
+	// digits are those after the point of a quantity.
+	digits = 6
 )
 
 // For is the account's records of the interval, one for each part; none when
@@ -229,86 +226,4 @@ func digest(record *v1alpha1.UsageRecord) string {
 		panic(fmt.Sprintf("record: %s/%s has no JSON: %v", record.Namespace, record.Name, err))
 	}
 	return "sha256:" + hex.EncodeToString(hash.Sum(nil))
-}
-
-// totals add up segments by resource type and dimension, in that order.
-type totals struct {
-	order []total
-	at    map[total]usage.Amount
-}
-
-type total struct {
-	resourceType string
-	dimension    usage.Dimension
-}
-
-func newTotals(segments []usage.Segment, known usage.Window) totals {
-	sums := totals{at: map[total]usage.Amount{}}
-	for i := range segments {
-		key := total{resourceType: segments[i].Subject.ResourceType, dimension: segments[i].Dimension}
-		sum, seen := sums.at[key]
-		if !seen {
-			sums.order = append(sums.order, key)
-		}
-		sums.at[key] = sum.Plus(segments[i].Within(known))
-	}
-	slices.SortFunc(sums.order, func(a, b total) int {
-		return cmp.Or(cmp.Compare(a.resourceType, b.resourceType),
-			cmp.Compare(a.dimension.Name, b.dimension.Name), cmp.Compare(a.dimension.Unit, b.dimension.Unit))
-	})
-	return sums
-}
-
-func (t totals) list() []v1alpha1.Total {
-	list := make([]v1alpha1.Total, len(t.order))
-	for i, key := range t.order {
-		unit, sum := key.dimension.Unit, t.at[key]
-		list[i] = v1alpha1.Total{
-			ResourceType: key.resourceType,
-			Dimension:    key.dimension.Name,
-			Quantity:     unit.Hours(sum, digits),
-			Unit:         unit.HourUnit(key.dimension.Name),
-			Exact:        sum.String(),
-			ExactUnit:    unit.ExactUnit(),
-		}
-	}
-	return list
-}
-
-// maxSummary is what the field holds.
-const maxSummary = 1024
-
-// summary is the totals in one line: "memory 10 GiB-hour, vcpu 2.5 core-hour".
-// Where there are several resource types each is named before its own.
-func (t totals) summary() string {
-	var b strings.Builder
-	for i, key := range t.order {
-		words := t.words(key)
-		if b.Len()+len(words) > maxSummary-100 {
-			fmt.Fprintf(&b, ", and %d more", len(t.order)-i)
-			break
-		}
-		switch {
-		case i > 0 && t.order[i-1].resourceType == key.resourceType:
-			b.WriteString(", ")
-		case i > 0:
-			b.WriteString("; ")
-		}
-		several := t.order[0].resourceType != t.order[len(t.order)-1].resourceType
-		if several && (i == 0 || t.order[i-1].resourceType != key.resourceType) {
-			b.WriteString(key.resourceType + ": ")
-		}
-		b.WriteString(words)
-	}
-	return b.String()
-}
-
-// words are one total in a summary. A count's unit names its dimension already.
-func (t totals) words(key total) string {
-	unit := key.dimension.Unit
-	words := unit.Hours(t.at[key], summaryDigits) + " " + unit.HourUnit(key.dimension.Name)
-	if unit == usage.Count {
-		return words
-	}
-	return key.dimension.Name + " " + words
 }

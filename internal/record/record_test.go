@@ -78,6 +78,49 @@ func TestSummariesNameTheTypeWhereThereAreSeveral(t *testing.T) {
 	}
 }
 
+func TestTheSummaryOfAnOpenRecordIsWhatIsHeldNow(t *testing.T) {
+	open := func(s usage.Segment) usage.Segment {
+		s.End = usage.Boundary{}
+		return s
+	}
+	memory := usage.Dimension{Name: "memory", Unit: usage.Byte}
+	pods := usage.Dimension{Name: "pods", Unit: usage.Count}
+	cases := map[string]struct {
+		segments []usage.Segment
+		want     string
+	}{
+		"something is held": {
+			[]usage.Segment{held(subject("a"), vcpu, 9000, 0, 60), open(held(subject("b"), memory, 16<<30, 0, 0)), open(held(subject("b"), vcpu, 4000, 0, 0)), open(held(subject("b"), pods, 2000, 0, 0))},
+			"holds memory 16 GiB, 2 pods, vcpu 4 core",
+		},
+		"nothing is held any more": {[]usage.Segment{held(subject("a"), vcpu, 4000, 0, 900)}, "vcpu 1 core-hour"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			in := final("web", c.segments...)
+			in.Final, in.Now = false, hour.Start+1800
+			r := For(in)[0]
+			if r.Status.Summary != c.want {
+				t.Errorf("got %q, want %q", r.Status.Summary, c.want)
+			}
+			if r.Status.Phase != v1alpha1.PhaseOpen || r.Status.ObservedTime.Unix() != hour.Start+1800 {
+				t.Errorf("it is %s up to %s", r.Status.Phase, r.Status.ObservedTime)
+			}
+		})
+	}
+}
+
+func TestALongSummarySaysHowMuchItLeavesOut(t *testing.T) {
+	var segments []usage.Segment
+	for i := range 10 {
+		segments = append(segments, held(subject("a"), usage.Dimension{Name: fmt.Sprintf("dimension%d", i), Unit: usage.Core}, 1000, 0, 3600))
+	}
+	got := For(final("web", segments...))[0].Status.Summary
+	if len(got) > maxSummary+len("; 10 more") || !strings.HasSuffix(got, "; 6 more") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestAccuracy(t *testing.T) {
 	s := subject("db")
 	bounded := held(s, vcpu, 1000, 10, 20)

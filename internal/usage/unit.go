@@ -43,31 +43,57 @@ func (u Unit) ExactUnit() string { return u.Base() + "-second" }
 
 // HourUnit names what people read: "core-hour", "GiB-hour". A count is named
 // for what it counts, so that a load balancer's reads "load_balancer-hour".
-func (u Unit) HourUnit(dimension string) string {
-	switch u {
-	case Byte:
-		return "GiB-hour"
-	case BitPerSecond:
-		return "Gbit_per_second-hour"
-	case Count:
-		return dimension + "-hour"
-	}
-	return string(u) + "-hour"
-}
+func (u Unit) HourUnit(dimension string) string { return u.shown(dimension) + "-hour" }
 
 // Hours is the amount in HourUnit, with at most digits decimals.
 func (u Unit) Hours(amount Amount, digits int) string {
-	divisor := u.Scale() * secondsPerHour
-	switch u {
-	case Byte:
-		divisor *= gibi
-	case BitPerSecond:
-		divisor *= giga
-	}
-	return amount.Decimal(divisor, digits)
+	return amount.Decimal(u.Scale()*u.multiple()*secondsPerHour, digits)
+}
+
+// HourWords are the amount for a line of text: "vcpu 2.5 core-hour", "1 load_balancer-hour".
+func (u Unit) HourWords(amount Amount, dimension string, digits int) string {
+	return u.named(u.Hours(amount, digits)+" "+u.HourUnit(dimension), dimension)
+}
+
+// LevelWords are what is held, for a line of text: "vcpu 4 core", "memory 16
+// GiB", "1 load_balancer". held is the level over one second.
+func (u Unit) LevelWords(held Amount, dimension string, digits int) string {
+	return u.named(held.Decimal(u.Scale()*u.multiple(), digits)+" "+u.shown(dimension), dimension)
 }
 
 // Level is level base units, written in the unit itself: 2500 millicores are "2.5".
 func (u Unit) Level(level int64) string {
 	return Held(level, 1).Decimal(u.Scale(), 3)
+}
+
+// multiple is how many units make one that people read.
+func (u Unit) multiple() int64 {
+	switch u {
+	case Byte:
+		return gibi
+	case BitPerSecond:
+		return giga
+	}
+	return 1
+}
+
+// shown is the unit that people read.
+func (u Unit) shown(dimension string) string {
+	switch u {
+	case Byte:
+		return "GiB"
+	case BitPerSecond:
+		return "Gbit_per_second"
+	case Count:
+		return dimension
+	}
+	return string(u)
+}
+
+// named puts the dimension before words that do not have it already.
+func (u Unit) named(words, dimension string) string {
+	if u == Count {
+		return words
+	}
+	return dimension + " " + words
 }

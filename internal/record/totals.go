@@ -1,0 +1,108 @@
+package record
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// totals add up segments by resource type and dimension, in that order.
+type totals struct {
+	order []total
+	used  map[total]usage.Amount
+	// held is what the segments that are open hold now, for one second.
+	held map[total]usage.Amount
+}
+
+type total struct {
+	resourceType string
+	dimension    usage.Dimension
+}
+
+func newTotals(segments []usage.Segment, known usage.Window) totals {
+	t := totals{used: map[total]usage.Amount{}, held: map[total]usage.Amount{}}
+	for i := range segments {
+		s := &segments[i]
+		key := total{resourceType: s.Subject.ResourceType, dimension: s.Dimension}
+		used, seen := t.used[key]
+		if !seen {
+			t.order = append(t.order, key)
+		}
+		t.used[key] = used.Plus(s.Within(known))
+		if s.End.IsZero() {
+			t.held[key] = t.held[key].Plus(usage.Held(s.Level, 1))
+		}
+	}
+	slices.SortFunc(t.order, func(a, b total) int {
+		return cmp.Or(cmp.Compare(a.resourceType, b.resourceType),
+			cmp.Compare(a.dimension.Name, b.dimension.Name), cmp.Compare(a.dimension.Unit, b.dimension.Unit))
+	})
+	return t
+}
+
+func (t totals) list() []v1alpha1.Total {
+	list := make([]v1alpha1.Total, len(t.order))
+	for i, key := range t.order {
+		unit, sum := key.dimension.Unit, t.used[key]
+		list[i] = v1alpha1.Total{
+			ResourceType: key.resourceType,
+			Dimension:    key.dimension.Name,
+			Quantity:     unit.Hours(sum, digits),
+			Unit:         unit.HourUnit(key.dimension.Name),
+			Exact:        sum.String(),
+			ExactUnit:    unit.ExactUnit(),
+		}
+	}
+	return list
+}
+
+const (
+	// maxSummary keeps a table's line to what people can read.
+	maxSummary    = 100
+	summaryDigits = 3
+)
+
+// summary is the record in one line: what was used ("memory 10 GiB-hour, vcpu
+// 2.5 core-hour"), or, as long as something is held, what is held now ("holds
+// memory 16 GiB, vcpu 4 core"), which is true until the record is written again.
+func (t totals) summary() string {
+	if len(t.held) == 0 {
+		return t.line(t.order, func(key total) string {
+			return key.dimension.Unit.HourWords(t.used[key], key.dimension.Name, summaryDigits)
+		})
+	}
+	held := slices.DeleteFunc(slices.Clone(t.order), func(key total) bool { return t.held[key].IsZero() })
+	return "holds " + t.line(held, func(key total) string {
+		return key.dimension.Unit.LevelWords(t.held[key], key.dimension.Name, summaryDigits)
+	})
+}
+
+// line joins the words of each key. Where there are several resource types each
+// is named before its own.
+func (t totals) line(keys []total, words func(total) string) string {
+	var b strings.Builder
+	several := len(keys) > 0 && keys[0].resourceType != keys[len(keys)-1].resourceType
+	for i, key := range keys {
+		first := i == 0 || keys[i-1].resourceType != key.resourceType
+		part := words(key)
+		if several && first {
+			part = key.resourceType + ": " + part
+		}
+		if i > 0 && b.Len()+len(part) > maxSummary {
+			fmt.Fprintf(&b, "; %d more", len(keys)-i)
+			break
+		}
+		switch {
+		case i > 0 && first:
+			b.WriteString("; ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
