@@ -51,7 +51,7 @@ type cloud struct {
 	*stage
 	oracle  *oracle
 	witness *witness
-	// machines are the virtual machines' running instances, by namespace/name.
+	// instances are the virtual machines' running instances, by namespace/name.
 	instances map[string]*unstructured.Unstructured
 	objects   map[string]client.Object
 	pods      map[string][]string // UIDs by namespace/workload
@@ -90,7 +90,7 @@ func written(object client.Object, manager string) (int64, error) {
 	return newest, nil
 }
 
-// pool adds a pool and its first nodes.
+// addPool adds a pool and its first nodes.
 func (c *cloud) addPool(ctx context.Context, m machine, nodes ...string) (event, error) {
 	pool := nodePool(m.pool)
 	if err := c.cluster.Create(ctx, pool); err != nil {
@@ -103,7 +103,7 @@ func (c *cloud) addPool(ctx context.Context, m machine, nodes ...string) (event,
 			return event{}, err
 		}
 	}
-	e.happens = fmt.Sprintf("%d nodes of %d vCPUs, %d GiB, %s", len(nodes), m.cores, m.gibi, m.capacityType)
+	e.happens = fmt.Sprintf("%s of %d vCPUs, %d GiB, %s", count(len(nodes), "node"), m.cores, m.gibi, m.capacityType)
 	return e, nil
 }
 

@@ -41,7 +41,7 @@ func (c console) tell(e event) {
 }
 
 // progress is where others' progress goes: indented, so that it reads as detail.
-func (c console) progress() io.Writer { return indented{c.out} }
+func (c console) progress() io.Writer { return indented(c) }
 
 type indented struct{ out io.Writer }
 

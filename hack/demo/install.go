@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/config"
 	"github.com/usage-operator/usage-operator/test/crds"
 )
 
@@ -51,8 +53,7 @@ func (s *stage) install(ctx context.Context) error {
 		return err
 	}
 	s.say("  from here on nobody but the operator can write a UsageRecord: not even this demo, an administrator")
-	_, err = s.plane.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(s.checkout, "config", "meters"))
-	return err
+	return nil
 }
 
 func withoutDeployment(manifests string) string {
@@ -99,8 +100,12 @@ func (s *stage) mayNotForge(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// waitUntilMetering waits until every meter sees every object of its kind.
+// waitUntilMetering waits until every built-in meter is there, and sees every object of its kind.
 func (s *stage) waitUntilMetering(ctx context.Context) error {
+	builtIn, err := config.Meters()
+	if err != nil {
+		return err
+	}
 	return s.waitFor(ctx, "every meter is Ready", func(ctx context.Context) (bool, error) {
 		meters := &v1alpha1.UsageMeterList{}
 		if err := s.cluster.List(ctx, meters); err != nil {
@@ -111,7 +116,7 @@ func (s *stage) waitUntilMetering(ctx context.Context) error {
 				return false, fmt.Errorf("UsageMeter %s is not Ready: %v", meters.Items[i].Name, meters.Items[i].Status.Conditions)
 			}
 		}
-		return len(meters.Items) > 0, nil
+		return len(meters.Items) == len(builtIn), nil
 	})
 }
 
@@ -148,9 +153,11 @@ func (s *stage) waitFor(ctx context.Context, what string, condition wait.Conditi
 	return fmt.Errorf("wait until %s: %w", what, err)
 }
 
+var errNothing = errors.New("no error was reported")
+
 func orNothing(err error) error {
 	if err == nil {
-		return fmt.Errorf("it did not come to be")
+		return errNothing
 	}
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"k8s.io/client-go/rest"
 )
 
 const help = `Shows the operator at work on a real control plane of its own, in about four minutes.
@@ -31,14 +33,17 @@ Its files are in .demo of this checkout.
 // patience bounds a run once everything is built. One takes three to four minutes.
 const patience = 10 * time.Minute
 
+var errNotStopped = errors.New("not all that was started could be stopped; try `make demo-down`")
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	context.AfterFunc(ctx, stop)                     // a second Ctrl-C ends it at once
+	rest.SetDefaultWarningHandler(rest.NoWarnings{}) // of old versions of others' CRDs
 	switch err := run(ctx, os.Args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(help)
-	case err != nil && ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil && !errors.Is(err, errNotStopped):
 		fmt.Fprintln(os.Stderr, "demo: interrupted; everything that it started is stopped")
 		os.Exit(130)
 	case err != nil:
@@ -82,7 +87,9 @@ func show(ctx context.Context, out console, keep bool) (err error) {
 
 	defer func() {
 		if err != nil || !keep {
-			err = errors.Join(err, stage.strike(err == nil))
+			if failed := stage.strike(err == nil); failed != nil {
+				err = errors.Join(err, errNotStopped, failed)
+			}
 		}
 	}()
 	if err := stage.set(ctx, fail); err != nil {

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 )
 
 var (
@@ -80,7 +79,7 @@ func fastClass() *storagev1.StorageClass {
 	return &storagev1.StorageClass{
 		ObjectMeta:           metav1.ObjectMeta{Name: storageClass},
 		Provisioner:          "kubernetes.io/no-provisioner",
-		AllowVolumeExpansion: ptr.To(true),
+		AllowVolumeExpansion: new(true),
 	}
 }
 
@@ -103,7 +102,7 @@ func claim(namespace, name string, gibi int64) *corev1.PersistentVolumeClaim {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes:      []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-			StorageClassName: ptr.To(storageClass),
+			StorageClassName: new(storageClass),
 			Resources: corev1.VolumeResourceRequirements{
 				Requests: corev1.ResourceList{corev1.ResourceStorage: *resource.NewQuantity(gibi<<30, resource.BinarySI)},
 			},
@@ -148,7 +147,7 @@ func statefulSet(namespace, name string, gibi int64, template corev1.PodTemplate
 	return &appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: appsv1.StatefulSetSpec{
-			Replicas: ptr.To[int32](1), ServiceName: name,
+			Replicas: new(int32(1)), ServiceName: name,
 			Selector: metav1.SetAsLabelSelector(appLabels(name)), Template: template,
 			VolumeClaimTemplates: []corev1.PersistentVolumeClaim{*claim("", "data", gibi)},
 		},

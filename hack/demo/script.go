@@ -78,6 +78,14 @@ func (c *cloud) script() []scene {
 	}
 }
 
+// encore is what happens in the interval after, which is still open when its records are shown.
+func (c *cloud) encore() []scene {
+	return []scene{
+		{2, func(ctx context.Context) (event, error) { return c.resizeVM(ctx, "shop", "db", 2, 4*gibi) }},
+		{4, func(ctx context.Context) (event, error) { return c.scale(ctx, "shop", "web", 2, webPod) }},
+	}
+}
+
 func (c *cloud) deployWeb(ctx context.Context, namespace string) (event, error) {
 	if err := c.cluster.Create(ctx, deployment(namespace, "web", 2, webPod.template("web", "web-data"))); err != nil {
 		return event{}, err
@@ -113,27 +121,34 @@ func (c *cloud) play(ctx context.Context) (first, beyond int64, err error) {
 		return 0, 0, err
 	}
 	c.say("")
-	for _, s := range c.script() {
-		// A tenth into the second: what happens is then seen in the same second, if the machine can keep up.
-		if err := c.await(ctx, first+int64(s.second), ""); err != nil {
-			return 0, 0, err
+	err = c.playAll(ctx, first, c.script())
+	return first, nextMinute(time.Now()), err
+}
+
+// playAll plays each scene in its second, counted from a moment, or later on a slow machine, but never two in one
+// second: an object that is written twice in a second tells of the second write only.
+func (c *cloud) playAll(ctx context.Context, from int64, scenes []scene) error {
+	for _, s := range scenes {
+		if err := c.await(ctx, max(from+int64(s.second), time.Now().Unix()+1), ""); err != nil {
+			return err
 		}
 		e, err := s.play(ctx)
 		if err != nil {
-			return 0, 0, fmt.Errorf("second %d of the script: %w", s.second, err)
+			return fmt.Errorf("second %d of the script: %w", s.second, err)
 		}
 		c.tell(e)
 	}
-	return first, nextMinute(time.Now()), nil
+	return nil
 }
 
 func nextMinute(t time.Time) int64 { return t.Truncate(interval*time.Second).Unix() + interval }
 
-const intoTheSecond = 100 * time.Millisecond
+// early is when in its second a scene begins: early, so that what happens is seen in the same second.
+const early = 100 * time.Millisecond
 
 // await waits for a moment, and says what for where that takes long.
 func (c *cloud) await(ctx context.Context, moment int64, what string) error {
-	until := time.Unix(moment, 0).Add(intoTheSecond)
+	until := time.Unix(moment, 0).Add(early)
 	if what != "" && time.Until(until) > tellAfter {
 		c.say("  ... waiting for %s: %s, in %d s", what, clock(moment), int(time.Until(until).Seconds()))
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -93,12 +94,7 @@ func (s *stage) inUse() bool {
 	if err != nil {
 		return false
 	}
-	for _, component := range plane.Components() {
-		if plane.Running(component) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(plane.Components(), plane.Running)
 }
 
 func (s *stage) readProps() (p props) {
@@ -185,6 +181,7 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 		fmt.Sprintf("--live-refresh=%s", liveRefresh),
 		fmt.Sprintf("--seal-grace=%s", sealGrace),
 		"--leader-elect",
+		"--install-meters",
 		"--health-probe-bind-address="+probes,
 		"--metrics-bind-address="+metrics,
 		"--log-format=console",
@@ -195,9 +192,9 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 	}
 	go func() {
 		err := command.Wait()
-		fail(fmt.Errorf("the operator has ended by itself (%v); the end of %s:\n%s", err, s.operatorLog(), tail(s.operatorLog(), 12)))
+		fail(fmt.Errorf("the operator has ended by itself: %w\nthe end of %s:\n%s", orNothing(err), s.operatorLog(), tail(s.operatorLog(), 12)))
 	}()
-	s.say("  usage-operator --interval=%ds --live-refresh=%s --seal-grace=%s --leader-elect", interval, liveRefresh, sealGrace)
+	s.say("  usage-operator --interval=%ds --live-refresh=%s --seal-grace=%s --install-meters", interval, liveRefresh, sealGrace)
 	return s.writeProps(props{OperatorPID: command.Process.Pid})
 }
 
