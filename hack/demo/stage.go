@@ -50,19 +50,20 @@ func openStage(ctx context.Context, out console, keep bool) (_ *stage, unlock fu
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil {
-			unlock()
-		}
-	}()
 	s.keep = keep
-	if s.inUse() {
-		return nil, nil, errors.New("a demo that was kept is still running: `make demo-down` ends it")
-	}
-	if err := os.RemoveAll(s.dir); err != nil {
+	if err := s.clear(); err != nil {
+		unlock()
 		return nil, nil, err
 	}
-	return s, unlock, os.MkdirAll(s.dir, 0o700)
+	return s, unlock, nil
+}
+
+// clear removes what an earlier demo left behind.
+func (s *stage) clear() error {
+	if s.inUse() {
+		return errors.New("a demo that was kept is still running: `make demo-down` ends it")
+	}
+	return errors.Join(os.RemoveAll(s.dir), os.MkdirAll(s.dir, 0o700))
 }
 
 func lockStage(ctx context.Context, out console) (*stage, func(), error) {
