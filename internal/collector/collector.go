@@ -125,8 +125,8 @@ func (c *Collector) Started() bool {
 func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx == nil {
-		return fmt.Errorf("UsageMeter %s: the collector has not started yet", m.Name())
+	if c.ctx == nil || c.ctx.Err() != nil {
+		return fmt.Errorf("UsageMeter %s: the collector is not running", m.Name())
 	}
 	now := c.Clock.Now().Unix()
 	at := c.meters[m.Name()]

@@ -22,7 +22,7 @@ type Ledger struct {
 	objects  map[string]*object // by UID
 	accounts map[usage.Account]*account
 	changed  []*account
-	before   []*stream // of the object that changes
+	before   []*stream // of the object that changes, kept to be used again
 	sealed   int64     // end of the last sealed interval
 	late     int64     // boundaries that came after their interval was sealed
 }
@@ -166,30 +166,28 @@ func (l *Ledger) change(at *object, o *Observation) error {
 	end, start := o.moments(at.seen)
 	wasActive := at.active()
 	var conflict error
-	previous := append(l.before[:0], at.streams...)
+	over := func(open) usage.Boundary { return end }
+	l.before = append(l.before[:0], at.streams...)
+	previous := l.before
 	clear(at.streams)
 	at.streams = at.streams[:0]
 	for i := range o.Members {
 		member := &o.Members[i]
-		s := take(previous, member)
-		if !member.Active {
-			if s != nil {
-				l.close(at, s, memberEnd(member, o, end))
-			}
-			continue
+		// Both are in the order of their containers: what comes before is gone.
+		for len(previous) > 0 && previous[0].subject.Container < member.Subject.Container {
+			l.close(at, previous[0], over)
+			previous = previous[1:]
 		}
-		first := start
-		if s == nil {
-			first = o.begins(member, at, start)
+		var s *stream
+		if len(previous) > 0 && previous[0].subject.Container == member.Subject.Container {
+			s, previous = previous[0], previous[1:]
 		}
-		if err := l.hold(at, s, member, end, first); err != nil {
+		if err := l.follow(at, s, member, o, end, start); err != nil {
 			conflict = err
 		}
 	}
 	for _, s := range previous {
-		if s != nil {
-			l.close(at, s, func(open) usage.Boundary { return end })
-		}
+		l.close(at, s, over)
 	}
 	at.known, at.unreadable = true, false
 	at.seen, at.absent = o.knownAt(at.seen), len(o.Members) == 0
@@ -197,15 +195,18 @@ func (l *Ledger) change(at *object, o *Observation) error {
 	return conflict
 }
 
-// take finds the stream that the member goes on with, and takes it off the list.
-func take(streams []*stream, member *usage.Member) *stream {
-	for i, s := range streams {
-		if s != nil && s.subject.Container == member.Subject.Container {
-			streams[i] = nil
-			return s
-		}
+// follow brings a member's stream up to date; s is nil where it has none.
+func (l *Ledger) follow(at *object, s *stream, member *usage.Member, o *Observation, end, start usage.Boundary) error {
+	switch {
+	case !member.Active && s == nil:
+		return nil
+	case !member.Active:
+		l.close(at, s, memberEnd(member, o, end))
+		return nil
+	case s == nil:
+		start = o.begins(member, at, start)
 	}
-	return nil
+	return l.hold(at, s, member, end, start)
 }
 
 // hold makes the member's stream say what the member holds. s is its stream so

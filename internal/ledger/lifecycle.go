@@ -1,17 +1,22 @@
 package ledger
 
-import "github.com/usage-operator/usage-operator/internal/usage"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
 
 // Remove takes in that an object is gone. o.Members is what the meter read from
 // its last state: a member that says when it ended is believed.
 func (l *Ledger) Remove(o *Observation) {
 	end := usage.Boundary{At: o.Now, Evidence: usage.Observed}
 	l.remove(o.Meter, o.UID, func(s *stream) func(open) usage.Boundary {
-		for i := range o.Members {
-			member := &o.Members[i]
-			if !member.Active && member.Subject.Container == s.subject.Container {
-				return memberEnd(member, o, end)
-			}
+		i, found := slices.BinarySearchFunc(o.Members, s.subject.Container, func(m usage.Member, container string) int {
+			return cmp.Compare(m.Subject.Container, container)
+		})
+		if found && !o.Members[i].Active {
+			return memberEnd(&o.Members[i], o, end)
 		}
 		return func(open) usage.Boundary { return end }
 	})

@@ -19,8 +19,8 @@ const (
 // Observation is what a meter read from one object at one moment.
 type Observation struct {
 	Meter   *Meter
-	UID     string // the object that was read; its members' Instance.UID
-	Members []usage.Member
+	UID     string         // the object that was read; its members' Instance.UID
+	Members []usage.Member // in the order of their containers, each once
 	// Written is the newest time at which the object says that it was written; 0: it does not say.
 	Written int64
 	// After is how far the watch had come before: what it delivers now happened
