@@ -217,7 +217,7 @@ func (l *Ledger) hold(at *object, s *stream, member *usage.Member, end, start us
 		before := s
 		s = l.newStream(at, &member.Subject)
 		if before != nil {
-			l.close(at, before, func(open) usage.Boundary { return end })
+			l.move(at, before, s, end, start)
 		}
 	}
 	at.streams = append(at.streams, s)

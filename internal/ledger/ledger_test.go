@@ -228,6 +228,13 @@ func TestSegments(t *testing.T) {
 			},
 			want: []string{"db vcpu 2000 [1010 ManagedFields, open)"},
 		},
+		"an attribution found within seconds counts from the start, whoever brings it": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("", 2000))
+				b.observe(1015, vm("db", 4000))
+			},
+			want: []string{"db vcpu 2000 [1010 ManagedFields, 1015 ManagedFields)", "db vcpu 4000 [1015 ManagedFields, open)"},
+		},
 		"the end of a meter ends its segments": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))

@@ -77,18 +77,25 @@ func (l *Ledger) Reattribute(uid string, moment usage.Boundary, place func(*Mete
 				continue
 			}
 			moved := l.newStream(at, &subject)
-			for i := range s.open {
-				level, start := s.open[i].level, moment
-				if start.At <= s.open[i].start.At || l.unsettled(s, i, moment.At) {
-					start = s.open[i].start
-				}
-				l.closeOne(at, s, i, start)
-				l.openOne(moved, i, level, start)
-			}
-			s.leave()
+			l.move(at, s, moved, moment, moment)
 			at.streams[n] = moved
 		}
 	}
+}
+
+// move puts what a stream holds under another attribution: from the moment on,
+// or, where it has not settled yet, as a whole.
+func (l *Ledger) move(at *object, from, to *stream, end, start usage.Boundary) {
+	for i := range from.open {
+		level, end, start := from.open[i].level, end, start
+		if start.At <= from.open[i].start.At || l.unsettled(from, i, start.At) {
+			start = from.open[i].start
+			end = start
+		}
+		l.closeOne(at, from, i, end)
+		l.openOne(to, i, level, start)
+	}
+	from.leave()
 }
 
 func (l *Ledger) unsettled(s *stream, i int, now int64) bool {
