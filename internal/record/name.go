@@ -21,12 +21,18 @@ var (
 	notASlug = regexp.MustCompile(`[^a-z0-9-]+`)
 )
 
+// unattributed is the stem of what is under no deployment.
+const unattributed = "unattributed"
+
 // stem is the account's part of its records' names: the deployment's own name
-// where that can be one, else a slug and a hash. A name that looks hashed is
-// hashed too, so that no two accounts share a stem.
+// where that can be one, else a slug and a hash. A name that looks hashed, or
+// unattributed, is hashed too, so that no two accounts share a stem.
 func stem(deployment string) string {
-	if deployment != "" && len(deployment) <= maxStem && !hashed.MatchString(deployment) &&
-		len(validation.IsDNS1123Subdomain(deployment)) == 0 {
+	switch {
+	case deployment == "":
+		return unattributed
+	case deployment != unattributed && len(deployment) <= maxStem && !hashed.MatchString(deployment) &&
+		len(validation.IsDNS1123Subdomain(deployment)) == 0:
 		return deployment
 	}
 	return slug(deployment, maxStem, deployment)
@@ -41,9 +47,6 @@ func movedStem(account usage.Account) string {
 
 // slug is text as far as a name can hold it, and a hash of what it stands for.
 func slug(text string, length int, identity ...string) string {
-	if text == "" {
-		text = "unattributed"
-	}
 	sum := sha256.Sum256([]byte(strings.Join(identity, "\x00")))
 	hash := "-" + hex.EncodeToString(sum[:8])
 	text = strings.Trim(notASlug.ReplaceAllString(strings.ToLower(text), "-"), "-")

@@ -62,7 +62,7 @@ func (t totals) list() []v1alpha1.Total {
 
 const (
 	// maxSummary keeps a table's line to what people can read.
-	maxSummary    = 100
+	maxSummary    = 64
 	summaryDigits = 3
 )
 
