@@ -85,7 +85,11 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, now
 			ResourceVersion: at.ResourceVersion, ObservedTime: metav1.NewTime(at.ObservedTime.Truncate(time.Second)),
 		}
 	}
-	if found.reason == "" && at.Err != nil {
+	switch {
+	case found.reason != "" || at.Err == nil:
+	case apierrors.IsNotFound(at.Err):
+		found = notInstalled(m) // it was removed; the REST mapper remembers it
+	default:
 		found = unreadable(at.Err, found.mapping)
 	}
 	if found.reason == "" && !at.Synced {

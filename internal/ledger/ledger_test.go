@@ -253,6 +253,21 @@ func TestSegments(t *testing.T) {
 			},
 			want: []string{"web gpu 1000 [1030 ManagedFields, open)", "web vcpu 2000 [1010 ManagedFields, 1040 MeteringStopped)"},
 		},
+		"what a changed meter reads differently changes now, not when the object was written": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000))
+				b.Redefine(b.meter, []usage.Dimension{{Name: "vcpu", Unit: usage.Core}}, 1011)
+				b.observe(1011, vm("web", 6000), written(1010), origin(First, 0))
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1011 Observed)", "web vcpu 6000 [1011 Observed, open)"},
+		},
+		"what a changed meter takes up starts then": {
+			drive: func(b *bench) {
+				b.Redefine(b.meter, []usage.Dimension{{Name: "vcpu", Unit: usage.Core}}, 1050)
+				b.observe(1051, startedAt(vm("web", 2000), 1010), written(1010), origin(First, 0))
+			},
+			want: []string{"web vcpu 2000 [1050 MeteringStarted, open)"},
+		},
 		"what comes too late does not change what is sealed": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))

@@ -103,8 +103,9 @@ func (l *Ledger) unsettled(s *stream, i int, now int64) bool {
 	return s.subject.Deployment == "" && start >= l.sealed && now-start <= Settle
 }
 
-// Redefine changes what the meter measures. Dimensions that stay go on; those
-// that are gone end now.
+// Redefine changes what the meter measures, from now on. Dimensions that stay
+// go on; those that are gone end now. What the meter sees for the first time
+// hereafter was none of its own before.
 func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 	before := m.dimensions
 	after := pointers(dimensions)
@@ -131,7 +132,7 @@ func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 		}
 		at.count(wasActive)
 	})
-	m.dimensions = after
+	m.dimensions, m.Since = after, now
 }
 
 func indexOf(dimensions []*usage.Dimension, d *usage.Dimension) int {

@@ -45,7 +45,8 @@ func (o *Observation) knownAt(seen int64) int64 {
 }
 
 // sameWrite is for how many seconds after a write another one of the same
-// second is believed: the two cannot be told apart by their times.
+// second is believed: the two cannot be told apart by their times. In a list it
+// is the write that was seen before: what differs is what the meter makes of it.
 const sameWrite = 2
 
 // writtenIsNews tells whether the newest write is the one that brought this
@@ -55,7 +56,7 @@ func (o *Observation) writtenIsNews(seen int64) bool {
 	if o.Written == 0 || o.Written > o.Now || o.Written < o.After {
 		return false
 	}
-	return o.Written > seen || (o.Written == seen && o.Now-o.Written <= sameWrite)
+	return o.Written > seen || (o.Written == seen && o.Origin == Live && o.Now-o.Written <= sameWrite)
 }
 
 // moments are when the change that the observation shows ended what was before

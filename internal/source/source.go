@@ -171,9 +171,12 @@ func (s *Source) advance(ctx context.Context) error {
 		s.resourceVersion = resourceVersion
 	}
 	err := s.watch(ctx)
-	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
+	switch {
+	case apierrors.IsResourceExpired(err) || apierrors.IsGone(err):
 		s.resourceVersion = "" // too old to go on from: list again
 		return nil
+	case apierrors.IsNotFound(err):
+		s.resourceVersion = "" // the kind was removed, and its objects with it
 	}
 	return err
 }
