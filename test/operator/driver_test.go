@@ -24,6 +24,7 @@ type driver struct {
 	operator  *operator
 	// last is the newest resourceVersion that a request was answered with.
 	last string
+	made []*unstructured.Unstructured
 }
 
 // thing is an object as the API server has it.
@@ -59,6 +60,7 @@ func (d *driver) create(text string) *thing {
 	// A status that the text has is written after the object, and so are the statuses of real ones.
 	d.do(t, func() error { return admin.Create(d.ctx, t.Unstructured) })
 	d.knows(string(t.GetUID()))
+	d.made = append(d.made, t.Unstructured)
 	return t
 }
 
