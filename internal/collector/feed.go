@@ -24,6 +24,8 @@ type feed struct {
 	// settled is closed once the first list is done, or has failed: nobody
 	// waits for a kind that cannot be read.
 	settled chan struct{}
+	// waited are the feeds of owners that it waited for. Its own goroutine's.
+	waited map[*feed]struct{}
 
 	// Under the collector's lock.
 	meters          []*metering
@@ -74,7 +76,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	ctx, cancel := context.WithCancel(c.ctx)
 	f := &feed{
 		collector: c, mapping: mapping, cancel: cancel, whole: whole,
-		settled: make(chan struct{}), nodes: map[string]struct{}{},
+		settled: make(chan struct{}), waited: map[*feed]struct{}{}, nodes: map[string]struct{}{},
 	}
 	var client source.Client = source.MetadataClient(c.Metadata, mapping.Resource, mapping.GroupVersionKind)
 	if whole {

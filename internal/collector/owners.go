@@ -17,6 +17,7 @@ import (
 var (
 	namespaceKind = schema.GroupKind{Kind: "Namespace"}
 	podKind       = schema.GroupKind{Kind: "Pod"}
+	claimKind     = schema.GroupKind{Kind: "PersistentVolumeClaim"}
 	serviceKind   = schema.GroupKind{Kind: "Service"}
 	gatewayKind   = schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "Gateway"}
 )
@@ -93,17 +94,18 @@ func (c *Collector) follow(kind schema.GroupKind, whole bool) *feed {
 	return f
 }
 
-// before are the feeds that a kind's first list waits for. Called under the lock.
+// before are the feeds that a kind's first list waits for: those of the kinds
+// that its deployments are known by. What owns pods may not wait for them, for
+// they wait for it. Called under the lock.
 func (c *Collector) before(kind schema.GroupKind) []*feed {
-	stages := len(surroundings)
+	stages := 1
 	switch kind {
 	case namespaceKind:
 		return nil
-	case podKind:
-		stages = 1
-	case gatewayKind:
-	default:
+	case claimKind, serviceKind:
 		stages = 2
+	case gatewayKind:
+		stages = len(surroundings)
 	}
 	var feeds []*feed
 	for _, stage := range surroundings[:stages] {
@@ -165,6 +167,10 @@ func (f *feed) waitFor(owners *feed) bool {
 		return false
 	default:
 	}
+	if _, again := f.waited[owners]; again {
+		return false // it took too long before: not for every object anew
+	}
+	f.waited[owners] = struct{}{}
 	timer := f.collector.Clock.NewTimer(ownersWait)
 	defer timer.Stop()
 	select {
