@@ -19,7 +19,7 @@ var notes = []struct{ line, note string }{
 	{"  usage:", "where the sums come from: who held what level, from when to when"},
 	{"    instance:", "one run of the machine: started again, it is another instance of the same resource"},
 	{"    resource:", "what is billed"},
-	{"    segments:", "a segment for each level: the resize in mid-interval is where one ends and the next starts"},
+	{"    segments:", "one for each level that was held: a resize ends one and starts the next, in the same second"},
 	{"      evidence:", "how both moments are known: ObjectTime is a time that the object itself states"},
 	{"        end: IntervalCut", "it goes on in the next interval's record"},
 	{"        end: ManagedFields", "the API server's own time of the write that made the change"},
