@@ -134,6 +134,9 @@ func (r *UsageMeterReconciler) apply(m *v1alpha1.UsageMeter) (finding, error) {
 	compiled, err := meter.Compile(m.Name, &m.Spec, mapping.Scope.Name() == meta.RESTScopeNameNamespace)
 	if err != nil {
 		_, metering := r.Collector.Status(m.Name)
+		if !metering {
+			r.Collector.Remove(m.Name) // what there is counts from when it is put right
+		}
 		return invalid(err, metering), nil
 	}
 	return finding{mapping: mapping}, r.Collector.Apply(compiled, collector.Target{

@@ -7,6 +7,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -153,10 +154,10 @@ func (e event) observation(r reading, uid string) *ledger.Observation {
 func (c *Collector) place(at *metering, uid string, subject *usage.Subject) {
 	placement := c.graph.Place(uid)
 	if at.meter.BillsWorkload() {
-		subject.Resource = placement.Workload
+		subject.Resource = tidy(placement.Workload)
 	}
 	if _, named := at.named[uid]; !named {
-		subject.Deployment = placement.Deployment
+		subject.Deployment = meter.Tidy(placement.Deployment)
 	}
 	if subject.Namespace == "" {
 		// A cluster-scoped resource of nobody's: under its own name, with the operator.
@@ -164,6 +165,14 @@ func (c *Collector) place(at *metering, uid string, subject *usage.Subject) {
 		if _, named := at.named[uid]; !named {
 			subject.Deployment = subject.Resource.Name
 		}
+	}
+}
+
+// tidy makes an owner's reference, in which tenants may write what they like,
+// fit a record: one that the API server refuses would bill nobody.
+func tidy(o usage.Object) usage.Object {
+	return usage.Object{
+		APIVersion: meter.Tidy(o.APIVersion), Kind: meter.Tidy(o.Kind), Name: meter.Tidy(o.Name), UID: meter.Tidy(o.UID),
 	}
 }
 

@@ -19,6 +19,11 @@ const (
 	maxMessage = 1000
 )
 
+// Tidy is a name that others than the API server vouch for, such as that of an
+// owner in a reference, as it may be stored and shown: at most 253 bytes, all
+// graphic, and another for another name.
+func Tidy(name string) string { return tidy(name) }
+
 // tidy is text as it may be stored and shown: at most maxText bytes, and
 // nothing that is not graphic (control characters, bidirectional overrides,
 // invalid UTF-8). Text that has to change gets its hash as its end, so that
