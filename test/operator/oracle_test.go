@@ -55,6 +55,9 @@ func newDiary() *diary {
 
 const ever = 1 << 60
 
+// anything is for facts that may be any.
+const anything = "anything"
+
 // levels are base units by dimension.
 type levels map[string]int64
 
@@ -76,6 +79,21 @@ func (d *diary) hold(who holder, when moment, facts string, now levels) {
 			continue
 		}
 		d.held[key] = append(stretches, stretch{level: level, facts: facts, start: when, end: at(ever)})
+	}
+}
+
+// split notes that what a thing holds is known in another way from the moment on: the segment ends, and the next one
+// holds the same.
+func (d *diary) split(t *thing, when moment) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, stretches := range d.held {
+		last := &stretches[len(stretches)-1]
+		if key.instance == t.uid() && last.end.last == ever {
+			next := *last
+			last.end, next.start = when, when
+			d.held[key] = append(stretches, next)
+		}
 	}
 }
 
@@ -207,7 +225,7 @@ func matching(want, got []stretch, end int64) bool {
 	}
 	for i, w := range want {
 		g := got[i]
-		if g.level != w.level || g.facts != w.facts || !w.start.includes(g.start, end) || !w.end.includes(g.end, end) {
+		if g.level != w.level || (g.facts != w.facts && w.facts != anything) || !w.start.includes(g.start, end) || !w.end.includes(g.end, end) {
 			return false
 		}
 	}
