@@ -41,6 +41,10 @@ type feed struct {
 	err             error
 	resourceVersion string
 	observed        time.Time
+	// frontier is a moment, by the API server's clock, before which nothing more
+	// can have happened. It follows the times of the writes that the watch
+	// delivers, so that a backlog, delivered late, is dated by them.
+	frontier int64
 }
 
 // attach lets the feed of mapping's kind read for the meter; it starts one
@@ -175,6 +179,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	if list.Origin != source.Replay {
 		f.forgetMissing()
 		f.advanced(resourceVersion, now)
+		f.frontier = max(f.frontier, list.Began.Unix())
 		f.synced = true
 		f.settle()
 	}
@@ -218,11 +223,11 @@ func (f *feed) endMissing(at *metering, after, now int64) {
 }
 
 // Changed is one change that the watch delivered.
-func (f *feed) Changed(change watch.EventType, object *unstructured.Unstructured, after, now time.Time) {
+func (f *feed) Changed(change watch.EventType, object *unstructured.Unstructured, now time.Time) {
 	e := eventOf(source.List{}, object, now)
 	e.live, e.existed = true, change == watch.Modified
-	e.after = after.Add(-delivery).Unix()
-	readers := f.readersOf(source.Revision(object.GetResourceVersion()))
+	readers, frontier := f.readersOf(source.Revision(object.GetResourceVersion()))
+	e.after = frontier - skew
 	if change == watch.Deleted {
 		f.drop(object, e, readers)
 	} else {
@@ -231,19 +236,23 @@ func (f *feed) Changed(change watch.EventType, object *unstructured.Unstructured
 	f.collector.mu.Lock()
 	defer f.collector.mu.Unlock()
 	f.advanced(object.GetResourceVersion(), now)
+	if change != watch.Deleted && e.written <= e.now {
+		f.frontier = max(f.frontier, e.written)
+	}
 }
 
-// readersOf are the meters to which a change at the revision is news.
-func (f *feed) readersOf(at uint64) []reader {
+// readersOf are the meters to which a change at the revision is news, and the
+// API server's time that the watch has surely come to.
+func (f *feed) readersOf(at uint64) (readers []reader, frontier int64) {
 	f.collector.mu.Lock()
 	defer f.collector.mu.Unlock()
-	readers := make([]reader, 0, len(f.meters))
+	readers = make([]reader, 0, len(f.meters))
 	for _, m := range f.meters {
 		if m.from != 0 && m.from < at {
 			readers = append(readers, reader{at: m, meter: m.meter})
 		}
 	}
-	return readers
+	return readers, f.frontier
 }
 
 // Progress tells how far the watch has come.
@@ -251,6 +260,7 @@ func (f *feed) Progress(resourceVersion string, now time.Time) {
 	f.collector.mu.Lock()
 	defer f.collector.mu.Unlock()
 	f.advanced(resourceVersion, now)
+	f.frontier = max(f.frontier, now.Unix()-bookmarkDelay)
 }
 
 // advanced notes the position. Called under the lock.

@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	// delivery is how long a change may be under way from the API server: what
-	// was written that long before the last delivery may still come.
+	// delivery is how long a change may be under way from the API server when a
+	// watch breaks: what was written that long before may not have come.
 	delivery = 2 * time.Second
-	// skew is how far the API server's clock may be ahead of the operator's.
+	// bookmarkDelay is how long a bookmark, which has no time, may be under way, in seconds.
+	bookmarkDelay = 60
+	// skew is how far two clocks may be apart, the API servers' and the operator's, in seconds.
 	skew = 5
 )
 

@@ -47,7 +47,7 @@ func (o *Observation) knownAt(seen int64) int64 {
 // sameWrite is for how many seconds after a write another one of the same
 // second is believed: the two cannot be told apart by their times. In a list it
 // is the write that was seen before: what differs is what the meter makes of it.
-const sameWrite = 2
+const sameWrite = 10
 
 // writtenIsNews tells whether the newest write is the one that brought this
 // observation: later than what was seen before. A write that only removes a

@@ -148,7 +148,7 @@ func (w *watcher) Listed(_ source.List, resourceVersion string, _ time.Time) {
 }
 
 // Changed is one change of a record.
-func (w *watcher) Changed(change watch.EventType, object *unstructured.Unstructured, _, _ time.Time) {
+func (w *watcher) Changed(change watch.EventType, object *unstructured.Unstructured, _ time.Time) {
 	if change != watch.Deleted {
 		w.see(object)
 		return

@@ -36,8 +36,10 @@ const (
 // List is one pass over all objects of the kind.
 type List struct {
 	Origin Origin
-	// After is how far the watch had come; zero before the first list.
+	// After is when the watch last delivered something; zero before the first list.
 	After time.Time
+	// Began is when the list was asked for: it shows nothing older.
+	Began time.Time
 	// For is whom a Replay is for.
 	For any
 }
@@ -52,8 +54,8 @@ type Handler interface {
 	// Listed ends a list: what was not an item of it does not exist at resourceVersion.
 	Listed(list List, resourceVersion string, now time.Time)
 	// Changed is one change, as the watch delivers it: Added, Modified or
-	// Deleted. The watch had come as far as after before.
-	Changed(change watch.EventType, object *unstructured.Unstructured, after, now time.Time)
+	// Deleted.
+	Changed(change watch.EventType, object *unstructured.Unstructured, now time.Time)
 	// Progress tells that nothing else has happened up to resourceVersion.
 	Progress(resourceVersion string, now time.Time)
 	// Failed tells why the source does not get on. It goes on trying.
@@ -184,6 +186,7 @@ func (s *Source) advance(ctx context.Context) error {
 // list hands on every object, a page at a time, all as of one resourceVersion.
 func (s *Source) list(ctx context.Context, list List) (string, error) {
 	opts := metav1.ListOptions{Limit: pageSize}
+	list.Began = s.clock.Now()
 	s.handler.Listing(list)
 	for {
 		page, err := s.client.List(ctx, opts)
@@ -247,7 +250,7 @@ func (s *Source) deliver(event watch.Event) error {
 	if event.Type == watch.Bookmark {
 		s.handler.Progress(s.resourceVersion, now)
 	} else {
-		s.handler.Changed(event.Type, object, s.position, now)
+		s.handler.Changed(event.Type, object, now)
 	}
 	s.position = now
 	return nil

@@ -71,16 +71,11 @@ func (d *diary) Listed(list source.List, version string, _ time.Time) {
 	}
 	d.note("listed %d", list.Origin)
 }
-func (d *diary) Changed(change watch.EventType, object *unstructured.Unstructured, after, now time.Time) {
+func (d *diary) Changed(change watch.EventType, object *unstructured.Unstructured, _ time.Time) {
 	if !ours(object) {
 		return
 	}
 	d.note("%s %s", change, object.GetName())
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if after.After(now) || after.IsZero() {
-		d.lines = append(d.lines, fmt.Sprintf("a change after %s at %s", after, now))
-	}
 }
 func (d *diary) Progress(string, time.Time) {}
 func (d *diary) Failed(err error) {

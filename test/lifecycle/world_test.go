@@ -22,6 +22,7 @@ type world struct {
 	oracle   *oracle
 	now      int64 // when the next thing happens
 	observed int64 // when the last thing was observed
+	frontier int64 // the time of the latest write that was delivered
 	machines map[string]*machine
 	born     int
 }
@@ -47,7 +48,7 @@ func newWorld(t *rapid.T, compiled *meter.Meter) *world {
 	return &world{
 		t: t, meter: compiled, ledger: ledger.New(), oracle: newOracle(),
 		entry: ledger.NewMeter("machines", begin, compiled.Dimensions()),
-		now:   begin, observed: begin, machines: map[string]*machine{},
+		now:   begin, observed: begin, frontier: begin, machines: map[string]*machine{},
 	}
 }
 
@@ -173,9 +174,10 @@ func (w *world) write(m *machine) {
 	w.observe(m, w.delivered())
 }
 
-// delivered is when the event of what happens now arrives.
+// delivered is when the event of what happens now arrives: soon, or with a
+// backlog that a busy operator has let grow.
 func (w *world) delivered() int64 {
-	return max(w.observed, w.now+rapid.Int64Range(0, 2).Draw(w.t, "delay"))
+	return max(w.observed, w.now+rapid.SampledFrom([]int64{0, 0, 1, 2, 5, 9}).Draw(w.t, "delay"))
 }
 
 func (w *world) observe(m *machine, at int64) {
@@ -185,8 +187,9 @@ func (w *world) observe(m *machine, at int64) {
 	}
 	err = w.ledger.Observe(&ledger.Observation{
 		Meter: w.entry, UID: m.uid, Members: members,
-		Written: m.written, After: min(w.observed, m.written) - 2, Now: at, Existed: m.written != m.created,
+		Written: m.written, After: w.frontier - 5, Now: at, Existed: m.written != m.created,
 	})
+	w.frontier = max(w.frontier, m.written)
 	if err != nil {
 		w.t.Fatalf("observe: %v", err)
 	}
