@@ -48,7 +48,7 @@ func truth(value ref.Val) (bool, error) {
 func words(value ref.Val) (string, error) {
 	switch value := value.(type) {
 	case types.String:
-		return tidy(string(value)), nil
+		return Tidy(string(value)), nil
 	case types.Null:
 		return "", nil
 	}

@@ -152,9 +152,9 @@ func (r *reading) region() string {
 	}
 	labels, _ := r.metadata["labels"].(map[string]any)
 	if region := entry(labels, regionLabel); region != "" {
-		return tidy(region)
+		return Tidy(region)
 	}
-	return tidy(entry(labels, zoneLabel))
+	return Tidy(entry(labels, zoneLabel))
 }
 
 // created is the object's creationTimestamp; zero when it has none.

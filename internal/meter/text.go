@@ -19,17 +19,12 @@ const (
 	maxMessage = 1000
 )
 
-// Tidy is a name that others than the API server vouch for, such as that of an
-// owner in a reference, as it may be stored and shown: at most 253 bytes, all
-// graphic, and another for another name.
-func Tidy(name string) string { return tidy(name) }
-
-// tidy is text as it may be stored and shown: at most maxText bytes, and
+// Tidy is text as it may be stored and shown: at most maxText bytes, and
 // nothing that is not graphic (control characters, bidirectional overrides,
 // invalid UTF-8). Text that has to change gets its hash as its end, so that
 // two texts stay two: nobody evades metering, or hides behind another's name,
 // by a strange label.
-func tidy(text string) string {
+func Tidy(text string) string {
 	if len(text) <= maxText && isPlain(text) {
 		return text
 	}

@@ -23,7 +23,7 @@ func TestTidy(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := tidy(c.text)
+			got := Tidy(c.text)
 			if want, open := strings.CutSuffix(c.want, "-"); open {
 				if !strings.HasPrefix(got, want+"-") || len(got) != len(want)+17 {
 					t.Fatalf("got %q, want %q and a hash", got, want)
@@ -44,7 +44,7 @@ func TestTidyIsBoundedGraphicAndDistinct(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := hostile.Draw(t, "a"), hostile.Draw(t, "b")
-		got := tidy(a)
+		got := Tidy(a)
 		switch {
 		case len(got) > maxText:
 			t.Fatalf("%d bytes", len(got))
@@ -52,9 +52,9 @@ func TestTidyIsBoundedGraphicAndDistinct(t *testing.T) {
 			t.Fatalf("%q is not UTF-8", got)
 		case strings.ContainsFunc(got, func(char rune) bool { return !unicode.IsGraphic(char) }):
 			t.Fatalf("%q is not graphic", got)
-		case a != b && got == tidy(b):
+		case a != b && got == Tidy(b):
 			t.Fatalf("%q and %q are both %q", a, b, got)
-		case tidy(got) != got:
+		case Tidy(got) != got:
 			t.Fatalf("%q changes again", got)
 		}
 	})
