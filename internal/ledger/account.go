@@ -17,35 +17,34 @@ type account struct {
 
 // closed is a segment that has ended, without what its account knows.
 type closed struct {
-	subject    *usage.Subject
+	of         *stream
 	dimension  *usage.Dimension
 	level      int64
 	start, end usage.Boundary
 }
 
+// segment is the closed one, of no subject yet.
 func (c *closed) segment() usage.Segment {
-	return usage.Segment{Subject: c.subject, Dimension: *c.dimension, Level: c.level, Start: c.start, End: c.end}
+	return usage.Segment{Dimension: *c.dimension, Level: c.level, Start: c.start, End: c.end}
 }
 
 // newStream is a stream that holds nothing yet, entered in its account.
 func (l *Ledger) newStream(at *object, subject *usage.Subject) *stream {
-	a := l.account(subject.Account)
 	s := &at.first
-	if s.meter != nil { // segments point to it
+	if s.meter != nil { // it is somebody's already, and closed segments are of it
 		s = &stream{}
 	}
-	s.meter, s.account = at.meter, a
-	s.subject = at.meter.compact(subject, a)
+	s.meter, s.holder = at.meter, l.holder(at.meter, subject)
 	if n := len(at.meter.dimensions); n <= len(s.few) {
 		s.open = s.few[:n]
 	} else {
 		s.open = make([]open, n)
 	}
-	s.next = a.streams
+	s.next = s.account.streams
 	if s.next != nil {
 		s.next.prev = s
 	}
-	a.streams = s
+	s.account.streams = s
 	return s
 }
 
@@ -61,72 +60,6 @@ func (l *Ledger) account(key usage.Account) *account {
 		l.accounts[key] = a
 	}
 	return a
-}
-
-// compact is the subject with every word that others share kept once: a hundred
-// thousand pods name the same few kinds, namespaces and regions, and the pods of
-// one workload that. No string of the subject's own is kept, lest it keep a whole
-// decoded object alive.
-func (m *Meter) compact(subject *usage.Subject, a *account) usage.Subject {
-	s := *subject
-	s.Account = a.key
-	share(&s.ResourceType, &m.last.ResourceType)
-	share(&s.Resource.APIVersion, &m.last.Resource.APIVersion)
-	share(&s.Resource.Kind, &m.last.Resource.Kind)
-	share(&s.Instance.APIVersion, &m.last.Instance.APIVersion)
-	share(&s.Instance.Kind, &m.last.Instance.Kind)
-	share(&s.Container, &m.last.Container)
-	share(&s.Region, &m.last.Region)
-	share(&s.Bundle, &m.last.Bundle)
-	share(&s.Attributes, &m.last.Attributes)
-	var own []*string
-	if a.streams != nil && a.streams.subject.Resource == s.Resource {
-		s.Resource = a.streams.subject.Resource
-	} else {
-		own = append(own, &s.Resource.Name, &s.Resource.UID)
-	}
-	namesake, itself := s.Instance.Name == s.Resource.Name, s.Instance.UID == s.Resource.UID
-	if !namesake {
-		own = append(own, &s.Instance.Name)
-	}
-	if !itself {
-		own = append(own, &s.Instance.UID)
-	}
-	together(own)
-	if namesake {
-		s.Instance.Name = s.Resource.Name
-	}
-	if itself {
-		s.Instance.UID = s.Resource.UID
-	}
-	return s
-}
-
-// together copies words into one string, and makes them parts of it: they are
-// compared one after the other.
-func together(words []*string) {
-	size := 0
-	for _, word := range words {
-		size += len(*word)
-	}
-	var all strings.Builder
-	all.Grow(size)
-	for _, word := range words {
-		all.WriteString(*word)
-	}
-	text := all.String()
-	for _, word := range words {
-		*word, text = text[:len(*word)], text[len(*word):]
-	}
-}
-
-// share makes word the one that all share. The last that was asked for is the
-// likeliest to be asked for again.
-func share[T ~string](word, last *T) {
-	if *word != *last {
-		*last = unique.Make(*word).Value()
-	}
-	*word = *last
 }
 
 // leave takes the stream out of its account.
@@ -167,7 +100,7 @@ func (l *Ledger) closeOne(at *object, s *stream, i int, end usage.Boundary) {
 		return
 	}
 	s.account.closed = append(s.account.closed, closed{
-		subject: &s.subject, dimension: at.meter.dimensions[i], level: segment.level, start: segment.start, end: end,
+		of: s, dimension: at.meter.dimensions[i], level: segment.level, start: segment.start, end: end,
 	})
 }
 
@@ -200,7 +133,7 @@ func (l *Ledger) touch(a *account) {
 	}
 }
 
-// segment is the stream's open segment of dimension i.
+// segment is the stream's open segment of dimension i, of no subject yet.
 func (s *stream) segment(i int) usage.Segment {
-	return usage.Segment{Subject: &s.subject, Dimension: *s.meter.dimensions[i], Level: s.open[i].level, Start: s.open[i].start}
+	return usage.Segment{Dimension: *s.meter.dimensions[i], Level: s.open[i].level, Start: s.open[i].start}
 }

@@ -16,24 +16,31 @@ func (l *Ledger) Cut(key usage.Account, w usage.Window, now int64) []usage.Segme
 		return nil
 	}
 	var segments []usage.Segment
-	add := func(segment usage.Segment) {
-		if part, ok := segment.Cut(w, now); ok {
-			segments = append(segments, part)
+	subjects := map[*stream]*usage.Subject{}
+	add := func(of *stream, segment usage.Segment) {
+		part, ok := segment.Cut(w, now)
+		if !ok {
+			return
 		}
+		if subjects[of] == nil {
+			subjects[of] = of.subject()
+		}
+		part.Subject = subjects[of]
+		segments = append(segments, part)
 	}
 	for i := range a.closed {
-		add(a.closed[i].segment())
+		add(a.closed[i].of, a.closed[i].segment())
 	}
 	a.eachOpen(add)
 	slices.SortFunc(segments, usage.Segment.Compare)
 	return segments
 }
 
-func (a *account) eachOpen(visit func(usage.Segment)) {
+func (a *account) eachOpen(visit func(*stream, usage.Segment)) {
 	for s := a.streams; s != nil; s = s.next {
 		for i := range s.open {
 			if s.open[i].level != 0 {
-				visit(s.segment(i))
+				visit(s, s.segment(i))
 			}
 		}
 	}

@@ -13,6 +13,7 @@ package ledger
 
 import (
 	"fmt"
+	"unique"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -39,7 +40,10 @@ type Meter struct {
 	Since      int64 // from when on the meter sees everything; seconds since the epoch
 	dimensions []*usage.Dimension
 	active     int
-	last       usage.Subject // whose words the next is likely to share
+	words      struct { // that were asked for last
+		value  words
+		handle unique.Handle[words]
+	}
 }
 
 // NewMeter is a meter that has seen nothing yet.
@@ -79,9 +83,8 @@ type stream struct {
 	open       []open  // by the meter's dimensions
 	few        [3]open // where open begins: most meters have no more
 	meter      *Meter
-	account    *account
-	prev, next *stream       // in the account
-	subject    usage.Subject // never changed, for segments point to it
+	prev, next *stream // in the account
+	holder             // never changed, for closed segments are of it
 }
 
 // open is a segment without an end; level 0 is none.
@@ -158,7 +161,7 @@ func (s *stream) holds(member *usage.Member) bool {
 			return false
 		}
 	}
-	return s.subject == member.Subject
+	return s.is(&member.Subject)
 }
 
 // change closes what ended or changed, and opens what began.
@@ -174,12 +177,12 @@ func (l *Ledger) change(at *object, o *Observation) error {
 	for i := range o.Members {
 		member := &o.Members[i]
 		// Both are in the order of their containers: what comes before is gone.
-		for len(previous) > 0 && previous[0].subject.Container < member.Subject.Container {
+		for len(previous) > 0 && previous[0].container() < member.Subject.Container {
 			l.close(at, previous[0], over)
 			previous = previous[1:]
 		}
 		var s *stream
-		if len(previous) > 0 && previous[0].subject.Container == member.Subject.Container {
+		if len(previous) > 0 && previous[0].container() == member.Subject.Container {
 			s, previous = previous[0], previous[1:]
 		}
 		if err := l.follow(at, s, member, o, end, start); err != nil {
@@ -213,7 +216,7 @@ func (l *Ledger) follow(at *object, s *stream, member *usage.Member, o *Observat
 // far, or nil: then it begins now.
 func (l *Ledger) hold(at *object, s *stream, member *usage.Member, end, start usage.Boundary) error {
 	var conflict error
-	if s == nil || s.subject != member.Subject {
+	if s == nil || !s.is(&member.Subject) {
 		before := s
 		s = l.newStream(at, &member.Subject)
 		if before != nil {
@@ -224,7 +227,7 @@ func (l *Ledger) hold(at *object, s *stream, member *usage.Member, end, start us
 	for i, level := range member.Levels {
 		now := &s.open[i]
 		if level != 0 && now.level == 0 {
-			if other := l.holder(at, s, at.meter.dimensions[i].Name); other != "" {
+			if other := l.rival(at, s, at.meter.dimensions[i].Name); other != "" {
 				conflict = &ConflictError{Dimension: at.meter.dimensions[i].Name, Object: member.Subject.Instance.Kind + " " + member.Subject.Instance.Name, Meter: other}
 				continue
 			}
@@ -237,15 +240,14 @@ func (l *Ledger) hold(at *object, s *stream, member *usage.Member, end, start us
 	return conflict
 }
 
-// holder names another meter that holds the same dimension of the same member.
-func (l *Ledger) holder(at *object, s *stream, dimension string) string {
-	uid := s.subject.Instance.UID
-	for other := l.objects[uid]; other != nil; other = other.next {
+// rival names another meter that holds the same dimension of the same member.
+func (l *Ledger) rival(at *object, s *stream, dimension string) string {
+	for other := l.objects[s.instance.uid]; other != nil; other = other.next {
 		if other.meter == at.meter {
 			continue
 		}
 		for _, held := range other.streams {
-			if held.subject.Container != s.subject.Container || held.subject.Resource.UID != s.subject.Resource.UID {
+			if held.container() != s.container() || held.resource.uid != s.resource.uid {
 				continue
 			}
 			for i := range held.open {

@@ -12,7 +12,7 @@ import (
 func (l *Ledger) Remove(o *Observation) {
 	end := usage.Boundary{At: o.Now, Evidence: usage.Observed}
 	l.remove(o.Meter, o.UID, func(s *stream) func(open) usage.Boundary {
-		i, found := slices.BinarySearchFunc(o.Members, s.subject.Container, func(m usage.Member, container string) int {
+		i, found := slices.BinarySearchFunc(o.Members, s.container(), func(m usage.Member, container string) int {
 			return cmp.Compare(m.Subject.Container, container)
 		})
 		if found && !o.Members[i].Active {
@@ -71,12 +71,12 @@ const Settle = 10
 func (l *Ledger) Reattribute(uid string, moment usage.Boundary, place func(*Meter, *usage.Subject)) {
 	for at := l.objects[uid]; at != nil; at = at.next {
 		for n, s := range at.streams {
-			subject := s.subject
-			place(at.meter, &subject)
-			if subject == s.subject {
+			subject := s.subject()
+			place(at.meter, subject)
+			if s.is(subject) {
 				continue
 			}
-			moved := l.newStream(at, &subject)
+			moved := l.newStream(at, subject)
 			l.move(at, s, moved, moment, moment)
 			at.streams[n] = moved
 		}
@@ -100,7 +100,7 @@ func (l *Ledger) move(at *object, from, to *stream, end, start usage.Boundary) {
 
 func (l *Ledger) unsettled(s *stream, i int, now int64) bool {
 	start := s.open[i].start.At
-	return s.subject.Deployment == "" && start >= l.sealed && now-start <= Settle
+	return s.account.key.Deployment == "" && start >= l.sealed && now-start <= Settle
 }
 
 // Redefine changes what the meter measures, from now on. Dimensions that stay
