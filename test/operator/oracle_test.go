@@ -46,11 +46,12 @@ type stretch struct {
 type diary struct {
 	mu   sync.Mutex
 	held map[dimensionOf][]stretch
+	by   map[holder][]dimensionOf
 	uids map[string]struct{}
 }
 
 func newDiary() *diary {
-	return &diary{held: map[dimensionOf][]stretch{}, uids: map[string]struct{}{}}
+	return &diary{held: map[dimensionOf][]stretch{}, by: map[holder][]dimensionOf{}, uids: map[string]struct{}{}}
 }
 
 const ever = 1 << 60
@@ -66,9 +67,10 @@ func (d *diary) hold(who holder, when moment, facts string, now levels) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.uids[who.instance] = struct{}{}
-	for key, stretches := range d.held {
+	for _, key := range d.by[who] {
+		stretches := d.held[key]
 		last := &stretches[len(stretches)-1]
-		if key.holder == who && last.end.last == ever && (now[key.dimension] != last.level || facts != last.facts) {
+		if last.end.last == ever && (now[key.dimension] != last.level || facts != last.facts) {
 			last.end = when
 		}
 	}
@@ -77,6 +79,9 @@ func (d *diary) hold(who holder, when moment, facts string, now levels) {
 		stretches := d.held[key]
 		if level == 0 || (len(stretches) > 0 && stretches[len(stretches)-1].end.last == ever) {
 			continue
+		}
+		if len(stretches) == 0 {
+			d.by[who] = append(d.by[who], key)
 		}
 		d.held[key] = append(stretches, stretch{level: level, facts: facts, start: when, end: at(ever)})
 	}

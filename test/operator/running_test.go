@@ -230,3 +230,9 @@ func ready(ctx context.Context, names ...string) {
 			"Ready=True/Metering", "Reconciling=False/Metering", "Stalled=False/Metering"), name)
 	}
 }
+
+// position is how far the meter's watch has come.
+func (op *operator) position(meter string) string {
+	status, _ := op.collector.Status(meter)
+	return status.ResourceVersion
+}

@@ -1,0 +1,76 @@
+package operator_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"sync"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+)
+
+var _ = Describe("A deployment of 20,000 resources", func() {
+	It("has records in parts that fit, whose totals add up exactly", func(ctx SpecContext) {
+		const many, writers = 20_000, 16
+		sprockets := kind{"Sprocket"} // nobody else meters these
+		install(ctx, sprockets)
+		op := start(ctx, refreshing(0))
+		d := newDriver(ctx, op)
+		apply(ctx, meterOf("sprockets", sprockets))
+		ready(ctx, "sprockets")
+
+		clients, err := dynamic.NewForConfig(unlimited(cp.RESTConfig()))
+		Expect(err).NotTo(HaveOccurred())
+		resource := sprockets.gvk().GroupVersion().WithResource(sprockets.plural())
+		var running sync.WaitGroup
+		newest := make([]string, writers)
+		for writer := range writers {
+			running.Go(func() {
+				defer GinkgoRecover()
+				for i := writer; i < many; i += writers {
+					object := parse(fmt.Sprintf(`{apiVersion: %s/v1, kind: Sprocket, metadata: {name: a-sprocket-of-some-length-%d, labels: {metering.usage-operator.dev/deployment: web}}, spec: {size: %d}}`,
+						testGroup, i, i%7+1))
+					made, err := clients.Resource(resource).Namespace(d.namespace).Create(ctx, object, metav1.CreateOptions{})
+					Expect(err).NotTo(HaveOccurred())
+					t := &thing{Unstructured: made}
+					d.size(t, t.created(), int64(i%7+1))
+					newest[writer] = made.GetResourceVersion()
+				}
+			})
+		}
+		running.Wait()
+		for _, version := range newest {
+			op.reached(ctx, "sprockets", version)
+		}
+		end := op.seal(ctx)
+
+		finals := op.finals(ctx)
+
+		Expect(d.compare(NewWithT(GinkgoT()), finals, nil, end)).To(BeEmpty())
+		expectConsistent(NewWithT(GinkgoT()), finals)
+		sum, want := new(big.Int), new(big.Int)
+		for _, stretches := range d.held {
+			want.Add(want, big.NewInt(amount(stretches, end)))
+		}
+		parts := 0
+		for i := range finals {
+			r := &finals[i]
+			if r.Spec.Namespace != d.namespace {
+				continue
+			}
+			parts++
+			text, err := json.Marshal(r)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(len(text)).To(BeNumerically("<", 512<<10), "%s has %d bytes", r.Name, len(text))
+			Expect(r.Status.Digest).To(Equal(digest(r)))
+			exact, ok := new(big.Int).SetString(r.Status.Totals[0].Exact, 10)
+			Expect(ok).To(BeTrue())
+			sum.Add(sum, exact)
+		}
+		Expect(parts).To(BeNumerically(">=", 20))
+		Expect(sum).To(Equal(want))
+	})
+})
