@@ -1,0 +1,86 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+)
+
+// process is the operator, running.
+type process struct {
+	command *exec.Cmd
+	ended   chan error
+	probes  string
+	log     string
+}
+
+// startOperator builds the program, and runs it with its service account's token and the flags of the Deployment, but
+// for the interval.
+func startOperator(ctx context.Context, folder string) *process {
+	GinkgoHelper()
+	program := filepath.Join(folder, "usage-operator")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "../..")
+	out, err := build.CombinedOutput()
+	Expect(err).NotTo(HaveOccurred(), string(out))
+	kubeconfig := filepath.Join(folder, "kubeconfig")
+	Expect(cp.ServiceAccountKubeconfig(ctx, "usage-system", "usage-operator", kubeconfig)).To(Succeed())
+
+	p := &process{ended: make(chan error, 1), probes: freeAddress(), log: filepath.Join(folder, "operator.log")}
+	log, err := os.Create(p.log)
+	Expect(err).NotTo(HaveOccurred())
+	p.command = exec.Command(program, "--kubeconfig="+kubeconfig, "--namespace=usage-system", "--install-meters",
+		"--interval=1m", "--live-refresh=2s", "--seal-grace=5s",
+		"--health-probe-bind-address="+p.probes, "--metrics-bind-address="+freeAddress())
+	p.command.Stdout, p.command.Stderr = log, log
+	Expect(p.command.Start()).To(Succeed())
+	go func() { p.ended <- p.command.Wait() }()
+	Eventually(ctx, p.ready).Should(Succeed(), "the operator's log is %s", p.log)
+	return p
+}
+
+func freeAddress() string {
+	GinkgoHelper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { Expect(listener.Close()).To(Succeed()) }()
+	return listener.Addr().String()
+}
+
+// ready asks the readiness probe.
+func (p *process) ready(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.probes+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("readyz: %s", response.Status)
+	}
+	return nil
+}
+
+func (p *process) kill() {
+	if p.command.ProcessState == nil {
+		_ = p.command.Process.Kill()
+	}
+	if text, err := os.ReadFile(p.log); err == nil && CurrentSpecReport().Failed() {
+		AddReportEntry("the operator's log", string(text))
+	}
+}
+
+// terminate asks the operator to end, as a kubelet does.
+func (p *process) terminate() error {
+	return p.command.Process.Signal(syscall.SIGTERM)
+}
