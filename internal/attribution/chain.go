@@ -96,7 +96,12 @@ func (g *Graph) enrol(v *vertex, owner usage.Object) {
 	}
 	f := g.families[owner.UID]
 	if f == nil {
-		f = &family{head: g.vertices[owner.UID], alleged: identify(owner)}
+		f = &family{head: g.vertices[owner.UID]}
+		if f.head != nil && f.head.id.is(owner) {
+			f.alleged = f.head.id
+		} else {
+			f.alleged = identify(owner)
+		}
 		g.families[f.alleged.uid] = f
 	}
 	v.family, v.seat = f, int32(len(f.members))

@@ -68,7 +68,13 @@ func (g *Graph) Upsert(n Node) []string {
 
 // enter makes a vertex of an object that is new.
 func (g *Graph) enter(n Node) *vertex {
-	v := &vertex{id: identify(n.Object)}
+	f := g.families[n.Object.UID]
+	v := &vertex{}
+	if f != nil && f.alleged.is(n.Object) {
+		v.id = f.alleged
+	} else {
+		v.id = identify(n.Object)
+	}
 	v.describe(n)
 	if last, seeded := g.seeds[v.id.uid]; seeded {
 		delete(g.seeds, v.id.uid)
@@ -78,7 +84,7 @@ func (g *Graph) enter(n Node) *vertex {
 	}
 	g.vertices[v.id.uid] = v
 	g.adopt(v, n.Owner)
-	if f := g.families[v.id.uid]; f != nil {
+	if f != nil {
 		f.head, f.gone = v, nil
 	}
 	g.touch(v)
@@ -179,6 +185,25 @@ func (g *Graph) Unknown(uid string) (owner usage.Object, namespace string, unkno
 
 // Contains tells whether the graph knows the object.
 func (g *Graph) Contains(uid string) bool { return g.vertices[uid] != nil }
+
+// UID is uid as the graph's own string, which keeps nothing else alive; uid
+// itself for an object that the graph does not contain.
+func (g *Graph) UID(uid string) string {
+	if v := g.vertices[uid]; v != nil {
+		return v.id.uid
+	}
+	return uid
+}
+
+// Objects calls visit with the UID of each object of the kind, in no particular
+// order. visit may not change the graph.
+func (g *Graph) Objects(group, kind string, visit func(uid string)) {
+	for uid, v := range g.vertices {
+		if v.id.of(group, kind) {
+			visit(uid)
+		}
+	}
+}
 
 // placement is what the rules say of v now.
 func placement(v *vertex) (deployment string, workload *identity) {

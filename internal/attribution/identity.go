@@ -64,12 +64,14 @@ var roles = map[[2]string]role{
 	{"cluster.x-k8s.io", "Machine"}:           workload,
 }
 
-func roleOf(apiVersion, kind string) role {
+func roleOf(apiVersion, kind string) role { return roles[[2]string{groupOf(apiVersion), kind}] }
+
+func groupOf(apiVersion string) string {
 	group, _, grouped := strings.Cut(apiVersion, "/")
 	if !grouped {
-		group = "" // "v1"
+		return "" // "v1"
 	}
-	return roles[[2]string{group, kind}]
+	return group
 }
 
 // kind is kept once for all objects of it.
@@ -102,6 +104,12 @@ func (i *identity) object() usage.Object {
 func (i *identity) is(o usage.Object) bool {
 	k := i.kind.Value()
 	return i.uid == o.UID && i.name == o.Name && k.name == o.Kind && k.apiVersion == o.APIVersion
+}
+
+// of tells whether i is of the kind, in whichever version.
+func (i *identity) of(group, kind string) bool {
+	k := i.kind.Value()
+	return k.name == kind && groupOf(k.apiVersion) == group
 }
 
 // nameFor is the name that i, at the top of a chain, gives by rule 2: to itself

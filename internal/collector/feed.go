@@ -30,7 +30,6 @@ type feed struct {
 	// Under the collector's lock.
 	meters          []*metering
 	readers         []reader            // whom the list under way is for
-	nodes           map[string]struct{} // the UIDs of the objects that the graph has from here
 	listed          map[string]struct{} // those of the list under way; nil when it is a replay
 	begun           bool                // the first list
 	ended           bool                // replaced, or needed no more
@@ -67,7 +66,7 @@ func (c *Collector) attach(at *metering, mapping *meta.RESTMapping) {
 func (c *Collector) restart(old *feed, mapping *meta.RESTMapping) *feed {
 	old.end()
 	f := c.start(mapping, true)
-	f.kept, f.meters, f.nodes = old.kept, old.meters, old.nodes
+	f.kept, f.meters = old.kept, old.meters
 	for _, at := range f.meters {
 		at.feed, at.from = f, 0
 	}
@@ -80,7 +79,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	ctx, cancel := context.WithCancel(c.ctx)
 	f := &feed{
 		collector: c, mapping: mapping, cancel: cancel, whole: whole,
-		settled: make(chan struct{}), waited: map[*feed]struct{}{}, nodes: map[string]struct{}{},
+		settled: make(chan struct{}), waited: map[*feed]struct{}{},
 	}
 	var client source.Client = source.MetadataClient(c.Metadata, mapping.Resource, mapping.GroupVersionKind)
 	if whole {
@@ -111,9 +110,7 @@ func (f *feed) detach(at *metering) {
 	}
 	f.end()
 	delete(f.collector.feeds, f.kind())
-	for uid := range f.nodes {
-		f.collector.forget(uid, f.collector.observedNow())
-	}
+	f.forgetNodes(nil)
 }
 
 // end stops the feed. What its source still delivers falls on deaf ears.
@@ -189,12 +186,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 // forgetMissing takes out of the graph what the list does not have.
 func (f *feed) forgetMissing() {
 	c := f.collector
-	for uid := range f.nodes {
-		if _, there := f.listed[uid]; !there {
-			c.forget(uid, c.observedNow())
-		}
-	}
-	f.nodes = f.listed
+	f.forgetNodes(f.listed)
 	if f.kind() != namespaceKind {
 		return
 	}
@@ -202,6 +194,21 @@ func (f *feed) forgetMissing() {
 		if _, there := f.listed[at.uid]; !there {
 			delete(c.namespaces, name)
 		}
+	}
+}
+
+// forgetNodes takes the kind's objects out of the graph, but for those.
+func (f *feed) forgetNodes(but map[string]struct{}) {
+	c := f.collector
+	var gone []string
+	c.graph.Objects(f.kind().Group, f.kind().Kind, func(uid string) {
+		if _, there := but[uid]; !there {
+			gone = append(gone, uid)
+		}
+	})
+	slices.Sort(gone)
+	for _, uid := range gone {
+		c.forget(uid, c.observedNow())
 	}
 }
 

@@ -97,7 +97,6 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 	if f.ended {
 		return
 	}
-	f.nodes[uid] = struct{}{}
 	if f.listed != nil {
 		f.listed[uid] = struct{}{}
 	}
@@ -116,7 +115,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 // observe hands one meter's reading to the ledger. Called under the lock.
 func (c *Collector) observe(r reading, object *unstructured.Unstructured, e event, namespaceUID func(string) string) {
 	uid := string(object.GetUID())
-	o := e.observation(r, uid)
+	o := e.observation(r, c.graph.UID(uid))
 	if r.err != nil {
 		c.quarantine(r.at, object, r.err)
 		c.ledger.Unreadable(o)
@@ -216,7 +215,6 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 		delete(r.at.named, uid)
 	}
 	c.forgetNamespace(f.kind(), object)
-	delete(f.nodes, uid)
 	c.forget(uid, usage.Boundary{At: e.now, Evidence: usage.Observed})
 }
 

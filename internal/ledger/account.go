@@ -34,7 +34,7 @@ func (l *Ledger) newStream(at *object, subject *usage.Subject) *stream {
 	if s.meter != nil { // it is somebody's already, and closed segments are of it
 		s = &stream{}
 	}
-	s.meter, s.holder = at.meter, l.holder(at.meter, subject)
+	s.meter, s.holder = at.meter, l.holder(at, subject)
 	if n := len(at.meter.dimensions); n <= len(s.few) {
 		s.open = s.few[:n]
 	} else {

@@ -65,6 +65,7 @@ func (m *Meter) Active() int { return m.active }
 // object is what one meter knows of one object. Objects that two meters read
 // are chained.
 type object struct {
+	uid        string
 	meter      *Meter
 	next       *object
 	streams    []*stream
@@ -133,7 +134,7 @@ func (l *Ledger) find(m *Meter, uid string) *object {
 }
 
 func (l *Ledger) add(m *Meter, uid string) *object {
-	at := &object{meter: m, next: l.objects[uid]}
+	at := &object{uid: uid, meter: m, next: l.objects[uid]}
 	at.streams = at.one[:0]
 	l.objects[uid] = at
 	return at

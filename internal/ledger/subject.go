@@ -65,9 +65,10 @@ func (h *holder) subject() *usage.Subject {
 	}
 }
 
-// holder is the subject as a stream keeps it. None of the subject's own strings
-// is kept, lest it keep a whole decoded object alive.
-func (l *Ledger) holder(m *Meter, s *usage.Subject) holder {
+// holder is the subject as a stream of the object keeps it. None of the subject's
+// own strings is kept, lest it keep a whole decoded object alive.
+func (l *Ledger) holder(at *object, s *usage.Subject) holder {
+	m := at.meter
 	h := holder{
 		account:  l.account(s.Account),
 		resource: names{s.Resource.Name, s.Resource.UID},
@@ -86,19 +87,18 @@ func (l *Ledger) holder(m *Meter, s *usage.Subject) holder {
 	} else {
 		own = append(own, &h.resource.name, &h.resource.uid)
 	}
-	namesake, itself := h.instance.name == h.resource.name, h.instance.uid == h.resource.uid
+	namesake := h.instance.name == h.resource.name
 	if !namesake {
 		own = append(own, &h.instance.name)
 	}
-	if !itself {
+	if h.instance.uid == at.uid {
+		h.instance.uid = at.uid
+	} else {
 		own = append(own, &h.instance.uid)
 	}
 	together(own)
 	if namesake {
 		h.instance.name = h.resource.name
-	}
-	if itself {
-		h.instance.uid = h.resource.uid
 	}
 	return h
 }
