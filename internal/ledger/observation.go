@@ -18,8 +18,10 @@ const (
 
 // Observation is what a meter read from one object at one moment.
 type Observation struct {
-	Meter   *Meter
-	UID     string         // the object that was read; its members' Instance.UID
+	Meter *Meter
+	// UID is the object that was read, its members' Instance.UID. The ledger keeps
+	// this very string.
+	UID     string
 	Members []usage.Member // in the order of their containers, each once
 	// Written is the newest time at which the object says that it was written; 0: it does not say.
 	Written int64
