@@ -48,11 +48,12 @@ const (
 	sidePeer     = "peer"
 
 	// touched is how many objects of each kind change when the steady state is measured.
-	touched = 10_000
+	touched = 2_500
 	// sampleEvery is how often memory is looked at.
 	sampleEvery = 2 * time.Millisecond
-	// profileEnv names a file for a heap profile of the child.
-	profileEnv = "BENCH_HEAP_PROFILE"
+	// profileEnv and cpuProfileEnv name files for a heap profile of the child, and for a CPU profile of its cold start.
+	profileEnv    = "BENCH_HEAP_PROFILE"
+	cpuProfileEnv = "BENCH_CPU_PROFILE"
 )
 
 // sample is what a child found out about itself, in bytes.
@@ -86,6 +87,9 @@ func runChild(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv(profileEnv) != "" {
+		runtime.MemProfileRate = 16 << 10
+	}
 	ctrl.SetLogger(logr.Discard())
 	s, err := newSide(args[0], &rest.Config{Host: args[1], QPS: -1})
 	if err != nil {
@@ -118,6 +122,10 @@ func newSide(name string, config *rest.Config) (side, error) {
 
 func measure(ctx context.Context, s side, server string, instances, pods int) (sample, error) {
 	var at sample
+	stop, err := profileCPU()
+	if err != nil {
+		return at, err
+	}
 	cold := watchMemory()
 	start := time.Now()
 	if err := s.start(ctx, instances, pods); err != nil {
@@ -125,6 +133,7 @@ func measure(ctx context.Context, s side, server string, instances, pods int) (s
 	}
 	at.ColdSeconds = time.Since(start).Seconds()
 	at.ColdPeakRSS, at.ColdPeakHeap = cold()
+	stop()
 
 	steady := watchMemory()
 	before := cpuTime()
@@ -170,6 +179,19 @@ func touch(ctx context.Context, server string) (int, error) {
 		return 0, err
 	}
 	return strconv.Atoi(string(text))
+}
+
+// profileCPU profiles until the returned function is called, if that is asked for.
+func profileCPU() (stop func(), err error) {
+	path := os.Getenv(cpuProfileEnv)
+	if path == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	return pprof.StopCPUProfile, pprof.StartCPUProfile(file)
 }
 
 func profileHeap() error {

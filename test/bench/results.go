@@ -96,7 +96,7 @@ func median(values []float64) float64 {
 }
 
 func (r Results) print(to io.Writer) {
-	fmt.Fprintf(to, "\n%s; medians of %d interleaved runs\n\n", r.Machine, r.Rounds)
+	fmt.Fprintf(to, "\n%s; medians of up to %d interleaved runs\n\n", r.Machine, r.Rounds)
 	if r.Quick {
 		fmt.Fprint(to, "--quick: a tenth of the work, not to be compared\n\n")
 	}

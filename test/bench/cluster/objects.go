@@ -267,7 +267,7 @@ metadata:
   name: "@name@"
   namespace: "@namespace@"
   generation: 1
-  labels: {app.kubernetes.io/name: "@name@", app.kubernetes.io/part-of: shop}
+  labels: {app.kubernetes.io/name: shop, app.kubernetes.io/part-of: shop}
   annotations: {deployment.kubernetes.io/revision: "1"}`+owners+`
 `+podSpec(1)+`
 status: {observedGeneration: 1, replicas: 5, readyReplicas: 5, availableReplicas: 5}
