@@ -15,17 +15,25 @@ type account struct {
 	key     usage.Account
 }
 
-// closed is a segment that has ended, without what its account knows.
+// closed is a segment that has ended, without what its stream knows. There are
+// millions: one pointer and no padding.
 type closed struct {
-	of         *stream
-	dimension  *usage.Dimension
-	level      int64
-	start, end usage.Boundary
+	of                         *stream
+	level                      int64
+	start, end                 int64
+	startSlack, endSlack       uint32
+	startEvidence, endEvidence usage.Evidence
+	dimension                  uint16 // among those that the meter ever measured
 }
 
 // segment is the closed one, of no subject yet.
 func (c *closed) segment() usage.Segment {
-	return usage.Segment{Dimension: *c.dimension, Level: c.level, Start: c.start, End: c.end}
+	return usage.Segment{
+		Dimension: c.of.meter.measured[c.dimension],
+		Level:     c.level,
+		Start:     usage.Boundary{At: c.start, Slack: c.startSlack, Evidence: c.startEvidence},
+		End:       usage.Boundary{At: c.end, Slack: c.endSlack, Evidence: c.endEvidence},
+	}
 }
 
 // newStream is a stream that holds nothing yet, entered in its account.
@@ -100,7 +108,9 @@ func (l *Ledger) closeOne(at *object, s *stream, i int, end usage.Boundary) {
 		return
 	}
 	s.account.closed = append(s.account.closed, closed{
-		of: s, dimension: at.meter.dimensions[i], level: segment.level, start: segment.start, end: end,
+		of: s, level: segment.level, dimension: at.meter.dimensions[i],
+		start: segment.start.At, startSlack: segment.start.Slack, startEvidence: segment.start.Evidence,
+		end: end.At, endSlack: end.Slack, endEvidence: end.Evidence,
 	})
 }
 
@@ -135,5 +145,5 @@ func (l *Ledger) touch(a *account) {
 
 // segment is the stream's open segment of dimension i, of no subject yet.
 func (s *stream) segment(i int) usage.Segment {
-	return usage.Segment{Dimension: *s.meter.dimensions[i], Level: s.open[i].level, Start: s.open[i].start}
+	return usage.Segment{Dimension: s.meter.dimension(i), Level: s.open[i].level, Start: s.open[i].start}
 }

@@ -112,7 +112,7 @@ func (l *Ledger) Late() int64 { return l.late }
 // Forget drops segments that ended at or before the moment.
 func (l *Ledger) Forget(before int64) {
 	for key, a := range l.accounts {
-		a.closed = slices.DeleteFunc(a.closed, func(c closed) bool { return c.end.At <= before })
+		a.closed = slices.DeleteFunc(a.closed, func(c closed) bool { return c.end <= before })
 		if len(a.closed) == 0 {
 			a.closed = nil
 		}

@@ -13,6 +13,7 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"unique"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -37,8 +38,9 @@ func New() *Ledger {
 // its observations make.
 type Meter struct {
 	Name       string
-	Since      int64 // from when on the meter sees everything; seconds since the epoch
-	dimensions []*usage.Dimension
+	Since      int64             // from when on the meter sees everything; seconds since the epoch
+	dimensions []uint16          // what it measures, by number
+	measured   []usage.Dimension // all that it ever measured
 	active     int
 	words      struct { // that were asked for last
 		value  words
@@ -48,16 +50,27 @@ type Meter struct {
 
 // NewMeter is a meter that has seen nothing yet.
 func NewMeter(name string, since int64, dimensions []usage.Dimension) *Meter {
-	return &Meter{Name: name, Since: since, dimensions: pointers(dimensions)}
+	m := &Meter{Name: name, Since: since}
+	m.dimensions = m.numbers(dimensions)
+	return m
 }
 
-func pointers(dimensions []usage.Dimension) []*usage.Dimension {
-	out := make([]*usage.Dimension, len(dimensions))
-	for i := range dimensions {
-		out[i] = &usage.Dimension{Name: dimensions[i].Name, Unit: dimensions[i].Unit}
+// numbers are the dimensions' places in m.measured.
+func (m *Meter) numbers(dimensions []usage.Dimension) []uint16 {
+	numbers := make([]uint16, len(dimensions))
+	for i, d := range dimensions {
+		n := slices.Index(m.measured, d)
+		if n < 0 {
+			n = len(m.measured)
+			m.measured = append(m.measured, d)
+		}
+		numbers[i] = uint16(n)
 	}
-	return out
+	return numbers
 }
+
+// dimension is the meter's dimension i.
+func (m *Meter) dimension(i int) usage.Dimension { return m.measured[m.dimensions[i]] }
 
 // Active is how many objects have an open segment.
 func (m *Meter) Active() int { return m.active }
@@ -228,8 +241,8 @@ func (l *Ledger) hold(at *object, s *stream, member *usage.Member, end, start us
 	for i, level := range member.Levels {
 		now := &s.open[i]
 		if level != 0 && now.level == 0 {
-			if other := l.rival(at, s, at.meter.dimensions[i].Name); other != "" {
-				conflict = &ConflictError{Dimension: at.meter.dimensions[i].Name, Object: member.Subject.Instance.Kind + " " + member.Subject.Instance.Name, Meter: other}
+			if other := l.rival(at, s, at.meter.dimension(i).Name); other != "" {
+				conflict = &ConflictError{Dimension: at.meter.dimension(i).Name, Object: member.Subject.Instance.Kind + " " + member.Subject.Instance.Name, Meter: other}
 				continue
 			}
 		}
@@ -252,7 +265,7 @@ func (l *Ledger) rival(at *object, s *stream, dimension string) string {
 				continue
 			}
 			for i := range held.open {
-				if held.open[i].level != 0 && other.meter.dimensions[i].Name == dimension {
+				if held.open[i].level != 0 && other.meter.dimension(i).Name == dimension {
 					return other.meter.Name
 				}
 			}

@@ -108,21 +108,14 @@ func (l *Ledger) unsettled(s *stream, i int, now int64) bool {
 // hereafter was none of its own before.
 func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 	before := m.dimensions
-	after := pointers(dimensions)
-	for i, d := range after {
-		for _, old := range before {
-			if *old == *d {
-				after[i] = old
-			}
-		}
-	}
+	after := m.numbers(dimensions)
 	end := usage.Boundary{At: now, Evidence: usage.MeteringStopped}
 	l.each(m, func(at *object) {
 		wasActive := at.active()
 		for _, s := range at.streams {
 			remapped := make([]open, len(after))
 			for i := range before {
-				if to := indexOf(after, before[i]); to >= 0 {
+				if to := slices.Index(after, before[i]); to >= 0 {
 					remapped[to] = s.open[i]
 				} else {
 					l.closeOne(at, s, i, end)
@@ -133,15 +126,6 @@ func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 		at.count(wasActive)
 	})
 	m.dimensions, m.Since = after, now
-}
-
-func indexOf(dimensions []*usage.Dimension, d *usage.Dimension) int {
-	for i := range dimensions {
-		if dimensions[i] == d {
-			return i
-		}
-	}
-	return -1
 }
 
 // Stop ends all of a meter's segments now: it was deleted or suspended.
