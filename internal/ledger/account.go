@@ -23,7 +23,7 @@ type closed struct {
 	start, end                 int64
 	startSlack, endSlack       uint32
 	startEvidence, endEvidence usage.Evidence
-	dimension                  uint16 // among those that the meter ever measured
+	dimension                  uint32 // among those that the meter ever measured
 }
 
 // segment is the closed one, of no subject yet.

@@ -39,7 +39,7 @@ func New() *Ledger {
 type Meter struct {
 	Name       string
 	Since      int64             // from when on the meter sees everything; seconds since the epoch
-	dimensions []uint16          // what it measures, by number
+	dimensions []uint32          // what it measures, by number
 	measured   []usage.Dimension // all that it ever measured
 	active     int
 	words      struct { // that were asked for last
@@ -56,15 +56,15 @@ func NewMeter(name string, since int64, dimensions []usage.Dimension) *Meter {
 }
 
 // numbers are the dimensions' places in m.measured.
-func (m *Meter) numbers(dimensions []usage.Dimension) []uint16 {
-	numbers := make([]uint16, len(dimensions))
+func (m *Meter) numbers(dimensions []usage.Dimension) []uint32 {
+	numbers := make([]uint32, len(dimensions))
 	for i, d := range dimensions {
 		n := slices.Index(m.measured, d)
 		if n < 0 {
 			n = len(m.measured)
 			m.measured = append(m.measured, d)
 		}
-		numbers[i] = uint16(n)
+		numbers[i] = uint32(n)
 	}
 	return numbers
 }
