@@ -25,6 +25,7 @@ const (
 // event is when and how an object came to be seen as it is.
 type event struct {
 	written, after, now int64 // seconds since the epoch
+	fields              uint32
 	live, existed       bool
 	origin              ledger.Origin
 }
@@ -38,7 +39,8 @@ func (e event) moment() usage.Boundary {
 }
 
 func eventOf(list source.List, object *unstructured.Unstructured, now time.Time) event {
-	e := event{written: lastWrite(object), now: now.Unix(), origin: ledger.First}
+	written, fields := lastWrite(object)
+	e := event{written: written, fields: fields, now: now.Unix(), origin: ledger.First}
 	if e.written > e.now && e.written-e.now <= skew {
 		e.now = e.written
 	}
@@ -49,22 +51,34 @@ func eventOf(list source.List, object *unstructured.Unstructured, now time.Time)
 }
 
 // lastWrite is the newest time at which the object says that it was written, in
-// seconds since the epoch; 0 when it does not say.
-func lastWrite(object *unstructured.Unstructured) int64 {
+// seconds since the epoch, 0 when it does not say; and how many fields it says
+// that somebody manages.
+func lastWrite(object *unstructured.Unstructured) (written int64, fields uint32) {
 	newest, _, _ := unstructured.NestedString(object.Object, "metadata", "creationTimestamp")
 	metadata, _ := object.Object["metadata"].(map[string]any)
 	entries, _ := metadata["managedFields"].([]any)
 	for _, entry := range entries {
-		fields, _ := entry.(map[string]any)
-		if at, _ := fields["time"].(string); at > newest { // RFC 3339 in UTC sorts as text
+		manager, _ := entry.(map[string]any)
+		if at, _ := manager["time"].(string); at > newest { // RFC 3339 in UTC sorts as text
 			newest = at
 		}
+		fields += count(manager["fieldsV1"])
 	}
 	t, err := time.Parse(time.RFC3339, newest)
 	if err != nil {
-		return 0
+		return 0, fields
 	}
-	return t.Unix()
+	return t.Unix(), fields
+}
+
+// count is how many fields a set of managedFields names.
+func count(set any) uint32 {
+	fields, _ := set.(map[string]any)
+	sum := uint32(len(fields))
+	for _, below := range fields {
+		sum += count(below)
+	}
+	return sum
 }
 
 // reading is what one meter makes of an object.
@@ -143,7 +157,7 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 func (e event) observation(r reading, uid string) *ledger.Observation {
 	o := &ledger.Observation{
 		Meter: r.at.ledger, UID: uid, Members: r.members,
-		Written: e.written, After: e.after, Now: e.now, Origin: e.origin, Existed: e.existed,
+		Written: e.written, Fields: e.fields, After: e.after, Now: e.now, Origin: e.origin, Existed: e.existed,
 	}
 	if e.live {
 		o.Origin = ledger.Live

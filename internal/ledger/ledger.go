@@ -86,7 +86,8 @@ type object struct {
 	began      int64 // the latest start of a segment that has ended
 	known      bool  // it has been read at least once
 	unreadable bool
-	absent     bool // it was not metered when last read: excluded, or not selected
+	absent     bool   // it was not metered when last read: excluded, or not selected
+	fields     uint32 // how many of its fields somebody managed then
 	// Most objects have one member, and keep it: it is here, where it is found soonest.
 	one   [1]*stream
 	first stream
@@ -132,7 +133,7 @@ func (l *Ledger) Observe(o *Observation) error {
 		}
 	}
 	if at.known && !at.unreadable && at.unchanged(o.Members) {
-		at.seen, at.absent = o.knownAt(at.seen), len(o.Members) == 0
+		at.note(o)
 		return nil
 	}
 	return l.change(at, o)
@@ -180,7 +181,7 @@ func (s *stream) holds(member *usage.Member) bool {
 
 // change closes what ended or changed, and opens what began.
 func (l *Ledger) change(at *object, o *Observation) error {
-	end, start := o.moments(at.seen)
+	end, start := o.moments(at)
 	wasActive := at.active()
 	var conflict error
 	over := func(open) usage.Boundary { return end }
@@ -207,7 +208,7 @@ func (l *Ledger) change(at *object, o *Observation) error {
 		l.close(at, s, over)
 	}
 	at.known, at.unreadable = true, false
-	at.seen, at.absent = o.knownAt(at.seen), len(o.Members) == 0
+	at.note(o)
 	at.count(wasActive)
 	return conflict
 }

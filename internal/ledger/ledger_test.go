@@ -66,6 +66,7 @@ func (b *bench) observe(now int64, m usage.Member, edit ...func(*Observation)) {
 }
 
 func written(at int64) func(*Observation) { return func(o *Observation) { o.Written = at } }
+func fields(n uint32) func(*Observation)  { return func(o *Observation) { o.Fields = n } }
 func origin(origin Origin, after int64) func(*Observation) {
 	return func(o *Observation) { o.Origin, o.After = origin, after }
 }
@@ -128,6 +129,20 @@ func TestSegments(t *testing.T) {
 				b.observe(1040, vm("web", 4000), written(1010))
 			},
 			want: []string{"web vcpu 2000 [1010 ManagedFields, 1040 Observed)", "web vcpu 4000 [1040 Observed, open)"},
+		},
+		"a second write of the same second is dated by it": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 2000), fields(7))
+				b.observe(1012, vm("web", 4000), written(1010), fields(7))
+			},
+			want: []string{"web vcpu 4000 [1010 ManagedFields, open)"},
+		},
+		"a write that takes fields away leaves no time, however soon it comes": {
+			drive: func(b *bench) {
+				b.observe(1010, vm("web", 4000), fields(7))
+				b.observe(1012, vm("web", 2000), written(1010), fields(6))
+			},
+			want: []string{"web vcpu 4000 [1010 ManagedFields, 1012 Observed)", "web vcpu 2000 [1012 Observed, open)"},
 		},
 		"a time of writing before the watch's position is not believed": {
 			drive: func(b *bench) {

@@ -50,7 +50,7 @@ func (l *Ledger) Unreadable(o *Observation) {
 		return
 	}
 	at.unreadable = true
-	end, start := o.moments(at.seen)
+	end, start := o.moments(at)
 	start.Evidence, start.Slack = usage.LastKnown, 0
 	for _, s := range at.streams {
 		for i := range s.open {

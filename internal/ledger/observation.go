@@ -25,6 +25,9 @@ type Observation struct {
 	Members []usage.Member // in the order of their containers, each once
 	// Written is the newest time at which the object says that it was written; 0: it does not say.
 	Written int64
+	// Fields is how many fields the object says that somebody manages. A write
+	// that only takes fields away leaves Written as it was, and fewer fields.
+	Fields uint32
 	// After is how far the watch had come before: what it delivers now happened
 	// later. Allow for the delay of a delivery.
 	After int64
@@ -35,6 +38,11 @@ type Observation struct {
 	// Existed tells that the object was there before: if the meter does not know
 	// it, it was none of the meter's then.
 	Existed bool
+}
+
+// note keeps what the next observation is dated by.
+func (at *object) note(o *Observation) {
+	at.seen, at.fields, at.absent = o.knownAt(at.seen), o.Fields, len(o.Members) == 0
 }
 
 // knownAt is the latest moment at which the object was surely as observed: its
@@ -52,23 +60,24 @@ func (o *Observation) knownAt(seen int64) int64 {
 const sameWrite = 10
 
 // writtenIsNews tells whether the newest write is the one that brought this
-// observation: later than what was seen before. A write that only removes a
-// field leaves no time, so an old one tells nothing.
-func (o *Observation) writtenIsNews(seen int64) bool {
+// observation: later than what was seen before. A write that only removes
+// fields leaves no time, so an old one tells nothing.
+func (o *Observation) writtenIsNews(at *object) bool {
 	if o.Written == 0 || o.Written > o.Now || o.Written < o.After {
 		return false
 	}
-	return o.Written > seen || (o.Written == seen && o.Origin == Live && o.Now-o.Written <= sameWrite)
+	return o.Written > at.seen ||
+		(o.Written == at.seen && o.Origin == Live && o.Fields >= at.fields && o.Now-o.Written <= sameWrite)
 }
 
 // moments are when the change that the observation shows ended what was before
 // and started what is now. They are the same moment, unless nobody saw it.
-func (o *Observation) moments(seen int64) (end, start usage.Boundary) {
+func (o *Observation) moments(at *object) (end, start usage.Boundary) {
 	latest := usage.Boundary{At: o.Now, Evidence: usage.Observed}
-	if o.writtenIsNews(seen) {
+	if o.writtenIsNews(at) {
 		latest = usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
 	}
-	earliest := max(o.After, seen)
+	earliest := max(o.After, at.seen)
 	if o.Origin != Resumed || latest.At <= earliest {
 		return latest, latest
 	}
