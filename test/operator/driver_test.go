@@ -68,12 +68,12 @@ var clusterScoped = map[string]bool{
 	"Node": true, "NodePool": true, "PersistentVolume": true, "Vpc": true, "ClusterUserDefinedNetwork": true, "Connection": true,
 }
 
-// patch merges the text into an object, and returns when the API server wrote that.
+// patch merges the text into an object, and returns when that happened.
 func (d *driver) patch(t *thing, text string) moment {
 	GinkgoHelper()
 	patch := patchOf(strings.ReplaceAll(text, "$NAMESPACE", d.namespace))
 	d.do(t, func() error { return admin.Patch(d.ctx, t.Unstructured, patch) })
-	return at(t.written())
+	return t.happened()
 }
 
 // status merges the text into an object's status. The kinds without such a subresource have it in the object.
@@ -84,7 +84,7 @@ func (d *driver) status(t *thing, text string) moment {
 	}
 	patch := patchOf("status: " + text)
 	d.do(t, func() error { return admin.Status().Patch(d.ctx, t.Unstructured, patch) })
-	return at(t.written())
+	return t.happened()
 }
 
 func patchOf(text string) client.Patch {
@@ -101,18 +101,7 @@ func (d *driver) resize(t *thing, text string) moment {
 	Expect(err).NotTo(HaveOccurred(), text)
 	patch := client.RawPatch(types.StrategicMergePatchType, raw)
 	d.do(t, func() error { return admin.SubResource("resize").Patch(d.ctx, t.Unstructured, patch) })
-	return at(t.written())
-}
-
-// remove takes a field or a label away, which leaves no time on the object: it is dated when that is seen. In the two
-// seconds after another write it would be taken for a second one of that moment, so this waits until they have passed.
-func (d *driver) remove(t *thing, request func(*thing, string) moment, text string) moment {
-	GinkgoHelper()
-	for range 3 {
-		nextSecond(d.ctx)
-	}
-	request(t, text)
-	return t.asked
+	return t.happened()
 }
 
 // delete removes an object, and what it held ends.
@@ -136,6 +125,15 @@ func (d *driver) holds(t *thing, who holder, when moment, facts string, now leve
 
 // created is the object's creationTimestamp.
 func (t *thing) created() moment { return at(t.GetCreationTimestamp().Unix()) }
+
+// happened is when the last request changed the object: the time that the API server wrote. A request that only takes
+// fields away leaves none: it is dated when that is seen.
+func (t *thing) happened() moment {
+	if written := t.written(); written >= t.asked.first {
+		return at(written)
+	}
+	return t.asked
+}
 
 // written is the newest time in the object's managedFields.
 func (t *thing) written() int64 {

@@ -208,7 +208,7 @@ spec: {bandwidth: BPS_50M, region: us-west1, routerRef: {name: r}, type: DEDICAT
 	d.holds(attachment, who, faster, facts, levels{"connection": 1000, "bandwidth": 1_000_000_000})
 	d.becomes(attachment, false, "") // that ends it when it is written: the meter states no endTime
 
-	d.hold(who, at(attachment.written()), "", nil)
+	d.hold(who, attachment.happened(), "", nil)
 	d.delete(attachment)
 	attachment = make()
 	d.holds(attachment, d.self(attachment, "connection", ""), d.becomes(attachment, true, ""), facts, levels{"connection": 1000, "bandwidth": 50_000_000})

@@ -136,7 +136,7 @@ var _ = Describe("UsageRecords", func() {
 		moved := d.patch(widget, `metadata: {labels: {metering.usage-operator.dev/deployment: shop}}`)
 		d.hold(d.self(widget, "widget", "web"), moved, "", nil)
 		d.size(widget, moved, 2)
-		unnamed := d.remove(widget, d.patch, `metadata: {labels: {metering.usage-operator.dev/deployment: null}}`)
+		unnamed := d.patch(widget, `metadata: {labels: {metering.usage-operator.dev/deployment: null}}`)
 		d.hold(d.self(widget, "widget", "shop"), unnamed, "", nil)
 		d.size(widget, unnamed, 2)
 
