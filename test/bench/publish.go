@@ -100,7 +100,7 @@ func benchmarkPublish(ctx context.Context, s *settings) (_ []Figure, err error) 
 		f := newFigure(fmt.Sprintf("%d namespaces x %d deployments", namespaces, deploymentsPerNamespace), "records/s", ours, peer)
 		f = f.against("a bare create loop").ratioAtLeast(0.9)
 		f.Notes = map[string]float64{
-			"peerConcurrency": float64(concurrency), "ourConcurrency": publishConcurrency, "bytesPerRecord": p.bytesPerRecord,
+			"peerConcurrency": float64(concurrency), "ourConcurrency": publishConcurrency, "bytesPerRecord": p.bytesPerRecord, "cpuMicrosToMakeOne": p.microsPerRecord,
 		}
 		figures = append(figures, f)
 	}
@@ -116,6 +116,8 @@ type publishing struct {
 	accounts       []usage.Account
 	interval       usage.Window // the next that has no records yet
 	bytesPerRecord float64
+	// microsPerRecord is the CPU time of making one: cut, contents, JSON.
+	microsPerRecord float64
 }
 
 func newPublishing(ctx context.Context, s *settings) (*publishing, error) {
@@ -296,6 +298,7 @@ func (p *publishing) peer(ctx context.Context, records, concurrency int) (float6
 	interval := p.take()
 	bodies := make([][]byte, records)
 	var total int
+	before := cpuTime()
 	for i := range bodies {
 		made := record.For(p.input(p.accounts[i], interval))
 		body, err := json.Marshal(made[0])
@@ -306,6 +309,7 @@ func (p *publishing) peer(ctx context.Context, records, concurrency int) (float6
 		total += len(body)
 	}
 	p.bytesPerRecord = float64(total) / float64(records)
+	p.microsPerRecord = (cpuTime() - before).Seconds() * 1e6 / float64(records)
 	httpClient, err := rest.HTTPClientFor(p.config())
 	if err != nil {
 		return 0, err
