@@ -18,8 +18,8 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// record reads one record as it is now.
-func record(ctx context.Context, namespace, name string) func(Gomega) *v1alpha1.UsageRecord {
+// current reads one record as it is now.
+func current(ctx context.Context, namespace, name string) func(Gomega) *v1alpha1.UsageRecord {
 	return func(g Gomega) *v1alpha1.UsageRecord {
 		r := &v1alpha1.UsageRecord{}
 		g.Expect(admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, r)).To(Succeed())
@@ -55,16 +55,17 @@ var _ = Describe("UsageRecords", func() {
 		op, d := begin(ctx, refreshing(1))
 		apply(ctx, meterOf("widgets", widgetKind))
 		ready(ctx, "widgets")
+		midInterval(ctx, 25) // the record is to stay Open for a while
 		widget := d.widget("one", "2")
 		d.size(widget, widget.created(), 2)
 		name := nameAt("web", time.Now().Unix())
 
-		Eventually(record(ctx, d.namespace, name)).WithContext(ctx).Should(HaveField("Status.Phase", v1alpha1.PhaseOpen))
+		Eventually(current(ctx, d.namespace, name)).WithContext(ctx).Should(HaveField("Status.Phase", v1alpha1.PhaseOpen))
 		resized := d.patch(widget, `spec: {size: 3}`)
 		d.size(widget, resized, 3)
 		var open *v1alpha1.UsageRecord
 		Eventually(func(g Gomega) {
-			open = record(ctx, d.namespace, name)(g)
+			open = current(ctx, d.namespace, name)(g)
 			g.Expect(open.Status.Usage[0].Segments).To(HaveLen(2))
 		}).WithContext(ctx).Should(Succeed())
 		Expect(open.Status.ObservedTime.Unix()).To(BeNumerically(">=", resized.first))
@@ -89,6 +90,7 @@ var _ = Describe("UsageRecords", func() {
 		_, d := begin(ctx, refreshing(1))
 		apply(ctx, meterOf("widgets", widgetKind))
 		ready(ctx, "widgets")
+		midInterval(ctx, 25) // the record is to stay Open for a while
 		widget := d.widget("one", "2")
 		d.size(widget, widget.created(), 2)
 		name := nameAt("web", time.Now().Unix())
@@ -103,28 +105,28 @@ var _ = Describe("UsageRecords", func() {
 			r.Namespace, r.Name = d.namespace, name
 			Expect(admin.Delete(ctx, r)).To(Succeed())
 		}
-		Eventually(record(ctx, d.namespace, name)).WithContext(ctx).Should(HaveField("Status.Phase", v1alpha1.PhaseOpen))
+		Eventually(current(ctx, d.namespace, name)).WithContext(ctx).Should(HaveField("Status.Phase", v1alpha1.PhaseOpen))
 
 		By("an Open one")
 		Expect(patch(`{"status": {"totals": null, "summary": "nothing at all", "digest": "sha256:` + fmt.Sprintf("%064d", 0) + `"}}`)).To(Succeed())
-		Eventually(record(ctx, d.namespace, name)).WithContext(ctx).Should(And(
+		Eventually(current(ctx, d.namespace, name)).WithContext(ctx).Should(And(
 			HaveField("Status.Summary", Not(Equal("nothing at all"))), HaveField("Status.Totals", HaveLen(1)),
 			WithTransform(func(r *v1alpha1.UsageRecord) bool { return r.Status.Digest == digest(r) }, BeTrue())))
 		remove()
-		Eventually(record(ctx, d.namespace, name)).WithContext(ctx).Should(HaveField("Status.Phase", v1alpha1.PhaseOpen))
+		Eventually(current(ctx, d.namespace, name)).WithContext(ctx).Should(HaveField("Status.Phase", v1alpha1.PhaseOpen))
 		Expect(patch(`{"metadata": {"labels": {"metering.usage-operator.dev/deployment": "other"}}}`)).To(Succeed())
-		Eventually(record(ctx, d.namespace, name)).WithContext(ctx).Should(HaveField("Labels", HaveKeyWithValue(v1alpha1.LabelDeployment, "web")))
+		Eventually(current(ctx, d.namespace, name)).WithContext(ctx).Should(HaveField("Labels", HaveKeyWithValue(v1alpha1.LabelDeployment, "web")))
 
 		By("a Final one")
 		d.settled("widgets")
-		final := record(ctx, d.namespace, name)(NewWithT(GinkgoT()))
+		final := current(ctx, d.namespace, name)(NewWithT(GinkgoT()))
 		Expect(patch(`{"status": {"summary": "nothing at all"}}`)).To(MatchError(ContainSubstring("a Final record cannot be changed")))
 		Expect(patch(`{"status": {"phase": "Open", "observedTime": "2026-11-21T20:00:00Z"}}`)).To(MatchError(ContainSubstring("a Final record cannot be changed")))
 		Expect(patch(`{"spec": {"deployment": "other"}}`)).To(MatchError(ContainSubstring("spec is the record's identity")))
 		Expect(patch(`{"metadata": {"labels": {"metering.usage-operator.dev/deployment": "other"}}}`)).To(Succeed())
-		Eventually(func(g Gomega) map[string]any { return said(record(ctx, d.namespace, name)(g)) }).WithContext(ctx).Should(Equal(said(final)))
+		Eventually(func(g Gomega) map[string]any { return said(current(ctx, d.namespace, name)(g)) }).WithContext(ctx).Should(Equal(said(final)))
 		remove()
-		Eventually(func(g Gomega) map[string]any { return said(record(ctx, d.namespace, name)(g)) }).WithContext(ctx).Should(Equal(said(final)))
+		Eventually(func(g Gomega) map[string]any { return said(current(ctx, d.namespace, name)(g)) }).WithContext(ctx).Should(Equal(said(final)))
 	})
 
 	It("of one deployment become those of another when the attribution changes", func(ctx SpecContext) {
@@ -186,7 +188,7 @@ var _ = Describe("UsageRecords", func() {
 		next.seal(ctx)
 		for i := range before {
 			Consistently(func(g Gomega) map[string]any {
-				return said(record(ctx, before[i].Namespace, before[i].Name)(g))
+				return said(current(ctx, before[i].Namespace, before[i].Name)(g))
 			}, "2s").WithContext(ctx).Should(Equal(said(&before[i])))
 		}
 	})
@@ -206,7 +208,7 @@ var _ = Describe("UsageRecords", func() {
 		Eventually(func() error {
 			return admin.Get(ctx, client.ObjectKeyFromObject(&first), &v1alpha1.UsageRecord{})
 		}).WithContext(ctx).Should(MatchError(ContainSubstring("not found")))
-		Eventually(record(ctx, d.namespace, nameAt("web", op.clock.Now().Unix()-2*interval+grace))).WithContext(ctx).
+		Eventually(current(ctx, d.namespace, nameAt("web", op.clock.Now().Unix()-2*interval+grace))).WithContext(ctx).
 			Should(HaveField("Status.Phase", v1alpha1.PhaseFinal))
 		Consistently(func() error {
 			return admin.Get(ctx, client.ObjectKeyFromObject(&first), &v1alpha1.UsageRecord{})

@@ -22,6 +22,7 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -132,34 +133,39 @@ func (op *operator) seal(ctx context.Context) int64 {
 // finals are all Final records of the intervals that this operator has sealed, once they are all there.
 func (op *operator) finals(ctx context.Context) []v1alpha1.UsageRecord {
 	GinkgoHelper()
-	var finals []v1alpha1.UsageRecord
+	namespaces := map[string]bool{}
 	Eventually(func(g Gomega, ctx context.Context) {
-		records := &v1alpha1.UsageRecordList{}
-		g.Expect(admin.List(ctx, records)).To(Succeed())
-		finals = finals[:0]
-		parts := map[usage.Account]map[int64][]int32{}
-		for i := range records.Items {
-			r := &records.Items[i]
-			if r.Status.Phase != v1alpha1.PhaseFinal || r.Spec.StartTime.Unix() < usage.Interval(op.started, interval).Start {
-				continue
-			}
-			finals = append(finals, *r)
-			account := usage.Account{Namespace: r.Spec.Namespace, NamespaceUID: r.Spec.NamespaceUID, Deployment: r.Spec.Deployment}
-			if parts[account] == nil {
-				parts[account] = map[int64][]int32{}
-			}
-			at := r.Spec.StartTime.Unix()
-			parts[account][at] = append(parts[account][at], r.Status.Parts)
-		}
 		for w := usage.Interval(op.started, interval); w.End <= op.collector.Sealed(); w = w.Next() {
 			for _, account := range op.collector.Accounts(w, w.End) {
-				got := parts[account][w.Start]
-				g.Expect(got).NotTo(BeEmpty(), "no Final record of %+v at %s", account, stamp(w.Start))
-				g.Expect(got).To(HaveLen(int(got[0])), "parts of %+v at %s", account, stamp(w.Start))
+				in := record.Input{Key: record.Key{Account: account, Interval: w}, Namespace: op.collector.Home(account)}
+				namespaces[in.Namespace] = true
+				op.expectFinal(ctx, g, in)
 			}
 		}
 	}).WithContext(ctx).Should(Succeed())
+	var finals []v1alpha1.UsageRecord
+	for namespace := range namespaces {
+		records := &v1alpha1.UsageRecordList{}
+		Expect(admin.List(ctx, records, client.InNamespace(namespace), client.MatchingFields{"status.phase": "Final"})).To(Succeed())
+		for i := range records.Items {
+			if records.Items[i].Spec.StartTime.Unix() >= usage.Interval(op.started, interval).Start {
+				finals = append(finals, records.Items[i])
+			}
+		}
+	}
 	return finals
+}
+
+// expectFinal expects all parts of an account's records of an interval.
+func (op *operator) expectFinal(ctx context.Context, g Gomega, in record.Input) {
+	first := &v1alpha1.UsageRecord{}
+	g.Expect(admin.Get(ctx, client.ObjectKey{Namespace: in.Namespace, Name: record.Name(in, 0)}, first)).To(Succeed())
+	g.Expect(first.Status.Phase).To(Equal(v1alpha1.PhaseFinal), first.Name)
+	for part := 1; part < int(first.Status.Parts); part++ {
+		further := &metav1.PartialObjectMetadata{}
+		further.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("UsageRecord"))
+		g.Expect(admin.Get(ctx, client.ObjectKey{Namespace: in.Namespace, Name: record.Name(in, part)}, further)).To(Succeed())
+	}
 }
 
 func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format("15:04:05") }
@@ -181,11 +187,11 @@ func nextSecond(ctx context.Context) int64 {
 	return time.Now().Unix()
 }
 
-// midInterval waits until an interval is under way and does not end soon.
-func midInterval(ctx context.Context) {
+// midInterval waits until an interval is under way, and ends in no less than so many seconds.
+func midInterval(ctx context.Context, left int64) {
 	GinkgoHelper()
 	Eventually(func() int64 { return time.Now().Unix() % interval }).WithContext(ctx).
-		Should(And(BeNumerically(">=", 2), BeNumerically("<", interval-15)))
+		Should(And(BeNumerically(">=", 2), BeNumerically("<=", interval-left)))
 }
 
 // apply creates a meter, which goes when the spec ends.

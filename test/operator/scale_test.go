@@ -9,7 +9,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/discovery"
 )
 
 var _ = Describe("A deployment of 20,000 resources", func() {
@@ -22,33 +22,46 @@ var _ = Describe("A deployment of 20,000 resources", func() {
 		apply(ctx, meterOf("sprockets", sprockets))
 		ready(ctx, "sprockets")
 
-		clients, err := dynamic.NewForConfig(unlimited(cp.RESTConfig()))
+		By("making them")
+		api, err := discovery.NewDiscoveryClientForConfig(unlimited(cp.RESTConfig()))
 		Expect(err).NotTo(HaveOccurred())
-		resource := sprockets.gvk().GroupVersion().WithResource(sprockets.plural())
+		path := fmt.Sprintf("/apis/%s/v1/namespaces/%s/%s", testGroup, d.namespace, sprockets.plural())
 		var running sync.WaitGroup
 		newest := make([]string, writers)
 		for writer := range writers {
 			running.Go(func() {
 				defer GinkgoRecover()
 				for i := writer; i < many; i += writers {
-					object := parse(fmt.Sprintf(`{apiVersion: %s/v1, kind: Sprocket, metadata: {name: a-sprocket-of-some-length-%d, labels: {metering.usage-operator.dev/deployment: web}}, spec: {size: %d}}`,
-						testGroup, i, i%7+1))
-					made, err := clients.Resource(resource).Namespace(d.namespace).Create(ctx, object, metav1.CreateOptions{})
-					Expect(err).NotTo(HaveOccurred())
-					t := &thing{Unstructured: made}
-					d.size(t, t.created(), int64(i%7+1))
-					newest[writer] = made.GetResourceVersion()
+					size := int64(i%7 + 1)
+					body := fmt.Sprintf(`{"apiVersion": "%s/v1", "kind": "Sprocket", "spec": {"size": %d},
+						"metadata": {"name": "a-sprocket-of-some-length-%d", "labels": {"metering.usage-operator.dev/deployment": "web"}}}`, testGroup, size, i)
+					answer, err := api.RESTClient().Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body([]byte(body)).DoRaw(ctx)
+					if err != nil {
+						Fail(err.Error())
+					}
+					made := &metav1.PartialObjectMetadata{}
+					if err := json.Unmarshal(answer, made); err != nil {
+						Fail(err.Error())
+					}
+					who := holder{
+						namespace: d.namespace, deployment: "web", resourceType: "widget", resource: string(made.UID), instance: string(made.UID),
+					}
+					d.hold(who, at(made.CreationTimestamp.Unix()), "", levels{"size": size * 1000})
+					newest[writer] = made.ResourceVersion
 				}
 			})
 		}
 		running.Wait()
+		By("waiting until they are read")
 		for _, version := range newest {
 			op.reached(ctx, "sprockets", version)
 		}
+		By("sealing")
 		end := op.seal(ctx)
-
+		By("waiting for the records")
 		finals := op.finals(ctx)
 
+		By("comparing them")
 		Expect(d.compare(NewWithT(GinkgoT()), finals, nil, end)).To(BeEmpty())
 		expectConsistent(NewWithT(GinkgoT()), finals)
 		sum, want := new(big.Int), new(big.Int)

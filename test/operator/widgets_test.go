@@ -30,11 +30,11 @@ func meterOf(name string, k kind, edit ...func(*v1alpha1.UsageMeterSpec)) *v1alp
 	return meter
 }
 
-// begin starts an operator without Open records, and a driver, in an interval that does not end soon.
+// begin starts an operator, without Open records unless the options say otherwise, and a driver, in mid-interval.
 func begin(ctx context.Context, options ...option) (*operator, *driver) {
 	GinkgoHelper()
 	op := start(ctx, append([]option{refreshing(0)}, options...)...)
-	midInterval(ctx)
+	midInterval(ctx, 5)
 	return op, newDriver(ctx, op)
 }
 
