@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,7 +25,9 @@ type feed struct {
 	// settled is closed once the first list is done, or has failed: nobody
 	// waits for a kind that cannot be read.
 	settled chan struct{}
-	// waited are the feeds of owners that it waited for. Its own goroutine's.
+	// items counts the objects of its lists, so that others see it get on.
+	items atomic.Int64
+	// waited are the feeds of owners that it waited for in vain. Its own goroutine's.
 	waited map[*feed]struct{}
 
 	// Under the collector's lock.
@@ -152,6 +155,7 @@ func (f *feed) Listing(list source.List) {
 // Item is one object of a list.
 func (f *feed) Item(list source.List, object *unstructured.Unstructured, now time.Time) {
 	f.take(object, eventOf(list, object, now), f.readers)
+	f.items.Add(1)
 }
 
 // Listed ends a list: what was known and the list does not have is gone.

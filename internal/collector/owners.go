@@ -39,7 +39,8 @@ var surroundings = [][]schema.GroupKind{
 }
 
 const (
-	// ownersWait is how long an object waits for its owner's kind to be listed.
+	// ownersWait is how long an object waits for its owner's kind to be listed,
+	// while that does not get on; and for an answer about one owner.
 	ownersWait = 5 * time.Second
 	// maxFeeds bounds the kinds that are followed because a tenant's object
 	// says that one of them owns it.
@@ -168,18 +169,25 @@ func (f *feed) waitFor(owners *feed) bool {
 	default:
 	}
 	if _, again := f.waited[owners]; again {
-		return false // it took too long before: not for every object anew
+		return false // in vain: not for every object anew
 	}
-	f.waited[owners] = struct{}{}
-	timer := f.collector.Clock.NewTimer(ownersWait)
-	defer timer.Stop()
-	select {
-	case <-owners.settled:
-		return true
-	case <-timer.C():
-	case <-f.collector.ctx.Done():
+	for {
+		before := owners.items.Load()
+		timer := f.collector.Clock.NewTimer(ownersWait)
+		select {
+		case <-owners.settled:
+			timer.Stop()
+			return true
+		case <-f.collector.ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C():
+		}
+		if owners.items.Load() == before {
+			f.waited[owners] = struct{}{}
+			return false
+		}
 	}
-	return false
 }
 
 // get reads an owner's metadata; nil when there is no such object.

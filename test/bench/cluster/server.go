@@ -64,6 +64,9 @@ func New(instanceCount, podCount int) *Server {
 				k.list(w, r)
 			}
 		})
+		if k.partial { // owners are asked for one by one, while they are listed
+			s.requests.HandleFunc(fmt.Sprintf("GET %s/namespaces/{namespace}/%s/{name}", path, k.resource), k.get())
+		}
 	}
 	for version, path := range paths {
 		s.requests.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { answer(w, s.resources(version)) })
@@ -169,6 +172,27 @@ func (k *served) list(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	_, _ = w.Write(append(text, "]}"...)) // who has gone needs no answer
+}
+
+// get answers one object. Where it is, is found out when it is asked for first.
+func (k *served) get() http.HandlerFunc {
+	places := sync.OnceValue(func() map[[2]string]int {
+		at := make(map[[2]string]int, k.count)
+		for i := range k.count {
+			words := k.words(i)
+			at[[2]string{words[wordNamespace], words[wordName]}] = i
+		}
+		return at
+	})
+	return func(w http.ResponseWriter, r *http.Request) {
+		i, there := places()[[2]string{r.PathValue("namespace"), r.PathValue("name")}]
+		if !there {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(k.render(nil, i, strconv.Itoa(First))) // who has gone needs no answer
+	}
 }
 
 // watch delivers what is there, when that is asked for, then what is touched.
