@@ -54,10 +54,10 @@ var _ = Describe("A UsageMeter that is wrong", func() {
 		Eventually(conditions(ctx, "widgets")).WithContext(ctx).Should(ConsistOf(stalled))
 		widget := d.widget("one", "2")
 
-		d.size(widget, change(ctx, "widgets", quantityOf("self.spec.size")), 2)
+		d.size(widget, change(ctx, quantityOf("self.spec.size")), 2)
 
 		op.reached(ctx, "widgets", d.last)
-		change(ctx, "widgets", quantityOf("self.spec.size * "), stalled...)
+		change(ctx, quantityOf("self.spec.size * "), stalled...)
 		Expect(message(ctx, "widgets", "Stalled")).To(ContainSubstring("metering goes on with the expressions as they were before"))
 		d.size(widget, d.patch(widget, `spec: {size: 3}`), 3)
 		d.sealedAfter("widgets", widget)
@@ -127,10 +127,10 @@ var _ = Describe("An object that cannot be read", func() {
 				continue // it stays as it is
 			}
 			fixed := d.patch(things[name], `spec: {size: 3, nan: null}`)
-			d.diary.split(things[name], broke[name])
+			d.split(things[name], broke[name])
 			d.size(things[name], fixed, 3)
 		}
-		d.diary.split(things["negative"], broke["negative"])
+		d.split(things["negative"], broke["negative"])
 		op.reached(ctx, "widgets", d.last)
 		Eventually(quarantined(ctx, "widgets")).WithContext(ctx).Should(And(HaveLen(1), HaveKey("negative")))
 

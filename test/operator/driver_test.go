@@ -9,7 +9,6 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -109,18 +108,18 @@ func (d *driver) delete(t *thing) {
 	GinkgoHelper()
 	options := &client.DeleteOptions{}
 	if t.GetKind() == "Pod" {
-		options.GracePeriodSeconds = ptr.To(int64(0))
+		options.GracePeriodSeconds = new(int64(0))
 	}
 	d.do(t, func() error { return admin.Delete(d.ctx, t.Unstructured, options) })
 	for _, who := range t.as {
-		d.diary.hold(who, t.asked, "", nil)
+		d.hold(who, t.asked, "", nil)
 	}
 }
 
 // holds notes that an object holds these levels from the moment on.
 func (d *driver) holds(t *thing, who holder, when moment, facts string, now levels) {
 	t.as = append(t.as, who)
-	d.diary.hold(who, when, facts, now)
+	d.hold(who, when, facts, now)
 }
 
 // created is the object's creationTimestamp.

@@ -8,14 +8,14 @@ import (
 
 const gi = 1 << 30
 
-func (d *driver) virtualMachine(name string) *thing {
+func (d *driver) virtualMachine() *thing {
 	GinkgoHelper()
-	return d.create(fmt.Sprintf(`
+	return d.create(`
 apiVersion: kubevirt.io/v1
 kind: VirtualMachine
-metadata: {name: %s}
+metadata: {name: db-0}
 spec: {runStrategy: Always, template: {spec: {domain: {devices: {}}}}}
-`, name))
+`)
 }
 
 // instance makes a run of a machine, and who holds what it does.
@@ -50,7 +50,7 @@ func (d *driver) runs(t *thing) moment {
 
 func machineRuns(d *driver) {
 	const where = "in eu-1a of u1.large"
-	machine := d.virtualMachine("db-0")
+	machine := d.virtualMachine()
 	run, who := d.instance(machine)
 	d.status(run, `{phase: Scheduling}`)
 	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
@@ -73,14 +73,14 @@ func machineRuns(d *driver) {
 }
 
 func machineExists(d *driver) {
-	machine := d.virtualMachine("db-0")
+	machine := d.virtualMachine()
 	d.holds(machine, d.self(machine, "vm", "db-0"), machine.created(), "", levels{"vm_allocated": 1000})
 	d.patch(machine, `spec: {runStrategy: Halted}`)
 	d.status(machine, `{printableStatus: Stopped}`)
 	typed := d.patch(machine, `spec: {instancetype: {kind: VirtualMachineClusterInstancetype, name: u1.large}}`)
 	d.holds(machine, d.self(machine, "vm", "db-0"), typed, "of u1.large", levels{"vm_allocated": 1000})
 	d.delete(machine)
-	machine = d.virtualMachine("db-0")
+	machine = d.virtualMachine()
 	d.holds(machine, d.self(machine, "vm", "db-0"), machine.created(), "", levels{"vm_allocated": 1000})
 }
 
@@ -191,7 +191,7 @@ func podRuns(d *driver) {
 	d.holds(pod, d.container(pod, deployment, "cache"), since, "", levels{"memory": 512_000_000})
 
 	// A virtual machine's pod is not metered, for the machine is.
-	machine := d.virtualMachine("db-0")
+	machine := d.virtualMachine()
 	run, _ := d.instance(machine)
 	launcher := d.create(fmt.Sprintf(`
 apiVersion: v1

@@ -16,7 +16,7 @@ func second(text string) int64 {
 }
 
 func serviceGetsAddress(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(`
 apiVersion: v1
 kind: Service
@@ -25,7 +25,7 @@ spec: {type: LoadBalancer, loadBalancerClass: example.com/metal, ports: [{name: 
 `)
 	}
 	const facts = "class=example.com/metal"
-	service := make()
+	service := fresh()
 	who := d.self(service, "load_balancer", "shop")
 	assigned := d.status(service, `{loadBalancer: {ingress: [{ip: 192.0.2.1}]}}`)
 	d.holds(service, who, assigned, facts, levels{"load_balancer": 1000, "listener": 2000, "public_ip": 1000})
@@ -38,13 +38,13 @@ spec: {type: LoadBalancer, loadBalancerClass: example.com/metal, ports: [{name: 
 	assigned = d.status(service, `{loadBalancer: {ingress: [{ip: 192.0.2.2}]}}`)
 	d.holds(service, who, assigned, facts, levels{"load_balancer": 1000, "listener": 3000, "public_ip": 1000})
 	d.delete(service)
-	service = make()
+	service = fresh()
 	assigned = d.status(service, `{loadBalancer: {ingress: [{ip: 192.0.2.1}]}}`)
 	d.holds(service, d.self(service, "load_balancer", "shop"), assigned, facts, levels{"load_balancer": 1000, "listener": 2000, "public_ip": 1000})
 }
 
 func gatewayIsProgrammed(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
@@ -59,7 +59,7 @@ spec: {gatewayClassName: cilium, listeners: [{name: http, port: 80, protocol: HT
 		return at(flipped)
 	}
 	const facts = "class=cilium"
-	gateway := make()
+	gateway := fresh()
 	who := d.self(gateway, "load_balancer", "")
 	programmed := condition(gateway, "True", `, addresses: [{type: IPAddress, value: 192.0.2.1}]`)
 	d.holds(gateway, who, programmed, facts, levels{"load_balancer": 1000, "listener": 2000, "public_ip": 1000})
@@ -78,13 +78,13 @@ spec: {type: LoadBalancer, ports: [{port: 80}]}
 `, gateway.uid()))
 	d.status(service, `{loadBalancer: {ingress: [{ip: 192.0.2.1}]}}`)
 	d.delete(gateway)
-	gateway = make()
+	gateway = fresh()
 	programmed = condition(gateway, "True", "")
 	d.holds(gateway, d.self(gateway, "load_balancer", ""), programmed, facts, levels{"load_balancer": 1000, "listener": 2000})
 }
 
 func vpcExists(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(fmt.Sprintf(`
 apiVersion: kubeovn.io/v1
 kind: Vpc
@@ -97,19 +97,19 @@ spec: {namespaces: [$NAMESPACE]}
 		who.namespace = d.namespace
 		return who
 	}
-	vpc := make()
+	vpc := fresh()
 	d.holds(vpc, who(vpc), vpc.created(), "", levels{"vpc": 1000})
 	d.holds(vpc, who(vpc), d.status(vpc, `{subnets: [a, b]}`), "", levels{"vpc": 1000, "subnet": 2000})
 	shared := d.patch(vpc, `spec: {namespaces: [$NAMESPACE, default]}`)
 	d.hold(who(vpc), shared, "", nil)
 	d.holds(vpc, d.self(vpc, "vpc", d.namespace), shared, "", levels{"vpc": 1000, "subnet": 2000})
 	d.delete(vpc)
-	vpc = make()
+	vpc = fresh()
 	d.holds(vpc, who(vpc), vpc.created(), "", levels{"vpc": 1000})
 }
 
 func networkExists(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(`
 apiVersion: k8s.ovn.org/v1
 kind: UserDefinedNetwork
@@ -117,18 +117,18 @@ metadata: {name: blue, labels: {app.kubernetes.io/name: blue-net}}
 spec: {topology: Layer2, layer2: {role: Primary, subnets: [10.0.0.0/24]}}
 `)
 	}
-	network := make()
+	network := fresh()
 	d.holds(network, d.self(network, "vpc", "blue-net"), network.created(), "topology=Layer2", levels{"vpc": 1000})
 	renamed := d.patch(network, `metadata: {labels: {metering.usage-operator.dev/deployment: shop}}`)
 	d.hold(d.self(network, "vpc", "blue-net"), renamed, "", nil)
 	d.holds(network, d.self(network, "vpc", "shop"), renamed, "topology=Layer2", levels{"vpc": 1000})
 	d.delete(network)
-	network = make()
+	network = fresh()
 	d.holds(network, d.self(network, "vpc", "blue-net"), network.created(), "topology=Layer2", levels{"vpc": 1000})
 }
 
 func clusterNetworkExists(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(fmt.Sprintf(`
 apiVersion: k8s.ovn.org/v1
 kind: ClusterUserDefinedNetwork
@@ -144,13 +144,13 @@ spec:
 		who.namespace = d.namespace
 		return who
 	}
-	network := make()
+	network := fresh()
 	d.holds(network, who(network), network.created(), facts, levels{"vpc": 1000})
 	shared := d.patch(network, `spec: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: null, team: a}}}`)
 	d.hold(who(network), shared, "", nil)
 	d.holds(network, d.self(network, "vpc", d.namespace), shared, facts, levels{"vpc": 1000})
 	d.delete(network)
-	network = make()
+	network = fresh()
 	d.holds(network, who(network), network.created(), facts, levels{"vpc": 1000})
 }
 
@@ -164,7 +164,7 @@ func (d *driver) becomes(t *thing, ready bool, rest string) moment {
 }
 
 func connectionIsReady(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(fmt.Sprintf(`
 apiVersion: directconnect.aws.upbound.io/v1beta1
 kind: Connection
@@ -178,7 +178,7 @@ spec: {forProvider: {bandwidth: 1Gbps, location: EqDC2, region: us-east-1, name:
 		who.namespace = d.namespace
 		return who
 	}
-	connection := make()
+	connection := fresh()
 	d.becomes(connection, false, "")
 	since := d.becomes(connection, true, `, atProvider: {arn: "arn:aws:directconnect:us-east-1:1:dxcon/dxcon-1"}`)
 	d.holds(connection, who(connection), since, facts, levels{"connection": 1000, "bandwidth": 1_000_000_000})
@@ -186,12 +186,12 @@ spec: {forProvider: {bandwidth: 1Gbps, location: EqDC2, region: us-east-1, name:
 	d.holds(connection, who(connection), slower, facts, levels{"connection": 1000, "bandwidth": 500_000_000})
 	d.becomes(connection, false, "") // unavailable, and held
 	d.delete(connection)
-	connection = make()
+	connection = fresh()
 	d.holds(connection, who(connection), d.becomes(connection, true, ""), facts, levels{"connection": 1000, "bandwidth": 1_000_000_000})
 }
 
 func attachmentIsReady(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(`
 apiVersion: compute.cnrm.cloud.google.com/v1beta1
 kind: ComputeInterconnectAttachment
@@ -200,7 +200,7 @@ spec: {bandwidth: BPS_50M, region: us-west1, routerRef: {name: r}, type: DEDICAT
 `)
 	}
 	const facts = "type=DEDICATED in us-west1"
-	attachment := make()
+	attachment := fresh()
 	who := d.self(attachment, "connection", "")
 	since := d.becomes(attachment, true, "")
 	d.holds(attachment, who, since, facts, levels{"connection": 1000, "bandwidth": 50_000_000})
@@ -210,6 +210,6 @@ spec: {bandwidth: BPS_50M, region: us-west1, routerRef: {name: r}, type: DEDICAT
 
 	d.hold(who, attachment.happened(), "", nil)
 	d.delete(attachment)
-	attachment = make()
+	attachment = fresh()
 	d.holds(attachment, d.self(attachment, "connection", ""), d.becomes(attachment, true, ""), facts, levels{"connection": 1000, "bandwidth": 50_000_000})
 }

@@ -11,7 +11,7 @@ import (
 
 func claimIsBound(d *driver) {
 	const fast = "storageClass=fast volumeMode=Filesystem"
-	make := func(name, owners string) *thing {
+	fresh := func(name, owners string) *thing {
 		return d.create(fmt.Sprintf(`
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -19,7 +19,7 @@ metadata: {name: %s, labels: {app.kubernetes.io/instance: shop}, ownerReferences
 spec: {storageClassName: fast, accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}
 `, name, owners))
 	}
-	claim := make("data", "")
+	claim := fresh("data", "")
 	who := d.self(claim, "volume", "shop")
 	d.holds(claim, who, d.status(claim, `{phase: Bound, capacity: {storage: 10Gi}}`), fast, levels{"storage": 10 * gi})
 	d.holds(claim, who, d.status(claim, `{capacity: {storage: 20G}}`), fast, levels{"storage": 20_000_000_000})
@@ -27,16 +27,16 @@ spec: {storageClassName: fast, accessModes: [ReadWriteOnce], resources: {request
 	d.holds(claim, who, d.status(claim, `{phase: Bound}`), fast, levels{"storage": 20_000_000_000})
 	d.delete(claim)
 
-	claim = make("data", "")
+	claim = fresh("data", "")
 	who = d.self(claim, "volume", "shop")
 	d.holds(claim, who, d.status(claim, `{phase: Bound, capacity: {storage: 10Gi}}`), fast, levels{"storage": 10 * gi})
 	// The claim under which an importer fills another one does not count.
-	prime := make("prime-"+claim.uid(), fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolumeClaim, name: data, uid: %s, controller: true}`, claim.uid()))
+	prime := fresh("prime-"+claim.uid(), fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolumeClaim, name: data, uid: %s, controller: true}`, claim.uid()))
 	d.status(prime, `{phase: Bound, capacity: {storage: 10Gi}}`)
 }
 
 func volumeIsReleased(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(fmt.Sprintf(`
 apiVersion: v1
 kind: PersistentVolume
@@ -57,7 +57,7 @@ spec:
 		who.namespace = d.namespace
 		return who
 	}
-	volume := make()
+	volume := fresh()
 	d.status(volume, `{phase: Bound}`)
 	d.status(volume, `{phase: Released}`)
 	d.holds(volume, who(volume), since(volume, "lastPhaseTransitionTime"), facts, levels{"storage_retained": 10 * gi})
@@ -65,7 +65,7 @@ spec:
 	d.holds(volume, who(volume), d.patch(volume, `spec: {persistentVolumeReclaimPolicy: Retain}`), facts, levels{"storage_retained": 10 * gi})
 	d.holds(volume, who(volume), d.patch(volume, `spec: {capacity: {storage: 20Gi}}`), facts, levels{"storage_retained": 20 * gi})
 	d.delete(volume)
-	volume = make()
+	volume = fresh()
 	d.status(volume, `{phase: Bound}`)
 	d.status(volume, `{phase: Released}`)
 	d.holds(volume, who(volume), since(volume, "lastPhaseTransitionTime"), facts, levels{"storage_retained": 10 * gi})
@@ -81,7 +81,7 @@ func since(t *thing, field string) moment {
 }
 
 func snapshotIsTaken(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(`
 apiVersion: snapshot.storage.k8s.io/v1
 kind: VolumeSnapshot
@@ -95,7 +95,7 @@ spec: {volumeSnapshotClassName: standard, source: {persistentVolumeClaimName: da
 		return at(taken)
 	}
 	const facts = "snapshotClass=standard"
-	snapshot := make()
+	snapshot := fresh()
 	d.status(snapshot, `{readyToUse: false}`)
 	who := d.self(snapshot, "snapshot", "")
 	d.holds(snapshot, who, taken(snapshot), facts, levels{"snapshot_storage": 10 * gi})
@@ -103,12 +103,12 @@ spec: {volumeSnapshotClassName: standard, source: {persistentVolumeClaimName: da
 	d.hold(who, d.status(snapshot, `{readyToUse: false}`), "", nil)
 	d.holds(snapshot, who, d.status(snapshot, `{readyToUse: true}`), facts, levels{"snapshot_storage": 12 * gi})
 	d.delete(snapshot)
-	snapshot = make()
+	snapshot = fresh()
 	d.holds(snapshot, d.self(snapshot, "snapshot", ""), taken(snapshot), facts, levels{"snapshot_storage": 10 * gi})
 }
 
 func clusterExists(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(`
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: Cluster
@@ -116,7 +116,7 @@ metadata: {name: prod}
 spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerCluster, name: prod}}
 `)
 	}
-	cluster := make()
+	cluster := fresh()
 	who := d.self(cluster, "cluster", "prod")
 	d.holds(cluster, who, cluster.created(), "", levels{"cluster": 1000})
 	for _, replicas := range []int64{1, 3} {
@@ -125,7 +125,7 @@ spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: Dock
 	}
 	d.patch(cluster, `spec: {paused: true}`)
 	d.delete(cluster)
-	cluster = make()
+	cluster = fresh()
 	d.holds(cluster, d.self(cluster, "cluster", "prod"), cluster.created(), "", levels{"cluster": 1000})
 }
 
@@ -177,7 +177,7 @@ spec:
   selector: {matchLabels: {set: workers}}
   template: {metadata: {labels: {set: workers}}, spec: ` + machineSpec + `}
 `)
-	make := func(version string) *thing {
+	fresh := func(version string) *thing {
 		return d.create(fmt.Sprintf(`
 apiVersion: cluster.x-k8s.io/v1beta2
 kind: Machine
@@ -193,7 +193,7 @@ spec: %s
 		who.resource = kind + "/" + d.namespace + "/workers"
 		return who
 	}
-	machine := make("v1.37.0")
+	machine := fresh("v1.37.0")
 	d.holds(machine, pool(machine, "MachineDeployment"), machine.created(), "cluster=prod version=v1.37.0", levels{"machine": 1000})
 	upgraded := d.patch(machine, `spec: {version: v1.37.1}`)
 	d.holds(machine, pool(machine, "MachineDeployment"), upgraded, "cluster=prod version=v1.37.1", levels{"machine": 1000})
@@ -204,7 +204,7 @@ spec: %s
 	d.hold(pool(machine, "MachinePool"), loose, "", nil)
 	d.holds(machine, d.self(machine, "node_pool", "workers-1"), loose, "cluster=prod version=v1.37.1", levels{"machine": 1000})
 	d.delete(machine)
-	machine = make("v1.37.0")
+	machine = fresh("v1.37.0")
 	d.holds(machine, pool(machine, "MachineDeployment"), machine.created(), "cluster=prod version=v1.37.0", levels{"machine": 1000})
 }
 
@@ -265,7 +265,7 @@ func nodeWithDevices(d *driver) {
 }
 
 func karpenterPoolExists(d *driver) {
-	make := func() *thing {
+	fresh := func() *thing {
 		return d.create(fmt.Sprintf(`
 apiVersion: karpenter.sh/v1
 kind: NodePool
@@ -277,10 +277,10 @@ spec:
       requirements: [{key: kubernetes.io/os, operator: In, values: [linux]}]
 `, d.namespace))
 	}
-	pool := make()
+	pool := fresh()
 	d.holds(pool, d.pool(pool, "karpenter.sh/nodepool", ""), pool.created(), "", levels{"pool": 1000})
 	d.status(pool, `{resources: {nodes: "3", cpu: "96"}}`)
 	d.delete(pool)
-	pool = make()
+	pool = fresh()
 	d.holds(pool, d.pool(pool, "karpenter.sh/nodepool", ""), pool.created(), "", levels{"pool": 1000})
 }

@@ -37,7 +37,7 @@ var _ = Describe("A UsageMeter takes effect at once", func() {
 		d.size(widget, widget.created(), 2)
 		op.reached(ctx, "widgets", d.last)
 
-		d.size(widget, change(ctx, "widgets", quantityOf("self.spec.size * 3")), 6)
+		d.size(widget, change(ctx, quantityOf("self.spec.size * 3")), 6)
 		changed := d.patch(widget, `spec: {size: 4}`)
 		d.size(widget, changed, 12)
 
@@ -53,11 +53,11 @@ var _ = Describe("A UsageMeter takes effect at once", func() {
 		d.hold(who, widget.created(), "", levels{"size": 2000})
 		op.reached(ctx, "widgets", d.last)
 
-		added := change(ctx, "widgets", func(spec *v1alpha1.UsageMeterSpec) {
+		added := change(ctx, func(spec *v1alpha1.UsageMeterSpec) {
 			spec.Dimensions = append(spec.Dimensions, v1alpha1.Dimension{Name: "weight", Unit: "byte", Quantity: "self.spec.size * 10"})
 		})
 		d.hold(who, added, "", levels{"size": 2000, "weight": 20})
-		gone := change(ctx, "widgets", func(spec *v1alpha1.UsageMeterSpec) { spec.Dimensions = spec.Dimensions[1:] })
+		gone := change(ctx, func(spec *v1alpha1.UsageMeterSpec) { spec.Dimensions = spec.Dimensions[1:] })
 		d.hold(who, gone, "", levels{"weight": 20})
 
 		d.settled("widgets")
@@ -72,7 +72,7 @@ var _ = Describe("A UsageMeter takes effect at once", func() {
 		d.size(db, db.created(), 1)
 		op.reached(ctx, "widgets", d.last)
 
-		end := change(ctx, "widgets", func(spec *v1alpha1.UsageMeterSpec) {
+		end := change(ctx, func(spec *v1alpha1.UsageMeterSpec) {
 			spec.Selector = parseSelector("db")
 		})
 		d.hold(d.self(web, "widget", "web"), end, "", nil)
@@ -90,7 +90,7 @@ var _ = Describe("A UsageMeter takes effect at once", func() {
 		d.size(large, large.created(), 5)
 		op.reached(ctx, "widgets", d.last)
 
-		d.size(small, change(ctx, "widgets", func(spec *v1alpha1.UsageMeterSpec) { spec.Exclude = "" }), 2)
+		d.size(small, change(ctx, func(spec *v1alpha1.UsageMeterSpec) { spec.Exclude = "" }), 2)
 
 		Expect(evidence(d.settled("widgets"), small)).To(Equal([]string{"MeteringStarted"}))
 	})
@@ -103,13 +103,13 @@ var _ = Describe("A UsageMeter takes effect at once", func() {
 		d.size(widget, widget.created(), 2)
 		op.reached(ctx, "widgets", d.last)
 
-		end := change(ctx, "widgets", suspended(true), "Ready=False/Suspended", "Reconciling=False/Suspended", "Stalled=False/Suspended")
+		end := change(ctx, suspended(true), "Ready=False/Suspended", "Reconciling=False/Suspended", "Stalled=False/Suspended")
 		d.hold(d.self(widget, "widget", "web"), end, "", nil)
 		d.patch(widget, `spec: {size: 5}`)
 		d.widget("made-meanwhile", "1")
 		made := d.widget("gone-meanwhile", "1")
 		d.delete(made)
-		again := change(ctx, "widgets", suspended(false))
+		again := change(ctx, suspended(false))
 		d.size(widget, again, 5)
 		meanwhile := &thing{Unstructured: widget.DeepCopy()}
 		meanwhile.SetName("made-meanwhile")

@@ -131,19 +131,20 @@ func accuracies(records []v1alpha1.UsageRecord) map[string]v1alpha1.Accuracy {
 	return worst
 }
 
-// change edits a meter's spec, waits until the operator has taken that up, and returns when: some second in between.
-func change(ctx context.Context, name string, edit func(*v1alpha1.UsageMeterSpec), now ...string) moment {
+// change edits the spec of the meter widgets, waits until the operator has taken that up, and returns when: some second
+// in between.
+func change(ctx context.Context, edit func(*v1alpha1.UsageMeterSpec), now ...string) moment {
 	GinkgoHelper()
 	first := nextSecond(ctx)
 	meter := &v1alpha1.UsageMeter{}
-	Expect(admin.Get(ctx, client.ObjectKey{Name: name}, meter)).To(Succeed())
+	Expect(admin.Get(ctx, client.ObjectKey{Name: "widgets"}, meter)).To(Succeed())
 	patch := client.MergeFrom(meter.DeepCopy())
 	edit(&meter.Spec)
 	Expect(admin.Patch(ctx, meter, patch)).To(Succeed())
 	if len(now) == 0 {
 		now = []string{"Ready=True/Metering", "Reconciling=False/Metering", "Stalled=False/Metering"}
 	}
-	Eventually(conditions(ctx, name)).WithContext(ctx).Should(ConsistOf(now))
+	Eventually(conditions(ctx, "widgets")).WithContext(ctx).Should(ConsistOf(now))
 	return moment{first, nextSecond(ctx)}
 }
 
