@@ -16,11 +16,16 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apimachinery/pkg/util/wait"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the logins of cloud providers' kubeconfigs
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,6 +44,9 @@ import (
 
 // version is set by the build.
 var version = "dev"
+
+// leaseName names the Lease that the leader holds.
+const leaseName = "usage-operator"
 
 // options are the command line.
 type options struct {
@@ -172,10 +180,14 @@ func run(ctx context.Context, o *options) error {
 	config.QPS = -1 // the API server's priority and fairness governs
 	config.UserAgent = "usage-operator/" + version
 	scheme := runtime.NewScheme()
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), metav1.AddMetaToScheme(scheme)); err != nil {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), metav1.AddMetaToScheme(scheme)); err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(config, managerOptions(o, scheme))
+	lock, err := leaderLock(config, o)
+	if err != nil {
+		return fmt.Errorf("set up the leader election: %w", err)
+	}
+	mgr, err := ctrl.NewManager(config, managerOptions(o, scheme, lock))
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
@@ -190,22 +202,23 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
-	if o.installMeters {
-		if err := mgr.Add(builtinMeters(mgr, o.namespace)); err != nil {
-			return fmt.Errorf("set up: %w", err)
-		}
+	installed := make(chan struct{})
+	if !o.installMeters {
+		close(installed)
+	} else if err := mgr.Add(builtinMeters(mgr, o.namespace, installed)); err != nil {
+		return fmt.Errorf("set up: %w", err)
 	}
 	if err := metrics.Registry.Register(&controllers.Metrics{Collector: collected}); err != nil {
 		return fmt.Errorf("set up the metrics: %w", err)
 	}
-	if err := addProbes(mgr, collected); err != nil {
+	if err := addProbes(mgr, collected, installed, client.ObjectKey{Namespace: o.namespace, Name: leaseName}, lock.Identity()); err != nil {
 		return fmt.Errorf("set up the probes: %w", err)
 	}
 	ctrl.Log.Info("starting", "version", version, "interval", o.interval.String(), "namespace", o.namespace)
 	return mgr.Start(ctx)
 }
 
-func managerOptions(o *options, scheme *runtime.Scheme) ctrl.Options {
+func managerOptions(o *options, scheme *runtime.Scheme, lock resourcelock.Interface) ctrl.Options {
 	serving := metricsserver.Options{
 		BindAddress:   o.metricsAddress,
 		SecureServing: o.metricsSecure,
@@ -216,24 +229,34 @@ func managerOptions(o *options, scheme *runtime.Scheme) ctrl.Options {
 		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	return ctrl.Options{
-		Scheme:                        scheme,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		Metrics:                       serving,
-		HealthProbeBindAddress:        o.probeAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "usage-operator",
-		LeaderElectionNamespace:       o.namespace,
-		LeaderElectionReleaseOnCancel: true, // main ends right after
-		LeaseDuration:                 &o.leaseDuration,
-		RenewDeadline:                 &o.renewDeadline,
-		RetryPeriod:                   &o.retry,
+		Scheme:                              scheme,
+		Cache:                               cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics:                             serving,
+		HealthProbeBindAddress:              o.probeAddress,
+		LeaderElection:                      o.leaderElect,
+		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionReleaseOnCancel:       true, // main ends right after
+		LeaseDuration:                       &o.leaseDuration,
+		RenewDeadline:                       &o.renewDeadline,
+		RetryPeriod:                         &o.retry,
 	}
+}
+
+// leaderLock is the Lease that the leader holds, as this replica sees it.
+func leaderLock(config *rest.Config, o *options) (resourcelock.Interface, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	identity := resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, leaseName, identity, config, o.renewDeadline)
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// builtinMeters creates the built-in meters once this replica leads.
-func builtinMeters(mgr ctrl.Manager, namespace string) manager.Runnable {
+// builtinMeters creates the built-in meters once this replica leads, and closes
+// installed when they are there.
+func builtinMeters(mgr ctrl.Manager, namespace string, installed chan<- struct{}) manager.Runnable {
 	return manager.RunnableFunc(func(ctx context.Context) error {
 		log := mgr.GetLogger().WithName("builtin-meters")
 		uncached, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper()})
@@ -253,6 +276,7 @@ func builtinMeters(mgr ctrl.Manager, namespace string) manager.Runnable {
 		if ctx.Err() != nil {
 			return nil
 		}
+		close(installed)
 		return err
 	})
 }
@@ -260,7 +284,7 @@ func builtinMeters(mgr ctrl.Manager, namespace string) manager.Runnable {
 // addProbes serves what the probes ask. Alive: the collector's lock can be had.
 // Ready: every meter was taken up and every kind listed; or another replica
 // leads, and this one stands by.
-func addProbes(mgr ctrl.Manager, collected *collector.Collector) error {
+func addProbes(mgr ctrl.Manager, collected *collector.Collector, installed <-chan struct{}, lease client.ObjectKey, identity string) error {
 	alive := func(*http.Request) error {
 		collected.Started()
 		return nil
@@ -268,12 +292,31 @@ func addProbes(mgr ctrl.Manager, collected *collector.Collector) error {
 	ready := func(request *http.Request) error {
 		select {
 		case <-mgr.Elected():
-			return metering(request.Context(), mgr.GetClient(), collected)
 		default:
-			return nil
+			return standingBy(request.Context(), mgr.GetAPIReader(), lease, identity)
+		}
+		select {
+		case <-installed:
+			return metering(request.Context(), mgr.GetAPIReader(), collected)
+		default:
+			return errors.New("the built-in meters are being created")
 		}
 	}
 	return errors.Join(mgr.AddHealthzCheck("collector", alive), mgr.AddReadyzCheck("metering", ready))
+}
+
+// standingBy tells why a replica that does not meter is of no use: nobody else leads.
+func standingBy(ctx context.Context, reader client.Reader, name client.ObjectKey, identity string) error {
+	lease := &coordinationv1.Lease{}
+	if err := reader.Get(ctx, name, lease); err != nil {
+		return fmt.Errorf("no replica leads yet: %w", err)
+	}
+	holder, renewed := ptr.Deref(lease.Spec.HolderIdentity, ""), ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{})
+	lasts := time.Duration(ptr.Deref(lease.Spec.LeaseDurationSeconds, 0)) * time.Second
+	if holder == "" || holder == identity || time.Since(renewed.Time) > lasts {
+		return errors.New("no replica meters yet")
+	}
+	return nil
 }
 
 func metering(ctx context.Context, reader client.Reader, collected *collector.Collector) error {

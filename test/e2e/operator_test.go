@@ -9,9 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/config"
 )
 
 // process is the operator, running.
@@ -42,8 +47,24 @@ func startOperator(ctx context.Context, folder string) *process {
 	p.command.Stdout, p.command.Stderr = log, log
 	Expect(p.command.Start()).To(Succeed())
 	go func() { p.ended <- p.command.Wait() }()
-	Eventually(ctx, p.ready).Should(Succeed(), "the operator's log is %s", p.log)
+	Expect(p.ready(ctx)).NotTo(Succeed(), "it cannot be metering yet")
+	Eventually(ctx, p.ready).WithPolling(10*time.Millisecond).Should(Succeed(), "the operator's log is %s", p.log)
+	expectMetering(ctx)
 	return p
+}
+
+// expectMetering checks what readiness promises: every built-in meter is there and was taken up.
+func expectMetering(ctx context.Context) {
+	GinkgoHelper()
+	builtin, err := config.Meters()
+	Expect(err).NotTo(HaveOccurred())
+	meters := &v1alpha1.UsageMeterList{}
+	Expect(cluster.List(ctx, meters)).To(Succeed())
+	Expect(meters.Items).To(HaveLen(len(builtin)))
+	for _, m := range meters.Items {
+		Expect(m.Status.ObservedGeneration).To(Equal(m.Generation), m.Name)
+		Expect(meta.IsStatusConditionTrue(m.Status.Conditions, v1alpha1.ConditionStalled)).To(BeFalse(), m.Name)
+	}
 }
 
 func freeAddress() string {

@@ -80,5 +80,7 @@ var _ = AfterSuite(func(ctx SpecContext) {
 	By("ending cleanly when it is asked to")
 	Expect(operator.ready(ctx)).To(Succeed(), "it has been metering all along")
 	Expect(operator.terminate()).To(Succeed())
-	Eventually(ctx, operator.ended).WithTimeout(20 * time.Second).Should(Receive(BeNil()))
+	Eventually(ctx, operator.ended).WithTimeout(10*time.Second).Should(Receive(BeNil()), "it exits with 0")
+	Expect(kubectl(ctx, "get", "lease", "usage-operator", "-n", "usage-system", "-o", "jsonpath={.spec.holderIdentity}")).
+		To(BeEmpty(), "another replica need not wait")
 }, NodeTimeout(time.Minute))

@@ -110,6 +110,7 @@ func stretches(list []v1alpha1.UsageRecord, dimensions ...string) []stretch {
 // run makes the instance that KubeVirt would make, and has it run. It returns when it began to.
 func run(ctx context.Context, vm *unstructured.Unstructured) (*unstructured.Unstructured, int64) {
 	GinkgoHelper()
+	nextSeconds(ctx) // what states a time before the object's own is not believed
 	started := time.Now().Unix()
 	return create(ctx, vm.GetNamespace(), fmt.Sprintf(`
 apiVersion: kubevirt.io/v1
