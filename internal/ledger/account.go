@@ -29,6 +29,7 @@ type closed struct {
 // segment is the closed one, of no subject yet.
 func (c *closed) segment() usage.Segment {
 	return usage.Segment{
+		Meter:     c.of.meter.Name,
 		Dimension: c.of.meter.measured[c.dimension],
 		Level:     c.level,
 		Start:     usage.Boundary{At: c.start, Slack: c.startSlack, Evidence: c.startEvidence},
@@ -145,5 +146,5 @@ func (l *Ledger) touch(a *account) {
 
 // segment is the stream's open segment of dimension i, of no subject yet.
 func (s *stream) segment(i int) usage.Segment {
-	return usage.Segment{Dimension: s.meter.dimension(i), Level: s.open[i].level, Start: s.open[i].start}
+	return usage.Segment{Meter: s.meter.Name, Dimension: s.meter.dimension(i), Level: s.open[i].level, Start: s.open[i].start}
 }

@@ -75,6 +75,7 @@ type Dimension struct {
 
 // Segment is a stretch [Start, End) in which a subject held one level of one dimension.
 type Segment struct {
+	Meter     string // the UsageMeter that measures it
 	Subject   *Subject
 	Dimension Dimension
 	Level     int64 // base units
@@ -111,7 +112,7 @@ func (s Segment) Cut(w Window, until int64) (Segment, bool) {
 		if s.Start.At > until {
 			return Segment{}, false
 		}
-	case s.End.IsZero() || s.End.At > w.End:
+	case s.End.IsZero() || s.End.At >= w.End: // what happens at the very end is the next window's
 		s.End = Boundary{At: w.End, Evidence: IntervalCut}
 	}
 	return s, true

@@ -1,0 +1,91 @@
+// Package journal is the durable, ordered log of segment changes and of the
+// positions that they came from.
+//
+// One append holds both, so that a restart resumes just where the segments
+// end, and a replayed event changes nothing. A sequence number is created
+// once: of two operators that both think they lead, one writes.
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Digest is a SHA-256.
+type Digest [sha256.Size]byte
+
+// String is the form that blocks and records show: "sha256:" and 64 hex digits.
+func (d Digest) String() string { return "sha256:" + hex.EncodeToString(d[:]) }
+
+// Position is how far the watch of one kind has come.
+type Position struct {
+	Group, Kind string
+	// ResourceVersion is where the watch goes on.
+	ResourceVersion string
+	// Time is a moment by which everything up to ResourceVersion had happened,
+	// and nothing after it, as far as the operator can tell; in seconds since the epoch.
+	Time int64
+}
+
+// Meter is what has to be known of a UsageMeter to go on where it was.
+type Meter struct {
+	Name string
+	// Version is that of the UsageMeter's spec: its UID and generation.
+	Version string
+	// Group and Kind are what it reads.
+	Group, Kind string
+	// Since is from when on it sees everything, in seconds since the epoch.
+	Since int64
+	// Dimensions are what it measures, in order.
+	Dimensions []usage.Dimension
+	// Listed tells that it has seen every object up to its kind's position.
+	Listed bool
+}
+
+// Seal is an interval that was closed for good.
+type Seal struct {
+	Interval usage.Window
+	// Digest is over the interval's canonical rows and the digest of the seal before.
+	Digest Digest
+	// Partial tells that a stretch of it is unknown.
+	Partial bool
+}
+
+// Gap is a stretch of the journal that is lost, and that a person accepted to do without.
+type Gap struct {
+	From, To uint64 // sequences
+	Accepted int64  // when, in seconds since the epoch
+	Reason   string
+}
+
+// Batch is what one append commits, all of it or nothing.
+type Batch struct {
+	Time    int64 // by the writer's clock, in seconds since the epoch
+	Changes []usage.Change
+	// Meters and Positions are all that there are; nil: as in the append before.
+	Meters    []Meter
+	Positions []Position
+	// Coverage are the stretches, other than observed, that were learnt of.
+	Coverage []usage.Stretch
+	Seals    []Seal
+}
+
+// State is what all appends add up to.
+type State struct {
+	Sequence uint64 // of the last append; 0: there is none
+	Head     Digest // of it
+	Time     int64  // of it
+	Cluster  string // which cluster's positions these are: the UID of its namespace kube-system
+	Writer   string // who wrote it
+
+	Meters    []Meter
+	Positions []Position
+	// Segments are the newest Put of each key, but for those that are void, and
+	// every Less and More; in the order of their first appearance.
+	Segments []usage.Change
+	Coverage []usage.Stretch
+	Seals    []Seal
+	Gaps     []Gap
+}

@@ -1,0 +1,46 @@
+package usage
+
+// ChangeKind says what became of a segment.
+type ChangeKind uint8
+
+const (
+	// Put: the segment is as the change says, from now on. It replaces the one
+	// with the same key: one that was open and has ended, or moved.
+	Put ChangeKind = iota
+	// Void: the segment with this key is none: it lasted no time.
+	Void
+	// Less and More correct a sealed interval by what was learnt after it was
+	// sealed: the segment's amount is taken off it, or added to it.
+	Less
+	More
+)
+
+var changeKindNames = [...]string{"Put", "Void", "Less", "More"}
+
+// String is the word that the journal uses.
+func (k ChangeKind) String() string { return changeKindNames[k] }
+
+// Change is one line of the journal: what became of a segment.
+type Change struct {
+	Kind ChangeKind
+	// Corrects is the start of the sealed interval that Less and More correct, in
+	// seconds since the epoch; 0 otherwise.
+	Corrects int64
+	Segment
+}
+
+// SegmentKey is what tells one segment from another: by the invariant of
+// tiling, no two segments of one resource, instance, container and dimension
+// start at the same moment.
+type SegmentKey struct {
+	ResourceUID, InstanceUID, Container, Dimension string
+	Start                                          int64
+}
+
+// Key tells the segment from every other.
+func (s *Segment) Key() SegmentKey {
+	return SegmentKey{
+		ResourceUID: s.Subject.Resource.UID, InstanceUID: s.Subject.Instance.UID, Container: s.Subject.Container,
+		Dimension: s.Dimension.Name, Start: s.Start.At,
+	}
+}
