@@ -64,7 +64,8 @@ func (r *UsageRecordReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		return err
 	}
 	return c.Watch(source.TypedFunc[record.Key](func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[record.Key]) error {
-		records := feed.New(r.Records, r.Publisher.Watcher(func(key record.Key) { queue.Add(key) }), r.Clock)
+		records := feed.New(r.Records, r.Publisher.Watcher(func(key record.Key) { queue.Add(key) }), r.Clock,
+			feed.Options{Latest: true})
 		go records.Run(ctx)
 		go r.keepTime(ctx, queue)
 		return nil

@@ -88,7 +88,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	if whole {
 		client = c.Dynamic.Resource(mapping.Resource)
 	}
-	f.source = source.New(client, f, c.Clock)
+	f.source = source.New(client, f, c.Clock, source.Options{})
 	before := c.before(mapping.GroupVersionKind.GroupKind())
 	c.feeds[mapping.GroupVersionKind.GroupKind()] = f
 	c.running.Go(func() {
@@ -234,7 +234,8 @@ func (f *feed) endMissing(at *metering, after, now int64) {
 }
 
 // Changed is one change that the watch delivered.
-func (f *feed) Changed(change watch.EventType, object *unstructured.Unstructured, now time.Time) {
+func (f *feed) Changed(changed source.Change, now time.Time) {
+	change, object := changed.Type, changed.Object
 	e := eventOf(source.List{}, object, now)
 	e.live, e.existed = true, change == watch.Modified
 	readers, frontier := f.readersOf(source.Revision(object.GetResourceVersion()))
@@ -273,6 +274,9 @@ func (f *feed) Progress(resourceVersion string, now time.Time) {
 	f.advanced(resourceVersion, now)
 	f.frontier = max(f.frontier, now.Unix()-bookmarkDelay)
 }
+
+// Resumed is of no interest: the list, or the changes, have told it all.
+func (f *feed) Resumed(source.Bridge, source.Position, time.Time) {}
 
 // advanced notes the position. Called under the lock.
 func (f *feed) advanced(resourceVersion string, now time.Time) {

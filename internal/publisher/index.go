@@ -148,8 +148,9 @@ func (w *watcher) Listed(_ source.List, resourceVersion string, _ time.Time) {
 }
 
 // Changed is one change of a record.
-func (w *watcher) Changed(change watch.EventType, object *unstructured.Unstructured, _ time.Time) {
-	if change != watch.Deleted {
+func (w *watcher) Changed(change source.Change, _ time.Time) {
+	object := change.Object
+	if change.Type != watch.Deleted {
 		w.see(object)
 		return
 	}
@@ -187,6 +188,9 @@ func (w *watcher) see(object *unstructured.Unstructured) {
 
 // Progress is of no interest.
 func (w *watcher) Progress(string, time.Time) {}
+
+// Resumed is of no interest: a list has shown what there is.
+func (w *watcher) Resumed(source.Bridge, source.Position, time.Time) {}
 
 // Failed tells why records cannot be watched.
 func (w *watcher) Failed(err error) {

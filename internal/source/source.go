@@ -3,17 +3,17 @@
 //
 // An informer would not do: it relists on every start, so that what happened in
 // between is lost, and it holds whole objects where the ledger needs a hundred
-// bytes of each.
+// bytes of each. A source goes on at the position where it, or the process
+// before it, stopped: by the watch, or by the history that etcd keeps, or, when
+// that is compacted, by a list to compare with.
 package source
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -21,43 +21,86 @@ import (
 	"k8s.io/utils/clock"
 )
 
+// Position is how far a source has come: it has delivered everything up to
+// ResourceVersion, and with it everything that happened before Time, but for
+// what the API server had not sent yet.
+type Position struct {
+	ResourceVersion string
+	Time            time.Time
+}
+
 // Origin says why a list was made.
 type Origin uint8
 
 const (
 	// First: nothing was known before.
 	First Origin = iota
-	// Resumed: the watch broke and could not go on where it was.
+	// Resumed: what happened in between is lost; what the list shows tells how it ended.
 	Resumed
 	// Replay: somebody new wants to see every object; the watch goes on undisturbed.
 	Replay
+	// Check: the state exactly at the position that the source has reached. Where
+	// it differs from what the handler knows, something was missed.
+	Check
 )
 
 // List is one pass over all objects of the kind.
 type List struct {
 	Origin Origin
-	// After is when the watch last delivered something; zero before the first list.
+	// After is when the source was last live; zero before the first list.
 	After time.Time
-	// Began is when the list was asked for: it shows nothing older.
+	// Began is when the list was asked for. But for a Check, it shows nothing older.
 	Began time.Time
 	// For is whom a Replay is for.
 	For any
+	// ResourceVersion is the revision that a Check shows.
+	ResourceVersion string
+}
+
+// Bridge says how a source got over a time in which it did not look.
+type Bridge uint8
+
+const (
+	// Watched: the watch replayed every change.
+	Watched Bridge = iota
+	// Reconstructed: the changes were found in etcd's history. What came and went
+	// between two of its revisions that were looked at is missing.
+	Reconstructed
+	// Relisted: what there is now was compared with what there was before.
+	Relisted
+)
+
+func (b Bridge) String() string {
+	return [...]string{"Watched", "Reconstructed", "Relisted"}[b]
+}
+
+// Change is one change of an object.
+type Change struct {
+	// Type is Added, Modified or Deleted.
+	Type watch.EventType
+	// Object is the object after the change, or before it was deleted. In either
+	// case its resourceVersion is the revision of the change.
+	Object *unstructured.Unstructured
+	// Replayed tells that it happened while nobody looked.
+	Replayed bool
 }
 
 // Handler takes what a source delivers. Calls come one at a time, in order. An
 // object is the handler's to read during the call, and nobody's after it.
 type Handler interface {
-	// Listing begins a list. One that fails midway begins again.
+	// Listing begins a list. One that fails midway begins again, but for a
+	// Check: that may be given up, and then it is not Listed.
 	Listing(list List)
 	// Item is one object of a list.
 	Item(list List, object *unstructured.Unstructured, now time.Time)
 	// Listed ends a list: what was not an item of it does not exist at resourceVersion.
 	Listed(list List, resourceVersion string, now time.Time)
-	// Changed is one change, as the watch delivers it: Added, Modified or
-	// Deleted.
-	Changed(change watch.EventType, object *unstructured.Unstructured, now time.Time)
+	// Changed is one change. They come in the order of their revisions.
+	Changed(change Change, now time.Time)
 	// Progress tells that nothing else has happened up to resourceVersion.
 	Progress(resourceVersion string, now time.Time)
+	// Resumed tells that the source looks live again, after it had not since from.
+	Resumed(how Bridge, from Position, now time.Time)
 	// Failed tells why the source does not get on. It goes on trying.
 	Failed(err error)
 }
@@ -68,79 +111,105 @@ type Client interface {
 	Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error)
 }
 
-const (
-	// pageSize bounds what a list holds in memory: 250 objects of 20 KiB are 5 MiB.
-	pageSize = 250
-	// watchSeconds is how long one watch request lasts before it is renewed.
-	watchSeconds = 480
-)
+// Options say how a source goes about it.
+type Options struct {
+	// From is where an earlier source stopped: this one checks what was known
+	// then, and goes on there. Without it the source begins with a list.
+	From Position
+	// CheckEvery is how often the state at the source's position is listed for
+	// comparison; 0 is never.
+	CheckEvery time.Duration
+	// Metadata reads the same kind's metadata alone: less to send, where that is
+	// all that is asked for. Without it the source's client does.
+	Metadata Client
+	// Latest tells that only the newest state matters: where the watch cannot go
+	// on, the source lists again, and does not look into the history.
+	Latest bool
+}
 
 // Source follows one kind. Make it with New, and run it once.
 type Source struct {
-	client  Client
-	handler Handler
-	clock   clock.Clock
+	client   Client
+	metadata Client
+	handler  Handler
+	clock    clock.Clock
+	options  Options
+	wake     chan struct{} // has room for one: there are replays
+	glances  chan glance   // what short watches saw
 
-	mu      sync.Mutex
-	replays []any         // asked for, and not begun
-	wake    chan struct{} // has room for one: there are replays
+	mu       sync.Mutex
+	ctx      context.Context // of Run; nil before
+	position Position
+	waiters  map[*waiter]struct{}
+	glancing chan struct{} // closed when the short watch under way ends; nil when there is none
+	replays  []any         // asked for, and not begun
 
-	resourceVersion string    // "" before the first list, and when it expired
-	position        time.Time // when resourceVersion was delivered
+	// The rest is Run's alone.
+	seeded  bool      // the handler knows what was there at the position
+	lost    bool      // the position is of no use: list again
+	renewed bool      // the last watch ended in the ordinary way
+	since   *Position // where the source stopped to look live; nil when it does
+	how     Bridge    // how the way since then was made, so far
+	target  uint64    // what happened up to here happened before the source looked again
+	seen    *glance   // waits for the watch to come as far
+	checks  checks
 }
 
 // New is a source that hands what client reads to handler.
-func New(client Client, handler Handler, clock clock.Clock) *Source {
-	return &Source{client: client, handler: handler, clock: clock, wake: make(chan struct{}, 1)}
+func New(client Client, handler Handler, clock clock.Clock, options Options) *Source {
+	s := &Source{
+		client: client, metadata: options.Metadata, handler: handler, clock: clock, options: options,
+		wake: make(chan struct{}, 1), glances: make(chan glance), waiters: map[*waiter]struct{}{},
+		position: options.From,
+	}
+	if s.metadata == nil {
+		s.metadata = client
+	}
+	if from := options.From; from.ResourceVersion != "" {
+		s.since = &from
+	} else {
+		s.lost, s.seeded = true, true
+	}
+	return s
 }
 
-// Replay asks for a list on behalf of somebody new. It returns at once; the
-// items come between two changes, and what the list has already shown comes
-// again as older changes: whoever asked ignores those.
-func (s *Source) Replay(whom any) {
+// Position is how far the source has come.
+func (s *Source) Position() Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.replays = append(s.replays, whom)
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	return s.position
 }
 
-// replay does the lists that were asked for. Those that fail stay asked for.
-func (s *Source) replay(ctx context.Context) error {
-	for {
-		s.mu.Lock()
-		if len(s.replays) == 0 {
-			s.mu.Unlock()
-			return nil
-		}
-		whom := s.replays[0]
-		s.replays = s.replays[1:]
-		s.mu.Unlock()
-		if _, err := s.list(ctx, List{Origin: Replay, After: s.position, For: whom}); err != nil {
-			s.Replay(whom)
-			return err
-		}
+// Current is the kind's current resourceVersion: everything that has happened
+// has happened up to it.
+func (s *Source) Current(ctx context.Context) (string, error) {
+	page, err := s.metadata.List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return "", err
 	}
+	return page.GetResourceVersion(), nil
 }
 
 // Run lists, then watches, until ctx is done.
 func (s *Source) Run(ctx context.Context) {
+	s.mu.Lock()
+	s.ctx = ctx
+	s.mu.Unlock()
 	backoff := newBackoff()
 	for ctx.Err() == nil {
-		before := s.position
+		before := s.Position().ResourceVersion
 		err := s.advance(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case err == nil || s.position.After(before):
+		}
+		stuck := s.Position().ResourceVersion == before
+		if err == nil || !stuck {
 			backoff = newBackoff()
 		}
 		if err != nil {
 			s.handler.Failed(err)
 		}
-		if err != nil || s.position.Equal(before) {
+		if err != nil || stuck {
 			s.pause(ctx, backoff.Step())
 		}
 	}
@@ -159,101 +228,21 @@ func (s *Source) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// advance does one list, when there is no position, and one watch.
-func (s *Source) advance(ctx context.Context) error {
-	if s.resourceVersion == "" {
-		list := List{Origin: First, After: s.position}
-		if !s.position.IsZero() {
-			list.Origin = Resumed
-		}
-		resourceVersion, err := s.list(ctx, list)
-		if err != nil {
-			return err
-		}
-		s.resourceVersion = resourceVersion
+// came notes that everything up to resourceVersion was delivered.
+func (s *Source) came(resourceVersion string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.position.ResourceVersion = resourceVersion
+	// While it catches up, what comes next may have happened long before now.
+	if s.since == nil && Revision(resourceVersion) >= s.target {
+		s.position.Time = now
 	}
-	err := s.watch(ctx)
-	switch {
-	case apierrors.IsResourceExpired(err) || apierrors.IsGone(err):
-		s.resourceVersion = "" // too old to go on from: list again
-		return nil
-	case apierrors.IsNotFound(err):
-		s.resourceVersion = "" // the kind was removed, and its objects with it
-	}
-	return err
-}
-
-// list hands on every object, a page at a time, all as of one resourceVersion.
-func (s *Source) list(ctx context.Context, list List) (string, error) {
-	opts := metav1.ListOptions{Limit: pageSize}
-	list.Began = s.clock.Now()
-	s.handler.Listing(list)
-	for {
-		page, err := s.client.List(ctx, opts)
-		if err != nil {
-			return "", err
-		}
-		now := s.clock.Now()
-		for i := range page.Items {
-			s.handler.Item(list, &page.Items[i], now)
-		}
-		if page.GetContinue() == "" {
-			if list.Origin != Replay {
-				s.position = now
-			}
-			s.handler.Listed(list, page.GetResourceVersion(), now)
-			return page.GetResourceVersion(), nil
-		}
-		opts.Continue = page.GetContinue()
-	}
-}
-
-// watch hands on changes until the watch ends; nil when it ended in the ordinary way.
-func (s *Source) watch(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	timeout := int64(watchSeconds)
-	w, err := s.client.Watch(ctx, metav1.ListOptions{
-		ResourceVersion: s.resourceVersion, AllowWatchBookmarks: true, TimeoutSeconds: &timeout,
-	})
-	if err != nil {
-		return err
-	}
-	defer w.Stop()
-	for {
-		select {
-		case <-s.wake:
-			if err := s.replay(ctx); err != nil {
-				return err
-			}
-		case event, open := <-w.ResultChan():
-			if !open {
-				return nil
-			}
-			if err := s.deliver(event); err != nil {
-				return err
-			}
+	for w := range s.waiters {
+		if w.revision <= Revision(resourceVersion) {
+			close(w.reached)
+			delete(s.waiters, w)
 		}
 	}
-}
-
-func (s *Source) deliver(event watch.Event) error {
-	if event.Type == watch.Error {
-		return apierrors.FromObject(event.Object)
-	}
-	object, ok := event.Object.(*unstructured.Unstructured)
-	if !ok {
-		return fmt.Errorf("the watch delivered a %T: want an object", event.Object)
-	}
-	now := s.clock.Now()
-	s.resourceVersion = object.GetResourceVersion()
-	if event.Type == watch.Bookmark {
-		s.handler.Progress(s.resourceVersion, now)
-	} else {
-		s.handler.Changed(event.Type, object, now)
-	}
-	s.position = now
-	return nil
 }
 
 // Newer tells whether resourceVersion a is later than b. Within one cluster

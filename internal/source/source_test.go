@@ -71,12 +71,13 @@ func (d *diary) Listed(list source.List, version string, _ time.Time) {
 	}
 	d.note("listed %d", list.Origin)
 }
-func (d *diary) Changed(change watch.EventType, object *unstructured.Unstructured, _ time.Time) {
-	if !ours(object) {
+func (d *diary) Changed(change source.Change, _ time.Time) {
+	if !ours(change.Object) {
 		return
 	}
-	d.note("%s %s", change, object.GetName())
+	d.note("%s %s", change.Type, change.Object.GetName())
 }
+func (d *diary) Resumed(how source.Bridge, _ source.Position, _ time.Time) { d.note("resumed: %s", how) }
 func (d *diary) Progress(string, time.Time) {}
 func (d *diary) Failed(err error) {
 	d.mu.Lock()
@@ -133,7 +134,7 @@ func newWorld(t *testing.T, client source.Client) *world {
 		t.Fatal(err)
 	}
 	w := &world{diary: &diary{}, client: clients, namespace: namespace.Name}
-	w.source = source.New(client, w.diary, clock.RealClock{})
+	w.source = source.New(client, w.diary, clock.RealClock{}, source.Options{})
 	return w
 }
 

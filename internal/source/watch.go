@@ -1,0 +1,205 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// pageSize bounds what a list holds in memory: 250 objects of 20 KiB are 5 MiB.
+	pageSize = 250
+	// watchTimeout is how long one watch request lasts before it is renewed.
+	watchTimeout = 480 * time.Second
+	// watchAhead is how many events wait while a list is handed on between two of
+	// them: an API server ends a watch whose events are not taken.
+	watchAhead = 256
+)
+
+// errStalled means that another watch brought what this one does not.
+var errStalled = errors.New("the watch does not deliver what has happened")
+
+// watch hands on changes until the watch ends; nil when it ended without saying why.
+func (s *Source) watch(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.seen = nil
+	w, err := s.client.Watch(ctx, watchFrom(s.Position().ResourceVersion, watchTimeout))
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	events := ahead(ctx, w.ResultChan())
+	if s.since != nil {
+		go s.hasten(ctx, s.target)
+	}
+	due, stop := s.checks.timer(s.clock, s.options.CheckEvery)
+	defer func() { stop() }()
+	for {
+		s.settle(s.clock.Now())
+		var err error
+		select {
+		case <-s.wake:
+			err = s.replay(ctx)
+		case <-due:
+			s.check(ctx)
+			due, stop = s.checks.timer(s.clock, s.options.CheckEvery)
+		case g := <-s.glances:
+			err = s.take(g, len(events) > 0)
+		case event, open := <-events:
+			if !open {
+				return nil
+			}
+			err = s.deliver(event)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func watchFrom(resourceVersion string, timeout time.Duration) metav1.ListOptions {
+	seconds := int64(timeout.Seconds())
+	return metav1.ListOptions{ResourceVersion: resourceVersion, AllowWatchBookmarks: true, TimeoutSeconds: &seconds}
+}
+
+// ahead takes events as they come, up to a number.
+func ahead(ctx context.Context, events <-chan watch.Event) <-chan watch.Event {
+	taken := make(chan watch.Event, watchAhead)
+	go func() {
+		defer close(taken)
+		for event := range events {
+			select {
+			case taken <- event:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return taken
+}
+
+func (s *Source) deliver(event watch.Event) error {
+	if event.Type == watch.Error {
+		return apierrors.FromObject(event.Object)
+	}
+	object, ok := event.Object.(*unstructured.Unstructured)
+	if !ok {
+		return fmt.Errorf("the watch delivered a %T: want an object", event.Object)
+	}
+	now := s.clock.Now()
+	version, at := object.GetResourceVersion(), s.Position().ResourceVersion
+	if event.Type != watch.Bookmark {
+		s.handler.Changed(Change{Type: event.Type, Object: object, Replayed: Revision(version) <= s.target}, now)
+		if Newer(at, version) {
+			version = at // a glance has gone ahead; no API server should send this
+		}
+		s.came(version, now)
+		return nil
+	}
+	s.progress(version, now)
+	return nil
+}
+
+// progress tells that nothing else has happened up to resourceVersion, if that is news.
+func (s *Source) progress(resourceVersion string, now time.Time) {
+	if Newer(resourceVersion, s.Position().ResourceVersion) {
+		s.handler.Progress(resourceVersion, now)
+		s.came(resourceVersion, now)
+	}
+}
+
+// settle draws the conclusions from where the source has come to.
+func (s *Source) settle(now time.Time) {
+	if s.seen != nil && s.seen.last <= Revision(s.Position().ResourceVersion) {
+		s.progress(s.seen.through, now)
+		s.seen = nil
+	}
+	if s.target <= Revision(s.Position().ResourceVersion) {
+		s.resumed(now)
+	}
+}
+
+// Replay asks for a list on behalf of somebody new. It returns at once; the
+// items come between two changes, and what the list has already shown comes
+// again as older changes: whoever asked ignores those.
+func (s *Source) Replay(whom any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replays = append(s.replays, whom)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// replay does the lists that were asked for. Those that fail stay asked for.
+func (s *Source) replay(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		if len(s.replays) == 0 {
+			s.mu.Unlock()
+			return nil
+		}
+		whom := s.replays[0]
+		s.replays = s.replays[1:]
+		s.mu.Unlock()
+		if err := s.list(ctx, List{Origin: Replay, After: s.Position().Time, For: whom}); err != nil {
+			s.Replay(whom)
+			return err
+		}
+	}
+}
+
+const (
+	// checkAgain is when a check that failed is tried again.
+	checkAgain = time.Minute
+	// checksFailed is how many checks may fail in a row before it is reported.
+	checksFailed = 3
+)
+
+// checks are those that the source makes from time to time.
+type checks struct {
+	next   time.Time // zero before the first watch
+	failed int       // in a row
+}
+
+// timer is for the next check; it never fires when there are to be none.
+func (c *checks) timer(clock clock.Clock, every time.Duration) (<-chan time.Time, func()) {
+	if every <= 0 {
+		return nil, func() {}
+	}
+	now := clock.Now()
+	if c.next.IsZero() {
+		c.next = now.Add(wait.Jitter(every/2, 1)) // not all sources at once
+	}
+	timer := clock.NewTimer(max(0, c.next.Sub(now)))
+	return timer.C(), func() { timer.Stop() }
+}
+
+// check lists the state at the position. The watch waits; a check that fails
+// does it no harm.
+func (s *Source) check(ctx context.Context) {
+	at := s.Position()
+	s.checks.next = s.clock.Now().Add(min(checkAgain, s.options.CheckEvery))
+	if s.since != nil {
+		return // it cannot tell what was missed from what is about to come
+	}
+	err := s.list(ctx, List{Origin: Check, After: at.Time, ResourceVersion: at.ResourceVersion})
+	if err == nil {
+		s.checks = checks{next: s.clock.Now().Add(wait.Jitter(s.options.CheckEvery*9/10, 0.2))}
+		return
+	}
+	s.checks.failed++
+	if s.checks.failed >= checksFailed && ctx.Err() == nil {
+		s.handler.Failed(fmt.Errorf("check what there was at resourceVersion %s, %d times: %w", at.ResourceVersion, s.checks.failed, err))
+	}
+}
