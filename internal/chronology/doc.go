@@ -1,0 +1,24 @@
+// Package chronology tells which moment belongs to which resourceVersion.
+//
+// A replayed deletion has no time. But the resourceVersions of one etcd are one
+// row of revisions, ordered in time, and every list, watch and journal position
+// says of some of them when they were: marks. Between two marks lies everything
+// in between.
+//
+// What is assumed, and what follows:
+//
+//   - Revisions are of one etcd. What an aggregated API server or an etcd of its
+//     own (--etcd-servers-overrides) stores counts by itself and needs a Clock
+//     of its own.
+//   - A later revision is never written at an earlier moment.
+//   - Marks come by several clocks, the operator's (After, Before) and each API
+//     server's (Stamp, AtLeast). Where these clocks agree, every truth lies
+//     within the bounds, and the bounds are as tight as the marks allow. Where
+//     they are up to d seconds apart, a truth is at most d outside.
+//   - Marks that contradict each other are both believed, if they are no more
+//     than 5 seconds apart: between them, the bounds contain both moments.
+//   - Of marks further apart, the operator's clock is believed: tenants can
+//     write times of their own into managedFields. For that, Before is told of a
+//     revision before its Stamp and AtLeast are. The operator's own clock, set
+//     back or forward, is believed as it is now.
+package chronology
