@@ -1,5 +1,6 @@
 // Package v1alpha1 holds the custom resources of metering.usage-operator.dev:
-// UsageMeter says what is metered, UsageRecord what was used.
+// UsageMeter says what is metered, UsageRecord what was used, and UsageBlock is
+// a piece of the journal that records are made from.
 //
 // +kubebuilder:object:generate=true
 // +groupName=metering.usage-operator.dev
@@ -28,6 +29,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&UsageMeter{}, &UsageMeterList{},
 		&UsageRecord{}, &UsageRecordList{},
+		&UsageBlock{}, &UsageBlockList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

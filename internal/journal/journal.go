@@ -9,15 +9,29 @@ package journal
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"strings"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// Digest is a SHA-256.
+// Digest is a SHA-256. The zero value is none.
 type Digest [sha256.Size]byte
 
+const digestPrefix = "sha256:"
+
 // String is the form that blocks and records show: "sha256:" and 64 hex digits.
-func (d Digest) String() string { return "sha256:" + hex.EncodeToString(d[:]) }
+func (d Digest) String() string { return digestPrefix + hex.EncodeToString(d[:]) }
+
+// ParseDigest reads what String wrote.
+func ParseDigest(text string) (Digest, error) {
+	var d Digest
+	digits, found := strings.CutPrefix(text, digestPrefix)
+	if n, err := hex.Decode(d[:], []byte(digits)); !found || err != nil || n != len(d) || digits != strings.ToLower(digits) {
+		return Digest{}, fmt.Errorf("%q is not a digest: want sha256: and 64 hex digits", text)
+	}
+	return d, nil
+}
 
 // Position is how far the watch of one kind has come.
 type Position struct {
@@ -53,11 +67,14 @@ type Seal struct {
 	Partial bool
 }
 
-// Gap is a stretch of the journal that is lost, and that a person accepted to do without.
+// Gap is a stretch of the journal that a person accepted as it is.
 type Gap struct {
 	From, To uint64 // sequences
 	Accepted int64  // when, in seconds since the epoch
-	Reason   string
+	// Lost tells that what these blocks said is not part of the state. It is false
+	// where they can be read, but are of another cluster, or later than the clock.
+	Lost   bool
+	Reason string
 }
 
 // Batch is what one append commits, all of it or nothing.

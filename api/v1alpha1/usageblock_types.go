@@ -1,0 +1,410 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// AnnotationAcceptGap on an intact UsageBlock says that a person goes on
+// without blocks that are lost or damaged: their sequences, such as "17",
+// "17-19" or "17,20-22".
+const AnnotationAcceptGap = Group + "/accept-gap"
+
+// BlockFormat is the format of the blocks that this version writes, and the
+// newest one that it reads.
+const BlockFormat = 1
+
+// BlockKind says how a block came about.
+//
+// +kubebuilder:validation:Enum=Entry;Compacted
+type BlockKind string
+
+// The kinds of blocks.
+const (
+	// BlockEntry is what was appended: one commit, or one part of it.
+	BlockEntry BlockKind = "Entry"
+	// BlockCompacted stands for several consecutive blocks.
+	BlockCompacted BlockKind = "Compacted"
+)
+
+// BlockCoverage says how a stretch of time is known to a meter.
+//
+// +kubebuilder:validation:Enum=Observed;Replayed;Estimated;Unknown
+type BlockCoverage string
+
+// UsageBlockSpec is one piece of the journal.
+//
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a block of the journal cannot be changed"
+// +kubebuilder:validation:XValidation:rule="(self.kind == 'Compacted') == has(self.covers)",message="covers is for a Compacted block, and for no other"
+// +kubebuilder:validation:XValidation:rule="self.part.index < self.part.count",message="part.index counts from 0: it must be less than part.count"
+// +kubebuilder:validation:XValidation:rule="has(self.segments) == (self.rows > 0)",message="segments has as many rows as rows says"
+type UsageBlockSpec struct {
+	// format is the version of the block's form: 1. An operator that does not
+	// know a block's format does not go on.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Format int32 `json:"format"`
+
+	// sequence is the block's place in the journal, from 1 on; the last one that
+	// a Compacted block covers.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Sequence int64 `json:"sequence"`
+
+	// kind is Entry, which was appended, or Compacted, which stands for several.
+	//
+	// +required
+	Kind BlockKind `json:"kind"`
+
+	// part numbers the blocks of one commit that is too large for one. It counts
+	// once its last part is there.
+	//
+	// +required
+	Part BlockPart `json:"part"`
+
+	// covers are the blocks that a Compacted block stands for.
+	//
+	// +optional
+	Covers *BlockCovers `json:"covers,omitempty"`
+
+	// writer is which process of the operator appended it.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Writer string `json:"writer,omitempty"`
+
+	// cluster is which cluster it tells of: the UID of the namespace kube-system.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Cluster string `json:"cluster,omitempty"`
+
+	// time is when it was written, by the writer's clock.
+	//
+	// +required
+	Time metav1.Time `json:"time"`
+
+	// startTime is the earliest start in segments.
+	//
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// endTime is the latest end in segments; the latest start, if that is later.
+	//
+	// +optional
+	EndTime *metav1.Time `json:"endTime,omitempty"`
+
+	// positions are how far the watch of every kind has come; left out where
+	// nothing changed.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4000
+	Positions []BlockPosition `json:"positions,omitzero"`
+
+	// meters are what has to be known of every UsageMeter to go on; left out
+	// where nothing changed.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4000
+	Meters []BlockMeter `json:"meters,omitzero"`
+
+	// coverage are stretches of time that nobody saw as they happened.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4000
+	Coverage []BlockStretch `json:"coverage,omitempty"`
+
+	// sealed are the intervals that were closed for good.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4000
+	Sealed []BlockSeal `json:"sealed,omitempty"`
+
+	// gaps are the stretches of the journal that a person accepted as they are.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4000
+	Gaps []BlockGap `json:"gaps,omitempty"`
+
+	// segments are the changes of segments: a Parquet file, compressed with zstd,
+	// in base64; left out where there are none.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=480000
+	Segments string `json:"segments,omitempty"`
+
+	// rows is how many rows segments has.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Rows int32 `json:"rows"`
+
+	// size is how large segments is, in bytes before base64.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Size int32 `json:"size"`
+
+	// digest is over all of spec but digest itself: sha256:<hex>, of the JSON
+	// with sorted keys and without white space.
+	//
+	// +required
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest"`
+
+	// previousDigest is the digest of the block appended before this one, or
+	// before the first one that it covers; left out in the first, and after a
+	// block that was lost.
+	//
+	// +optional
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=71
+	PreviousDigest string `json:"previousDigest,omitempty"`
+}
+
+// BlockPart numbers one block of several.
+type BlockPart struct {
+	// index counts from 0.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Index int32 `json:"index"`
+
+	// count is how many parts there are.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Count int32 `json:"count"`
+}
+
+// BlockCovers is what a Compacted block stands for.
+//
+// +kubebuilder:validation:XValidation:rule="self.from <= self.to",message="from must not be after to"
+type BlockCovers struct {
+	// from is the sequence of the first block.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	From int64 `json:"from"`
+
+	// to is the sequence of the last block.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	To int64 `json:"to"`
+
+	// digest is the digest of the last block as it was appended, which the next
+	// block names as its previousDigest.
+	//
+	// +required
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest"`
+}
+
+// BlockPosition is how far the watch of one kind has come.
+type BlockPosition struct {
+	// group is the kind's API group; left out for the core group.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+
+	// kind is the kind.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Kind string `json:"kind"`
+
+	// resourceVersion is where the watch goes on.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	ResourceVersion string `json:"resourceVersion,omitempty"`
+
+	// time is a moment by which everything up to resourceVersion had happened.
+	//
+	// +required
+	Time metav1.Time `json:"time"`
+}
+
+// BlockMeter is what has to be known of a UsageMeter to go on.
+type BlockMeter struct {
+	// name is the UsageMeter's.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// version is that of its spec: its UID and generation.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Version string `json:"version,omitempty"`
+
+	// group is the API group of what it reads; left out for the core group.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+
+	// kind is the kind that it reads.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Kind string `json:"kind,omitempty"`
+
+	// since is from when on it sees everything.
+	//
+	// +required
+	Since metav1.Time `json:"since"`
+
+	// dimensions are what it measures, in order.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Dimensions []BlockDimension `json:"dimensions,omitempty"`
+
+	// listed tells that it has seen every object up to its kind's position.
+	//
+	// +optional
+	Listed bool `json:"listed,omitempty"`
+}
+
+// BlockDimension is one thing that a meter measures.
+type BlockDimension struct {
+	// name is the dimension: vcpu.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// unit is what its levels are counted in: core.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Unit string `json:"unit"`
+}
+
+// BlockStretch is how a meter knows a stretch of time.
+type BlockStretch struct {
+	// meter is the UsageMeter's name.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Meter string `json:"meter"`
+
+	// startTime is when the stretch starts, inclusive.
+	//
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+
+	// endTime is when the stretch ends, exclusive.
+	//
+	// +required
+	EndTime metav1.Time `json:"endTime"`
+
+	// coverage is Replayed, Estimated or Unknown; Observed where it was thought
+	// to be one of those.
+	//
+	// +required
+	Coverage BlockCoverage `json:"coverage"`
+}
+
+// BlockSeal is an interval that was closed for good.
+type BlockSeal struct {
+	// startTime is when the interval starts, inclusive.
+	//
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+
+	// endTime is when the interval ends, exclusive.
+	//
+	// +required
+	EndTime metav1.Time `json:"endTime"`
+
+	// digest is over the interval's rows, and the digest of the seal before.
+	//
+	// +required
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest"`
+
+	// partial tells that a stretch of the interval is unknown.
+	//
+	// +optional
+	Partial bool `json:"partial,omitempty"`
+}
+
+// BlockGap is a stretch of the journal that a person accepted as it is.
+type BlockGap struct {
+	// from is the sequence of the first block.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	From int64 `json:"from"`
+
+	// to is the sequence of the last block.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	To int64 `json:"to"`
+
+	// acceptedTime is when the operator went on with it.
+	//
+	// +required
+	AcceptedTime metav1.Time `json:"acceptedTime"`
+
+	// lost tells that what these blocks said is not part of the ledger, even if
+	// one of them turns up again.
+	//
+	// +optional
+	Lost bool `json:"lost,omitempty"`
+
+	// reason is what was wrong.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+}
+
+// UsageBlock is one piece of the journal: what the operator knows, in the order
+// in which it learnt it, so that it goes on after a restart just where it was.
+// The operator alone writes blocks, and none is ever changed.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Namespaced,shortName=ub,categories=usage
+// +kubebuilder:printcolumn:name="Sequence",type=integer,JSONPath=`.spec.sequence`
+// +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.kind`
+// +kubebuilder:printcolumn:name="Start",type=string,JSONPath=`.spec.startTime`
+// +kubebuilder:printcolumn:name="End",type=string,JSONPath=`.spec.endTime`
+// +kubebuilder:printcolumn:name="Rows",type=integer,JSONPath=`.spec.rows`
+// +kubebuilder:printcolumn:name="Size",type=integer,JSONPath=`.spec.size`
+// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.spec.digest`
+// +kubebuilder:printcolumn:name="Written",type=string,priority=1,JSONPath=`.spec.time`
+// +kubebuilder:printcolumn:name="Writer",type=string,priority=1,JSONPath=`.spec.writer`
+type UsageBlock struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the block's content. It cannot be changed.
+	//
+	// +required
+	Spec UsageBlockSpec `json:"spec"`
+}
+
+// UsageBlockList is a list of blocks.
+//
+// +kubebuilder:object:root=true
+type UsageBlockList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []UsageBlock `json:"items"`
+}

@@ -1,0 +1,260 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+)
+
+// ErrFenced says that another writer has appended: this one is not the leader any more.
+var ErrFenced = errors.New("another writer has appended to the journal")
+
+// Options are what a Journal needs.
+type Options struct {
+	Store Store
+	// Writer names this process, and no other: a pod's name, and a random number.
+	Writer string
+	// Cluster is the UID of the cluster's namespace kube-system; "" where any will do.
+	Cluster string
+	Clock   clock.Clock
+	Log     logr.Logger
+}
+
+// Journal appends to the journal in a store. It is safe for concurrent use.
+type Journal struct {
+	store   Store
+	writer  string
+	cluster string
+	clock   clock.Clock
+	log     logr.Logger
+
+	order      sync.Mutex // one Append, Load or Follow at a time
+	compacting sync.Mutex // one Compact at a time
+
+	// following is what a standby knows; nil once loaded. Under order.
+	following *view
+	// pending is the batch whose outcome is not known. Under order.
+	pending *pending
+
+	mu     sync.Mutex // the rest
+	loaded bool
+	fenced bool
+	damage *DamageError
+	// chain are the blocks that make up the journal, without their segments.
+	chain []*block
+	// spare are blocks that one in the chain stands for.
+	spare []spare
+	// next is the sequence that comes next, and link the digest that it names.
+	next uint64
+	link Digest
+	// accepted are gaps that are to be put on record.
+	accepted []Gap
+}
+
+// spare is a block that is to be deleted.
+type spare struct {
+	Key
+	bytes int
+	// ready tells that this writer has appended since another block stood for it.
+	ready bool
+}
+
+// pending is a batch as it is being written.
+type pending struct {
+	batch *Batch
+	gaps  []Gap
+	parts []part
+	done  int // how many parts are written
+}
+
+type part struct {
+	block *block
+	json  []byte
+}
+
+// New is a journal in a store. Load comes first.
+func New(o Options) *Journal {
+	return &Journal{
+		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
+	}
+}
+
+// Append commits the batch, or nothing of it. ErrFenced is final. After any
+// other error it is not known whether the batch was committed: append the same
+// *Batch again, unchanged, until it is.
+func (j *Journal) Append(ctx context.Context, batch *Batch) error {
+	j.order.Lock()
+	defer j.order.Unlock()
+	if err := j.writable(); err != nil {
+		return err
+	}
+	if j.pending != nil && j.pending.batch != batch {
+		return errors.New("journal: the outcome of the batch before is not known yet: append that one again first")
+	}
+	if j.pending == nil {
+		frozen, err := j.freeze(batch)
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		j.pending = frozen
+	}
+	for p := j.pending; p.done < len(p.parts); p.done++ {
+		if err := j.write(ctx, p.parts[p.done]); err != nil {
+			return fmt.Errorf("journal: block %s: %w", p.parts[p.done].block.Key, err)
+		}
+	}
+	j.commit()
+	return nil
+}
+
+// writable tells why nothing can be appended.
+func (j *Journal) writable() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case j.fenced:
+		return ErrFenced
+	case !j.loaded:
+		return errors.New("journal: nothing was loaded yet")
+	case j.damage != nil:
+		return j.damage
+	}
+	return nil
+}
+
+// freeze makes the blocks of a batch.
+func (j *Journal) freeze(batch *Batch) (*pending, error) {
+	j.mu.Lock()
+	next, link, gaps := j.next, j.link, j.accepted
+	j.mu.Unlock()
+	specs, err := specsOf(batch, gaps)
+	if err != nil {
+		return nil, err
+	}
+	p := &pending{batch: batch, gaps: gaps}
+	for _, spec := range specs {
+		spec.Sequence, spec.Writer, spec.Cluster = int64(next), j.writer, j.cluster
+		if link != (Digest{}) {
+			spec.PreviousDigest = link.String()
+		}
+		encoded, digest, err := encodeBlock(spec)
+		if err != nil {
+			return nil, err
+		}
+		spec.Segments = "" // encoded has it
+		p.parts = append(p.parts, part{json: encoded, block: &block{
+			Key: Key{From: next, To: next}, spec: spec, bytes: len(encoded), digest: digest, previous: link, link: digest,
+		}})
+		next, link = next+1, digest
+	}
+	return p, nil
+}
+
+// write makes sure that a part is in the store, and that its place is its own.
+func (j *Journal) write(ctx context.Context, p part) error {
+	err := j.store.Create(ctx, p.block.Key, p.json)
+	if errors.Is(err, ErrExists) {
+		err = j.compare(ctx, p.block)
+	}
+	if err != nil {
+		return err
+	}
+	// The place is free too where another writer has merged and deleted the block
+	// that was there. What it was merged into is there then.
+	keys, err := j.store.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if key != p.block.Key && key.covers(p.block.Key) {
+			return j.fence(fmt.Errorf("its place is taken by block %s", key))
+		}
+	}
+	j.notice(keys)
+	return nil
+}
+
+// compare tells whether the block that is there is the one that was to be written.
+func (j *Journal) compare(ctx context.Context, b *block) error {
+	stored, err := j.store.Get(ctx, b.Key)
+	if errors.Is(err, ErrNotFound) {
+		return j.fence(errors.New("the block that was in its place is gone"))
+	}
+	if err != nil {
+		return err
+	}
+	there, err := openBlock(stored)
+	if err != nil {
+		return j.fence(fmt.Errorf("another block is in its place: %w", err))
+	}
+	if there.digest != b.digest {
+		return j.fence(fmt.Errorf("a block of %q with the digest %s is in its place", there.spec.Writer, there.digest))
+	}
+	return nil
+}
+
+func (j *Journal) fence(why error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.fenced = true
+	return fmt.Errorf("%w: %w", ErrFenced, why)
+}
+
+// commit takes the pending batch into the chain.
+func (j *Journal) commit() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range j.pending.parts {
+		j.chain = append(j.chain, p.block)
+		j.next, j.link = p.block.To+1, p.block.link
+	}
+	// Gaps that it put on record.
+	j.accepted = j.accepted[len(j.pending.gaps):]
+	j.pending = nil
+	for i := range j.spare {
+		j.spare[i].ready = true
+	}
+}
+
+// notice notes blocks in the store that one in the chain stands for: those that
+// another writer left behind.
+func (j *Journal) notice(keys []Key) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, key := range keys {
+		known := slices.ContainsFunc(j.spare, func(s spare) bool { return s.Key == key })
+		covered := slices.ContainsFunc(j.chain, func(b *block) bool { return b.Key != key && b.covers(key) })
+		if covered && !known {
+			j.spare = append(j.spare, spare{Key: key})
+		}
+	}
+}
+
+// Size is how large a journal is.
+type Size struct {
+	Blocks int
+	// Bytes are those of the blocks' specs as JSON, as far as they are known.
+	Bytes int64
+	// Sequence is that of the last block.
+	Sequence uint64
+}
+
+// Size is how large the journal is.
+func (j *Journal) Size() Size {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	size := Size{Blocks: len(j.chain) + len(j.spare)}
+	for _, b := range j.chain {
+		size.Bytes += int64(b.bytes)
+		size.Sequence = max(size.Sequence, b.To)
+	}
+	for _, s := range j.spare {
+		size.Bytes += int64(s.bytes)
+	}
+	return size
+}

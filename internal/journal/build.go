@@ -1,0 +1,126 @@
+package journal
+
+import (
+	"encoding/base64"
+	"fmt"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// builder adds up blocks to a State.
+type builder struct {
+	words *words
+	fold  *fold
+	state State
+	// read is the last sequence that was added up, or passed over.
+	read uint64
+	// batch is what the parts of a batch have said so far.
+	batch lists
+	rows  []usage.Change // of the block that is being read
+}
+
+func newBuilder() *builder { return &builder{words: newWords(), fold: newFold(true)} }
+
+// unreadable says which block cannot be read, though it is as it was written.
+type unreadable struct {
+	Key
+	error
+}
+
+// extend adds up what follows in the chain: batches that are whole. One without
+// its last part never happened; at the end of the chain it may still happen.
+// What was added up of a block's segments is let go.
+func (b *builder) extend(chain []*block) error {
+	committed := map[Key]bool{}
+	for _, next := range chain {
+		if next.last() {
+			committed[next.batch()] = true
+		}
+	}
+	for _, next := range chain {
+		switch {
+		case next.To <= b.read:
+			continue
+		case next.From <= b.read:
+			return fmt.Errorf("block %s has sequences that were read from another one", next.Key)
+		case committed[next.batch()]:
+			if err := b.add(next); err != nil {
+				return &unreadable{next.Key, err}
+			}
+		case chain[len(chain)-1].batch() == next.batch():
+			return nil
+		}
+		b.read = next.To
+	}
+	return nil
+}
+
+// add adds up one block, all of it or nothing.
+func (b *builder) add(from *block) error {
+	said, err := listsOf(from.spec, b.words)
+	if err != nil {
+		return err
+	}
+	b.rows = b.rows[:0]
+	file, err := base64.StdEncoding.DecodeString(from.spec.Segments)
+	if err != nil {
+		return err
+	}
+	err = decodeRows(file, b.words, func(change *usage.Change) { b.rows = append(b.rows, *change) })
+	if err != nil {
+		return err
+	}
+	if len(b.rows) != int(from.spec.Rows) {
+		return fmt.Errorf("it has %d rows, and says %d", len(b.rows), from.spec.Rows)
+	}
+	for i := range b.rows {
+		b.fold.add(&b.rows[i])
+	}
+	from.spec.Segments = ""
+	b.batch.add(said)
+	if from.last() {
+		b.commit(from)
+	}
+	return nil
+}
+
+// commit ends a batch.
+func (b *builder) commit(from *block) {
+	s, said := &b.state, b.batch
+	b.batch = lists{}
+	s.Sequence, s.Head, s.Time = from.To, from.link, from.spec.Time.Unix()
+	s.Cluster, s.Writer = from.spec.Cluster, from.spec.Writer
+	if said.meters != nil {
+		s.Meters = said.meters
+	}
+	if said.positions != nil {
+		s.Positions = said.positions
+	}
+	s.Coverage = append(s.Coverage, said.coverage...)
+	s.Seals = append(s.Seals, said.seals...)
+	s.Gaps = append(s.Gaps, said.gaps...)
+}
+
+// result is what all that was added up amounts to. The builder is of no use afterwards.
+func (b *builder) result() *State {
+	b.state.Segments = b.fold.result()
+	b.words, b.fold, b.rows = nil, nil, nil
+	return &b.state
+}
+
+// add says after what was said before.
+func (l *lists) add(more lists) {
+	l.meters = extended(l.meters, more.meters)
+	l.positions = extended(l.positions, more.positions)
+	l.coverage = append(l.coverage, more.coverage...)
+	l.seals = append(l.seals, more.seals...)
+	l.gaps = append(l.gaps, more.gaps...)
+}
+
+// extended is both lists; nil only when both are.
+func extended[T any](list, more []T) []T {
+	if list == nil {
+		return more
+	}
+	return append(list, more...)
+}

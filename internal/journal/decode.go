@@ -1,0 +1,88 @@
+package journal
+
+import (
+	"fmt"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// lists are what a block has besides segments.
+type lists struct {
+	meters    []Meter    // nil: nothing is said
+	positions []Position // nil: nothing is said
+	coverage  []usage.Stretch
+	seals     []Seal
+	gaps      []Gap
+}
+
+// listsOf reads what blockPosition and its like wrote.
+func listsOf(spec *v1alpha1.UsageBlockSpec, w *words) (lists, error) {
+	r := &reader{words: w}
+	var out lists
+	if spec.Positions != nil {
+		out.positions = []Position{}
+	}
+	for _, p := range spec.Positions {
+		out.positions = append(out.positions, Position{
+			Group: r.text(p.Group), Kind: r.text(p.Kind), ResourceVersion: r.text(p.ResourceVersion), Time: p.Time.Unix(),
+		})
+	}
+	if spec.Meters != nil {
+		out.meters = []Meter{}
+	}
+	for _, m := range spec.Meters {
+		out.meters = append(out.meters, r.meter(m))
+	}
+	for _, s := range spec.Coverage {
+		coverage, ok := coverages[string(s.Coverage)]
+		if !ok {
+			return lists{}, fmt.Errorf("coverage %q is not known", s.Coverage)
+		}
+		out.coverage = append(out.coverage, usage.Stretch{
+			Meter: r.text(s.Meter), Window: usage.Window{Start: s.StartTime.Unix(), End: s.EndTime.Unix()}, Coverage: coverage,
+		})
+	}
+	for _, s := range spec.Sealed {
+		digest, err := ParseDigest(s.Digest)
+		if err != nil {
+			return lists{}, err
+		}
+		out.seals = append(out.seals, Seal{
+			Interval: usage.Window{Start: s.StartTime.Unix(), End: s.EndTime.Unix()}, Digest: digest, Partial: s.Partial,
+		})
+	}
+	for _, g := range spec.Gaps {
+		out.gaps = append(out.gaps, Gap{
+			From: uint64(g.From), To: uint64(g.To), Accepted: g.AcceptedTime.Unix(), Lost: g.Lost, Reason: r.text(g.Reason),
+		})
+	}
+	return out, r.err
+}
+
+var coverages = named(usage.CoverageObserved, usage.CoverageUnknown)
+
+// reader reads texts, and keeps the first error.
+type reader struct {
+	words *words
+	err   error
+}
+
+func (r *reader) text(s string) string {
+	raw, err := r.words.word(s)
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return raw
+}
+
+func (r *reader) meter(m v1alpha1.BlockMeter) Meter {
+	out := Meter{
+		Name: r.text(m.Name), Version: r.text(m.Version), Group: r.text(m.Group), Kind: r.text(m.Kind),
+		Since: m.Since.Unix(), Listed: m.Listed,
+	}
+	for _, d := range m.Dimensions {
+		out.Dimensions = append(out.Dimensions, usage.Dimension{Name: r.text(d.Name), Unit: usage.Unit(r.text(d.Unit))})
+	}
+	return out
+}

@@ -1,0 +1,271 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// row is one change as a row of the Parquet file in a block. The columns' names
+// and types are part of the block's format. Times are in UTC; a time that is
+// null is none.
+type row struct {
+	Kind               string `parquet:"kind,dict"`
+	Corrects           int64  `parquet:"corrects,optional,dict,timestamp(millisecond)"`
+	Meter              string `parquet:"meter,dict"`
+	ResourceType       string `parquet:"resource_type,dict"`
+	Namespace          string `parquet:"namespace,dict"`
+	NamespaceUID       string `parquet:"namespace_uid,dict"`
+	Deployment         string `parquet:"deployment,dict"`
+	ResourceAPIVersion string `parquet:"resource_api_version,dict"`
+	ResourceKind       string `parquet:"resource_kind,dict"`
+	ResourceName       string `parquet:"resource_name,dict"`
+	ResourceUID        string `parquet:"resource_uid,dict"`
+	InstanceAPIVersion string `parquet:"instance_api_version,dict"`
+	InstanceKind       string `parquet:"instance_kind,dict"`
+	InstanceName       string `parquet:"instance_name,dict"`
+	InstanceUID        string `parquet:"instance_uid,dict"`
+	Container          string `parquet:"container,dict"`
+	Region             string `parquet:"region,dict"`
+	Bundle             string `parquet:"bundle,dict"`
+	Attributes         string `parquet:"attributes,dict,json"`
+	Dimension          string `parquet:"dimension,dict"`
+	Unit               string `parquet:"unit,dict"`
+	Level              int64  `parquet:"level,dict"`
+	Start              int64  `parquet:"start,dict,timestamp(millisecond)"`
+	StartSlack         uint32 `parquet:"start_slack,dict"`
+	StartEvidence      string `parquet:"start_evidence,dict"`
+	End                int64  `parquet:"end,optional,dict,timestamp(millisecond)"`
+	EndSlack           uint32 `parquet:"end_slack,dict"`
+	EndEvidence        string `parquet:"end_evidence,dict"`
+}
+
+var schema = parquet.SchemaOf(row{})
+
+// rowsAtOnce is how many rows are between memory and file at a time.
+const rowsAtOnce = 512
+
+// encodeRows is the Parquet file of the changes: the same bytes for the same changes.
+func encodeRows(changes []usage.Change) ([]byte, error) {
+	if len(changes) == 0 {
+		return nil, nil
+	}
+	var out bytes.Buffer
+	writer := parquet.NewGenericWriter[row](&out, writerOptions...)
+	rows := make([]row, 0, rowsAtOnce)
+	for i := range changes {
+		r, err := rowOf(&changes[i])
+		if err != nil {
+			return nil, fmt.Errorf("segment %s: %w", changes[i].Segment, err)
+		}
+		rows = append(rows, r)
+		if len(rows) == rowsAtOnce || i == len(changes)-1 {
+			if _, err := writer.Write(rows); err != nil {
+				return nil, err
+			}
+			rows = rows[:0]
+		}
+	}
+	if err := writer.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// writerOptions keep small files small: what a search through large files would
+// need is left out.
+var writerOptions = func() []parquet.WriterOption {
+	options := []parquet.WriterOption{
+		schema,
+		parquet.CreatedBy("usage-operator", "1", ""),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedBestCompression}),
+		parquet.DataPageVersion(1), // every tool reads it
+		parquet.DataPageStatistics(false),
+	}
+	for _, column := range schema.Columns() {
+		options = append(options, parquet.SkipPageBounds(column...))
+	}
+	return options
+}()
+
+func rowOf(change *usage.Change) (row, error) {
+	s := change.Subject
+	attributes, err := attributesText(s.Attributes)
+	if err != nil {
+		return row{}, err
+	}
+	for _, at := range []int64{change.Corrects, change.Start.At, change.End.At} {
+		if at > math.MaxInt64/1000 || at < math.MinInt64/1000 {
+			return row{}, fmt.Errorf("%d is not a time in seconds since the epoch", at)
+		}
+	}
+	return row{
+		Kind: change.Kind.String(), Corrects: change.Corrects * 1000, Meter: text(change.Meter),
+		ResourceType: text(s.ResourceType),
+		Namespace:    text(s.Namespace), NamespaceUID: text(s.NamespaceUID), Deployment: text(s.Deployment),
+		ResourceAPIVersion: text(s.Resource.APIVersion), ResourceKind: text(s.Resource.Kind),
+		ResourceName: text(s.Resource.Name), ResourceUID: text(s.Resource.UID),
+		InstanceAPIVersion: text(s.Instance.APIVersion), InstanceKind: text(s.Instance.Kind),
+		InstanceName: text(s.Instance.Name), InstanceUID: text(s.Instance.UID),
+		Container: text(s.Container), Region: text(s.Region), Bundle: text(s.Bundle), Attributes: attributes,
+		Dimension: text(change.Dimension.Name), Unit: text(string(change.Dimension.Unit)), Level: change.Level,
+		Start: change.Start.At * 1000, StartSlack: change.Start.Slack, StartEvidence: change.Start.Evidence.String(),
+		End: change.End.At * 1000, EndSlack: change.End.Slack, EndEvidence: change.End.Evidence.String(),
+	}, nil
+}
+
+// words are strings and subjects that rows share, so that each is in memory once.
+type words struct {
+	strings  map[string]string
+	subjects map[usage.Subject]*usage.Subject
+	last     *usage.Subject // of the row before
+}
+
+func newWords() *words {
+	return &words{strings: map[string]string{}, subjects: map[usage.Subject]*usage.Subject{}}
+}
+
+// word is the string that text wrote.
+func (w *words) word(s string) (string, error) {
+	if known, ok := w.strings[s]; ok {
+		return known, nil
+	}
+	raw, err := untext(s)
+	if err != nil {
+		return "", err
+	}
+	raw = strings.Clone(raw)
+	w.strings[strings.Clone(s)] = raw
+	return raw, nil
+}
+
+func (w *words) subject(s usage.Subject) *usage.Subject {
+	if w.last != nil && *w.last == s {
+		return w.last
+	}
+	known, ok := w.subjects[s]
+	if !ok {
+		known = &s
+		w.subjects[s] = known
+	}
+	w.last = known
+	return known
+}
+
+// decodeRows reads what encodeRows wrote, and hands out each change.
+func decodeRows(file []byte, w *words, each func(*usage.Change)) (err error) {
+	if len(file) == 0 {
+		return nil
+	}
+	// A file that was damaged on purpose may get further than it should.
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("read the segments: %v", cause)
+		}
+	}()
+	opened, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return fmt.Errorf("read the segments: %w", err)
+	}
+	if !parquet.EqualNodes(opened.Schema(), schema) {
+		return errors.New("read the segments: the columns are not those of this format")
+	}
+	reader := parquet.NewGenericReader[row](opened, schema)
+	defer reader.Close()
+	rows := make([]row, rowsAtOnce)
+	for {
+		n, err := reader.Read(rows)
+		for i := range rows[:n] {
+			change, err := rows[i].change(w)
+			if err != nil {
+				return fmt.Errorf("read the segments: %w", err)
+			}
+			each(&change)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the segments: %w", err)
+		}
+	}
+}
+
+// change is the change that rowOf made the row of.
+func (r *row) change(w *words) (usage.Change, error) {
+	subject := usage.Subject{}
+	var meter, dimension, unit string
+	for _, field := range []struct {
+		to   *string
+		from string
+	}{
+		{&meter, r.Meter}, {&dimension, r.Dimension}, {&unit, r.Unit},
+		{&subject.ResourceType, r.ResourceType}, {&subject.Namespace, r.Namespace},
+		{&subject.NamespaceUID, r.NamespaceUID}, {&subject.Deployment, r.Deployment},
+		{&subject.Resource.APIVersion, r.ResourceAPIVersion}, {&subject.Resource.Kind, r.ResourceKind},
+		{&subject.Resource.Name, r.ResourceName}, {&subject.Resource.UID, r.ResourceUID},
+		{&subject.Instance.APIVersion, r.InstanceAPIVersion}, {&subject.Instance.Kind, r.InstanceKind},
+		{&subject.Instance.Name, r.InstanceName}, {&subject.Instance.UID, r.InstanceUID},
+		{&subject.Container, r.Container}, {&subject.Region, r.Region}, {&subject.Bundle, r.Bundle},
+	} {
+		var err error
+		if *field.to, err = w.word(field.from); err != nil {
+			return usage.Change{}, err
+		}
+	}
+	var err error
+	if subject.Attributes, err = w.attributes(r.Attributes); err != nil {
+		return usage.Change{}, err
+	}
+	kind, ok := changeKinds[r.Kind]
+	start, okStart := evidence[r.StartEvidence]
+	end, okEnd := evidence[r.EndEvidence]
+	if !ok || !okStart || !okEnd {
+		return usage.Change{}, fmt.Errorf("a row of kind %q with the evidence %q and %q: not all of these are known", r.Kind, r.StartEvidence, r.EndEvidence)
+	}
+	return usage.Change{Kind: kind, Corrects: r.Corrects / 1000, Segment: usage.Segment{
+		Meter: meter, Subject: w.subject(subject),
+		Dimension: usage.Dimension{Name: dimension, Unit: usage.Unit(unit)}, Level: r.Level,
+		Start: usage.Boundary{At: r.Start / 1000, Slack: r.StartSlack, Evidence: start},
+		End:   usage.Boundary{At: r.End / 1000, Slack: r.EndSlack, Evidence: end},
+	}}, nil
+}
+
+func (w *words) attributes(s string) (usage.Attributes, error) {
+	if s == "{}" {
+		return "", nil
+	}
+	const attributes = "\x00" // no text begins so
+	if known, ok := w.strings[attributes+s]; ok {
+		return usage.Attributes(known), nil
+	}
+	parsed, err := parseAttributes(s)
+	if err != nil {
+		return "", err
+	}
+	w.strings[attributes+s] = string(parsed)
+	return parsed, nil
+}
+
+var changeKinds = named(usage.Put, usage.More)
+var evidence = named(usage.NoEvidence, usage.IntervalCut)
+
+// named are the values from first to last by their names.
+func named[T interface {
+	~uint8
+	fmt.Stringer
+}](first, last T) map[string]T {
+	byName := map[string]T{}
+	for value := first; value <= last; value++ {
+		byName[value.String()] = value
+	}
+	return byName
+}
