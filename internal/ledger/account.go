@@ -93,7 +93,8 @@ func (l *Ledger) close(at *object, s *stream, end func(open) usage.Boundary) {
 }
 
 // closeOne ends the stream's segment of dimension i, when there is one. One
-// that lasted no time leaves no trace.
+// that surely lasted no time leaves no trace; one that may have lasted some,
+// within its bounds, stays as one of no length.
 func (l *Ledger) closeOne(at *object, s *stream, i int, end usage.Boundary) {
 	segment := s.open[i]
 	if segment.level == 0 {
@@ -101,18 +102,39 @@ func (l *Ledger) closeOne(at *object, s *stream, i int, end usage.Boundary) {
 	}
 	s.open[i] = open{}
 	l.touch(s.account)
-	if segment.start.At < l.sealed {
+	if segment.start.At < l.sealed && end.At < l.sealed {
+		l.correct(usage.Less, s, at.meter.dimensions[i], segment.level, max(end.At, segment.start.At), end)
 		end = l.afterSealed(end, +1)
 	}
 	at.seen, at.began = max(at.seen, end.At), max(at.began, segment.start.At)
-	if end.At <= segment.start.At {
-		return
-	}
-	s.account.closed = append(s.account.closed, closed{
+	c := closed{
 		of: s, level: segment.level, dimension: at.meter.dimensions[i],
 		start: segment.start.At, startSlack: segment.start.Slack, startEvidence: segment.start.Evidence,
 		end: end.At, endSlack: end.Slack, endEvidence: end.Evidence,
-	})
+	}
+	if end.At <= segment.start.At && !l.shorten(&c) {
+		return
+	}
+	s.account.closed = append(s.account.closed, c)
+	l.noteClosed(usage.Put, c)
+}
+
+// shorten gives a segment that ended no later than it started no length, and
+// tells whether it may have lasted some time all the same: it then lies
+// somewhere between its start's earliest moment and its end's latest.
+func (l *Ledger) shorten(c *closed) bool {
+	earliest, latest := c.start-int64(c.startSlack), c.end+int64(c.endSlack)
+	at := max(min(c.start, c.end), earliest)
+	if latest <= earliest {
+		l.noteClosed(usage.Void, *c)
+		return false
+	}
+	if at != c.start {
+		l.noteClosed(usage.Void, *c) // it gets another start, and with it another key
+	}
+	c.start, c.startSlack = at, uint32(at-earliest)
+	c.end, c.endSlack = at, uint32(max(0, latest-at))
+	return true
 }
 
 // openOne begins a segment of dimension i, unless the level is 0.
@@ -120,7 +142,12 @@ func (l *Ledger) openOne(s *stream, i int, level int64, start usage.Boundary) {
 	if level == 0 {
 		return
 	}
-	s.open[i] = open{level: level, start: l.afterSealed(start, -1)}
+	if start.At < l.sealed {
+		l.correct(usage.More, s, s.meter.dimensions[i], level, start.At, start)
+		start = l.afterSealed(start, -1)
+	}
+	s.open[i] = open{level: level, start: start}
+	l.noteOpened(s)
 	l.touch(s.account)
 }
 
@@ -128,9 +155,6 @@ func (l *Ledger) openOne(s *stream, i int, level int64, start usage.Boundary) {
 // sealed interval: what is sealed is final. direction is where a boundary's
 // slack lies: +1 after an end, -1 before a start.
 func (l *Ledger) afterSealed(b usage.Boundary, direction int64) usage.Boundary {
-	if b.At >= l.sealed {
-		return b
-	}
 	l.late++
 	latest := b.At + max(0, direction)*int64(b.Slack)
 	return usage.Boundary{At: l.sealed, Slack: uint32(max(0, latest-l.sealed)), Evidence: usage.Late}

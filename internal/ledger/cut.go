@@ -100,8 +100,13 @@ func (l *Ledger) Changed() []usage.Account {
 	return keys
 }
 
-// Seal closes everything before the moment for good.
-func (l *Ledger) Seal(through int64) { l.sealed = max(l.sealed, through) }
+// Seal closes the interval for good. Intervals are sealed in order.
+func (l *Ledger) Seal(interval usage.Window) {
+	if interval.End > l.sealed {
+		l.sealed = interval.End
+		l.seals = append(l.seals, interval.Start)
+	}
+}
 
 // Sealed is the end of the last sealed interval.
 func (l *Ledger) Sealed() int64 { return l.sealed }

@@ -8,7 +8,9 @@
 //   - the segments of one (resource, instance, container, dimension) never
 //     overlap, whatever order observations come in;
 //   - an observation that changes nothing allocates nothing;
-//   - nothing before the end of the last sealed interval changes any more.
+//   - nothing before the end of the last sealed interval changes any more: what
+//     is learnt later is a correction, beside it;
+//   - a ledger that is restored from its changes goes on as if it had never ended.
 package ledger
 
 import (
@@ -26,7 +28,9 @@ type Ledger struct {
 	changed  []*account
 	before   []*stream // of the object that changes, kept to be used again
 	sealed   int64     // end of the last sealed interval
+	seals    []int64   // starts of the sealed intervals, in order
 	late     int64     // boundaries that came after their interval was sealed
+	unwritten
 }
 
 // New is an empty ledger.
@@ -71,6 +75,15 @@ func (m *Meter) numbers(dimensions []usage.Dimension) []uint32 {
 
 // dimension is the meter's dimension i.
 func (m *Meter) dimension(i int) usage.Dimension { return m.measured[m.dimensions[i]] }
+
+// Dimensions are what the meter measures, in order.
+func (m *Meter) Dimensions() []usage.Dimension {
+	dimensions := make([]usage.Dimension, len(m.dimensions))
+	for i := range dimensions {
+		dimensions[i] = m.dimension(i)
+	}
+	return dimensions
+}
 
 // Active is how many objects have an open segment.
 func (m *Meter) Active() int { return m.active }
@@ -129,7 +142,7 @@ func (l *Ledger) Observe(o *Observation) error {
 		}
 		at = l.add(o.Meter, o.UID)
 		if o.Existed {
-			at.known, at.absent, at.seen = true, true, o.After
+			at.known, at.absent, at.seen = true, true, max(0, o.After-skew)
 		}
 	}
 	if at.known && !at.unreadable && at.unchanged(o.Members) {

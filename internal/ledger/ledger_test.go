@@ -51,7 +51,7 @@ func stopped(m usage.Member, finishedAt int64) usage.Member {
 
 // at is an observation of the object at a moment; edit changes it.
 func (b *bench) at(now int64, members []usage.Member, edit ...func(*Observation)) *Observation {
-	o := &Observation{Meter: b.meter, UID: "uid", Members: members, Written: now, After: now - 10, Now: now}
+	o := &Observation{Meter: b.meter, UID: "uid", Members: members, Written: now, After: now - 1, Now: now}
 	for _, e := range edit {
 		e(o)
 	}
@@ -286,7 +286,7 @@ func TestSegments(t *testing.T) {
 		"what comes too late does not change what is sealed": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))
-				b.Seal(1060)
+				b.Seal(usage.Window{Start: 1000, End: 1060})
 				b.observe(1070, vm("web", 4000), written(1050), origin(Live, 1000))
 			},
 			want: []string{"web vcpu 2000 [1010 ManagedFields, 1060 Late)", "web vcpu 4000 [1060 Late, open)"},
@@ -308,7 +308,7 @@ func TestSegments(t *testing.T) {
 		},
 		"an object that is taken up later starts then": {
 			drive: func(b *bench) {
-				b.observe(1050, startedAt(vm("web", 2000), 1010), func(o *Observation) { o.Existed, o.After = true, 1045 })
+				b.observe(1050, startedAt(vm("web", 2000), 1010), func(o *Observation) { o.Existed, o.After = true, 1050 })
 			},
 			want: []string{"web vcpu 2000 [1050 ManagedFields, open)"},
 		},

@@ -10,7 +10,11 @@ import (
 // Remove takes in that an object is gone. o.Members is what the meter read from
 // its last state: a member that says when it ended is believed.
 func (l *Ledger) Remove(o *Observation) {
-	end := usage.Boundary{At: o.Now, Evidence: usage.Observed}
+	at := l.find(o.Meter, o.UID)
+	if at == nil {
+		return
+	}
+	end, _ := o.between(max(o.After, at.seen), o.latest())
 	l.remove(o.Meter, o.UID, func(s *stream) func(open) usage.Boundary {
 		i, found := slices.BinarySearchFunc(o.Members, s.container(), func(m usage.Member, container string) int {
 			return cmp.Compare(m.Subject.Container, container)

@@ -14,6 +14,18 @@ const (
 	// Resumed: a list after the watch was interrupted. What differs happened
 	// at some moment since After.
 	Resumed
+	// Replayed: the watch delivered it, long after it happened.
+	Replayed
+)
+
+const (
+	// prompt is how many seconds what was seen live may have taken and still
+	// counts as seen when it happened: the second that it happened in, and the one
+	// that it took to arrive.
+	prompt = 2
+	// skew is how far the API servers' clocks, which objects are stamped by, may be
+	// from the operator's, in seconds.
+	skew = 5
 )
 
 // Observation is what a meter read from one object at one moment.
@@ -28,9 +40,9 @@ type Observation struct {
 	// Fields is how many fields the object says that somebody manages. A write
 	// that only takes fields away leaves Written as it was, and fewer fields.
 	Fields uint32
-	// After is how far the watch had come before: what it delivers now happened
-	// later. Allow for the delay of a delivery.
-	After int64
+	// After and Before are when what it shows can have happened: not before After,
+	// and not after Before. 0 for Before: until Now.
+	After, Before int64
 	// Now is when it was observed.
 	Now int64
 	// Origin is how it came about.
@@ -51,7 +63,15 @@ func (o *Observation) knownAt(seen int64) int64 {
 	if o.Written <= o.Now {
 		seen = max(seen, o.Written)
 	}
-	return max(seen, o.After)
+	return max(seen, o.After-skew)
+}
+
+// latest is the moment by which what is shown had happened.
+func (o *Observation) latest() int64 {
+	if o.Before == 0 {
+		return o.Now
+	}
+	return o.Before
 }
 
 // sameWrite is for how many seconds after a write another one of the same
@@ -63,25 +83,35 @@ const sameWrite = 10
 // observation: later than what was seen before. A write that only removes
 // fields leaves no time, so an old one tells nothing.
 func (o *Observation) writtenIsNews(at *object) bool {
-	if o.Written == 0 || o.Written > o.Now || o.Written < o.After {
+	if o.Written == 0 || o.Written > o.Now || o.Written < o.After-skew {
 		return false
 	}
 	return o.Written > at.seen ||
-		(o.Written == at.seen && o.Origin == Live && o.Fields >= at.fields && o.Now-o.Written <= sameWrite)
+		(o.Written == at.seen && (o.Origin == Live || o.Origin == Replayed) && o.Fields >= at.fields && o.latest()-o.Written <= sameWrite)
 }
 
 // moments are when the change that the observation shows ended what was before
 // and started what is now. They are the same moment, unless nobody saw it.
 func (o *Observation) moments(at *object) (end, start usage.Boundary) {
-	latest := usage.Boundary{At: o.Now, Evidence: usage.Observed}
+	if o.writtenIsNews(at) && o.Origin != Resumed {
+		written := usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
+		return written, written
+	}
+	latest := o.latest()
 	if o.writtenIsNews(at) {
-		latest = usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
+		latest = min(latest, o.Written) // the last of the writes that nobody saw
 	}
-	earliest := max(o.After, at.seen)
-	if o.Origin != Resumed || latest.At <= earliest {
-		return latest, latest
+	return o.between(max(o.After, at.seen), latest)
+}
+
+// between is a moment somewhere in [earliest, latest], as an end and as a start.
+// What was seen live a moment after it happened counts as seen when it happened.
+func (o *Observation) between(earliest, latest int64) (end, start usage.Boundary) {
+	if latest <= earliest || o.Origin == First || (o.Origin == Live && latest-earliest <= prompt) {
+		seen := usage.Boundary{At: latest, Evidence: usage.Observed}
+		return seen, seen
 	}
-	return bounds(earliest, latest.At)
+	return bounds(earliest, latest)
 }
 
 // bounds are an end and a start that lie somewhere in [earliest, latest].

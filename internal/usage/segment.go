@@ -89,6 +89,13 @@ func (s Segment) Within(w Window) Amount {
 	return Held(s.Level, s.span().Intersect(w).Seconds())
 }
 
+// isBrief tells that it is not known whether the segment lasted any time: it has
+// no length, and lies somewhere between its start's earliest moment and its
+// end's latest.
+func (s Segment) isBrief() bool {
+	return s.Start.At == s.End.At && !s.End.IsZero() && s.Start.Slack+s.End.Slack > 0
+}
+
 func (s Segment) span() Window {
 	if s.End.IsZero() {
 		return Window{Start: s.Start.At, End: maxTime}
@@ -100,9 +107,8 @@ func (s Segment) span() Window {
 // none. Where the window cuts it, the evidence says so; an open segment stays
 // open when the window reaches past until, the moment up to which is known.
 func (s Segment) Cut(w Window, until int64) (Segment, bool) {
-	part := s.span().Intersect(w)
-	if part.Seconds() == 0 {
-		return Segment{}, false
+	if s.span().Intersect(w).Seconds() == 0 {
+		return s, s.isBrief() && w.Contains(s.Start.At)
 	}
 	if s.Start.At < w.Start {
 		s.Start = Boundary{At: w.Start, Evidence: IntervalCut}

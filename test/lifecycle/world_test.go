@@ -108,7 +108,13 @@ func (w *world) pass() {
 }
 
 func (w *world) sealThrough(moment int64) {
-	w.ledger.Seal(usage.Interval(moment, length).Start)
+	end := usage.Interval(moment, length).Start
+	for sealed := w.ledger.Sealed(); sealed != 0 && sealed < end; sealed = w.ledger.Sealed() {
+		w.ledger.Seal(usage.Interval(sealed, length))
+	}
+	if w.ledger.Sealed() == 0 {
+		w.ledger.Seal(usage.Interval(end-1, length))
+	}
 }
 
 func (w *world) level() int64 { return rapid.Int64Range(0, 4).Draw(w.t, "level") * 500 }
@@ -187,7 +193,7 @@ func (w *world) observe(m *machine, at int64) {
 	}
 	err = w.ledger.Observe(&ledger.Observation{
 		Meter: w.entry, UID: m.uid, Members: members,
-		Written: m.written, After: w.frontier - 5, Now: at, Existed: m.written != m.created,
+		Written: m.written, After: w.frontier, Now: at, Existed: m.written != m.created,
 	})
 	w.frontier = max(w.frontier, m.written)
 	if err != nil {
@@ -203,7 +209,7 @@ func (w *world) remove(m *machine) {
 	if err != nil {
 		w.t.Fatalf("read: %v", err)
 	}
-	w.ledger.Remove(&ledger.Observation{Meter: w.entry, UID: m.uid, Members: members, Now: at})
+	w.ledger.Remove(&ledger.Observation{Meter: w.entry, UID: m.uid, Members: members, After: at, Now: at})
 	for _, p := range m.parts {
 		w.oracle.set(m.uid, p.name, at, nil)
 	}

@@ -1,0 +1,97 @@
+package ledger
+
+import (
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// unwritten is what has changed since it was last written to the journal.
+type unwritten struct {
+	closed      []change
+	opened      []*stream
+	corrections []usage.Change
+}
+
+// change is what became of a segment that has ended.
+type change struct {
+	kind usage.ChangeKind
+	closed
+}
+
+func (u *unwritten) noteClosed(kind usage.ChangeKind, c closed) {
+	u.closed = append(u.closed, change{kind: kind, closed: c})
+}
+
+func (u *unwritten) noteOpened(s *stream) {
+	if n := len(u.opened); n == 0 || u.opened[n-1] != s {
+		u.opened = append(u.opened, s)
+	}
+}
+
+// Unwritten are the changes since it was last called: what has ended, in order,
+// then what is open and new, then corrections.
+func (l *Ledger) Unwritten() []usage.Change {
+	u := l.unwritten
+	l.unwritten = unwritten{}
+	changes := make([]usage.Change, 0, len(u.closed)+2*len(u.opened)+len(u.corrections))
+	subjects := map[*stream]*usage.Subject{}
+	add := func(kind usage.ChangeKind, of *stream, segment usage.Segment) {
+		if subjects[of] == nil {
+			subjects[of] = of.subject()
+		}
+		segment.Subject = subjects[of]
+		changes = append(changes, usage.Change{Kind: kind, Segment: segment})
+	}
+	for i := range u.closed {
+		add(u.closed[i].kind, u.closed[i].of, u.closed[i].segment())
+	}
+	done := make(map[*stream]struct{}, len(u.opened))
+	for _, s := range u.opened {
+		if _, again := done[s]; again {
+			continue
+		}
+		done[s] = struct{}{}
+		for i := range s.open {
+			if s.open[i].level != 0 {
+				add(usage.Put, s, s.segment(i))
+			}
+		}
+	}
+	return append(changes, u.corrections...)
+}
+
+// HasUnwritten tells whether there are changes that Unwritten was not asked for.
+func (l *Ledger) HasUnwritten() bool {
+	return len(l.unwritten.closed)+len(l.unwritten.opened)+len(l.unwritten.corrections) > 0
+}
+
+// correct notes what is wrong with the sealed intervals from the moment on: a
+// segment that ended then was counted to the end, or one that began then was
+// not counted at all. Each correction names one interval.
+func (l *Ledger) correct(kind usage.ChangeKind, s *stream, dimension uint32, level, from int64, why usage.Boundary) {
+	first, found := slices.BinarySearch(l.seals, from)
+	if !found {
+		first--
+	}
+	for i := max(first, 0); i < len(l.seals); i++ {
+		end := l.sealed
+		if i+1 < len(l.seals) {
+			end = l.seals[i+1]
+		}
+		start := usage.Boundary{At: l.seals[i], Evidence: usage.IntervalCut}
+		if from >= l.seals[i] {
+			start = usage.Boundary{At: from, Slack: why.Slack, Evidence: why.Evidence}
+		}
+		if start.At >= end {
+			continue
+		}
+		l.corrections = append(l.corrections, usage.Change{
+			Kind: kind, Corrects: l.seals[i],
+			Segment: usage.Segment{
+				Meter: s.meter.Name, Subject: s.subject(), Dimension: s.meter.measured[dimension], Level: level,
+				Start: start, End: usage.Boundary{At: end, Evidence: usage.IntervalCut},
+			},
+		})
+	}
+}
