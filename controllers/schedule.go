@@ -15,10 +15,11 @@ import (
 
 // Schedule says when records are written. All times are in seconds.
 type Schedule struct {
-	Interval  int64 // a record's length; it divides an hour
-	Grace     int64 // how long after its end an interval is sealed
-	Refresh   int64 // how often an Open record is brought up to date at most; 0: there are none
-	Retention int64 // how long after its end a record is kept
+	Interval    int64 // a record's length; it divides an hour
+	Flush       int64 // how often changes are written to the journal at most
+	SealTimeout int64 // how long after its end an interval waits for what has not been seen of it
+	Refresh     int64 // how often an Open record is brought up to date at most; 0: there are none
+	Retention   int64 // how long after its end a record is kept
 }
 
 // keptFrom is the moment before which intervals' records are not kept.
@@ -74,43 +75,35 @@ func (l *live) due(now int64) []record.Key {
 	return keys
 }
 
-// Priorities in the queue: what is final goes out first.
+// Priorities in the queue: what is final goes out first, and what a former run
+// should have published last.
 const (
 	finalPriority = 100
 	openPriority  = 0
+	againPriority = -100
 )
 
 // pruneEvery is how often old records are looked for.
 const pruneEvery = 60
 
-// keepTime seals intervals as they end, and has records written and pruned.
+// keepTime has records written and pruned as time goes on.
 func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.TypedRateLimitingInterface[record.Key]) {
 	ticker := r.Clock.NewTicker(time.Second)
 	defer ticker.Stop()
 	live := newLive(r.Schedule.Refresh)
-	var unsealed usage.Window
 	var pruned int64
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case intervals := <-r.Sealed.news:
+			r.publish(queue, intervals)
+			continue
 		case <-ticker.C():
 		}
 		now := r.Clock.Now().Unix()
-		if unsealed.Seconds() == 0 {
-			if r.Ledger.Since() == 0 {
-				continue
-			}
-			unsealed = usage.Interval(r.Ledger.Since(), r.Schedule.Interval)
-		}
-		for now >= unsealed.End+r.Schedule.Grace {
-			r.Ledger.Seal(unsealed.End)
-			for _, account := range r.Ledger.Accounts(unsealed, now) {
-				add(queue, finalPriority, record.Key{Account: account, Interval: unsealed})
-			}
-			// An Open record whose usage turned out to be somebody else's goes.
-			add(queue, finalPriority, r.Publisher.Open(unsealed.Start)...)
-			unsealed = unsealed.Next()
+		if !r.Ledger.Started() {
+			continue
 		}
 		live.note(r.Ledger.Changed(), now)
 		if current := usage.Interval(now, r.Schedule.Interval); current != live.current {
@@ -121,6 +114,25 @@ func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.Ty
 			pruned = now
 			r.prune(ctx, now)
 		}
+	}
+}
+
+// publish has the Final records of the intervals written.
+func (r *UsageRecordReconciler) publish(queue workqueue.TypedRateLimitingInterface[record.Key], intervals []usage.Window) {
+	from := r.Schedule.keptFrom(r.Clock.Now().Unix())
+	for i, interval := range intervals {
+		if interval.End <= from {
+			continue
+		}
+		priority := againPriority
+		if i == len(intervals)-1 {
+			priority = finalPriority
+		}
+		for _, account := range r.Ledger.Accounts(interval, interval.End) {
+			add(queue, priority, record.Key{Account: account, Interval: interval})
+		}
+		// An Open record whose usage turned out to be somebody else's goes.
+		add(queue, priority, r.Publisher.Open(interval.Start)...)
 	}
 }
 

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"errors"
+	"time"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/publisher"
 	feed "github.com/usage-operator/usage-operator/internal/source"
 )
@@ -23,7 +25,13 @@ type Options struct {
 	Schedule  Schedule
 	// Concurrency is how many accounts are published at once.
 	Concurrency int
-	Clock       clock.WithTicker
+	// CheckEvery is how often what is known is compared with what there is.
+	CheckEvery time.Duration
+	// Identity names this replica in the journal.
+	Identity string
+	// Cluster is the UID of the cluster: of its namespace kube-system.
+	Cluster string
+	Clock   clock.WithTicker
 }
 
 // pendingNews is how many meters' news may wait; what is lost comes with the
@@ -48,7 +56,8 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	news := make(chan event.TypedGenericEvent[string], pendingNews)
 	collected := collector.New(collector.Options{
 		Dynamic: whole, Metadata: partial, Mapper: mgr.GetRESTMapper(), Clock: o.Clock,
-		Namespace: o.Namespace, Log: mgr.GetLogger().WithName("collector"),
+		Namespace: o.Namespace, CheckEvery: o.CheckEvery, Retention: o.Schedule.Retention,
+		Log: mgr.GetLogger().WithName("collector"),
 		Notify: func(meter string) {
 			select {
 			case news <- event.TypedGenericEvent[string]{Object: meter}:
@@ -59,7 +68,9 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	meters := &UsageMeterReconciler{
 		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: o.Clock, News: news,
 	}
+	sealed := NewSealed()
 	records := &UsageRecordReconciler{
+		Sealed:      sealed,
 		Ledger:      collected,
 		Publisher:   publisher.New(writer, mgr.GetLogger().WithName("publisher")),
 		Records:     feed.MetadataClient(partial, v1alpha1.GroupVersion.WithResource("usagerecords"), v1alpha1.GroupVersion.WithKind("UsageRecord")),
@@ -68,5 +79,14 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Schedule:    o.Schedule,
 		Concurrency: o.Concurrency,
 	}
-	return collected, errors.Join(mgr.Add(collected), meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
+	keeper := &Keeper{
+		Collector: collected,
+		Journal: journal.New(journal.Options{
+			Store: journal.NewStore(whole, o.Namespace), Writer: o.Identity, Cluster: o.Cluster, Clock: o.Clock,
+			Log: mgr.GetLogger().WithName("journal"),
+		}),
+		Clock: o.Clock, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: &Health{},
+		Log: mgr.GetLogger().WithName("keeper"),
+	}
+	return collected, errors.Join(mgr.Add(keeper), meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
 }

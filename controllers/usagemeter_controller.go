@@ -107,6 +107,22 @@ func (r *UsageMeterReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	return ctrl.Result{RequeueAfter: statusRefresh}, nil
 }
 
+// TakeUp gives a function that applies every meter that reader knows.
+func (r *UsageMeterReconciler) TakeUp(reader client.Reader) func(context.Context) error {
+	return func(ctx context.Context) error {
+		meters := &v1alpha1.UsageMeterList{}
+		if err := reader.List(ctx, meters); err != nil {
+			return err
+		}
+		for i := range meters.Items {
+			if _, err := r.apply(&meters.Items[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // apply has the collector meter what the spec says. What stands in its way is
 // the finding; an error is something to try again.
 func (r *UsageMeterReconciler) apply(m *v1alpha1.UsageMeter) (finding, error) {

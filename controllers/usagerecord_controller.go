@@ -20,19 +20,18 @@ import (
 
 // Ledger is all that records are made from.
 type Ledger interface {
-	// Since is when the ledger began, in seconds since the epoch; 0: it has not yet.
-	Since() int64
+	// Started tells whether the ledger has begun.
+	Started() bool
 	// Accounts are those with usage inside the window; Changed those whose
 	// segments changed since it was last called.
 	Accounts(w usage.Window, now int64) []usage.Account
 	Changed() []usage.Account
 	// Cut is what the account held inside the window.
 	Cut(account usage.Account, w usage.Window, now int64) []usage.Segment
+	// Coverage is how the window is known, where it is not observed.
+	Coverage(w usage.Window) []usage.Stretch
 	// Home is the namespace in which an account's records are written.
 	Home(account usage.Account) string
-	// Seal closes everything before the moment for good; Sealed is how far that is.
-	Seal(through int64)
-	Sealed() int64
 	// Forget drops what ended at or before the moment.
 	Forget(before int64)
 }
@@ -51,6 +50,8 @@ type UsageRecordReconciler struct {
 	Schedule  Schedule
 	// Concurrency is how many accounts are published at once.
 	Concurrency int
+	// Sealed are the intervals whose seals are committed.
+	Sealed *Sealed
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -82,7 +83,8 @@ func (r *UsageRecordReconciler) Reconcile(ctx context.Context, key record.Key) (
 		Key:       key,
 		Segments:  r.Ledger.Cut(key.Account, key.Interval, now),
 		Namespace: r.Ledger.Home(key.Account),
-		Final:     r.Ledger.Sealed() >= key.Interval.End,
+		Coverage:  r.Ledger.Coverage(key.Interval),
+		Final:     r.Sealed.Through() >= key.Interval.End,
 		Now:       now,
 	}
 	err := r.Publisher.Publish(ctx, in)

@@ -10,6 +10,7 @@ package collector
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/chronology"
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -34,6 +36,11 @@ type Options struct {
 	Clock    clock.Clock
 	// Namespace is the operator's own: usage of cluster-scoped objects belongs to it.
 	Namespace string
+	// CheckEvery is how often what is known is compared with what there is, so that
+	// an event that never arrived is found; 0: never.
+	CheckEvery time.Duration
+	// Retention is for how long what has ended is kept, in seconds.
+	Retention int64
 	Log       logr.Logger
 	// Notify is called with a meter's name when its status has something new to
 	// say. It may not block.
@@ -45,9 +52,15 @@ type Collector struct {
 	Options
 
 	mu         sync.Mutex
-	ctx        context.Context // of Start; nil before
-	since      int64           // when Start was called
+	ctx        context.Context // of Prepare; nil before
+	released   chan struct{}   // closed by Start: feeds may begin
+	since      int64           // when the ledger began
+	chronology chronology.Clock
 	ledger     *ledger.Ledger
+	restored   restored
+	coverage   []usage.Stretch // what is not observed, of what is kept
+	unwritten  []usage.Stretch // of those, what the journal does not have
+	digest     [32]byte        // of the last seal
 	graph      *attribution.Graph
 	meters     map[string]*metering
 	feeds      map[schema.GroupKind]*feed
@@ -64,6 +77,7 @@ func New(options Options) *Collector {
 	}
 	return &Collector{
 		Options:    options,
+		released:   make(chan struct{}),
 		ledger:     ledger.New(),
 		graph:      attribution.New(),
 		meters:     map[string]*metering{},
@@ -90,6 +104,13 @@ type metering struct {
 	named map[string]struct{}
 }
 
+func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering {
+	return &metering{
+		meter: m, version: version, ledger: entry,
+		quarantine: map[string]Quarantined{}, named: map[string]struct{}{},
+	}
+}
+
 // Target is what a meter is applied to.
 type Target struct {
 	Mapping *meta.RESTMapping
@@ -100,24 +121,33 @@ type Target struct {
 	Created int64
 }
 
-// Start runs until ctx is done, then waits for the sources to end. Meters can
-// be applied from then on.
-func (c *Collector) Start(ctx context.Context) error {
+// Start begins to follow what there is, until ctx is done. Before it comes
+// Prepare, and every meter that was known is applied.
+func (c *Collector) Start() {
 	c.mu.Lock()
-	c.ctx = ctx
-	c.since = c.Clock.Now().Unix()
+	c.stopForgotten()
 	c.mu.Unlock()
-	c.Discover()
-	<-ctx.Done()
-	c.running.Wait()
-	return nil
+	close(c.released)
+	c.running.Go(func() { c.pulse(c.ctx) })
 }
 
-// Started tells whether Start was called.
+// Wait waits, once Prepare's ctx is done, for the sources to end.
+func (c *Collector) Wait() { c.running.Wait() }
+
+// Started tells whether Start was called: meters that are applied are metered.
 func (c *Collector) Started() bool {
+	select {
+	case <-c.released:
+		return true
+	default:
+		return false
+	}
+}
+
+// Alive tells, by getting the lock, that the collector is not stuck.
+func (c *Collector) Alive() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ctx != nil
 }
 
 // Apply meters the target's kind with m, from now on. Applied again, it goes
@@ -136,16 +166,21 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	}
 	switch {
 	case at == nil:
-		since := max(c.since, target.Created)
-		if _, stopped := c.stopped[m.Name()]; stopped {
-			since = now
-		}
-		at = &metering{
-			meter: m, version: target.Version, ledger: ledger.NewMeter(m.Name(), since, m.Dimensions()),
-			quarantine: map[string]Quarantined{}, named: map[string]struct{}{},
+		at = c.resume(m, target, now)
+		if at == nil {
+			since := max(c.since, target.Created)
+			if _, stopped := c.stopped[m.Name()]; stopped {
+				since = now
+			}
+			at = newMetering(m, target.Version, ledger.NewMeter(m.Name(), since, m.Dimensions()))
 		}
 		c.meters[m.Name()] = at
 		c.attach(at, target.Mapping)
+		if at.version != target.Version { // it was edited while nobody looked
+			at.version = target.Version
+			c.ledger.Redefine(at.ledger, m.Dimensions(), now)
+			at.feed.source.Replay(at)
+		}
 	case at.version != target.Version:
 		at.meter, at.version = m, target.Version
 		at.quarantine, at.named = map[string]Quarantined{}, map[string]struct{}{}
@@ -167,7 +202,7 @@ func (c *Collector) Remove(name string) {
 }
 
 func (c *Collector) remove(at *metering, now int64) {
-	c.ledger.Stop(at.ledger, now)
+	c.ledger.Stop(at.ledger, now, now)
 	delete(c.meters, at.meter.Name())
 	at.feed.detach(at)
 	// Whoever measured the same was refused what this one held.
@@ -197,13 +232,6 @@ func (c *Collector) Changed() []usage.Account {
 	return c.ledger.Changed()
 }
 
-// Seal closes everything before the moment for good.
-func (c *Collector) Seal(through int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ledger.Seal(through)
-}
-
 // Sealed is the end of the last sealed interval.
 func (c *Collector) Sealed() int64 {
 	c.mu.Lock()
@@ -223,9 +251,17 @@ func (c *Collector) Forget(before int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ledger.Forget(before)
+	c.coverage = slices.DeleteFunc(c.coverage, func(s usage.Stretch) bool { return s.End <= before })
 }
 
-// Since is when the collector began to look; 0 before Start.
+// Coverage is how the window is known, where it is not observed, in order.
+func (c *Collector) Coverage(w usage.Window) []usage.Stretch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return usage.CutCoverage(c.coverage, w)
+}
+
+// Since is when the ledger began; 0 before Prepare.
 func (c *Collector) Since() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,8 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // feed follows one kind.
@@ -38,15 +40,14 @@ type feed struct {
 	ended           bool                // replaced, or needed no more
 	whole           bool                // whole objects, not their metadata alone
 	kept            bool                // attribution needs it, whether it is metered or not
+	listing         bool                // a list other than a replay is under way
+	checking        bool                // and it shows what was known already
 	isSettled       bool
 	synced          bool
 	err             error
 	resourceVersion string
 	observed        time.Time
-	// frontier is a moment, by the API server's clock, before which nothing more
-	// can have happened. It follows the times of the writes that the watch
-	// delivers, so that a backlog, delivered late, is dated by them.
-	frontier int64
+	passed          int64 // everything before has been seen: seconds since the epoch
 }
 
 // attach lets the feed of mapping's kind read for the meter; it starts one
@@ -60,6 +61,10 @@ func (c *Collector) attach(at *metering, mapping *meta.RESTMapping) {
 		f = c.restart(f, mapping)
 	case f.begun: // and the meter missed the beginning
 		f.source.Replay(at)
+		at.from = 0
+	}
+	if !f.begun && f.resourceVersion != "" && at.from == 0 {
+		f.source.Replay(at) // the feed goes on where it was, and the meter is new
 	}
 	at.feed = f
 	f.meters = append(f.meters, at)
@@ -88,20 +93,44 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	if whole {
 		client = c.Dynamic.Resource(mapping.Resource)
 	}
-	f.source = source.New(client, f, c.Clock, source.Options{})
-	before := c.before(mapping.GroupVersionKind.GroupKind())
-	c.feeds[mapping.GroupVersionKind.GroupKind()] = f
+	kind := mapping.GroupVersionKind.GroupKind()
+	from := c.position(kind)
+	f.resourceVersion, f.observed = from.ResourceVersion, from.Time
+	f.source = source.New(client, f, c.Clock, source.Options{From: from, CheckEvery: c.CheckEvery})
+	c.feeds[kind] = f
 	c.running.Go(func() {
-		for _, needed := range before {
-			select {
-			case <-needed.settled:
-			case <-ctx.Done():
-				return
-			}
+		if f.await(ctx) {
+			f.source.Run(ctx)
 		}
-		f.source.Run(ctx)
 	})
 	return f
+}
+
+// await waits until the collector is started, and what the kind's attribution
+// needs is known; false when ctx is done before.
+func (f *feed) await(ctx context.Context) bool {
+	c := f.collector
+	if !wait(ctx, c.released) {
+		return false
+	}
+	c.mu.Lock()
+	before := c.before(f.kind())
+	c.mu.Unlock()
+	for _, needed := range before {
+		if !wait(ctx, needed.settled) {
+			return false
+		}
+	}
+	return true
+}
+
+func wait(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // detach lets the feed read no longer for the meter, and ends a feed that
@@ -142,19 +171,32 @@ func (f *feed) Listing(list source.List) {
 	defer f.collector.mu.Unlock()
 	f.readers, f.listed = nil, nil
 	if list.Origin != source.Replay {
-		f.begun, f.listed = true, map[string]struct{}{}
+		f.begun, f.listing, f.checking = true, true, list.Origin == source.Check
+		f.listed = map[string]struct{}{}
 	}
 	for _, at := range f.meters {
-		if list.Origin != source.Replay || at == list.For {
+		if f.isFor(list, at) {
 			f.readers = append(f.readers, reader{at: at, meter: at.meter})
 			at.listed = map[string]struct{}{}
 		}
 	}
 }
 
+// isFor tells whether the meter reads the list. A check shows what is known
+// already, to those that know it.
+func (f *feed) isFor(list source.List, at *metering) bool {
+	switch list.Origin {
+	case source.Replay:
+		return at == list.For
+	case source.Check:
+		return at.from != 0 && at.from <= source.Revision(list.ResourceVersion)
+	}
+	return true
+}
+
 // Item is one object of a list.
 func (f *feed) Item(list source.List, object *unstructured.Unstructured, now time.Time) {
-	f.take(object, eventOf(list, object, now), f.readers)
+	f.take(object, f.eventOf(list, object, now), f.readers)
 	f.items.Add(1)
 }
 
@@ -162,29 +204,52 @@ func (f *feed) Item(list source.List, object *unstructured.Unstructured, now tim
 func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	c := f.collector
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if f.ended {
+		c.mu.Unlock()
 		return
 	}
-	after := list.After.Add(-delivery).Unix()
+	earliest, latest := f.when(list, now)
 	for _, r := range f.readers {
 		if !r.current(c) {
 			continue
 		}
 		if list.Origin != source.Replay {
-			f.endMissing(r.at, after, now.Unix())
+			f.endMissing(r.at, earliest, latest)
 		}
-		r.at.listed, r.at.from = nil, source.Revision(resourceVersion)
+		r.at.listed = nil
+		if list.Origin != source.Check {
+			r.at.from = source.Revision(resourceVersion)
+		}
 		c.Notify(r.meter.Name())
 	}
-	if list.Origin != source.Replay {
-		f.forgetMissing()
-		f.advanced(resourceVersion, now)
-		f.frontier = max(f.frontier, list.Began.Unix())
-		f.synced = true
-		f.settle()
+	f.readers = nil
+	if list.Origin == source.Replay {
+		c.mu.Unlock()
+		return
 	}
-	f.readers, f.listed = nil, nil
+	f.forgetMissing()
+	f.listed, f.listing, f.checking = nil, false, false
+	f.synced = true
+	f.advanced(resourceVersion, now)
+	if list.Origin != source.Check {
+		c.chronology.After(source.Revision(resourceVersion), list.Began.Unix())
+		f.passed = max(f.passed, list.Began.Unix())
+	}
+	f.settle()
+	checked := c.restored.checked
+	c.mu.Unlock()
+	if list.Origin == source.Check {
+		wait(c.ctx, checked) // what follows is news, and moves what surrounds it
+	}
+}
+
+// when is when what a list shows otherwise than it was known can have happened.
+func (f *feed) when(list source.List, now time.Time) (earliest, latest int64) {
+	earliest, latest = list.After.Unix(), now.Unix()
+	if list.Origin == source.Check {
+		_, latest = f.collector.chronology.Bounds(source.Revision(list.ResourceVersion), latest)
+	}
+	return min(earliest, latest), latest
 }
 
 // forgetMissing takes out of the graph what the list does not have.
@@ -212,12 +277,12 @@ func (f *feed) forgetNodes(but map[string]struct{}) {
 	})
 	slices.Sort(gone)
 	for _, uid := range gone {
-		c.forget(uid, c.observedNow())
+		c.forget(uid, ledger.Between(ledger.Live, c.now().Unix(), c.now().Unix()))
 	}
 }
 
 // endMissing ends what the meter's list no longer has.
-func (f *feed) endMissing(at *metering, after, now int64) {
+func (f *feed) endMissing(at *metering, earliest, latest int64) {
 	c := f.collector
 	var missing []string
 	c.ledger.Objects(at.ledger, func(uid string) {
@@ -227,56 +292,68 @@ func (f *feed) endMissing(at *metering, after, now int64) {
 	})
 	slices.Sort(missing)
 	for _, uid := range missing {
-		c.ledger.Missing(at.ledger, uid, after, now)
+		c.ledger.Missing(at.ledger, uid, earliest, latest)
 		delete(at.quarantine, uid)
 		delete(at.named, uid)
 	}
 }
 
 // Changed is one change that the watch delivered.
-func (f *feed) Changed(changed source.Change, now time.Time) {
-	change, object := changed.Type, changed.Object
-	e := eventOf(source.List{}, object, now)
-	e.live, e.existed = true, change == watch.Modified
-	readers, frontier := f.readersOf(source.Revision(object.GetResourceVersion()))
-	e.after = frontier - skew
-	if change == watch.Deleted {
+func (f *feed) Changed(change source.Change, now time.Time) {
+	object := change.Object
+	e := f.eventOf(source.List{}, object, now)
+	e.origin, e.existed = ledger.Live, change.Type == watch.Modified
+	if change.Replayed {
+		e.origin = ledger.Replayed
+	}
+	f.date(&e, change)
+	readers := f.readersOf(e.revision)
+	if change.Type == watch.Deleted {
 		f.drop(object, e, readers)
 	} else {
 		f.take(object, e, readers)
 	}
-	f.collector.mu.Lock()
-	defer f.collector.mu.Unlock()
-	f.advanced(object.GetResourceVersion(), now)
-	if change != watch.Deleted && e.written <= e.now {
-		f.frontier = max(f.frontier, e.written)
+}
+
+// date finds out when the change can have happened, and learns from it.
+func (f *feed) date(e *event, change source.Change) {
+	c := f.collector
+	c.chronology.Before(e.revision, e.now)
+	switch {
+	case change.Type == watch.Deleted && change.Replayed:
+		c.probe(e.revision)
+	case change.Type == watch.Deleted: // its last state was written before
+	case change.Type == watch.Added, e.written > c.chronology.Earliest(e.revision):
+		c.chronology.Stamp(e.revision, e.written)
+	default: // a write that only takes fields away leaves no time of its own
+		c.chronology.AtLeast(e.revision, e.written)
+	}
+	e.after, e.before = c.chronology.Bounds(e.revision, e.now)
+	if !change.Replayed {
+		e.before = e.now
 	}
 }
 
-// readersOf are the meters to which a change at the revision is news, and the
-// API server's time that the watch has surely come to.
-func (f *feed) readersOf(at uint64) (readers []reader, frontier int64) {
+// readersOf are the meters to which a change at the revision is news.
+func (f *feed) readersOf(at uint64) []reader {
 	f.collector.mu.Lock()
 	defer f.collector.mu.Unlock()
-	readers = make([]reader, 0, len(f.meters))
+	readers := make([]reader, 0, len(f.meters))
 	for _, m := range f.meters {
 		if m.from != 0 && m.from < at {
 			readers = append(readers, reader{at: m, meter: m.meter})
 		}
 	}
-	return readers, f.frontier
+	return readers
 }
 
 // Progress tells how far the watch has come.
 func (f *feed) Progress(resourceVersion string, now time.Time) {
+	f.collector.chronology.Before(source.Revision(resourceVersion), now.Unix())
 	f.collector.mu.Lock()
 	defer f.collector.mu.Unlock()
 	f.advanced(resourceVersion, now)
-	f.frontier = max(f.frontier, now.Unix()-bookmarkDelay)
 }
-
-// Resumed is of no interest: the list, or the changes, have told it all.
-func (f *feed) Resumed(source.Bridge, source.Position, time.Time) {}
 
 // advanced notes the position. Called under the lock.
 func (f *feed) advanced(resourceVersion string, now time.Time) {
@@ -285,6 +362,21 @@ func (f *feed) advanced(resourceVersion string, now time.Time) {
 		f.err = nil
 		f.notify()
 	}
+}
+
+// Resumed tells that the watch is up to date again, and how the stretch in
+// which it was not is known.
+func (f *feed) Resumed(how source.Bridge, from source.Position, now time.Time) {
+	c := f.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	coverage := usage.CoverageReplayed
+	if how == source.Relisted {
+		coverage = usage.CoverageEstimated
+	}
+	f.cover(from.Time.Unix(), now.Unix(), coverage)
+	c.Log.Info("went on where it was", "kind", f.kind().String(), "how", how.String(),
+		"from", from.Time.UTC(), "resourceVersion", from.ResourceVersion)
 }
 
 // Failed tells why the source does not get on.
@@ -308,10 +400,12 @@ func (f *feed) Failed(err error) {
 
 // uninstalled takes in that the kind itself is gone, and all its objects with it.
 func (f *feed) uninstalled() {
+	c := f.collector
 	f.synced = false
+	now := c.now().Unix()
 	for _, at := range f.meters {
 		at.listed = map[string]struct{}{}
-		f.endMissing(at, f.observed.Add(-delivery).Unix(), f.collector.now().Unix())
+		f.endMissing(at, min(c.chronology.Earliest(source.Revision(f.resourceVersion)), now), now)
 		at.listed, at.from = nil, 0
 	}
 }
@@ -326,5 +420,6 @@ func (f *feed) settle() {
 	if !f.isSettled {
 		f.isSettled = true
 		close(f.settled)
+		f.collector.checkedAll()
 	}
 }

@@ -12,40 +12,42 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-const (
-	// delivery is how long a change may be under way from the API server when a
-	// watch breaks: what was written that long before may not have come.
-	delivery = 2 * time.Second
-	// bookmarkDelay is how long a bookmark, which has no time, may be under way, in seconds.
-	bookmarkDelay = 60
-	// skew is how far two clocks may be apart, the API servers' and the operator's, in seconds.
-	skew = 5
-)
+// skew is how far two clocks may be apart, the API servers' and the operator's, in seconds.
+const skew = 5
 
 // event is when and how an object came to be seen as it is.
 type event struct {
-	written, after, now int64 // seconds since the epoch
-	fields              uint32
-	live, existed       bool
-	origin              ledger.Origin
+	revision        uint64
+	resourceVersion string
+	written, now    int64 // seconds since the epoch
+	after, before   int64 // when it can have happened
+	fields          uint32
+	existed         bool
+	origin          ledger.Origin
 }
 
-// moment is when the change happened, as far as one number says.
-func (e event) moment() usage.Boundary {
-	if e.live && e.written >= e.after && e.written <= e.now {
-		return usage.Boundary{At: e.written, Evidence: usage.ManagedFields}
+// moments are when the change happened: the same, unless nobody saw it.
+func (e event) moments() ledger.Moments {
+	if (e.origin == ledger.Live || e.origin == ledger.Replayed) && e.written >= e.after-skew && e.written <= e.now {
+		written := usage.Boundary{At: e.written, Evidence: usage.ManagedFields}
+		return ledger.Moments{End: written, Start: written}
 	}
-	return usage.Boundary{At: e.now, Evidence: usage.Observed}
+	return ledger.Between(e.origin, e.after, e.before)
 }
 
-func eventOf(list source.List, object *unstructured.Unstructured, now time.Time) event {
+func (f *feed) eventOf(list source.List, object *unstructured.Unstructured, now time.Time) event {
 	written, fields := lastWrite(object)
-	e := event{written: written, fields: fields, now: now.Unix(), origin: ledger.First}
+	e := event{
+		resourceVersion: object.GetResourceVersion(), written: written, fields: fields, now: now.Unix(), origin: ledger.First,
+	}
+	e.revision = source.Revision(e.resourceVersion)
 	if e.written > e.now && e.written-e.now <= skew {
 		e.now = e.written
 	}
-	if list.Origin == source.Resumed {
-		e.origin, e.after = ledger.Resumed, list.After.Add(-delivery).Unix()
+	e.before = e.now
+	if list.Origin == source.Resumed || list.Origin == source.Check {
+		e.origin = ledger.Resumed
+		e.after, e.before = f.when(list, now)
 	}
 	return e
 }
@@ -123,7 +125,21 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 			c.observe(r, object, e, namespaceUID)
 		}
 	}
-	c.reattribute(moved, uid, e.moment())
+	c.reattribute(moved, uid, e.moments())
+	if e.isNews() {
+		f.advanced(e.resourceVersion, timeOf(e.now))
+	}
+}
+
+// isNews tells whether the watch delivered it: the position moves on with what
+// is taken in, at once, so that the journal never has one without the other.
+func (e event) isNews() bool { return e.origin == ledger.Live || e.origin == ledger.Replayed }
+
+func timeOf(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
 }
 
 // observe hands one meter's reading to the ledger. Called under the lock.
@@ -143,6 +159,7 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 		}
 		c.place(r.at, uid, subject)
 		subject.NamespaceUID = namespaceUID(subject.Namespace)
+		c.keep(r.at, uid, subject)
 	}
 	if err := c.ledger.Observe(o); err != nil {
 		c.quarantine(r.at, object, err)
@@ -155,14 +172,22 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 }
 
 func (e event) observation(r reading, uid string) *ledger.Observation {
-	o := &ledger.Observation{
+	return &ledger.Observation{
 		Meter: r.at.ledger, UID: uid, Members: r.members,
-		Written: e.written, Fields: e.fields, After: e.after, Now: e.now, Origin: e.origin, Existed: e.existed,
+		Written: e.written, Fields: e.fields, After: e.after, Before: e.before, Now: e.now, Origin: e.origin, Existed: e.existed,
 	}
-	if e.live {
-		o.Origin = ledger.Live
+}
+
+// keep leaves a subject under whom the journal had it, as long as its
+// surroundings are not all there again. Called under the lock.
+func (c *Collector) keep(at *metering, uid string, subject *usage.Subject) {
+	if !c.restored.checking {
+		return
 	}
-	return o
+	if held, holds := c.ledger.Held(at.ledger, uid, subject.Container); holds {
+		subject.Account, subject.Resource = held.Account, held.Resource
+		c.restored.moved[uid] = struct{}{}
+	}
 }
 
 // place puts a subject under its namespace and deployment. Called under the lock.
@@ -193,12 +218,16 @@ func tidy(o usage.Object) usage.Object {
 
 // reattribute puts objects whose surroundings changed where they belong now.
 // Called under the lock.
-func (c *Collector) reattribute(moved []string, except string, moment usage.Boundary) {
+func (c *Collector) reattribute(moved []string, except string, moments ledger.Moments) {
 	for _, uid := range moved {
 		if uid == except {
 			continue
 		}
-		c.ledger.Reattribute(uid, moment, func(m *ledger.Meter, subject *usage.Subject) {
+		if c.restored.checking {
+			c.restored.moved[uid] = struct{}{}
+			continue
+		}
+		c.ledger.Reattribute(uid, moments, func(m *ledger.Meter, subject *usage.Subject) {
 			at := c.meters[m.Name]
 			if at == nil || (subject.Namespace == c.Namespace && !at.feed.namespaced()) {
 				return
@@ -229,16 +258,13 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 		delete(r.at.named, uid)
 	}
 	c.forgetNamespace(f.kind(), object)
-	c.forget(uid, usage.Boundary{At: e.now, Evidence: usage.Observed})
+	c.forget(uid, ledger.Between(e.origin, e.after, e.before))
+	f.advanced(e.resourceVersion, timeOf(e.now))
 }
 
 // forget takes an object out of the graph. Called under the lock.
-func (c *Collector) forget(uid string, moment usage.Boundary) {
-	c.reattribute(c.graph.Remove(uid), uid, moment)
-}
-
-func (c *Collector) observedNow() usage.Boundary {
-	return usage.Boundary{At: c.now().Unix(), Evidence: usage.Observed}
+func (c *Collector) forget(uid string, moments ledger.Moments) {
+	c.reattribute(c.graph.Remove(uid), uid, moments)
 }
 
 // acquaint tells the graph of an object, and of the owners above it. It returns

@@ -69,12 +69,16 @@ func (c *Collector) Meters() []string {
 func (c *Collector) Settled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.ctx != nil && c.settled()
+}
+
+func (c *Collector) settled() bool {
 	for _, f := range c.feeds {
 		if !f.isSettled {
 			return false
 		}
 	}
-	return c.ctx != nil
+	return true
 }
 
 // quarantine notes that the meter could not read the object. Called under the lock.

@@ -194,7 +194,8 @@ func (s *stream) holds(member *usage.Member) bool {
 
 // change closes what ended or changed, and opens what began.
 func (l *Ledger) change(at *object, o *Observation) error {
-	end, start := o.moments(at)
+	moments := o.moments(at)
+	end, start := moments.End, moments.Start
 	wasActive := at.active()
 	var conflict error
 	over := func(open) usage.Boundary { return end }

@@ -36,6 +36,9 @@ func vm(deployment string, vcpu int64) usage.Member {
 	}
 }
 
+// at is a moment that somebody saw.
+func at(b usage.Boundary) Moments { return Moments{End: b, Start: b} }
+
 func startedAt(m usage.Member, at int64) usage.Member {
 	m.Start = usage.Boundary{At: at, Evidence: usage.ObjectTime}
 	return m
@@ -232,14 +235,14 @@ func TestSegments(t *testing.T) {
 		"an attribution from outside splits": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))
-				b.Reattribute("uid", usage.Boundary{At: 1025, Evidence: usage.Observed}, func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
+				b.Reattribute("uid", at(usage.Boundary{At: 1025, Evidence: usage.Observed}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
 			},
 			want: []string{"db vcpu 2000 [1025 Observed, open)", "web vcpu 2000 [1010 ManagedFields, 1025 Observed)"},
 		},
 		"an attribution found within seconds counts from the start": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("", 2000))
-				b.Reattribute("uid", usage.Boundary{At: 1010 + Settle, Evidence: usage.Observed}, func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
+				b.Reattribute("uid", at(usage.Boundary{At: 1010 + Settle, Evidence: usage.Observed}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
 			},
 			want: []string{"db vcpu 2000 [1010 ManagedFields, open)"},
 		},
@@ -253,7 +256,7 @@ func TestSegments(t *testing.T) {
 		"the end of a meter ends its segments": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))
-				b.Stop(b.meter, 1020)
+				b.Stop(b.meter, 1020, 1020)
 			},
 			want: []string{"web vcpu 2000 [1010 ManagedFields, 1020 MeteringStopped)"},
 		},
@@ -346,7 +349,7 @@ func TestASecondMeterOfTheSameDimensionIsRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "vcpu of VM db is already metered by UsageMeter vm") {
 		t.Fatalf("got %v; want a conflict that names the dimension, the object and the meter", err)
 	}
-	b.Stop(b.meter, 1020)
+	b.Stop(b.meter, 1020, 1020)
 	if err := b.Observe(b.at(1030, []usage.Member{vm("web", 2000)}, func(o *Observation) { o.Meter = other })); err != nil {
 		t.Fatalf("once the first meter is gone: %v", err)
 	}

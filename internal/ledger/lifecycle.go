@@ -14,7 +14,7 @@ func (l *Ledger) Remove(o *Observation) {
 	if at == nil {
 		return
 	}
-	end, _ := o.between(max(o.After, at.seen), o.latest())
+	end := Between(o.Origin, max(o.After, at.seen), o.latest()).End
 	l.remove(o.Meter, o.UID, func(s *stream) func(open) usage.Boundary {
 		i, found := slices.BinarySearchFunc(o.Members, s.container(), func(m usage.Member, container string) int {
 			return cmp.Compare(m.Subject.Container, container)
@@ -27,16 +27,13 @@ func (l *Ledger) Remove(o *Observation) {
 }
 
 // Missing takes in that a list does not have an object any more: it went at
-// some moment since after, when the watch was last known to be up to date.
-func (l *Ledger) Missing(m *Meter, uid string, after, now int64) {
+// some moment in [earliest, latest].
+func (l *Ledger) Missing(m *Meter, uid string, earliest, latest int64) {
 	at := l.find(m, uid)
 	if at == nil {
 		return
 	}
-	end, _ := bounds(min(max(after, at.seen), now), now)
-	if end.Slack == 0 {
-		end.Evidence = usage.Observed
-	}
+	end := Between(Resumed, min(max(earliest, at.seen), latest), latest).End
 	l.remove(m, uid, func(*stream) func(open) usage.Boundary {
 		return func(open) usage.Boundary { return end }
 	})
@@ -54,7 +51,8 @@ func (l *Ledger) Unreadable(o *Observation) {
 		return
 	}
 	at.unreadable = true
-	end, start := o.moments(at)
+	moments := o.moments(at)
+	end, start := moments.End, moments.Start
 	start.Evidence, start.Slack = usage.LastKnown, 0
 	for _, s := range at.streams {
 		for i := range s.open {
@@ -72,7 +70,7 @@ const Settle = 10
 
 // Reattribute puts the object's usage where place says, from the moment on.
 // It is called when not the object, but something around it changed.
-func (l *Ledger) Reattribute(uid string, moment usage.Boundary, place func(*Meter, *usage.Subject)) {
+func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *usage.Subject)) {
 	for at := l.objects[uid]; at != nil; at = at.next {
 		for n, s := range at.streams {
 			subject := s.subject()
@@ -81,7 +79,7 @@ func (l *Ledger) Reattribute(uid string, moment usage.Boundary, place func(*Mete
 				continue
 			}
 			moved := l.newStream(at, subject)
-			l.move(at, s, moved, moment, moment)
+			l.move(at, s, moved, moments.End, moments.Start)
 			at.streams[n] = moved
 		}
 	}
@@ -132,9 +130,10 @@ func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 	m.dimensions, m.Since = after, now
 }
 
-// Stop ends all of a meter's segments now: it was deleted or suspended.
-func (l *Ledger) Stop(m *Meter, now int64) {
-	end := usage.Boundary{At: now, Evidence: usage.MeteringStopped}
+// Stop ends all of a meter's segments, at some moment in [earliest, latest]: it
+// was deleted or suspended then.
+func (l *Ledger) Stop(m *Meter, earliest, latest int64) {
+	end := usage.Boundary{At: earliest, Slack: uint32(max(0, latest-earliest)), Evidence: usage.MeteringStopped}
 	for uid := range l.objects {
 		l.remove(m, uid, func(*stream) func(open) usage.Boundary {
 			return func(open) usage.Boundary { return end }

@@ -92,34 +92,37 @@ func (o *Observation) writtenIsNews(at *object) bool {
 
 // moments are when the change that the observation shows ended what was before
 // and started what is now. They are the same moment, unless nobody saw it.
-func (o *Observation) moments(at *object) (end, start usage.Boundary) {
+func (o *Observation) moments(at *object) Moments {
 	if o.writtenIsNews(at) && o.Origin != Resumed {
 		written := usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
-		return written, written
+		return Moments{End: written, Start: written}
 	}
 	latest := o.latest()
 	if o.writtenIsNews(at) {
 		latest = min(latest, o.Written) // the last of the writes that nobody saw
 	}
-	return o.between(max(o.After, at.seen), latest)
+	return Between(o.Origin, max(o.After, at.seen), latest)
 }
 
-// between is a moment somewhere in [earliest, latest], as an end and as a start.
-// What was seen live a moment after it happened counts as seen when it happened.
-func (o *Observation) between(earliest, latest int64) (end, start usage.Boundary) {
-	if latest <= earliest || o.Origin == First || (o.Origin == Live && latest-earliest <= prompt) {
+// Moments are one moment, as the end of what was and as the start of what is:
+// the same, unless nobody saw it.
+type Moments struct {
+	End, Start usage.Boundary
+}
+
+// Between is a moment somewhere in [earliest, latest]. What was seen live a
+// moment after it happened counts as seen when it happened; what a meter sees
+// first, or differently, counts from when it looks.
+func Between(origin Origin, earliest, latest int64) Moments {
+	if latest <= earliest || origin == First || (origin == Live && latest-earliest <= prompt) {
 		seen := usage.Boundary{At: latest, Evidence: usage.Observed}
-		return seen, seen
+		return Moments{End: seen, Start: seen}
 	}
-	return bounds(earliest, latest)
-}
-
-// bounds are an end and a start that lie somewhere in [earliest, latest].
-func bounds(earliest, latest int64) (end, start usage.Boundary) {
 	slack := uint32(min(latest-earliest, 1<<32-1))
-	end = usage.Boundary{At: earliest, Slack: slack, Evidence: usage.ReplayBound}
-	start = usage.Boundary{At: latest, Slack: slack, Evidence: usage.ReplayBound}
-	return end, start
+	return Moments{
+		End:   usage.Boundary{At: earliest, Slack: slack, Evidence: usage.ReplayBound},
+		Start: usage.Boundary{At: latest, Slack: slack, Evidence: usage.ReplayBound},
+	}
 }
 
 // begins is when a member that was not active before began to be.

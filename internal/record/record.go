@@ -27,6 +27,8 @@ type Input struct {
 	Key
 	// Segments are the account's, cut to the interval, in canonical order.
 	Segments []usage.Segment
+	// Coverage is how the meters know the interval, where they did not observe it.
+	Coverage []usage.Stretch
 	// Namespace is where the records are written: the account's own namespace,
 	// or, where that is gone, the operator's.
 	Namespace string
@@ -120,7 +122,7 @@ func one(in Input, segments []usage.Segment, index, count int) *v1alpha1.UsageRe
 		observed := metav1.NewTime(utc(known.End))
 		status.ObservedTime = &observed
 	}
-	status.Accuracy = accuracy(segments, interval)
+	status.Accuracy = accuracy(segments, interval, in.Coverage)
 	status.Usage = entries(segments, known)
 	status.Resources = int32(len(status.Usage))
 	totals := newTotals(segments, known)
@@ -129,17 +131,21 @@ func one(in Input, segments []usage.Segment, index, count int) *v1alpha1.UsageRe
 	return record
 }
 
-// accuracy is the worst of what the segments say.
-func accuracy(segments []usage.Segment, interval usage.Window) v1alpha1.Accuracy {
+// accuracy is the worst of what the segments say, and the coverage of their meters.
+func accuracy(segments []usage.Segment, interval usage.Window, coverage []usage.Stretch) v1alpha1.Accuracy {
 	worst := v1alpha1.AccuracyExact
+	known := map[string]usage.Coverage{}
+	for _, stretch := range coverage {
+		known[stretch.Meter] = max(known[stretch.Meter], stretch.Coverage)
+	}
 	for i := range segments {
 		s := &segments[i]
 		switch {
-		case s.Start.Evidence == usage.MeteringStarted && s.Start.At > interval.Start,
+		case known[s.Meter] == usage.CoverageUnknown, s.Start.Evidence == usage.MeteringStarted && s.Start.At > interval.Start,
 			s.End.Evidence == usage.MeteringStopped && s.End.At < interval.End:
 			return v1alpha1.AccuracyPartial
 		case s.Start.Slack > 0, s.End.Slack > 0,
-			s.Start.Evidence == usage.LastKnown, s.Start.Evidence == usage.Late, s.End.Evidence == usage.Late:
+			known[s.Meter] == usage.CoverageEstimated, s.Start.Evidence == usage.LastKnown, s.Start.Evidence == usage.Late, s.End.Evidence == usage.Late:
 			worst = v1alpha1.AccuracyEstimated
 		}
 	}

@@ -1,5 +1,10 @@
 package usage
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Coverage is how a stretch of time is known to a meter.
 type Coverage uint8
 
@@ -26,4 +31,19 @@ type Stretch struct {
 	Meter string
 	Window
 	Coverage Coverage
+}
+
+// CutCoverage is what the stretches say of a window, in order: by meter, start
+// and end, then coverage.
+func CutCoverage(stretches []Stretch, w Window) []Stretch {
+	var inside []Stretch
+	for _, s := range stretches {
+		if s.Window = s.Intersect(w); s.Seconds() > 0 {
+			inside = append(inside, s)
+		}
+	}
+	slices.SortFunc(inside, func(a, b Stretch) int {
+		return cmp.Or(cmp.Compare(a.Meter, b.Meter), cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End), cmp.Compare(a.Coverage, b.Coverage))
+	})
+	return slices.Compact(inside)
 }

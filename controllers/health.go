@@ -1,0 +1,60 @@
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/usage-operator/usage-operator/internal/journal"
+)
+
+// Health is how the keeper gets on, for conditions, metrics and probes. It is
+// safe for concurrent use.
+type Health struct {
+	mu          sync.Mutex
+	err         error     // why the journal cannot be written; nil when it can
+	since       time.Time // since when
+	size        journal.Size
+	lastCommit  time.Time
+	lastSeal    journal.Seal
+	sealedAfter time.Duration // how long after its end the last interval was sealed
+}
+
+// Degraded is why the journal cannot be written, and since when; nil when it can.
+func (h *Health) Degraded() (error, time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.err, h.since
+}
+
+func (h *Health) failed(log logr.Logger, now time.Time, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err == nil || h.err.Error() != err.Error() {
+		log.Error(err, "cannot use the journal: metering goes on in memory; trying again")
+	}
+	if h.err == nil {
+		h.since = now
+	}
+	h.err = err
+}
+
+func (h *Health) committed(log logr.Logger, now time.Time, size journal.Size) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.err != nil {
+		log.Info("the journal can be written again, and has everything", "after", now.Sub(h.since).String())
+	}
+	h.err, h.size, h.lastCommit = nil, size, now
+}
+
+func (h *Health) sealed(now time.Time, seal journal.Seal) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lastSeal, h.sealedAfter = seal, now.Sub(time.Unix(seal.Interval.End, 0))
+}
+
+func (h *Health) behind(log logr.Logger, err error) {
+	log.Info("an interval waits to be sealed", "error", err.Error())
+}

@@ -1,0 +1,277 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Keeper keeps the ledger: it takes up what the journal has of a former run,
+// writes to the journal what is new, and seals intervals as they end. Records
+// are published of what it has committed, never before.
+type Keeper struct {
+	Collector *collector.Collector
+	Journal   *journal.Journal
+	Clock     clock.WithTicker
+	Schedule  Schedule
+	// TakeUp applies every UsageMeter that there is.
+	TakeUp func(context.Context) error
+	// Sealed is told each interval that was sealed, once that is committed; and,
+	// when a former run is taken up, those that it had sealed.
+	Sealed *Sealed
+	// Health is told how the journal gets on.
+	Health *Health
+	Log    logr.Logger
+
+	unsealed  usage.Window
+	sealing   bool // the barrier of unsealed is being waited for
+	pending   *journal.Batch
+	flushed   int64 // when the last append was made
+	compacted int64
+	backoff   wait.Backoff
+	retryAt   int64 // milliseconds
+}
+
+const (
+	// keepEvery is how often the keeper looks.
+	keepEvery = 200 * time.Millisecond
+	// positionsEvery is how often positions are written when nothing changes, in
+	// seconds: a restart goes on from there, and etcd forgets after five minutes.
+	positionsEvery = 60
+	// settle is how many seconds after its end an interval's barrier begins: API
+	// servers' clocks may be that far behind.
+	settle = 1
+	// barrierWait bounds one try to pass the barrier.
+	barrierWait = 20 * time.Second
+	// compactEvery is how often the journal is looked through for small blocks, in seconds.
+	compactEvery = 60
+)
+
+// Start runs while this replica leads. It ends when ctx does, or when another
+// operator writes the journal.
+func (k *Keeper) Start(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := k.begin(ctx); err != nil {
+		return ignoreDone(ctx, err)
+	}
+	defer k.Collector.Wait()
+	defer cancel()
+	barrier := make(chan error)
+	ticker := k.Clock.NewTicker(keepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return k.end()
+		case err := <-barrier:
+			k.passed(err)
+		case <-ticker.C():
+		}
+		if err := k.keep(ctx, barrier); err != nil {
+			return err
+		}
+	}
+}
+
+func ignoreDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// begin takes up what the journal has, and every meter, and starts to meter.
+func (k *Keeper) begin(ctx context.Context) error {
+	state, err := k.load(ctx)
+	if err != nil {
+		return err
+	}
+	k.Collector.Prepare(ctx, state)
+	err = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+		err := k.TakeUp(ctx)
+		if err != nil {
+			k.Log.Info("cannot take up all usage meters; trying again", "error", err.Error())
+		}
+		return err == nil, nil
+	})
+	if err != nil {
+		return err
+	}
+	sealed := make([]usage.Window, len(state.Seals))
+	for i, seal := range state.Seals {
+		sealed[i] = seal.Interval
+	}
+	k.unsealed = k.first(sealed)
+	k.Collector.Start()
+	k.Sealed.Add(ctx, sealed...)
+	// The sequence is ours from here on: whoever led before writes no more.
+	k.pending = k.Collector.Batch(k.now(), nil)
+	return nil
+}
+
+// load reads the journal, however long that takes. One that is damaged is
+// metered from all the same, and nothing is written to it.
+func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
+	var damage *journal.DamageError
+	err = wait.PollUntilContextCancel(ctx, 2*time.Second, true, func(ctx context.Context) (bool, error) {
+		state, err = k.Journal.Load(ctx)
+		switch {
+		case err == nil, errors.As(err, &damage):
+			return true, nil
+		}
+		k.Health.failed(k.Log, k.Clock.Now(), err)
+		return false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if damage != nil {
+		k.Health.failed(k.Log, k.Clock.Now(), damage)
+	}
+	if state.Sequence > 0 {
+		k.Log.Info("took up the journal", "sequence", state.Sequence, "segments", len(state.Segments),
+			"written", time.Unix(state.Time, 0).UTC(), "writer", state.Writer)
+	}
+	return state, nil
+}
+
+// first is the interval that is sealed next.
+func (k *Keeper) first(sealed []usage.Window) usage.Window {
+	if len(sealed) == 0 {
+		return usage.Interval(k.Collector.Since(), k.Schedule.Interval)
+	}
+	return k.after(sealed[len(sealed)-1].End)
+}
+
+// after is the interval that begins at the end of another. It is shorter than
+// others where the interval's length was changed in between.
+func (k *Keeper) after(end int64) usage.Window {
+	return usage.Window{Start: end, End: usage.Interval(end, k.Schedule.Interval).End}
+}
+
+// keep does what is to be done now.
+func (k *Keeper) keep(ctx context.Context, barrier chan<- error) error {
+	now := k.now()
+	if k.pending == nil && !k.sealing && now >= k.unsealed.End+settle && k.Collector.Settled() {
+		k.sealing = true
+		moment := k.unsealed.End
+		go func() {
+			trying, cancel := context.WithTimeout(ctx, barrierWait)
+			defer cancel()
+			err := k.Collector.Pass(trying, moment)
+			select {
+			case barrier <- err:
+			case <-ctx.Done():
+			}
+		}()
+	}
+	if k.pending == nil && k.due(now) {
+		k.pending = k.Collector.Batch(now, nil)
+	}
+	if k.pending != nil {
+		return k.commit(ctx)
+	}
+	if now-k.compacted >= compactEvery {
+		k.compacted = now
+		k.compact(ctx)
+	}
+	return nil
+}
+
+func (k *Keeper) due(now int64) bool {
+	since := now - k.flushed
+	return since >= positionsEvery || since < 0 || (since >= k.Schedule.Flush && k.Collector.Unwritten())
+}
+
+// passed takes in how the barrier of the interval that is over came out.
+func (k *Keeper) passed(err error) {
+	k.sealing = false
+	now := k.now()
+	if err != nil {
+		k.Health.behind(k.Log, err)
+		if now < k.unsealed.End+k.Schedule.SealTimeout {
+			return
+		}
+		k.Log.Info("sealing an interval without all that happened in it", "interval", time.Unix(k.unsealed.Start, 0).UTC(), "error", err.Error())
+		k.Collector.GiveUp(k.unsealed.End)
+	}
+	interval := k.unsealed
+	if k.pending != nil {
+		return // the journal is behind: again when it is not
+	}
+	k.pending = k.Collector.Batch(now, &interval)
+	k.unsealed = k.after(interval.End)
+}
+
+// commit appends what is pending, again and again until that is done.
+func (k *Keeper) commit(ctx context.Context) error {
+	now := k.Clock.Now()
+	if now.UnixMilli() < k.retryAt {
+		return nil
+	}
+	err := k.Journal.Append(ctx, k.pending)
+	switch {
+	case errors.Is(err, journal.ErrFenced):
+		return fmt.Errorf("this replica meters no more: %w", err)
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		if k.backoff.Steps == 0 {
+			k.backoff = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Steps: 16, Cap: 10 * time.Second}
+		}
+		k.retryAt = now.Add(k.backoff.Step()).UnixMilli()
+		k.Health.failed(k.Log, now, err)
+		return nil
+	}
+	seals := k.pending.Seals
+	k.pending, k.flushed = nil, now.Unix()
+	k.backoff, k.retryAt = wait.Backoff{}, 0
+	k.Health.committed(k.Log, now, k.Journal.Size())
+	for _, seal := range seals {
+		k.Health.sealed(now, seal)
+		k.Sealed.Add(ctx, seal.Interval)
+	}
+	return nil
+}
+
+func (k *Keeper) compact(ctx context.Context) {
+	merged, err := k.Journal.Compact(ctx)
+	if err != nil && ctx.Err() == nil {
+		k.Log.Info("cannot compact the journal; trying again", "error", err.Error())
+	}
+	if merged > 0 {
+		k.Log.V(1).Info("compacted the journal", "blocks", merged)
+	}
+}
+
+// lastWords is how long the last append may take when the operator ends.
+const lastWords = 10 * time.Second
+
+// end writes what the journal does not have yet.
+func (k *Keeper) end() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	for range 2 { // what is pending, and what came after it
+		if k.pending == nil {
+			k.pending = k.Collector.Batch(k.now(), nil)
+		}
+		if err := k.Journal.Append(ctx, k.pending); err != nil {
+			k.Log.Info("cannot write the last changes: the next start replays them", "error", err.Error())
+			return nil
+		}
+		k.pending = nil
+	}
+	return nil
+}
+
+func (k *Keeper) now() int64 { return k.Clock.Now().Unix() }

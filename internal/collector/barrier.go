@@ -1,0 +1,89 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Behind says which kinds have not been seen up to a moment.
+type Behind struct {
+	Kinds []string
+	Err   error // why the first of them does not get on
+}
+
+func (e *Behind) Error() string {
+	return fmt.Sprintf("not all has been seen of %s: %v", strings.Join(e.Kinds, ", "), e.Err)
+}
+
+func (e *Behind) Unwrap() error { return e.Err }
+
+// Pass returns once everything that happened before the moment, in seconds since
+// the epoch, has been seen: each kind's resourceVersion is asked for, and its
+// watch waited for until it has come there. The error is a Behind.
+func (c *Collector) Pass(ctx context.Context, moment int64) error {
+	c.mu.Lock()
+	var late []*feed
+	for _, f := range c.feeds {
+		if f.passed < moment && f.counts() {
+			late = append(late, f)
+		}
+	}
+	c.mu.Unlock()
+	behind := make([]error, len(late))
+	var reaching sync.WaitGroup
+	for i, f := range late {
+		reaching.Go(func() { behind[i] = f.pass(ctx) })
+	}
+	reaching.Wait()
+	var failed Behind
+	for i, f := range late {
+		if behind[i] != nil {
+			failed.Kinds = append(failed.Kinds, f.kind().String())
+			failed.Err = behind[i]
+		}
+	}
+	if failed.Err == nil {
+		return nil
+	}
+	slices.Sort(failed.Kinds)
+	return &failed
+}
+
+// counts tells whether intervals wait for the feed: not for a kind that is gone,
+// nor for one that could not be read from the start and has nothing to tell.
+// Called under the lock.
+func (f *feed) counts() bool { return !f.ended && (f.synced || f.err == nil) }
+
+// pass waits until the watch has come to where the kind is now.
+func (f *feed) pass(ctx context.Context) error {
+	c := f.collector
+	asked := c.now().Unix()
+	resourceVersion, err := f.source.Current(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.source.Reach(ctx, resourceVersion); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.passed = max(f.passed, asked)
+	return nil
+}
+
+// GiveUp notes that what happened before the moment will not be seen in time:
+// the stretch of each kind that has not passed it is unknown.
+func (c *Collector) GiveUp(moment int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.feeds {
+		if f.passed < moment && !f.ended {
+			f.cover(f.position(f.kind()).Time, moment, usage.CoverageUnknown)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package collector
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/meter"
+	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// restored is what the journal knew of a former run, until it is taken up.
+type restored struct {
+	time      int64 // of the journal's last entry; 0: there is none
+	positions map[schema.GroupKind]journal.Position
+	meters    map[string]journal.Meter
+	ledger    map[string]*ledger.Meter
+	// checking tells that the kinds are being compared with what the journal knew:
+	// nobody's surroundings are complete. Then moved waits.
+	checking bool
+	moved    map[string]struct{}
+	checked  chan struct{} // closed when checking ends
+}
+
+// Prepare makes the ledger what the journal says. Meters can be applied then,
+// and nothing is followed before Start.
+func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
+	c.mu.Lock()
+	c.ctx = ctx
+	now := c.now().Unix()
+	c.since = now
+	c.restored = restored{
+		time: state.Time, positions: map[schema.GroupKind]journal.Position{},
+		meters: map[string]journal.Meter{}, moved: map[string]struct{}{}, checked: make(chan struct{}),
+		checking: state.Sequence > 0,
+	}
+	if !c.restored.checking {
+		close(c.restored.checked)
+	}
+	var entries []*ledger.Meter
+	for _, m := range state.Meters {
+		c.restored.meters[m.Name] = m
+		entries = append(entries, ledger.NewMeter(m.Name, m.Since, m.Dimensions))
+		c.since = min(c.since, m.Since)
+	}
+	for _, p := range state.Positions {
+		c.restored.positions[schema.GroupKind{Group: p.Group, Kind: p.Kind}] = p
+		c.chronology.After(source.Revision(p.ResourceVersion), p.Time)
+	}
+	var sealed []usage.Window
+	for _, seal := range state.Seals {
+		sealed = append(sealed, seal.Interval)
+		c.digest = seal.Digest
+	}
+	c.coverage = slices.Clone(state.Coverage)
+	c.restored.ledger = c.ledger.Restore(entries, state.Segments, sealed, now-c.Retention)
+	for i := range state.Segments {
+		if s := &state.Segments[i]; s.End.IsZero() && s.Kind == usage.Put {
+			c.graph.Seed(s.Subject.Instance.UID, s.Subject.Deployment)
+		}
+	}
+	c.mu.Unlock()
+	c.Discover()
+}
+
+// resume is the meter as the journal knows it; nil when it does not.
+// Called under the lock.
+func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
+	known, found := c.restored.meters[m.Name()]
+	if !found {
+		return nil
+	}
+	entry := c.restored.ledger[m.Name()]
+	delete(c.restored.meters, m.Name())
+	kind := target.Mapping.GroupVersionKind.GroupKind()
+	if (schema.GroupKind{Group: known.Group, Kind: known.Kind}) != kind {
+		c.ledger.Stop(entry, c.restored.time, now)
+		return nil
+	}
+	at := newMetering(m, known.Version, entry)
+	if known.Listed {
+		at.from = max(1, source.Revision(c.restored.positions[kind].ResourceVersion))
+	}
+	return at
+}
+
+// stopForgotten ends the meters that the journal knows and that are applied no
+// more: they went while nobody looked. Called under the lock.
+func (c *Collector) stopForgotten() {
+	for name := range c.restored.meters {
+		c.ledger.Stop(c.restored.ledger[name], c.restored.time, c.now().Unix())
+	}
+	clear(c.restored.meters)
+	clear(c.restored.ledger)
+}
+
+// position is where the kind's feed goes on, as the journal knows it.
+// Called under the lock.
+func (c *Collector) position(kind schema.GroupKind) source.Position {
+	p, known := c.restored.positions[kind]
+	if !known {
+		return source.Position{}
+	}
+	delete(c.restored.positions, kind)
+	return source.Position{ResourceVersion: p.ResourceVersion, Time: timeOf(p.Time)}
+}
+
+// checkedAll tells the feeds that wait for it that every kind has been compared
+// with what the journal knew, and puts what moved meanwhile where it belongs.
+// Called under the lock.
+func (c *Collector) checkedAll() {
+	if !c.restored.checking || !c.settled() {
+		return
+	}
+	c.restored.checking = false
+	close(c.restored.checked)
+	moved := make([]string, 0, len(c.restored.moved))
+	for uid := range c.restored.moved {
+		moved = append(moved, uid)
+	}
+	slices.Sort(moved)
+	c.restored.moved = nil
+	c.reattribute(moved, "", ledger.Between(ledger.Resumed, c.restored.time, c.now().Unix()))
+}
+
+// Unwritten tells whether there is anything that the journal does not have.
+func (c *Collector) Unwritten() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ledger.HasUnwritten() || len(c.unwritten) > 0
+}
+
+// Batch is what the journal does not have yet, and how far every source has
+// come. With an interval, that interval is sealed by it: from then on nothing in
+// it changes.
+func (c *Collector) Batch(now int64, seal *usage.Window) *journal.Batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := &journal.Batch{Time: now, Meters: c.journalMeters(), Positions: c.positions(), Coverage: c.unwritten}
+	c.unwritten = nil
+	if seal != nil {
+		b.Seals = []journal.Seal{c.seal(*seal)}
+	}
+	b.Changes = c.ledger.Unwritten()
+	return b
+}
+
+// seal closes an interval for good. Called under the lock.
+func (c *Collector) seal(interval usage.Window) journal.Seal {
+	var segments []usage.Segment
+	for _, account := range c.ledger.Accounts(interval, interval.End) {
+		segments = append(segments, c.ledger.Cut(account, interval, interval.End)...)
+	}
+	coverage := usage.CutCoverage(c.coverage, interval)
+	c.digest = ledger.Digest(c.digest, interval, segments, coverage)
+	c.ledger.Seal(interval)
+	return journal.Seal{
+		Interval: interval, Digest: c.digest,
+		Partial: slices.ContainsFunc(coverage, func(s usage.Stretch) bool { return s.Coverage == usage.CoverageUnknown }),
+	}
+}
+
+// cover notes how a stretch is known to the feed's meters, as far as it is not
+// sealed. Called under the lock.
+func (f *feed) cover(from, to int64, coverage usage.Coverage) {
+	c := f.collector
+	w := usage.Window{Start: max(from, c.ledger.Sealed()), End: to}
+	if w.Seconds() == 0 {
+		return
+	}
+	for _, at := range f.meters {
+		s := usage.Stretch{Meter: at.meter.Name(), Window: w, Coverage: coverage}
+		s.Start = max(s.Start, at.ledger.Since)
+		if s.Seconds() > 0 {
+			c.coverage = append(c.coverage, s)
+			c.unwritten = append(c.unwritten, s)
+		}
+	}
+}
+
+func (c *Collector) journalMeters() []journal.Meter {
+	meters := make([]journal.Meter, 0, len(c.meters))
+	for name, at := range c.meters {
+		kind := at.feed.kind()
+		meters = append(meters, journal.Meter{
+			Name: name, Version: at.version, Group: kind.Group, Kind: kind.Kind,
+			Since: at.ledger.Since, Dimensions: at.ledger.Dimensions(), Listed: at.from != 0,
+		})
+	}
+	// What has not been taken up yet is still to be.
+	for name, known := range c.restored.meters {
+		known.Name = name
+		meters = append(meters, known)
+	}
+	slices.SortFunc(meters, func(a, b journal.Meter) int { return cmp.Compare(a.Name, b.Name) })
+	return meters
+}
+
+func (c *Collector) positions() []journal.Position {
+	positions := make([]journal.Position, 0, len(c.feeds))
+	for kind, f := range c.feeds {
+		positions = append(positions, f.position(kind))
+	}
+	for _, p := range c.restored.positions {
+		positions = append(positions, p)
+	}
+	slices.SortFunc(positions, func(a, b journal.Position) int {
+		return cmp.Compare(a.Group+"/"+a.Kind, b.Group+"/"+b.Kind)
+	})
+	return positions
+}
+
+// position is where the feed goes on after a restart. In the middle of a list
+// that is nowhere: it is listed again. Called under the lock.
+func (f *feed) position(kind schema.GroupKind) journal.Position {
+	p := journal.Position{Group: kind.Group, Kind: kind.Kind, Time: f.passed}
+	if f.listing && !f.checking {
+		return p
+	}
+	p.ResourceVersion = f.resourceVersion
+	if at := f.collector.chronology.Earliest(source.Revision(p.ResourceVersion)); at > 0 {
+		p.Time = max(p.Time, min(at, f.observed.Unix()))
+	}
+	return p
+}
