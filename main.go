@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -50,7 +52,9 @@ const leaseName = "usage-operator"
 
 // options are the command line.
 type options struct {
-	interval, grace, refresh, retention time.Duration
+	interval, refresh, retention        time.Duration
+	flush, sealTimeout, checkEvery      time.Duration
+	recordBudget                        string
 	namespace                           string
 	concurrency                         int
 	leaderElect                         bool
@@ -97,7 +101,10 @@ func parse(args []string) (*options, error) {
 	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
 	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most. 0: there are no Open records.")
 	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
-	flags.DurationVar(&o.grace, "seal-grace", 10*time.Second, "How long after its end an interval is made Final: what the API server has not told by then comes too late.")
+	flags.StringVar(&o.recordBudget, "record-budget", "512Mi", "How many bytes all records may take in etcd. Over it, older ones are pruned before their time; the ledger keeps what they say. 0: any.")
+	flags.DurationVar(&o.flush, "flush-interval", 5*time.Second, "How often changes are written to the journal, at most. What happens in between is replayed after a crash.")
+	flags.DurationVar(&o.sealTimeout, "seal-timeout", 10*time.Minute, "How long after its end an interval waits for a kind that cannot be read. Then the rest of it is Unknown for that kind's meters, and the interval is sealed without.")
+	flags.DurationVar(&o.checkEvery, "check-interval", 30*time.Minute, "How often all that is known of a kind is compared with what there is, so that an event that never arrived is found. 0: never.")
 	flags.StringVar(&o.namespace, "namespace", ownNamespace(), "The operator's own namespace: for its Lease, and for the usage of cluster-scoped resources and of namespaces that are gone.")
 	flags.IntVar(&o.concurrency, "publish-concurrency", 16, "How many accounts' records are written at the same time.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "Take part in leader election: of several replicas one meters, the others stand by.")
@@ -133,8 +140,17 @@ func (o *options) validate(rest []string) error {
 	if o.retention < o.interval {
 		return fmt.Errorf("--record-retention=%s: want at least one interval, %s", o.retention, o.interval)
 	}
-	if o.grace < time.Second || o.grace >= o.interval {
-		return fmt.Errorf("--seal-grace=%s: want at least 1s, and less than the interval, %s", o.grace, o.interval)
+	if o.flush < time.Second {
+		return fmt.Errorf("--flush-interval=%s: want at least 1s", o.flush)
+	}
+	if o.sealTimeout < 10*time.Second {
+		return fmt.Errorf("--seal-timeout=%s: want at least 10s", o.sealTimeout)
+	}
+	if o.checkEvery != 0 && o.checkEvery < time.Second {
+		return fmt.Errorf("--check-interval=%s: want 0, or at least 1s", o.checkEvery)
+	}
+	if _, err := o.budget(); err != nil {
+		return fmt.Errorf("--record-budget=%s: want bytes, such as 512Mi, or 0", o.recordBudget)
 	}
 	if o.refresh < 0 || (o.refresh > 0 && o.refresh < time.Second) {
 		return fmt.Errorf("--live-refresh=%s: want 0, or at least 1s", o.refresh)
@@ -149,6 +165,15 @@ func (o *options) validate(rest []string) error {
 		return fmt.Errorf("--log-level=%s: want debug, info or error", o.logLevel)
 	}
 	return nil
+}
+
+// budget is --record-budget in bytes.
+func (o *options) budget() (int64, error) {
+	q, err := resource.ParseQuantity(o.recordBudget)
+	if err == nil && q.Sign() < 0 {
+		err = errors.New("it is negative")
+	}
+	return q.Value(), err
 }
 
 // ownNamespace is the namespace that the operator runs in, as far as it can tell.
@@ -191,12 +216,24 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
+	cluster, err := clusterUID(ctx, mgr)
+	if err != nil {
+		return fmt.Errorf("find out which cluster this is: %w", err)
+	}
+	budget, err := o.budget()
+	if err != nil {
+		return err
+	}
 	collected, err := controllers.Setup(mgr, controllers.Options{
 		Namespace: o.namespace,
 		Schedule: controllers.Schedule{
-			Interval: seconds(o.interval), Grace: seconds(o.grace), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
+			Interval: seconds(o.interval), Refresh: seconds(o.refresh), Retention: seconds(o.retention), Budget: budget,
+			Flush: seconds(o.flush), SealTimeout: seconds(o.sealTimeout),
 		},
 		Concurrency: o.concurrency,
+		CheckEvery:  o.checkEvery,
+		Identity:    lock.Identity(),
+		Cluster:     cluster,
 		Clock:       clock.RealClock{},
 	})
 	if err != nil {
@@ -252,6 +289,21 @@ func leaderLock(config *rest.Config, o *options) (resourcelock.Interface, error)
 	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, leaseName, identity, config, o.renewDeadline)
 }
 
+// clusterUID tells this cluster from every other: the UID of its namespace
+// kube-system. It waits for an API server that is away.
+func clusterUID(ctx context.Context, mgr ctrl.Manager) (uid string, err error) {
+	system := &metav1.PartialObjectMetadata{}
+	system.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err = wait.PollUntilContextCancel(ctx, 2*time.Second, true, func(ctx context.Context) (bool, error) {
+		err := mgr.GetAPIReader().Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system)
+		if err != nil {
+			ctrl.Log.Info("cannot read the namespace kube-system; trying again", "error", err.Error())
+		}
+		return err == nil, nil
+	})
+	return string(system.UID), err
+}
+
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // builtinMeters creates the built-in meters once this replica leads, and closes
@@ -286,7 +338,7 @@ func builtinMeters(mgr ctrl.Manager, namespace string, installed chan<- struct{}
 // leads, and this one stands by.
 func addProbes(mgr ctrl.Manager, collected *collector.Collector, installed <-chan struct{}, lease client.ObjectKey, identity string) error {
 	alive := func(*http.Request) error {
-		collected.Started()
+		collected.Alive()
 		return nil
 	}
 	ready := func(request *http.Request) error {

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -26,6 +27,15 @@ func (h *Health) Degraded() (error, time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.err, h.since
+}
+
+// Message is why the journal cannot be written, for people; empty when it can.
+func (h *Health) Message() string {
+	err, since := h.Degraded()
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf("metering goes on in memory: the journal cannot be written since %s: %v", since.UTC().Format(time.RFC3339), err)
 }
 
 func (h *Health) failed(log logr.Logger, now time.Time, err error) {

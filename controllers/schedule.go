@@ -2,6 +2,8 @@ package controllers
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
@@ -20,10 +22,34 @@ type Schedule struct {
 	SealTimeout int64 // how long after its end an interval waits for what has not been seen of it
 	Refresh     int64 // how often an Open record is brought up to date at most; 0: there are none
 	Retention   int64 // how long after its end a record is kept
+	Budget      int64 // how many bytes all records may take together; 0: any
 }
 
-// keptFrom is the moment before which intervals' records are not kept.
-func (s Schedule) keptFrom(now int64) int64 { return now - s.Retention }
+// keptFrom is the moment before which intervals' records are not kept: the
+// retention's, or, where the records take more than the budget, a later one.
+func (r *UsageRecordReconciler) keptFrom(now int64) int64 {
+	return max(now-r.Schedule.Retention, r.overBudget.Load())
+}
+
+// guard finds the moment from which on the records' intervals fit the budget.
+func (r *UsageRecordReconciler) guard(ctx context.Context) {
+	if r.Schedule.Budget == 0 {
+		return
+	}
+	_, bytes := r.Publisher.Sizes()
+	left := r.Schedule.Budget
+	for _, start := range slices.Backward(slices.Sorted(maps.Keys(bytes))) {
+		if left -= bytes[start]; left >= 0 {
+			continue
+		}
+		if through := start + r.Schedule.Interval; through > r.overBudget.Load() && through <= r.Sealed.Through() {
+			r.overBudget.Store(through)
+			ctrl.LoggerFrom(ctx).Info("usage records take more than --record-budget: pruning those of older intervals before their time; the ledger keeps them",
+				"budget", r.Schedule.Budget, "keptFrom", time.Unix(through, 0).UTC())
+		}
+		return
+	}
+}
 
 // live decides when Open records are written: when an account first appears in
 // an interval, and when its segments changed, but not more often than refresh.
@@ -97,7 +123,7 @@ func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.Ty
 		case <-ctx.Done():
 			return
 		case intervals := <-r.Sealed.news:
-			r.publish(queue, intervals)
+			r.publish(ctx, queue, intervals)
 			continue
 		case <-ticker.C():
 		}
@@ -118,8 +144,8 @@ func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.Ty
 }
 
 // publish has the Final records of the intervals written.
-func (r *UsageRecordReconciler) publish(queue workqueue.TypedRateLimitingInterface[record.Key], intervals []usage.Window) {
-	from := r.Schedule.keptFrom(r.Clock.Now().Unix())
+func (r *UsageRecordReconciler) publish(ctx context.Context, queue workqueue.TypedRateLimitingInterface[record.Key], intervals []usage.Window) {
+	from := r.keptFrom(r.Clock.Now().Unix())
 	for i, interval := range intervals {
 		if interval.End <= from {
 			continue
@@ -132,6 +158,9 @@ func (r *UsageRecordReconciler) publish(queue workqueue.TypedRateLimitingInterfa
 			add(queue, priority, record.Key{Account: account, Interval: interval})
 		}
 		// An Open record whose usage turned out to be somebody else's goes.
+		if _, err := r.Publisher.Adopt(ctx, interval.Start); err != nil && ctx.Err() == nil {
+			ctrl.LoggerFrom(ctx).Error(err, "cannot tell whose an earlier run's Open records are: they stay until they are pruned")
+		}
 		add(queue, priority, r.Publisher.Open(interval.Start)...)
 	}
 }
@@ -148,8 +177,9 @@ func add(queue workqueue.TypedRateLimitingInterface[record.Key], priority int, k
 
 // prune deletes records that are kept long enough, and what the ledger has of them.
 func (r *UsageRecordReconciler) prune(ctx context.Context, now int64) {
-	before := r.Schedule.keptFrom(now)
-	r.Ledger.Forget(before)
+	r.guard(ctx)
+	before := r.keptFrom(now)
+	r.Ledger.Forget(now - r.Schedule.Retention)
 	deleted, err := r.Publisher.Prune(ctx, before-r.Schedule.Interval+1)
 	log := ctrl.LoggerFrom(ctx)
 	if err != nil {

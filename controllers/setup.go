@@ -65,10 +65,10 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 			}
 		},
 	})
+	health, sealed := &Health{}, NewSealed()
 	meters := &UsageMeterReconciler{
-		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: o.Clock, News: news,
+		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: o.Clock, News: news, Health: health,
 	}
-	sealed := NewSealed()
 	records := &UsageRecordReconciler{
 		Sealed:      sealed,
 		Ledger:      collected,
@@ -85,7 +85,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 			Store: journal.NewStore(whole, o.Namespace), Writer: o.Identity, Cluster: o.Cluster, Clock: o.Clock,
 			Log: mgr.GetLogger().WithName("journal"),
 		}),
-		Clock: o.Clock, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: &Health{},
+		Clock: o.Clock, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
 		Log: mgr.GetLogger().WithName("keeper"),
 	}
 	return collected, errors.Join(mgr.Add(keeper), meters.SetupWithManager(mgr), records.SetupWithManager(mgr))

@@ -68,8 +68,9 @@ func unreadable(err error, mapping *meta.RESTMapping) finding {
 // positionRefresh is how old a position in the status may be while nothing else changes.
 const positionRefresh = time.Minute
 
-// meterStatus is what a meter's status should say.
-func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, now metav1.Time) v1alpha1.UsageMeterStatus {
+// meterStatus is what a meter's status should say. degraded is why the journal
+// cannot be written; empty when it can.
+func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, degraded string, now metav1.Time) v1alpha1.UsageMeterStatus {
 	status := *m.Status.DeepCopy()
 	status.ObservedGeneration = m.Generation
 	status.Active = int64(at.Active)
@@ -94,6 +95,9 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, now
 	}
 	if found.reason == "" && !at.Synced {
 		found = finding{reason: v1alpha1.ReasonListing, message: "listing what is there"}
+	}
+	if found.reason == "" && degraded != "" {
+		found = finding{reason: v1alpha1.ReasonJournalUnavailable, message: degraded}
 	}
 	for _, condition := range conditions(found, at) {
 		condition.ObservedGeneration = m.Generation

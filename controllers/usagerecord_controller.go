@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
@@ -52,6 +53,8 @@ type UsageRecordReconciler struct {
 	Concurrency int
 	// Sealed are the intervals whose seals are committed.
 	Sealed *Sealed
+
+	overBudget atomic.Int64 // records of intervals that end before are pruned to fit the budget
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -75,8 +78,11 @@ func (r *UsageRecordReconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // Reconcile publishes the records of one account and one interval.
 func (r *UsageRecordReconciler) Reconcile(ctx context.Context, key record.Key) (reconcile.Result, error) {
+	if !r.Ledger.Started() {
+		return reconcile.Result{RequeueAfter: time.Second}, nil
+	}
 	now := r.Clock.Now().Unix()
-	if key.Interval.End <= r.Schedule.keptFrom(now) {
+	if key.Interval.End <= r.keptFrom(now) {
 		return reconcile.Result{}, nil // pruned, and not to come back
 	}
 	in := record.Input{

@@ -43,3 +43,7 @@ const (
 	// LabelInterval is the start of a record's interval: 20261121T2000Z.
 	LabelInterval = Group + "/interval"
 )
+
+// AnnotationDigest is the status.digest of a Final record: whoever reads metadata
+// alone knows by it what the record says.
+const AnnotationDigest = Group + "/digest"

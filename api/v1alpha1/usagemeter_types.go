@@ -334,6 +334,9 @@ const (
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonWatchFailed: the API server does not answer; it is tried again.
 	ReasonWatchFailed = "WatchFailed"
+	// ReasonJournalUnavailable: metering goes on in memory, until the journal can
+	// be written again.
+	ReasonJournalUnavailable = "JournalUnavailable"
 )
 
 // UsageMeter says what is metered: a kind to watch, and CEL expressions that

@@ -25,8 +25,7 @@ import (
 
 // How the operator is run: intervals of a minute instead of an hour, so that a demo sees some of them end.
 const (
-	interval    = 60              // seconds
-	sealGrace   = 5 * time.Second // after its end, until an interval is final
+	interval    = 60 // seconds
 	liveRefresh = 10 * time.Second
 )
 
@@ -180,7 +179,6 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 		"--namespace="+operatorNamespace,
 		fmt.Sprintf("--interval=%ds", interval),
 		fmt.Sprintf("--live-refresh=%s", liveRefresh),
-		fmt.Sprintf("--seal-grace=%s", sealGrace),
 		"--leader-elect",
 		"--install-meters",
 		"--health-probe-bind-address="+probes,
@@ -195,7 +193,7 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 		err := command.Wait()
 		fail(fmt.Errorf("the operator has ended by itself: %w\nthe end of %s:\n%s", orNothing(err), s.operatorLog(), tail(s.operatorLog(), 12)))
 	}()
-	s.say("  usage-operator --interval=%ds --live-refresh=%s --seal-grace=%s --install-meters", interval, liveRefresh, sealGrace)
+	s.say("  usage-operator --interval=%ds --live-refresh=%s --install-meters", interval, liveRefresh)
 	return s.writeProps(props{OperatorPID: command.Process.Pid})
 }
 

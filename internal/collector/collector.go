@@ -33,7 +33,7 @@ type Options struct {
 	Dynamic  dynamic.Interface
 	Metadata metadata.Interface
 	Mapper   meta.RESTMapper
-	Clock    clock.Clock
+	Clock    clock.WithTicker
 	// Namespace is the operator's own: usage of cluster-scoped objects belongs to it.
 	Namespace string
 	// CheckEvery is how often what is known is compared with what there is, so that

@@ -50,7 +50,7 @@ func (c *Collector) beat(ctx context.Context) {
 // probe makes the bounds around a revision of the past as tight as etcd's
 // history allows.
 func (c *Collector) probe(revision uint64) {
-	if err := history.Probe(c.ctx, c.Metadata, &c.chronology, revision); err != nil {
+	if err := history.Probe(c.ctx, history.SystemLeases(c.Metadata), &c.chronology, revision); err != nil {
 		c.Log.V(1).Info("cannot date a change more closely", "resourceVersion", revision, "error", err.Error())
 	}
 }

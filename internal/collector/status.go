@@ -41,7 +41,7 @@ func (c *Collector) Status(name string) (Status, bool) {
 		return Status{}, false
 	}
 	status := Status{
-		Synced:          at.from != 0 && at.listed == nil,
+		Synced:          at.from != 0 && (at.listed == nil || at.feed.checking),
 		Err:             at.feed.err,
 		Active:          at.ledger.Active(),
 		ResourceVersion: at.feed.resourceVersion,

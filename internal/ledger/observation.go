@@ -129,7 +129,7 @@ func Between(origin Origin, earliest, latest int64) Moments {
 func (o *Observation) begins(member *usage.Member, at *object, changed usage.Boundary) usage.Boundary {
 	stated := member.Start
 	switch {
-	case at.known && o.believable(stated, at):
+	case at.known && o.believable(stated, at) && (!at.absent || stated.At >= changed.At):
 		return stated
 	case at.known:
 		return changed // what was seen live wins over what is read later
@@ -145,13 +145,14 @@ func (o *Observation) begins(member *usage.Member, at *object, changed usage.Bou
 
 // believable tells whether an object that was known not to be active can have
 // become so when it says: later than it was last seen, or in that very second,
-// unless that is when it was excluded, or when an earlier activity began. What
-// was known without the member did not have it at its creation.
+// unless that is when an earlier activity began. What was known without the
+// member did not have it at its creation; what was excluded counts from when it
+// is not.
 func (o *Observation) believable(stated usage.Boundary, at *object) bool {
 	if stated.Evidence != usage.ObjectTime || stated.At > o.Now {
 		return false
 	}
-	return stated.At > at.seen || (stated.At == at.seen && !at.absent && stated.At > at.began)
+	return stated.At > at.seen || (stated.At == at.seen && stated.At > at.began)
 }
 
 // foundSince is from when on a first list can vouch for what it shows: nothing

@@ -15,12 +15,13 @@ import (
 
 // entry is what is known of one record in the API server.
 type entry struct {
-	key     record.Key // zero for a record of an earlier run
+	key     record.Key // zero for a record of an earlier run that was not looked at yet
 	start   int64      // of its interval; seconds since the epoch
 	written string     // resourceVersion of the last write; "" when it was not ours
 	seen    string     // resourceVersion that the API server has, as far as known
 	digest  string
 	reaches int64 // how far an Open record's figures reach
+	bytes   int64 // about how large it is; 0: not known
 	final   bool
 }
 
@@ -61,7 +62,7 @@ func (x *index) forget(name types.NamespacedName) {
 }
 
 // wrote notes a write of ours. It tells whether somebody has written over it already.
-func (x *index) wrote(name types.NamespacedName, key record.Key, r *v1alpha1.UsageRecord, version string) (overwritten bool) {
+func (x *index) wrote(name types.NamespacedName, key record.Key, r *v1alpha1.UsageRecord, version string, bytes int64) (overwritten bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	seen := version
@@ -69,11 +70,65 @@ func (x *index) wrote(name types.NamespacedName, key record.Key, r *v1alpha1.Usa
 		seen = before
 	}
 	x.entries[name] = entry{
-		key: key, start: key.Interval.Start, written: version, seen: seen,
+		key: key, start: key.Interval.Start, written: version, seen: seen, bytes: bytes,
 		digest: r.Status.Digest, reaches: reaches(r), final: r.Status.Phase == v1alpha1.PhaseFinal,
 	}
 	return seen != version
 }
+
+// claim notes which account's and interval's a record of an earlier run is.
+func (x *index) claim(name types.NamespacedName, key record.Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e, known := x.entries[name]; known && e.key == (record.Key{}) {
+		e.key = key
+		x.entries[name] = e
+	}
+}
+
+// unclaimed are the records of the interval that starts then which an earlier
+// run left Open.
+func (x *index) unclaimed(start int64) []types.NamespacedName {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var names []types.NamespacedName
+	for name, e := range x.entries {
+		if e.start == start && !e.final && e.key == (record.Key{}) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// sizes are how many records there are, and about how many bytes, by the start
+// of their interval. One whose size is not known counts as the others' average.
+func (x *index) sizes() (records map[int64]int, bytes map[int64]int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	records, bytes = map[int64]int{}, map[int64]int64{}
+	unknown := map[int64]int64{}
+	var known, sum int64
+	for _, e := range x.entries {
+		records[e.start]++
+		if e.bytes == 0 {
+			unknown[e.start]++
+			continue
+		}
+		bytes[e.start] += e.bytes
+		known, sum = known+1, sum+e.bytes
+	}
+	average := int64(typicalBytes)
+	if known > 0 {
+		average = sum / known
+	}
+	for start, n := range unknown {
+		bytes[start] += n * average
+	}
+	return records, bytes
+}
+
+// typicalBytes is the size of an ordinary record.
+const typicalBytes = 2500
 
 // open are the keys of our Open records of the interval that starts then.
 func (x *index) open(start int64) []record.Key {
@@ -81,7 +136,7 @@ func (x *index) open(start int64) []record.Key {
 	defer x.mu.Unlock()
 	var keys []record.Key
 	for _, e := range x.entries {
-		if e.start == start && !e.final && e.written != "" {
+		if e.start == start && !e.final && e.key != (record.Key{}) {
 			keys = append(keys, e.key)
 		}
 	}
@@ -134,7 +189,7 @@ func (w *watcher) Listed(_ source.List, resourceVersion string, _ time.Time) {
 	var gone []record.Key
 	for name, e := range w.index.entries {
 		if _, there := w.index.listed[name]; !there && !source.Newer(e.seen, resourceVersion) {
-			if e.written != "" {
+			if e.key != (record.Key{}) {
 				gone = append(gone, e.key)
 			}
 			delete(w.index.entries, name)
@@ -158,7 +213,7 @@ func (w *watcher) Changed(change source.Change, _ time.Time) {
 	e, known := w.index.entries[nameOf(object)]
 	delete(w.index.entries, nameOf(object))
 	w.index.mu.Unlock()
-	if known && e.written != "" {
+	if known && e.key != (record.Key{}) {
 		w.changed(e.key)
 	}
 }
@@ -170,8 +225,7 @@ func (w *watcher) see(object *unstructured.Unstructured) {
 	e, known := w.index.entries[name]
 	if !known {
 		// Ours, on its way back from the API server, or an earlier run's.
-		start, _ := record.ParseIntervalLabel(object.GetLabels()[v1alpha1.LabelInterval])
-		w.index.entries[name] = entry{start: start, seen: version}
+		w.index.entries[name] = found(object)
 		w.index.mu.Unlock()
 		return
 	}
@@ -181,9 +235,26 @@ func (w *watcher) see(object *unstructured.Unstructured) {
 		w.index.entries[name] = e
 	}
 	w.index.mu.Unlock()
-	if newer && e.written != "" {
+	if newer && e.key != (record.Key{}) {
 		w.changed(e.key)
 	}
+}
+
+// found is what the metadata of a record that this run has not written says. A
+// Final one that nobody else has had a hand in says what its annotation says.
+func found(object *unstructured.Unstructured) entry {
+	start, _ := record.ParseIntervalLabel(object.GetLabels()[v1alpha1.LabelInterval])
+	e := entry{start: start, seen: object.GetResourceVersion()}
+	digest := object.GetAnnotations()[v1alpha1.AnnotationDigest]
+	for _, managed := range object.GetManagedFields() {
+		if managed.Manager != fieldManager {
+			return e
+		}
+	}
+	if digest != "" {
+		e.written, e.digest, e.final = e.seen, digest, true
+	}
+	return e
 }
 
 // Progress is of no interest.

@@ -11,4 +11,10 @@ var written = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Help: "Writes of usage records, by the phase that was written.",
 }, []string{"phase"})
 
-func init() { metrics.Registry.MustRegister(written) }
+// alarms counts Final records that say something else than the ledger.
+var alarms = prometheus.NewCounter(prometheus.CounterOpts{
+	Name: "usage_operator_record_alarms_total",
+	Help: "Final records that were found to say something else than the ledger: see usage-operator verify.",
+})
+
+func init() { metrics.Registry.MustRegister(written, alarms) }

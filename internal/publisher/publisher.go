@@ -21,6 +21,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/record"
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // ErrNamespaceGone says that a namespace takes no records any more: it is being
@@ -81,6 +82,7 @@ func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRe
 	name := types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
 	known, ok := p.index.get(name)
 	if ok && known.asWritten(r) {
+		p.index.claim(name, key)
 		return nil
 	}
 	var version string
@@ -88,7 +90,7 @@ func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRe
 	switch {
 	case !ok:
 		version, err = p.create(ctx, r)
-	case known.written == "":
+	case known.written == "", known.final:
 		version, err = p.reconcile(ctx, r)
 	default:
 		version, err = p.update(ctx, r, known.seen)
@@ -100,7 +102,7 @@ func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRe
 		return explain(err, r)
 	}
 	written.WithLabelValues(string(r.Status.Phase)).Inc()
-	if overwritten := p.index.wrote(name, key, r, version); overwritten {
+	if overwritten := p.index.wrote(name, key, r, version, record.Bytes(r)); overwritten {
 		return p.put(ctx, key, r)
 	}
 	return nil
@@ -115,14 +117,63 @@ func (p *Publisher) reconcile(ctx context.Context, r *v1alpha1.UsageRecord) (str
 		return p.create(ctx, r)
 	case err != nil:
 		return "", err
-	case existing.Status.Phase == v1alpha1.PhaseFinal && existing.Status.Digest != r.Status.Digest:
-		// Sealed is final: an earlier run of the operator published it.
-		p.log.Info("keeping a Final record of an earlier run", "namespace", r.Namespace, "name", r.Name,
-			"digest", existing.Status.Digest, "computed", r.Status.Digest)
+	case existing.Status.Phase != v1alpha1.PhaseFinal:
+		return p.update(ctx, r, existing.ResourceVersion)
+	case existing.Status.Digest != r.Status.Digest:
+		// Sealed is final: it is not for the operator to say which of the two is right.
+		alarms.Inc()
+		p.log.Error(nil, "a Final record says something else than the ledger: keeping it; usage-operator verify tells what differs",
+			"namespace", r.Namespace, "name", r.Name, "digest", existing.Status.Digest, "computed", r.Status.Digest)
+		return existing.ResourceVersion, nil
+	case sameContent(existing, r):
 		return existing.ResourceVersion, nil
 	}
-	return p.update(ctx, r, existing.ResourceVersion)
+	// It says that it is what it was, and is not: it was edited where that is not prevented.
+	p.log.Info("putting back a Final record that was edited", "namespace", r.Namespace, "name", r.Name)
+	if err := p.delete(ctx, types.NamespacedName{Namespace: r.Namespace, Name: r.Name}); err != nil {
+		return "", err
+	}
+	return p.create(ctx, r)
 }
+
+// sameContent tells whether two records say the same, in the form that the API
+// server stores.
+func sameContent(a, b *v1alpha1.UsageRecord) bool {
+	left, err := json.Marshal([]any{a.Spec, a.Status})
+	if err != nil {
+		return false
+	}
+	right, err := json.Marshal([]any{b.Spec, b.Status})
+	return err == nil && string(left) == string(right)
+}
+
+// Adopt finds out whose the records are that an earlier run left Open in the
+// interval that starts then.
+func (p *Publisher) Adopt(ctx context.Context, start int64) ([]record.Key, error) {
+	var keys []record.Key
+	for _, name := range p.index.unclaimed(start) {
+		existing := &v1alpha1.UsageRecord{}
+		err := p.client.Get().Namespace(name.Namespace).Resource(resource).Name(name.Name).Do(ctx).Into(existing)
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return keys, fmt.Errorf("read usage record %s: %w", name, err)
+		}
+		spec := &existing.Spec
+		key := record.Key{
+			Account:  usage.Account{Namespace: spec.Namespace, NamespaceUID: spec.NamespaceUID, Deployment: spec.Deployment},
+			Interval: usage.Window{Start: spec.StartTime.Unix(), End: spec.EndTime.Unix()},
+		}
+		p.index.claim(name, key)
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// Sizes are how many records there are, and about how many bytes they take, by
+// the start of their interval.
+func (p *Publisher) Sizes() (records map[int64]int, bytes map[int64]int64) { return p.index.sizes() }
 
 func (p *Publisher) create(ctx context.Context, r *v1alpha1.UsageRecord) (string, error) {
 	body, err := json.Marshal(r)

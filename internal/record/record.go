@@ -128,6 +128,9 @@ func one(in Input, segments []usage.Segment, index, count int) *v1alpha1.UsageRe
 	totals := newTotals(segments, known)
 	status.Totals, status.Summary = totals.list(), totals.summary()
 	status.Digest = digest(record)
+	if in.Final {
+		record.Annotations = map[string]string{v1alpha1.AnnotationDigest: status.Digest}
+	}
 	return record
 }
 

@@ -114,7 +114,8 @@ type Client interface {
 // Options say how a source goes about it.
 type Options struct {
 	// From is where an earlier source stopped: this one checks what was known
-	// then, and goes on there. Without it the source begins with a list.
+	// then, and goes on there. Without a resourceVersion, in the middle of a list,
+	// it lists again. Without anything the source begins with a First list.
 	From Position
 	// CheckEvery is how often the state at the source's position is listed for
 	// comparison; 0 is never.
@@ -165,9 +166,11 @@ func New(client Client, handler Handler, clock clock.Clock, options Options) *So
 	if s.metadata == nil {
 		s.metadata = client
 	}
-	if from := options.From; from.ResourceVersion != "" {
+	from := options.From
+	if from.ResourceVersion != "" || !from.Time.IsZero() {
 		s.since = &from
-	} else {
+	}
+	if from.ResourceVersion == "" {
 		s.lost, s.seeded = true, true
 	}
 	return s

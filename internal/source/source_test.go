@@ -77,7 +77,9 @@ func (d *diary) Changed(change source.Change, _ time.Time) {
 	}
 	d.note("%s %s", change.Type, change.Object.GetName())
 }
-func (d *diary) Resumed(how source.Bridge, _ source.Position, _ time.Time) { d.note("resumed: %s", how) }
+func (d *diary) Resumed(how source.Bridge, _ source.Position, _ time.Time) {
+	d.note("resumed: %s", how)
+}
 func (d *diary) Progress(string, time.Time) {}
 func (d *diary) Failed(err error) {
 	d.mu.Lock()

@@ -42,7 +42,7 @@ func startOperator(ctx context.Context, folder string) *process {
 	log, err := os.Create(p.log)
 	Expect(err).NotTo(HaveOccurred())
 	p.command = exec.Command(program, "--kubeconfig="+kubeconfig, "--namespace=usage-system", "--install-meters",
-		"--interval=1m", "--live-refresh=2s", "--seal-grace=5s",
+		"--interval=1m", "--live-refresh=2s",
 		"--health-probe-bind-address="+p.probes, "--metrics-bind-address="+freeAddress())
 	p.command.Stdout, p.command.Stderr = log, log
 	Expect(p.command.Start()).To(Succeed())

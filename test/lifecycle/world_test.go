@@ -25,6 +25,8 @@ type world struct {
 	frontier int64 // the time of the latest write that was delivered
 	machines map[string]*machine
 	born     int
+	journal  map[usage.SegmentKey]usage.Change
+	sealed   []usage.Window
 }
 
 // machine is the truth about one object.
@@ -49,6 +51,7 @@ func newWorld(t *rapid.T, compiled *meter.Meter) *world {
 		t: t, meter: compiled, ledger: ledger.New(), oracle: newOracle(),
 		entry: ledger.NewMeter("machines", begin, compiled.Dimensions()),
 		now:   begin, observed: begin, frontier: begin, machines: map[string]*machine{},
+		journal: map[usage.SegmentKey]usage.Change{},
 	}
 }
 
@@ -56,6 +59,9 @@ func newWorld(t *rapid.T, compiled *meter.Meter) *world {
 // lets one thing happen.
 func (w *world) step() {
 	w.pass()
+	if rapid.IntRange(0, 9).Draw(w.t, "restart") == 0 {
+		w.restart()
+	}
 	name := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(w.t, "machine")
 	m := w.machines[name]
 	if m == nil {
@@ -108,12 +114,13 @@ func (w *world) pass() {
 }
 
 func (w *world) sealThrough(moment int64) {
-	end := usage.Interval(moment, length).Start
-	for sealed := w.ledger.Sealed(); sealed != 0 && sealed < end; sealed = w.ledger.Sealed() {
-		w.ledger.Seal(usage.Interval(sealed, length))
+	next := usage.Interval(begin, length)
+	if len(w.sealed) > 0 {
+		next = w.sealed[len(w.sealed)-1].Next()
 	}
-	if w.ledger.Sealed() == 0 {
-		w.ledger.Seal(usage.Interval(end-1, length))
+	for ; next.End <= moment; next = next.Next() {
+		w.ledger.Seal(next)
+		w.sealed = append(w.sealed, next)
 	}
 }
 
@@ -261,3 +268,39 @@ func (m *machine) object() *unstructured.Unstructured {
 }
 
 func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
+
+// restart puts a new ledger in the place of the old one, from what that has told
+// the journal, and shows it what there is.
+func (w *world) restart() {
+	for _, change := range w.ledger.Unwritten() {
+		switch change.Kind {
+		case usage.Put:
+			w.journal[change.Key()] = change
+		case usage.Void:
+			delete(w.journal, change.Key())
+		}
+	}
+	changes := make([]usage.Change, 0, len(w.journal))
+	for _, change := range w.journal {
+		changes = append(changes, change)
+	}
+	w.ledger = ledger.New()
+	w.entry = ledger.NewMeter("machines", begin, w.meter.Dimensions())
+	w.ledger.Restore([]*ledger.Meter{w.entry}, changes, w.sealed, 0)
+	for _, m := range w.machines {
+		members, err := w.meter.Read(m.object())
+		if err != nil {
+			w.t.Fatalf("read: %v", err)
+		}
+		err = w.ledger.Observe(&ledger.Observation{
+			Meter: w.entry, UID: m.uid, Members: members,
+			Written: m.written, After: w.frontier, Now: w.observed, Origin: ledger.Resumed,
+		})
+		if err != nil {
+			w.t.Fatalf("observe: %v", err)
+		}
+	}
+	if w.ledger.HasUnwritten() {
+		w.t.Fatalf("a restart changed something: %v", w.ledger.Unwritten())
+	}
+}

@@ -28,7 +28,8 @@ import (
 
 const (
 	interval = 60
-	grace    = 10
+	// grace is how long after its end an interval may be sealed.
+	grace = 10
 )
 
 // steppedClock is the real clock, plus an offset that only grows.
@@ -73,8 +74,9 @@ func start(ctx context.Context, options ...option) *operator {
 	op := &operator{clock: &steppedClock{}, ended: make(chan error, 1), namespace: newNamespace(ctx, "usage-")}
 	setup := controllers.Options{
 		Namespace:   op.namespace,
-		Schedule:    controllers.Schedule{Interval: interval, Grace: grace, Refresh: 1, Retention: 3 * 24 * 3600},
+		Schedule:    controllers.Schedule{Interval: interval, Flush: 1, SealTimeout: 600, Refresh: 1, Retention: 3 * 24 * 3600},
 		Concurrency: 8,
+		Identity:    op.namespace,
 		Clock:       op.clock,
 	}
 	manager := ctrl.Options{
