@@ -221,8 +221,12 @@ func (l *Ledger) change(at *object, o *Observation) error {
 	for _, s := range previous {
 		l.close(at, s, over)
 	}
+	known := at.known
 	at.known, at.unreadable = true, false
 	at.note(o)
+	if !known && o.Origin == Resumed {
+		at.began = max(at.began, at.seen) // an activity that nobody remembers may have begun then
+	}
 	at.count(wasActive)
 	return conflict
 }
