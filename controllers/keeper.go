@@ -39,6 +39,8 @@ type Keeper struct {
 	compacted int64
 	backoff   wait.Backoff
 	retryAt   int64 // milliseconds
+	damaged   bool  // nothing can be written until a person has seen to it
+	looked    int64 // when that was looked for last
 }
 
 const (
@@ -52,8 +54,12 @@ const (
 	settle = 1
 	// barrierWait bounds one try to pass the barrier.
 	barrierWait = 20 * time.Second
+	// appendWait is how long the API server may take to answer.
+	appendWait = 15 * time.Second
 	// compactEvery is how often the journal is looked through for small blocks, in seconds.
 	compactEvery = 60
+	// mendedEvery is how often a damaged journal is looked at again, in seconds.
+	mendedEvery = 10
 )
 
 // Start runs while this replica leads. It ends when ctx does, or when another
@@ -136,6 +142,7 @@ func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
 		return nil, err
 	}
 	if damage != nil {
+		k.damaged = true
 		k.Health.failed(k.Log, k.Clock.Now(), damage)
 	}
 	if state.Sequence > 0 {
@@ -162,6 +169,9 @@ func (k *Keeper) after(end int64) usage.Window {
 // keep does what is to be done now.
 func (k *Keeper) keep(ctx context.Context, barrier chan<- error) error {
 	now := k.now()
+	if k.damaged {
+		return k.mended(ctx, now)
+	}
 	if k.pending == nil && !k.sealing && now >= k.unsealed.End+settle && k.Collector.Settled() {
 		k.sealing = true
 		moment := k.unsealed.End
@@ -184,6 +194,24 @@ func (k *Keeper) keep(ctx context.Context, barrier chan<- error) error {
 	if now-k.compacted >= compactEvery {
 		k.compacted = now
 		k.compact(ctx)
+	}
+	return nil
+}
+
+// mended tells, by ending the operator, that a damaged journal is whole again, or
+// that a person accepts what is lost: a new start takes it up as it is now, and
+// replays what happened since.
+func (k *Keeper) mended(ctx context.Context, now int64) error {
+	if now-k.looked < mendedEvery {
+		return nil
+	}
+	k.looked = now
+	var damage *journal.DamageError
+	switch _, err := k.Journal.Load(ctx); {
+	case err == nil:
+		return errors.New("the journal is whole again: starting anew from it")
+	case errors.As(err, &damage):
+		k.Health.failed(k.Log, k.Clock.Now(), damage)
 	}
 	return nil
 }
@@ -219,7 +247,9 @@ func (k *Keeper) commit(ctx context.Context) error {
 	if now.UnixMilli() < k.retryAt {
 		return nil
 	}
-	err := k.Journal.Append(ctx, k.pending)
+	writing, cancel := context.WithTimeout(ctx, appendWait)
+	defer cancel()
+	err := k.Journal.Append(writing, k.pending)
 	switch {
 	case errors.Is(err, journal.ErrFenced):
 		return fmt.Errorf("this replica meters no more: %w", err)
@@ -262,6 +292,9 @@ func (k *Keeper) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
 	for range 2 { // what is pending, and what came after it
+		if k.damaged {
+			return nil
+		}
 		if k.pending == nil {
 			k.pending = k.Collector.Batch(k.now(), nil)
 		}

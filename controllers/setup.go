@@ -14,6 +14,7 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/collector"
 	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
 	"github.com/usage-operator/usage-operator/internal/publisher"
 	feed "github.com/usage-operator/usage-operator/internal/source"
 )
@@ -79,14 +80,17 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Schedule:    o.Schedule,
 		Concurrency: o.Concurrency,
 	}
+	blocks, err := usageblocks.New(config, httpClient, o.Namespace)
+	if err != nil {
+		return nil, err
+	}
 	keeper := &Keeper{
 		Collector: collected,
 		Journal: journal.New(journal.Options{
-			Store: journal.NewStore(whole, o.Namespace), Writer: o.Identity, Cluster: o.Cluster, Clock: o.Clock,
-			Log: mgr.GetLogger().WithName("journal"),
+			Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: o.Clock, Log: mgr.GetLogger().WithName("journal"),
 		}),
 		Clock: o.Clock, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
 		Log: mgr.GetLogger().WithName("keeper"),
 	}
-	return collected, errors.Join(mgr.Add(keeper), meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
+	return collected, errors.Join(mgr.Add(keeper), mgr.Add(&standby{journal: keeper.Journal, elected: mgr.Elected()}), meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
 }
