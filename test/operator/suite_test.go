@@ -71,7 +71,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 
 	Expect(crds.Install(ctx, cp.RESTConfig())).To(Succeed())
 	kubectl(ctx, "apply", "--server-side", "-k", "../../config/crd")
-	kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd/usagemeters.metering.usage-operator.dev", "crd/usagerecords.metering.usage-operator.dev")
+	kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 	install(ctx, widgetKind)
 }, NodeTimeout(buildPatience))
 
