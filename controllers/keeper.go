@@ -32,15 +32,14 @@ type Keeper struct {
 	Health *Health
 	Log    logr.Logger
 
-	unsealed  usage.Window
-	sealing   bool // the barrier of unsealed is being waited for
-	pending   *journal.Batch
-	flushed   int64 // when the last append was made
-	compacted int64
-	backoff   wait.Backoff
-	retryAt   int64 // milliseconds
-	damaged   bool  // nothing can be written until a person has seen to it
-	looked    int64 // when that was looked for last
+	unsealed usage.Window
+	sealing  bool // the barrier of unsealed is being waited for
+	pending  *journal.Batch
+	flushed  int64 // when the last append was made
+	backoff  wait.Backoff
+	retryAt  int64 // milliseconds
+	damaged  bool  // nothing can be written until a person has seen to it
+	looked   int64 // when that was looked for last
 }
 
 const (
@@ -56,8 +55,6 @@ const (
 	barrierWait = 20 * time.Second
 	// appendWait is how long the API server may take to answer.
 	appendWait = 15 * time.Second
-	// compactEvery is how often the journal is looked through for small blocks, in seconds.
-	compactEvery = 60
 	// mendedEvery is how often a damaged journal is looked at again, in seconds.
 	mendedEvery = 10
 )
@@ -191,10 +188,6 @@ func (k *Keeper) keep(ctx context.Context, barrier chan<- error) error {
 	if k.pending != nil {
 		return k.commit(ctx)
 	}
-	if now-k.compacted >= compactEvery {
-		k.compacted = now
-		k.compact(ctx)
-	}
 	return nil
 }
 
@@ -272,16 +265,6 @@ func (k *Keeper) commit(ctx context.Context) error {
 		k.Sealed.Add(ctx, seal.Interval)
 	}
 	return nil
-}
-
-func (k *Keeper) compact(ctx context.Context) {
-	merged, err := k.Journal.Compact(ctx)
-	if err != nil && ctx.Err() == nil {
-		k.Log.Info("cannot compact the journal; trying again", "error", err.Error())
-	}
-	if merged > 0 {
-		k.Log.V(1).Info("compacted the journal", "blocks", merged)
-	}
 }
 
 // lastWords is how long the last append may take when the operator ends.

@@ -213,7 +213,8 @@ func (p *publishing) ours(ctx context.Context, namespaces int) (float64, error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	clock := clocktesting.NewFakeClock(time.Unix(interval.End-1, 0))
-	ended, err := p.startController(ctx, config, clock, p.ledger.first(namespaces, interval.Start))
+	sealed := controllers.NewSealed()
+	ended, err := p.startController(ctx, config, clock, p.ledger.first(namespaces, interval.Start), sealed)
 	if err != nil {
 		return 0, err
 	}
@@ -221,6 +222,7 @@ func (p *publishing) ours(ctx context.Context, namespaces int) (float64, error) 
 	defer told()
 	start := time.Now()
 	clock.SetTime(time.Unix(interval.End+publishGrace, 0))
+	sealed.Add(ctx, interval)
 	select {
 	case <-created.done:
 	case err := <-ended:
@@ -234,7 +236,7 @@ func (p *publishing) ours(ctx context.Context, namespaces int) (float64, error) 
 }
 
 // startController returns once the controller waits for time to pass.
-func (p *publishing) startController(ctx context.Context, restConfig *rest.Config, clock *clocktesting.FakeClock, l controllers.Ledger) (<-chan error, error) {
+func (p *publishing) startController(ctx context.Context, restConfig *rest.Config, clock *clocktesting.FakeClock, l controllers.Ledger, sealed *controllers.Sealed) (<-chan error, error) {
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, // there is one in each round
@@ -256,7 +258,8 @@ func (p *publishing) startController(ctx context.Context, restConfig *rest.Confi
 		Records:     source.MetadataClient(partial, v1alpha1.GroupVersion.WithResource("usagerecords"), v1alpha1.GroupVersion.WithKind("UsageRecord")),
 		Clock:       clock,
 		Namespace:   "default",
-		Schedule:    controllers.Schedule{Interval: publishInterval, Grace: publishGrace, Retention: 72 * 3600},
+		Schedule:    controllers.Schedule{Interval: publishInterval, Retention: 72 * 3600},
+		Sealed:      sealed,
 		Concurrency: publishConcurrency,
 	}
 	if err := records.SetupWithManager(mgr); err != nil {
@@ -479,9 +482,8 @@ func (v *view) Accounts(w usage.Window, now int64) []usage.Account {
 	return all
 }
 
-func (v *view) Since() int64                      { return v.since }
-func (v *view) Changed() []usage.Account          { return nil }
-func (v *view) Home(account usage.Account) string { return account.Namespace }
-func (v *view) Seal(through int64)                { v.sealed.Store(through) }
-func (v *view) Sealed() int64                     { return v.sealed.Load() }
-func (v *view) Forget(int64)                      {}
+func (v *view) Started() bool                         { return true }
+func (v *view) Changed() []usage.Account              { return nil }
+func (v *view) Home(account usage.Account) string     { return account.Namespace }
+func (v *view) Coverage(usage.Window) []usage.Stretch { return nil }
+func (v *view) Forget(int64)                          {}
