@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"github.com/go-logr/logr"
@@ -125,8 +126,10 @@ func (p *Publisher) reconcile(ctx context.Context, r *v1alpha1.UsageRecord) (str
 		p.log.Error(nil, "a Final record says something else than the ledger: keeping it; usage-operator verify tells what differs",
 			"namespace", r.Namespace, "name", r.Name, "digest", existing.Status.Digest, "computed", r.Status.Digest)
 		return existing.ResourceVersion, nil
-	case sameContent(existing, r):
+	case sameContent(existing, r) && sameMetadata(existing, r):
 		return existing.ResourceVersion, nil
+	case sameContent(existing, r):
+		return p.update(ctx, r, existing.ResourceVersion)
 	}
 	// It says that it is what it was, and is not: it was edited where that is not prevented.
 	p.log.Info("putting back a Final record that was edited", "namespace", r.Namespace, "name", r.Name)
@@ -145,6 +148,10 @@ func sameContent(a, b *v1alpha1.UsageRecord) bool {
 	}
 	right, err := json.Marshal([]any{b.Spec, b.Status})
 	return err == nil && string(left) == string(right)
+}
+
+func sameMetadata(a, b *v1alpha1.UsageRecord) bool {
+	return maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
 }
 
 // Adopt finds out whose the records are that an earlier run left Open in the

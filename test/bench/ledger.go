@@ -264,7 +264,7 @@ func intoLedger(d *day) (held func() usage.Amount) {
 		o.Now, o.After, o.Written = seen.at, seen.at-2, seen.at
 		o.Existed = seen.kind != born
 		if o.Now >= hour.End {
-			l.Seal(hour.End)
+			l.Seal(hour)
 			l.Changed()
 			hour = hour.Next()
 		}

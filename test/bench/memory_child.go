@@ -38,6 +38,7 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/config"
 	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/test/bench/cluster"
 )
@@ -298,15 +299,13 @@ func newCollecting(restConfig *rest.Config, httpClient *http.Client, mapper meta
 }
 
 func (c *collecting) start(ctx context.Context, instances, pods int) error {
-	go func() { _ = c.collector.Start(ctx) }()
-	for !c.collector.Started() {
-		runtime.Gosched()
-	}
+	c.collector.Prepare(ctx, &journal.State{})
 	for i, m := range c.meters {
 		if err := c.collector.Apply(m, c.targets[i]); err != nil {
 			return err
 		}
 	}
+	c.collector.Start()
 	active := map[string]int{"vm": instances, "container": pods}
 	return c.wait(ctx, func(name string, status collector.Status) bool {
 		return status.Synced && status.Active == active[name] && c.collector.Settled()
