@@ -30,6 +30,7 @@ func (c metadataClient) List(ctx context.Context, opts metav1.ListOptions) (*uns
 	out := &unstructured.UnstructuredList{Items: make([]unstructured.Unstructured, len(page.Items))}
 	out.SetResourceVersion(page.GetResourceVersion())
 	out.SetContinue(page.GetContinue())
+	out.SetRemainingItemCount(page.GetRemainingItemCount())
 	for i := range page.Items {
 		object, err := c.whole(&page.Items[i])
 		if err != nil {

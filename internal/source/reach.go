@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,7 +56,16 @@ func (s *Source) hasten(ctx context.Context, revision uint64) error {
 			return ctx.Err()
 		case <-s.glance():
 		}
+		if s.stopped() {
+			return errors.New("the source has stopped")
+		}
 	}
+}
+
+func (s *Source) stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ctx != nil && s.ctx.Err() != nil
 }
 
 // await is told when the source has come to the revision.
@@ -118,10 +128,16 @@ func (s *Source) glance() <-chan struct{} {
 	return over
 }
 
-// look watches until a bookmark comes. If none does, or the watch fails, the
-// other watch has the same trouble, and says so.
+// look watches until a bookmark comes, which none does when nothing happens
+// after the last change. If the watch fails, the other one has the same trouble,
+// and says so.
 func (s *Source) look(ctx context.Context, from string) (glance, bool) {
 	g := glance{from: from, last: Revision(from)}
+	// An API server's cache of a kind where nothing happens stays where it was,
+	// and so do its bookmarks, until somebody wants to know what is current.
+	if _, err := s.Current(ctx); err != nil {
+		return g, false
+	}
 	w, err := s.metadata.Watch(ctx, watchFrom(from, glanceTimeout))
 	if err != nil {
 		return g, false
@@ -136,10 +152,11 @@ func (s *Source) look(ctx context.Context, from string) (glance, bool) {
 			g.through = object.GetResourceVersion()
 			return g, true
 		default:
-			g.last = Revision(object.GetResourceVersion())
+			g.through = object.GetResourceVersion()
+			g.last = Revision(g.through)
 		}
 	}
-	return g, false
+	return g, g.through != ""
 }
 
 // take takes in a glance. What it saw, the watch delivers; from there on,

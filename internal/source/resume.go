@@ -15,8 +15,27 @@ import (
 // there would wait in silence, and miss all that happens meanwhile.
 var ErrFuture = errors.New("the position is in the API server's future: its etcd was replaced or restored")
 
+// reallyGone is how often a kind has to be missing before the source gives its
+// position up: an API server that just started may not serve all kinds yet.
+const reallyGone = 5
+
 // advance brings the source to where it can watch, and does one watch.
 func (s *Source) advance(ctx context.Context) error {
+	err := s.step(ctx)
+	switch {
+	case !apierrors.IsNotFound(err):
+		s.missing = 0
+	case !s.lost:
+		s.interrupted()
+		if s.missing++; s.missing < reallyGone {
+			return nil
+		}
+		s.lost = true // the kind was removed, and its objects with it
+	}
+	return err
+}
+
+func (s *Source) step(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
@@ -30,11 +49,8 @@ func (s *Source) advance(ctx context.Context) error {
 		return nil
 	}
 	s.interrupted()
-	switch {
-	case expired(err):
-		return s.recover(ctx)
-	case apierrors.IsNotFound(err):
-		s.lost = true // the kind was removed, and its objects with it
+	if expired(err) {
+		return s.bridge(ctx)
 	}
 	return err
 }

@@ -101,7 +101,9 @@ type Handler interface {
 	Progress(resourceVersion string, now time.Time)
 	// Resumed tells that the source looks live again, after it had not since from.
 	Resumed(how Bridge, from Position, now time.Time)
-	// Failed tells why the source does not get on. It goes on trying.
+	// Failed tells why the source does not get on. It goes on trying. When the
+	// kind is not found, it is not installed, and none of its objects exists:
+	// what comes next, if it is installed again, is a list.
 	Failed(err error)
 }
 
@@ -153,7 +155,10 @@ type Source struct {
 	how     Bridge    // how the way since then was made, so far
 	target  uint64    // what happened up to here happened before the source looked again
 	seen    *glance   // waits for the watch to come as far
+	missing int       // how often the kind was not found, one after the other
 	checks  checks
+	// attempts counts the reconstructions that failed one after the other.
+	attempts int
 }
 
 // New is a source that hands what client reads to handler.
@@ -219,7 +224,7 @@ func (s *Source) Run(ctx context.Context) {
 }
 
 func newBackoff() wait.Backoff {
-	return wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8, Cap: 15 * time.Second}
+	return wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8, Cap: 5 * time.Second}
 }
 
 func (s *Source) pause(ctx context.Context, d time.Duration) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
@@ -46,9 +48,30 @@ func TestMain(m *testing.M) {
 // diary is a handler that writes down what it is told, but for the objects
 // that an API server makes by itself.
 type diary struct {
-	mu      sync.Mutex
-	lines   []string
-	failure error
+	mu       sync.Mutex
+	lines    []string
+	changes  []change
+	resumed  []bridged
+	failures []error
+}
+
+// change is one that an API server's watch, or a source, told of.
+type change struct {
+	Type     watch.EventType
+	Name     string
+	UID      types.UID
+	Revision string
+	Value    string
+}
+
+func changeOf(kind watch.EventType, object *unstructured.Unstructured) change {
+	value, _, _ := unstructured.NestedString(object.Object, "data", "value")
+	return change{kind, object.GetName(), object.GetUID(), object.GetResourceVersion(), value}
+}
+
+type bridged struct {
+	how  source.Bridge
+	from source.Position
 }
 
 func (d *diary) note(format string, args ...any) {
@@ -75,16 +98,23 @@ func (d *diary) Changed(change source.Change, _ time.Time) {
 	if !ours(change.Object) {
 		return
 	}
-	d.note("%s %s", change.Type, change.Object.GetName())
+	replayed := map[bool]string{true: "replayed "}[change.Replayed]
+	d.note("%s%s %s", replayed, change.Type, change.Object.GetName())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changes = append(d.changes, changeOf(change.Type, change.Object))
 }
-func (d *diary) Resumed(how source.Bridge, _ source.Position, _ time.Time) {
+func (d *diary) Resumed(how source.Bridge, from source.Position, _ time.Time) {
 	d.note("resumed: %s", how)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.resumed = append(d.resumed, bridged{how, from})
 }
 func (d *diary) Progress(string, time.Time) {}
 func (d *diary) Failed(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.failure = err
+	d.failures = append(d.failures, err)
 }
 
 // has waits until the lines are in the diary, in this order, from the start on.
@@ -104,7 +134,28 @@ func (d *diary) has(t *testing.T, want ...string) {
 	if err != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		t.Fatalf("want %q in this order\nin %q\nlast failure: %v", want, d.lines, d.failure)
+		t.Fatalf("want %q in this order\nin %q\nfailures: %v", want, d.lines, d.failures)
+	}
+}
+
+// fails waits until the source tells such a failure.
+func (d *diary) fails(t *testing.T, such func(error) bool) {
+	t.Helper()
+	d.until(t, func() bool { return slices.ContainsFunc(d.failures, such) })
+}
+
+// until waits until what is under the lock is so.
+func (d *diary) until(t *testing.T, so func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return so(), nil
+	})
+	if err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		t.Fatalf("in vain: %q\nfailures: %v", d.lines, d.failures)
 	}
 }
 
@@ -128,6 +179,10 @@ type world struct {
 }
 
 func newWorld(t *testing.T, client source.Client) *world {
+	return newWorldWith(t, client, source.Options{})
+}
+
+func newWorldWith(t *testing.T, client source.Client, options source.Options) *world {
 	t.Helper()
 	clients := kubernetes.NewForConfigOrDie(plane.RESTConfig())
 	namespace, err := clients.CoreV1().Namespaces().Create(t.Context(),
@@ -136,17 +191,27 @@ func newWorld(t *testing.T, client source.Client) *world {
 		t.Fatal(err)
 	}
 	w := &world{diary: &diary{}, client: clients, namespace: namespace.Name}
-	w.source = source.New(client, w.diary, clock.RealClock{}, source.Options{})
+	w.source = source.New(client, w.diary, clockOfTests, options)
 	return w
 }
 
-// run starts the source, and ends it with the test.
-func (w *world) run(t *testing.T) {
+// run starts the source, and ends it with the test, or before.
+func (w *world) run(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { w.source.Run(ctx); close(ended) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	stop = func() { cancel(); <-ended }
+	t.Cleanup(stop)
+	return stop
+}
+
+// restart stops the source, if it runs, and puts another in its place, with a
+// new diary, that goes on where it was.
+func (w *world) restart(client source.Client, options source.Options) {
+	options.From = w.source.Position()
+	w.diary = &diary{}
+	w.source = source.New(client, w.diary, clockOfTests, options)
 }
 
 func (w *world) create(t *testing.T, name string) {
@@ -176,17 +241,33 @@ func (w *world) delete(t *testing.T, name string) {
 	}
 }
 
+// now is the current resourceVersion, whether the source can ask for it or not.
+func (w *world) now(t *testing.T) string {
+	t.Helper()
+	now, err := source.New(dynamicClient(), w.diary, clockOfTests, source.Options{}).Current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now
+}
+
+var clockOfTests = clock.RealClock{}
+
 var configMaps = corev1.SchemeGroupVersion.WithResource("configmaps")
 
 func dynamicClient() source.Client {
 	return dynamic.NewForConfigOrDie(plane.RESTConfig()).Resource(configMaps)
 }
 
+func metadataClient() source.Client {
+	return source.MetadataClient(metadata.NewForConfigOrDie(plane.RESTConfig()), configMaps,
+		corev1.SchemeGroupVersion.WithKind("ConfigMap"))
+}
+
 func TestItListsThenWatches(t *testing.T) {
 	clients := map[string]source.Client{
-		"whole objects": dynamicClient(),
-		"metadata alone": source.MetadataClient(metadata.NewForConfigOrDie(plane.RESTConfig()), configMaps,
-			corev1.SchemeGroupVersion.WithKind("ConfigMap")),
+		"whole objects":  dynamicClient(),
+		"metadata alone": metadataClient(),
 	}
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
@@ -228,72 +309,6 @@ func TestAReplayShowsEverythingAndDisturbsNothing(t *testing.T) {
 	w.lacks(t, "list 1 for <nil>")
 }
 
-func TestItGoesOnWhenTheAPIServerComesBack(t *testing.T) {
-	w := newWorld(t, dynamicClient())
-	w.run(t)
-	w.has(t, "listed 0")
-	w.create(t, "before")
-	w.has(t, "ADDED before")
-	if err := plane.Restart(t.Context(), controlplane.APIServer); err != nil {
-		t.Fatal(err)
-	}
-	w.create(t, "after")
-	// The new server's cache starts empty: it goes on, or lists again and says so.
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		for i, line := range w.lines {
-			if line == "ADDED after" || (line == "item after" && i > 0) {
-				return true, nil
-			}
-		}
-		return false, nil
-	})
-	if err != nil {
-		t.Fatalf("nothing of it in %q; last failure: %v", w.lines, w.failure)
-	}
-}
-
-// expired is a client whose watch cannot go on where it was, once.
-type expired struct {
-	source.Client
-	mu    sync.Mutex
-	stale bool
-}
-
-func (c *expired) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stale {
-		c.stale = false
-		// Older than anything that the API server still has.
-		opts.ResourceVersion = "1"
-	}
-	return c.Client.Watch(ctx, opts)
-}
-
-func TestAPositionThatIsTooOldLeadsToAListThatSaysSo(t *testing.T) {
-	client := &expired{Client: dynamicClient()}
-	w := newWorld(t, client)
-	w.create(t, "kept")
-	// The history up to here goes, as it does a few minutes after any write.
-	version, err := w.client.CoreV1().ConfigMaps(w.namespace).Get(t.Context(), "kept", metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := plane.Etcdctl(t.Context(), "compact", version.ResourceVersion); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if err := plane.Restart(t.Context(), controlplane.APIServer); err != nil {
-		t.Fatal(err)
-	}
-	client.stale = true
-	w.run(t)
-	w.has(t, "list 0 for <nil>", "item kept", "listed 0", "list 1 for <nil>", "item kept", "listed 1")
-	w.update(t, "kept", "1")
-	w.has(t, "listed 1", "MODIFIED kept")
-}
-
 func TestAKindThatMayNotBeReadSaysSo(t *testing.T) {
 	config, _, err := plane.AddUser("nobody")
 	if err != nil {
@@ -301,12 +316,5 @@ func TestAKindThatMayNotBeReadSaysSo(t *testing.T) {
 	}
 	w := newWorld(t, dynamic.NewForConfigOrDie(config).Resource(configMaps))
 	w.run(t)
-	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return apierrors.IsForbidden(w.failure), nil
-	})
-	if err != nil {
-		t.Errorf("the failure is %v; want forbidden", w.failure)
-	}
+	w.fails(t, apierrors.IsForbidden)
 }

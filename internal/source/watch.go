@@ -39,7 +39,8 @@ func (s *Source) watch(ctx context.Context) error {
 	defer w.Stop()
 	events := ahead(ctx, w.ResultChan())
 	if s.since != nil {
-		go s.hasten(ctx, s.target)
+		target := s.target
+		go func() { _ = s.hasten(ctx, target) }() // in vain only if the watch ends
 	}
 	due, stop := s.checks.timer(s.clock, s.options.CheckEvery)
 	defer func() { stop() }()
