@@ -63,7 +63,8 @@ func (l *Ledger) Unwritten() []usage.Change {
 
 // HasUnwritten tells whether there are changes that Unwritten was not asked for.
 func (l *Ledger) HasUnwritten() bool {
-	return len(l.unwritten.closed)+len(l.unwritten.opened)+len(l.unwritten.corrections) > 0
+	u := &l.unwritten
+	return len(u.closed)+len(u.opened)+len(u.corrections) > 0
 }
 
 // correct notes what is wrong with the sealed intervals from the moment on: a

@@ -9,9 +9,10 @@ const (
 	Put ChangeKind = iota
 	// Void: the segment with this key is none: it lasted no time.
 	Void
-	// Less and More correct a sealed interval by what was learnt after it was
-	// sealed: the segment's amount is taken off it, or added to it.
+	// Less corrects a sealed interval by what was learnt after it was sealed: the
+	// segment's amount is taken off it.
 	Less
+	// More corrects it likewise: the segment's amount is added to it.
 	More
 )
 
