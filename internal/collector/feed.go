@@ -89,14 +89,15 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 		collector: c, mapping: mapping, cancel: cancel, whole: whole,
 		settled: make(chan struct{}), waited: map[*feed]struct{}{},
 	}
-	var client source.Client = source.MetadataClient(c.Metadata, mapping.Resource, mapping.GroupVersionKind)
+	partial := source.MetadataClient(c.Metadata, mapping.Resource, mapping.GroupVersionKind)
+	client := partial
 	if whole {
 		client = c.Dynamic.Resource(mapping.Resource)
 	}
 	kind := mapping.GroupVersionKind.GroupKind()
 	from := c.position(kind)
 	f.resourceVersion, f.observed = from.ResourceVersion, from.Time
-	f.source = source.New(client, f, c.Clock, source.Options{From: from, CheckEvery: c.CheckEvery})
+	f.source = source.New(client, f, c.Clock, source.Options{From: from, CheckEvery: c.CheckEvery, Metadata: partial})
 	c.feeds[kind] = f
 	c.running.Go(func() {
 		if f.await(ctx) {
