@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/base64"
 	"fmt"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -19,7 +18,8 @@ type builder struct {
 	rows  []usage.Change // of the block that is being read
 }
 
-func newBuilder() *builder { return &builder{words: newWords(), fold: newFold(true)} }
+// newBuilder begins with nothing; whole tells that so does the journal.
+func newBuilder(whole bool) *builder { return &builder{words: newWords(), fold: newFold(whole)} }
 
 // unreadable says which block cannot be read, though it is as it was written.
 type unreadable struct {
@@ -62,7 +62,7 @@ func (b *builder) add(from *block) error {
 		return err
 	}
 	b.rows = b.rows[:0]
-	file, err := base64.StdEncoding.DecodeString(from.spec.Segments)
+	file, err := fileOf(from.spec)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/base64"
 	"fmt"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
@@ -58,6 +59,11 @@ func listsOf(spec *v1alpha1.UsageBlockSpec, w *words) (lists, error) {
 		})
 	}
 	return out, r.err
+}
+
+// fileOf is the Parquet file with a block's segments.
+func fileOf(spec *v1alpha1.UsageBlockSpec) ([]byte, error) {
+	return base64.StdEncoding.Strict().DecodeString(spec.Segments)
 }
 
 var coverages = named(usage.CoverageObserved, usage.CoverageUnknown)

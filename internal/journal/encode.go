@@ -11,8 +11,8 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// rowsPerBlock is how many rows are tried to put into one block first.
-const rowsPerBlock = 16384
+// rowsPerBlock is how many rows are tried to put into one block first. Tests set it.
+var rowsPerBlock = 16384
 
 // chunk is a stretch of a batch's changes that fits into one block.
 type chunk struct {
@@ -138,31 +138,39 @@ func (p *parts) list(batch *Batch, gaps []Gap) {
 	if batch.Meters != nil {
 		p.specs[0].Meters = []v1alpha1.BlockMeter{}
 	}
-	for _, position := range batch.Positions {
-		item := blockPosition(position)
-		spec := p.room(item)
-		spec.Positions = append(spec.Positions, item)
+	deal(p, batch.Positions, blockPosition, func(s *v1alpha1.UsageBlockSpec) *[]v1alpha1.BlockPosition { return &s.Positions })
+	deal(p, batch.Meters, blockMeter, func(s *v1alpha1.UsageBlockSpec) *[]v1alpha1.BlockMeter { return &s.Meters })
+	deal(p, batch.Coverage, blockStretch, func(s *v1alpha1.UsageBlockSpec) *[]v1alpha1.BlockStretch { return &s.Coverage })
+	deal(p, batch.Seals, blockSeal, func(s *v1alpha1.UsageBlockSpec) *[]v1alpha1.BlockSeal { return &s.Sealed })
+	deal(p, gaps, blockGap, func(s *v1alpha1.UsageBlockSpec) *[]v1alpha1.BlockGap { return &s.Gaps })
+}
+
+// deal deals out one list.
+func deal[T, B any](p *parts, list []T, form func(T) B, of func(*v1alpha1.UsageBlockSpec) *[]B) {
+	for _, item := range list {
+		formed := form(item)
+		to := of(p.room(formed))
+		*to = append(*to, formed)
 	}
-	for _, meter := range batch.Meters {
-		item := blockMeter(meter)
-		spec := p.room(item)
-		spec.Meters = append(spec.Meters, item)
+}
+
+// setLists gives a block all that there is besides segments.
+func setLists(spec *v1alpha1.UsageBlockSpec, s *State) {
+	spec.Positions, spec.Meters = formed(s.Positions, blockPosition), formed(s.Meters, blockMeter)
+	spec.Coverage, spec.Sealed = formed(s.Coverage, blockStretch), formed(s.Seals, blockSeal)
+	spec.Gaps = formed(s.Gaps, blockGap)
+}
+
+// formed is the list in another form; nil when it is nil.
+func formed[T, B any](list []T, form func(T) B) []B {
+	if list == nil {
+		return nil
 	}
-	for _, stretch := range batch.Coverage {
-		item := blockStretch(stretch)
-		spec := p.room(item)
-		spec.Coverage = append(spec.Coverage, item)
+	out := make([]B, len(list))
+	for i, item := range list {
+		out[i] = form(item)
 	}
-	for _, seal := range batch.Seals {
-		item := blockSeal(seal)
-		spec := p.room(item)
-		spec.Sealed = append(spec.Sealed, item)
-	}
-	for _, gap := range gaps {
-		item := blockGap(gap)
-		spec := p.room(item)
-		spec.Gaps = append(spec.Gaps, item)
-	}
+	return out
 }
 
 func seconds(at int64) metav1.Time { return metav1.Time{Time: time.Unix(at, 0).UTC()} }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 )
@@ -24,7 +25,7 @@ func (j *Journal) look(ctx context.Context) (*view, error) {
 	v := &view{found: f}
 	for {
 		f.now = j.clock.Now().Unix()
-		v.verdict, v.builder = f.judge(), newBuilder()
+		v.verdict, v.builder = f.judge(), newBuilder(true)
 		err := v.builder.extend(v.verdict.chain)
 		var bad *unreadable
 		if !errors.As(err, &bad) {
@@ -65,6 +66,7 @@ func (j *Journal) take(f *found, stored Stored) {
 		f.broken[stored.Key] = err
 		return
 	}
+	delete(f.broken, b.Key)
 	f.blocks = append(f.blocks, b)
 	if stored.Accepts != "" {
 		keys, err := accepted(stored.Accepts)
@@ -91,6 +93,7 @@ func (j *Journal) refresh(ctx context.Context, v *view) error {
 	}
 	gone := func(key Key) bool { return !there[key] }
 	v.found.blocks = slices.DeleteFunc(v.found.blocks, func(b *block) bool { return gone(b.Key) })
+	maps.DeleteFunc(v.found.broken, func(key Key, _ error) bool { return gone(key) })
 	for _, b := range v.found.blocks {
 		delete(there, b.Key)
 	}

@@ -1,0 +1,217 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+)
+
+// Why a run is not merged as a whole.
+var (
+	errTooLarge = errors.New("too large for one block")
+	errTaken    = errors.New("the name is taken")
+)
+
+// Compact merges runs of small blocks into larger ones, and deletes blocks that
+// others stand for. It returns how many it deleted.
+//
+// A block is not deleted before this writer has appended something after the
+// block that stands for it was written: a writer that was fenced, and does not
+// know it yet, must not delete what the next one reads. So what one call merges,
+// a later one deletes.
+func (j *Journal) Compact(ctx context.Context) (int, error) {
+	j.compacting.Lock()
+	defer j.compacting.Unlock()
+	if err := j.writable(); err != nil {
+		return 0, err
+	}
+	deleted, err := j.sweep(ctx)
+	if err != nil {
+		return deleted, fmt.Errorf("journal: delete what was merged: %w", err)
+	}
+	for merged := true; merged; {
+		merged = false
+		for _, run := range plan(j.units()) {
+			err := j.mergeRun(ctx, run)
+			if err != nil && !smaller(err) {
+				return deleted, fmt.Errorf("journal: merge the blocks %d to %d: %w", run[0].From, run[len(run)-1].To, err)
+			}
+			merged = merged || err == nil
+		}
+	}
+	return deleted, nil
+}
+
+// sweep deletes the blocks that others stand for.
+func (j *Journal) sweep(ctx context.Context) (int, error) {
+	j.mu.Lock()
+	ready := slices.DeleteFunc(slices.Clone(j.spare), func(s spare) bool { return !s.ready })
+	chain := slices.Clone(j.chain)
+	j.mu.Unlock()
+	if len(ready) == 0 {
+		return 0, nil
+	}
+	keys, err := j.store.Keys(ctx)
+	if err != nil {
+		return 0, err
+	}
+	deleted := 0
+	for _, s := range ready {
+		// Somebody may have deleted the block that stands for it.
+		if !slices.ContainsFunc(chain, func(b *block) bool { return b.Key != s.Key && b.covers(s.Key) && slices.Contains(keys, b.Key) }) {
+			continue
+		}
+		if err := j.store.Delete(ctx, s.Key); err != nil {
+			return deleted, err
+		}
+		deleted++
+		j.mu.Lock()
+		j.spare = slices.DeleteFunc(j.spare, func(other spare) bool { return other.Key == s.Key })
+		j.mu.Unlock()
+	}
+	return deleted, nil
+}
+
+// units are what there is to merge. A batch at the end that lacks its last part
+// is none: nobody knows yet whether it ever happened.
+func (j *Journal) units() []unit {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var units []unit
+	complete := true
+	var batch Key
+	for _, b := range j.chain {
+		if last := len(units) - 1; last >= 0 && b.batch() == batch && units[last].To+1 == b.From {
+			units[last].To = b.To
+			units[last].bytes += b.bytes
+		} else {
+			units = append(units, unit{Key: b.Key, bytes: b.bytes})
+		}
+		batch, complete = b.batch(), b.last()
+	}
+	if !complete {
+		units = units[:len(units)-1]
+	}
+	return units
+}
+
+// smaller tells whether a part of the run may do where the whole does not.
+func smaller(err error) bool { return errors.Is(err, errTooLarge) || errors.Is(err, errTaken) }
+
+// mergeRun merges a run, or the first half of it where that does not do.
+func (j *Journal) mergeRun(ctx context.Context, run []unit) error {
+	for ; len(run) > 1; run = run[:len(run)/2] {
+		blocks, err := j.read(ctx, Key{From: run[0].From, To: run[len(run)-1].To})
+		if err != nil {
+			return err
+		}
+		merged, encoded, err := merge(blocks)
+		if err == nil {
+			err = j.replace(ctx, merged, encoded)
+		}
+		if !smaller(err) {
+			return err
+		}
+	}
+	return errTooLarge
+}
+
+// read gets the blocks of the chain with these sequences, with their segments.
+func (j *Journal) read(ctx context.Context, run Key) ([]*block, error) {
+	j.mu.Lock()
+	blocks := slices.DeleteFunc(slices.Clone(j.chain), func(b *block) bool { return !run.covers(b.Key) })
+	j.mu.Unlock()
+	for i, b := range blocks {
+		stored, err := j.store.Get(ctx, b.Key)
+		if err != nil {
+			return nil, fmt.Errorf("block %s: %w", b.Key, err)
+		}
+		if blocks[i], err = openBlock(stored); err != nil {
+			return nil, fmt.Errorf("block %s: %w", b.Key, err)
+		}
+		if blocks[i].digest != b.digest {
+			return nil, fmt.Errorf("block %s: %w", b.Key, &mismatch{stated: blocks[i].digest.String(), found: b.digest})
+		}
+	}
+	return blocks, nil
+}
+
+// merge is one block that says what a run of blocks says: the same one,
+// whoever merges them.
+func merge(run []*block) (*block, []byte, error) {
+	first, last := run[0], run[len(run)-1]
+	b := newBuilder(first.From == 1)
+	if err := b.extend(run); err != nil {
+		return nil, nil, err
+	}
+	said := b.result()
+	spec := &v1alpha1.UsageBlockSpec{
+		Format: v1alpha1.BlockFormat, Kind: v1alpha1.BlockCompacted, Sequence: int64(last.To), Part: v1alpha1.BlockPart{Count: 1},
+		Covers:         &v1alpha1.BlockCovers{From: int64(first.From), To: int64(last.To), Digest: last.link.String()},
+		PreviousDigest: first.spec.PreviousDigest,
+		Time:           last.spec.Time, Writer: last.spec.Writer, Cluster: last.spec.Cluster,
+	}
+	file, err := encodeRows(said.Segments)
+	if err != nil {
+		return nil, nil, err
+	}
+	setSegments(spec, chunk{changes: said.Segments, file: file})
+	setLists(spec, said)
+	encoded, digest, err := encodeBlock(spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(file) > maxSegmentBytes || len(encoded) > maxSpecBytes ||
+		max(len(spec.Positions), len(spec.Meters), len(spec.Coverage), len(spec.Sealed), len(spec.Gaps)) > maxItems {
+		return nil, nil, errTooLarge
+	}
+	spec.Segments = "" // encoded has it
+	return &block{
+		Key: Key{From: first.From, To: last.To}, spec: spec, bytes: len(encoded),
+		digest: digest, previous: first.previous, link: last.link,
+	}, encoded, nil
+}
+
+// replace writes a merged block, and puts it into the chain.
+func (j *Journal) replace(ctx context.Context, merged *block, encoded []byte) error {
+	err := j.store.Create(ctx, merged.Key, encoded)
+	if errors.Is(err, ErrExists) {
+		merged, err = j.adopt(ctx, merged)
+	}
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	covered := func(b *block) bool { return merged.covers(b.Key) }
+	at := slices.IndexFunc(j.chain, covered)
+	for _, b := range j.chain {
+		if covered(b) {
+			j.spare = append(j.spare, spare{Key: b.Key, bytes: b.bytes})
+		}
+	}
+	j.chain = slices.Insert(slices.DeleteFunc(j.chain, covered), at, merged)
+	return nil
+}
+
+// adopt is the block that another leader merged from the same ones. It is not
+// deleted, whatever it is: the other one may lead by now, and read it.
+func (j *Journal) adopt(ctx context.Context, merged *block) (*block, error) {
+	stored, err := j.store.Get(ctx, merged.Key)
+	if err != nil {
+		return nil, err
+	}
+	there, err := openBlock(stored)
+	if err == nil && (there.link != merged.link || there.previous != merged.previous) {
+		err = errors.New("it is part of another chain")
+	}
+	if err != nil {
+		j.log.Error(err, "a merged block is not what it should be; merging fewer blocks", "block", merged.Key.String())
+		return nil, errTaken
+	}
+	there.spec.Segments = ""
+	return there, nil
+}
