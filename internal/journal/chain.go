@@ -102,13 +102,20 @@ func tile(blocks []*block, end uint64) []*block {
 func (f *found) link(blocks []*block, end uint64) []*block {
 	for {
 		chain := tile(blocks, end)
+		torn := func(i int) bool { // between a block and the next one
+			return i+1 < len(chain) && chain[i+1].From == chain[i].To+1 &&
+				chain[i+1].previous != chain[i].link && chain[i+1].previous != (Digest{})
+		}
 		at := slices.IndexFunc(chain, func(b *block) bool { return f.broken[b.Key] != nil })
-		for i := 0; i+1 < len(chain) && at < 0; i++ {
-			b, next := chain[i], chain[i+1]
-			if next.From == b.To+1 && next.previous != b.link && next.previous != (Digest{}) {
-				f.broken[b.Key] = fmt.Errorf("its digest is %s, and UsageBlock %s was written after one with the digest %s", b.link, next.Key, next.previous)
-				at = i
+		for i := 0; i < len(chain) && at < 0; i++ {
+			if !torn(i) {
+				continue
 			}
+			if at = i; torn(i + 1) {
+				at = i + 1 // it fits neither side
+			}
+			b, next := chain[at], chain[at+1]
+			f.broken[b.Key] = fmt.Errorf("its digest is %s, and UsageBlock %s was written after one with the digest %s", b.link, next.Key, next.previous)
 		}
 		if at < 0 {
 			return chain

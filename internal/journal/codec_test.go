@@ -166,15 +166,10 @@ func TestAnyChangedByteIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for at := range encoded {
-		for _, flip := range []byte{1, 2, 4, 8, 16, 32, 64, 128, byte(at*7 + 3)} {
-			changed := bytes.Clone(encoded)
-			changed[at] ^= flip
-			if flip == 0 {
-				continue
-			}
-			if _, err := openBlock(Stored{Key: key, Spec: changed}); err == nil {
-				t.Fatalf("byte %d: %q instead of %q in %q", at, changed[at], encoded[at], encoded[max(0, at-20):min(len(encoded), at+20)])
-			}
+		changed := bytes.Clone(encoded)
+		changed[at] ^= 1 << (at % 8)
+		if _, err := openBlock(Stored{Key: key, Spec: changed}); err == nil {
+			t.Fatalf("byte %d: %q instead of %q in %q", at, changed[at], encoded[at], encoded[max(0, at-20):min(len(encoded), at+20)])
 		}
 	}
 }

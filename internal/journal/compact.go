@@ -209,7 +209,7 @@ func (j *Journal) adopt(ctx context.Context, merged *block) (*block, error) {
 		err = errors.New("it is part of another chain")
 	}
 	if err != nil {
-		j.log.Error(err, "a merged block is not what it should be; merging fewer blocks", "block", merged.Key.String())
+		j.log.Error(err, "a merged block is not what it should be; merging fewer blocks", "block", merged.String())
 		return nil, errTaken
 	}
 	there.spec.Segments = ""

@@ -1,8 +1,32 @@
 package journal
 
+import (
+	"bytes"
+	"crypto/sha256"
+	"testing"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
 // SetRowsPerBlock makes batches of more rows several parts, and returns what undoes it.
 func SetRowsPerBlock(n int) (restore func()) {
 	before := rowsPerBlock
 	rowsPerBlock = n
 	return func() { rowsPerBlock = before }
+}
+
+// Redigest gives a changed spec the digest that fits.
+func Redigest(t testing.TB, spec []byte) []byte {
+	t.Helper()
+	text, stated, err := canonical(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Replace(spec, []byte(stated), []byte(Digest(sha256.Sum256(text)).String()), 1)
+}
+
+// EncodeRows writes the changes as a Parquet file.
+func EncodeRows(changes []usage.Change) error {
+	_, err := encodeRows(changes)
+	return err
 }

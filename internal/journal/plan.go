@@ -6,12 +6,13 @@ package journal
 const (
 	// fan is how many blocks of a tier in a row are merged.
 	fan = 8
-	// firstTier is how large a block of the lowest tier is at most, in bytes. Each
+	// firstTier is how large a block of the lowest tier is at most, in bytes: an
+	// entry of some rows has 8 KiB, most of it the description of the columns. Each
 	// tier's blocks are up to tierFactor times as large as those of the tier below.
-	firstTier  = 16 << 10
+	firstTier  = 32 << 10
 	tierFactor = 4
-	// tiers is how many there are; what is larger is full.
-	tiers = 3
+	// tiers is how many there are; what is larger stays as it is.
+	tiers = 2
 )
 
 // unit is what is merged as a whole: a block, or all blocks of one batch.
