@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -27,6 +28,18 @@ func (h *Health) Degraded() (error, time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.err, h.since
+}
+
+// Damaged tells whether a part of the journal is missing, or not what it was: the
+// ledger cannot be believed then. A nil Health is whole.
+func (h *Health) Damaged() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var damage *journal.DamageError
+	return errors.As(h.err, &damage)
 }
 
 // Message is why the journal cannot be written, for people; empty when it can.

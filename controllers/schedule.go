@@ -128,7 +128,7 @@ func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.Ty
 		case <-ticker.C():
 		}
 		now := r.Clock.Now().Unix()
-		if !r.Ledger.Started() {
+		if !r.ready() {
 			continue
 		}
 		live.note(r.Ledger.Changed(), now)

@@ -72,6 +72,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	}
 	records := &UsageRecordReconciler{
 		Sealed:      sealed,
+		Health:      health,
 		Ledger:      collected,
 		Publisher:   publisher.New(writer, mgr.GetLogger().WithName("publisher")),
 		Records:     feed.MetadataClient(partial, v1alpha1.GroupVersion.WithResource("usagerecords"), v1alpha1.GroupVersion.WithKind("UsageRecord")),

@@ -21,8 +21,8 @@ import (
 
 // Ledger is all that records are made from.
 type Ledger interface {
-	// Started tells whether the ledger has begun.
-	Started() bool
+	// Ready tells whether the ledger has begun, and Home knows the namespaces.
+	Ready() bool
 	// Accounts are those with usage inside the window; Changed those whose
 	// segments changed since it was last called.
 	Accounts(w usage.Window, now int64) []usage.Account
@@ -54,6 +54,9 @@ type UsageRecordReconciler struct {
 	// Sealed are the intervals whose seals are committed.
 	Sealed *Sealed
 
+	// Health tells whether the journal is whole.
+	Health *Health
+
 	overBudget atomic.Int64 // records of intervals that end before are pruned to fit the budget
 }
 
@@ -76,9 +79,13 @@ func (r *UsageRecordReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}))
 }
 
+// ready tells whether what the ledger says can be published: it knows where to,
+// and nothing of it is missing.
+func (r *UsageRecordReconciler) ready() bool { return r.Ledger.Ready() && !r.Health.Damaged() }
+
 // Reconcile publishes the records of one account and one interval.
 func (r *UsageRecordReconciler) Reconcile(ctx context.Context, key record.Key) (reconcile.Result, error) {
-	if !r.Ledger.Started() {
+	if !r.ready() {
 		return reconcile.Result{RequeueAfter: time.Second}, nil
 	}
 	now := r.Clock.Now().Unix()

@@ -44,6 +44,7 @@ type feed struct {
 	checking        bool                // and it shows what was known already
 	isSettled       bool
 	synced          bool
+	known           bool // every object was seen once: a list has ended
 	err             error
 	resourceVersion string
 	observed        time.Time
@@ -230,7 +231,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	}
 	f.forgetMissing()
 	f.listed, f.listing, f.checking = nil, false, false
-	f.synced = true
+	f.synced, f.known = true, true
 	f.advanced(resourceVersion, now)
 	if list.Origin != source.Check {
 		c.chronology.After(source.Revision(resourceVersion), list.Began.Unix())

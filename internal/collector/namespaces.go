@@ -16,6 +16,18 @@ type namespace struct {
 	terminating int64 // when its deletion was asked for; 0: it was not
 }
 
+// Ready tells whether the ledger has begun, and every namespace is known: until
+// then nobody can tell where records belong.
+func (c *Collector) Ready() bool {
+	if !c.Started() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.feeds[namespaceKind]
+	return f != nil && f.known
+}
+
 // Home is the namespace in which an account's records are written: its own, or
 // the operator's when that is gone or on its way.
 func (c *Collector) Home(account usage.Account) string {

@@ -482,7 +482,7 @@ func (v *view) Accounts(w usage.Window, now int64) []usage.Account {
 	return all
 }
 
-func (v *view) Started() bool                         { return true }
+func (v *view) Ready() bool                           { return true }
 func (v *view) Changed() []usage.Account              { return nil }
 func (v *view) Home(account usage.Account) string     { return account.Namespace }
 func (v *view) Coverage(usage.Window) []usage.Stretch { return nil }

@@ -193,6 +193,32 @@ var _ = Describe("UsageRecords", func() {
 		}
 	})
 
+	It("go on after a restart as if there had been none, in their own namespace alone", func(ctx SpecContext) {
+		op, d := begin(ctx)
+		apply(ctx, meterOf("widgets", widgetKind))
+		ready(ctx, "widgets")
+		one, two := d.widget("one", "2"), d.widget("two", "1")
+		d.size(one, one.created(), 2)
+		d.size(two, two.created(), 1)
+		op.reached(ctx, "widgets", d.last)
+		op.stop()
+
+		d.size(two, d.patch(two, "spec: {size: 3}"), 3)
+		three := d.widget("three", "5")
+		d.size(three, three.created(), 5)
+
+		next := start(ctx, refreshing(1), after(op))
+		Expect(next.started).To(Equal(op.started), "the ledger goes on")
+		ready(ctx, "widgets")
+		d.operator = next
+		for _, r := range d.settled("widgets") {
+			Expect(r.Status.Accuracy).To(Equal(v1alpha1.AccuracyExact), r.Name)
+		}
+		moved := &v1alpha1.UsageRecordList{}
+		Expect(admin.List(ctx, moved, client.InNamespace(next.namespace))).To(Succeed())
+		Expect(moved.Items).To(BeEmpty(), "the tenant's namespace is there: nothing of it is recorded with the operator")
+	})
+
 	It("are deleted once they have been kept long enough, and do not come back", func(ctx SpecContext) {
 		op, d := begin(ctx, retaining(2*interval))
 		apply(ctx, meterOf("widgets", widgetKind))

@@ -64,6 +64,13 @@ func retaining(seconds int64) option {
 	return func(_ *ctrl.Options, o *controllers.Options, _ **rest.Config) { o.Schedule.Retention = seconds }
 }
 
+// after makes an operator a later run of another: in its namespace, with its journal and its clock.
+func after(former *operator) option {
+	return func(_ *ctrl.Options, o *controllers.Options, _ **rest.Config) {
+		o.Namespace, o.Clock, o.Identity = former.namespace, former.clock, former.namespace+"-again"
+	}
+}
+
 func actingAs(user *rest.Config) option {
 	return func(_ *ctrl.Options, _ *controllers.Options, c **rest.Config) { *c = user }
 }
@@ -89,6 +96,7 @@ func start(ctx context.Context, options ...option) *operator {
 	for _, set := range options {
 		set(&manager, &setup, &cluster)
 	}
+	op.namespace, op.clock = setup.Namespace, setup.Clock.(*steppedClock)
 	mgr, err := ctrl.NewManager(unlimited(cluster), manager)
 	Expect(err).NotTo(HaveOccurred())
 	op.collector, err = controllers.Setup(mgr, setup)
