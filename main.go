@@ -67,6 +67,9 @@ type options struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "verify" {
+		os.Exit(verify(ctrl.SetupSignalHandler(), os.Args[2:], os.Stdout, os.Stderr))
+	}
 	opts, err := parse(os.Args[1:])
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
@@ -89,6 +92,7 @@ What is metered is said by UsageMeters: kubectl get usagemeters.
 
 Usage:
   usage-operator [flags]
+  usage-operator verify [flags]    Verify that the ledger adds up: see usage-operator verify --help.
 
 Flags:
 `

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -104,4 +105,23 @@ func (p *process) kill() {
 // terminate asks the operator to end, as a kubelet does.
 func (p *process) terminate() error {
 	return p.command.Process.Signal(syscall.SIGTERM)
+}
+
+// audit is what usage-operator verify says to somebody with the auditor's role.
+func audit(ctx context.Context) string {
+	GinkgoHelper()
+	_, kubeconfig, err := cp.AddUser("auditor")
+	Expect(err).NotTo(HaveOccurred())
+	kubectl(ctx, "create", "clusterrolebinding", "auditor", "--clusterrole=usage-operator-auditor", "--user=auditor")
+	var out []byte
+	Eventually(ctx, func() error { // until the right has got around
+		out, err = exec.CommandContext(ctx, operator.command.Path, "verify", "--kubeconfig="+kubeconfig).CombinedOutput()
+		var exited *exec.ExitError
+		if errors.As(err, &exited) && exited.ExitCode() == 2 {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+		return nil
+	}).Should(Succeed())
+	AddReportEntry("usage-operator verify", string(out))
+	return string(out)
 }

@@ -77,6 +77,9 @@ var _ = AfterSuite(func(ctx SpecContext) {
 	if operator == nil {
 		return
 	}
+	By("having kept a ledger that adds up")
+	Expect(audit(ctx)).To(ContainSubstring("All of it adds up."), "the operator's log is %s", operator.log)
+
 	By("ending cleanly when it is asked to")
 	Expect(operator.ready(ctx)).To(Succeed(), "it has been metering all along")
 	Expect(operator.terminate()).To(Succeed())

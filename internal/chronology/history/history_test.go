@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -32,6 +33,10 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		return m.Run()
+	}
 	ctx := context.Background()
 	var err error
 	plane, err = controlplane.Start(ctx, controlplane.Options{
@@ -43,6 +48,14 @@ func run(m *testing.M) int {
 	}
 	defer plane.Stop()
 	return m.Run()
+}
+
+// needsPlane skips what needs a control plane where there is none.
+func needsPlane(t *testing.T) {
+	t.Helper()
+	if plane == nil {
+		t.Skip("it needs a control plane")
+	}
 }
 
 // counted counts the lists.
@@ -141,6 +154,7 @@ func renewed(t *testing.T) {
 }
 
 func TestADeletionOfThePastIsDatedByTheLeases(t *testing.T) {
+	needsPlane(t)
 	clients := unlimited()
 	busy(t, clients)
 	var deletions []deletion
@@ -190,6 +204,7 @@ func TestADeletionOfThePastIsDatedByTheLeases(t *testing.T) {
 }
 
 func TestNothingIsAskedForWhereItIsNotNeeded(t *testing.T) {
+	needsPlane(t)
 	cases := map[string]struct {
 		revision uint64
 		lists    int

@@ -1,0 +1,125 @@
+// Package audit tells whether a ledger adds up: whether every block of the
+// journal is what was written, every sealed interval is what its segments say,
+// and every Final record is what the sealed interval says.
+//
+// It reads, and writes nothing. What it recomputes, it recomputes with the same
+// pure functions that the operator uses (ledger.Digest, record.For), from what
+// is stored alone.
+package audit
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Blocks reads the journal.
+type Blocks interface {
+	// List hands out every block, as they were at one moment.
+	List(ctx context.Context, each func(journal.Stored) error) error
+	// Get is one block.
+	Get(ctx context.Context, key journal.Key) (journal.Stored, error)
+}
+
+// Records reads what is published.
+type Records interface {
+	// List hands out every record of every namespace.
+	List(ctx context.Context, each func(*Published) error) error
+}
+
+// Input is what is verified.
+type Input struct {
+	Blocks  Blocks
+	Records Records
+	// Namespace is the operator's own: records of namespaces that are gone are there.
+	Namespace string
+	// From and To bound the intervals whose content is recomputed, in seconds
+	// since the epoch: those that start at From or later, and end at To or
+	// earlier. To may be 0: there is no bound. The journal is always read as a whole.
+	From, To int64
+	// Seal is the digest of a seal that there was once; zero: none is known.
+	Seal  journal.Digest
+	Clock clock.Clock
+	// Progress is told how far it has come; total is 0 where that is not known.
+	Progress func(doing string, done, total int)
+}
+
+// Verify recomputes everything. The error says why something could not be read;
+// that something is not as it should be is in the report.
+func Verify(ctx context.Context, in Input) (*Report, error) {
+	if in.To == 0 {
+		in.To = math.MaxInt64
+	}
+	if in.Progress == nil {
+		in.Progress = func(string, int, int) {}
+	}
+	began := in.Clock.Now()
+	a := &auditor{Input: in, report: &Report{}}
+	if err := a.readJournal(ctx); err != nil {
+		return nil, err
+	}
+	a.verifySeals()
+	a.verifyKept()
+	if err := a.verifyRecords(ctx); err != nil {
+		return nil, err
+	}
+	a.report.Seconds = in.Clock.Since(began).Round(100 * time.Millisecond).Seconds()
+	return a.report, nil
+}
+
+// auditor is one verification at work.
+type auditor struct {
+	Input
+	report *Report
+	state  *journal.State
+	held   *holdings
+	sealed map[int64]usage.Window // by start
+	// sealedAt is when the seals were committed, by the starts of their intervals;
+	// at the latest.
+	sealedAt map[int64]int64
+	// sealsDone is the end of the last interval whose seal was verified.
+	sealsDone int64
+	// blamed are blocks with a difference that is counted already.
+	blamed map[journal.Key]bool
+}
+
+// readJournal reads every block, checks each of them and their chain, and adds
+// up what they say.
+func (a *auditor) readJournal(ctx context.Context) error {
+	a.report.journal(nil, journal.Digest{})
+	a.blamed, a.sealedAt = map[journal.Key]bool{}, map[int64]int64{}
+	state, err := journal.New(journal.Options{Store: &checked{auditor: a}, Clock: a.Clock, Log: logr.Discard()}).Load(ctx)
+	var damage *journal.DamageError
+	if err != nil && !errors.As(err, &damage) {
+		return err
+	}
+	if damage != nil {
+		for _, problem := range damage.Problems {
+			a.damaged(problem)
+		}
+	}
+	a.state, a.held, a.sealed = state, hold(state.Segments), sealed(state.Seals)
+	a.report.journal(state, state.Head)
+	return nil
+}
+
+// damaged reports what is wrong with a stretch of the journal, unless a block in
+// it was reported already.
+func (a *auditor) damaged(problem journal.Problem) {
+	for key := range a.blamed {
+		if key.From <= problem.To && problem.From <= key.To {
+			return
+		}
+	}
+	a.report.differ(Difference{In: InBlock, Name: problem.Key.String(), Field: string(problem.Fault), Detail: problem.Detail})
+}
+
+// inRange tells whether an interval's content is to be recomputed.
+func (a *auditor) inRange(start, end int64) bool { return start >= a.From && end <= a.To }
