@@ -32,14 +32,15 @@ type Keeper struct {
 	Health *Health
 	Log    logr.Logger
 
-	unsealed usage.Window
-	sealing  bool // the barrier of unsealed is being waited for
-	pending  *journal.Batch
-	flushed  int64 // when the last append was made
-	backoff  wait.Backoff
-	retryAt  int64 // milliseconds
-	damaged  bool  // nothing can be written until a person has seen to it
-	looked   int64 // when that was looked for last
+	unsealed  usage.Window
+	sealing   bool // the barrier of unsealed is being waited for
+	pending   *journal.Batch
+	flushed   int64 // when the last append was made
+	compacted int64 // when small blocks were looked for last
+	backoff   wait.Backoff
+	retryAt   int64 // milliseconds
+	damaged   bool  // nothing can be written until a person has seen to it
+	looked    int64 // when that was looked for last
 }
 
 const (
@@ -55,6 +56,10 @@ const (
 	barrierWait = 20 * time.Second
 	// appendWait is how long the API server may take to answer.
 	appendWait = 15 * time.Second
+	// compactEvery is how often the journal is looked through for small blocks, in
+	// seconds; compactWait bounds how long that may keep appends waiting.
+	compactEvery = 60
+	compactWait  = 30 * time.Second
 	// mendedEvery is how often a damaged journal is looked at again, in seconds.
 	mendedEvery = 10
 )
@@ -187,6 +192,29 @@ func (k *Keeper) keep(ctx context.Context, barrier chan<- error) error {
 	}
 	if k.pending != nil {
 		return k.commit(ctx)
+	}
+	if now-k.compacted >= compactEvery && !k.sealing && now+compactSlack < k.unsealed.End {
+		k.compacted = now
+		return k.compact(ctx)
+	}
+	return nil
+}
+
+// compactSlack is how long before an interval ends no compaction begins, in
+// seconds: sealing does not wait for one.
+const compactSlack = 10
+
+func (k *Keeper) compact(ctx context.Context) error {
+	merging, cancel := context.WithTimeout(ctx, compactWait)
+	defer cancel()
+	deleted, err := k.Journal.Compact(merging)
+	switch {
+	case errors.Is(err, journal.ErrFenced):
+		return fmt.Errorf("this replica meters no more: %w", err)
+	case err != nil && ctx.Err() == nil:
+		k.Log.Info("cannot merge the journal's blocks; trying again", "error", err.Error())
+	case deleted > 0:
+		k.Log.Info("merged blocks of the journal", "merged", deleted)
 	}
 	return nil
 }

@@ -173,7 +173,7 @@ const followEvery = 5 * time.Second
 // then a matter of milliseconds. Load ends it.
 func (j *Journal) Follow(ctx context.Context) error {
 	for {
-		if err := j.follow(ctx); err != nil {
+		if err := j.follow(ctx); err != nil && ctx.Err() == nil {
 			j.log.Error(err, "cannot follow the journal; trying again")
 		}
 		select {
