@@ -380,3 +380,66 @@ func TestIntervalsThatDoNotAddUp(t *testing.T) {
 		})
 	}
 }
+
+// compacted is the world after more entries, which were merged with what was before.
+func compacted(t *testing.T) *world {
+	t.Helper()
+	w := threeHours(t)
+	for i := range int64(8) {
+		w.append(t, now+i, usage.Window{})
+	}
+	if _, err := w.journal.Compact(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestAJournalThatWasCompactedAddsUp(t *testing.T) {
+	w := compacted(t)
+	both := len(w.blocks)
+	if report := w.verify(t); !report.OK() || report.Blocks != both || report.Sequence != 13 {
+		t.Fatalf("%+v; %s", report, report.First)
+	}
+	w.append(t, now+9, usage.Window{})
+	if deleted, err := w.journal.Compact(t.Context()); err != nil || deleted == 0 {
+		t.Fatal(deleted, err)
+	}
+	if report := w.verify(t); !report.OK() || report.Blocks >= both || report.Intervals != 3 || report.Records != 8 {
+		t.Fatalf("%+v; %s", report, report.First)
+	}
+	for _, key := range w.keys() {
+		changed := w.copy()
+		spec := strings.Replace(string(w.blocks[key].Spec), `"4711"`, `"4712"`, 1)
+		changed.blocks[key] = journal.Stored{Key: key, Spec: []byte(spec)}
+		if d := changed.verify(t).First; d == nil || d.In != audit.InBlock || d.Name != key.String() {
+			t.Errorf("block %s: got %+v", key, d)
+		}
+	}
+}
+
+// A block that another stands for is read by nobody else, and is deleted soon.
+func TestABlockThatAnotherStandsForIsVerifiedToo(t *testing.T) {
+	w := compacted(t)
+	key := journal.Key{From: 2, To: 2}
+	spec := strings.Replace(string(w.blocks[key].Spec), `"4711"`, `"4712"`, 1)
+	w.blocks[key] = journal.Stored{Key: key, Spec: []byte(spec)}
+	report := w.verify(t)
+	if d := report.First; d == nil || d.Name != key.String() || len(report.Differences) != 1 {
+		t.Errorf("got %+v, %v", d, report.Differences)
+	}
+}
+
+func TestAGapThatWasAcceptedIsListed(t *testing.T) {
+	w := threeHours(t)
+	lost, told := journal.Key{From: 2, To: 2}, journal.Key{From: 1, To: 1}
+	delete(w.blocks, lost)
+	w.blocks[told] = journal.Stored{Key: told, Spec: w.blocks[told].Spec, Accepts: "2"}
+	report := w.verify(t)
+	if len(report.Gaps) != 1 || report.Gaps[0].Blocks != "2" || !report.Gaps[0].Lost || report.Differences[audit.InBlock] != 0 {
+		t.Errorf("%+v", report)
+	}
+	// What was in it is missing in the interval that it was sealed with, and that is said.
+	if d := report.First; d == nil || d.In != audit.InInterval {
+		t.Errorf("got %+v", d)
+	}
+}
