@@ -33,7 +33,7 @@ type Keeper struct {
 	Log    logr.Logger
 
 	unsealed  usage.Window
-	sealing   bool // the barrier of unsealed is being waited for
+	waiting   bool // for every kind to be seen up to a moment
 	pending   *journal.Batch
 	flushed   int64 // when the last append was made
 	compacted int64 // when small blocks were looked for last
@@ -74,15 +74,15 @@ func (k *Keeper) Start(ctx context.Context) error {
 	}
 	defer k.Collector.Wait()
 	defer cancel()
-	barrier := make(chan error)
+	barrier := make(chan passage)
 	ticker := k.Clock.NewTicker(keepEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return k.end()
-		case err := <-barrier:
-			k.passed(err)
+		case p := <-barrier:
+			k.passed(p)
 		case <-ticker.C():
 		}
 		if err := k.keep(ctx, barrier); err != nil {
@@ -169,31 +169,25 @@ func (k *Keeper) after(end int64) usage.Window {
 }
 
 // keep does what is to be done now.
-func (k *Keeper) keep(ctx context.Context, barrier chan<- error) error {
+func (k *Keeper) keep(ctx context.Context, barrier chan<- passage) error {
 	now := k.now()
 	if k.damaged {
 		return k.mended(ctx, now)
 	}
-	if k.pending == nil && !k.sealing && now >= k.unsealed.End+settle && k.Collector.Settled() {
-		k.sealing = true
-		moment := k.unsealed.End
-		go func() {
-			trying, cancel := context.WithTimeout(ctx, barrierWait)
-			defer cancel()
-			err := k.Collector.Pass(trying, moment)
-			select {
-			case barrier <- err:
-			case <-ctx.Done():
-			}
-		}()
+	switch {
+	case k.pending != nil || k.waiting:
+	case now >= k.unsealed.End+settle && (k.Collector.Settled() || now >= k.unsealed.End+k.Schedule.SealTimeout):
+		k.pass(ctx, barrier, passage{moment: k.unsealed.End, seal: true})
+	case k.Collector.Settled() && (now-k.flushed >= positionsEvery || now < k.flushed):
+		k.pass(ctx, barrier, passage{moment: now})
 	}
-	if k.pending == nil && k.due(now) {
+	if k.pending == nil && now-k.flushed >= k.Schedule.Flush && k.Collector.Unwritten() {
 		k.pending = k.Collector.Batch(now, nil)
 	}
 	if k.pending != nil {
 		return k.commit(ctx)
 	}
-	if now-k.compacted >= compactEvery && !k.sealing && now+compactSlack < k.unsealed.End {
+	if now-k.compacted >= compactEvery && !k.waiting && now+compactSlack < k.unsealed.End {
 		k.compacted = now
 		return k.compact(ctx)
 	}
@@ -237,27 +231,49 @@ func (k *Keeper) mended(ctx context.Context, now int64) error {
 	return nil
 }
 
-func (k *Keeper) due(now int64) bool {
-	since := now - k.flushed
-	return since >= positionsEvery || since < 0 || (since >= k.Schedule.Flush && k.Collector.Unwritten())
+// passage is a wait for every kind to be seen up to a moment: to seal the interval
+// that ended then, or to have positions to write that are not old.
+type passage struct {
+	moment int64
+	seal   bool
+	err    error
 }
 
-// passed takes in how the barrier of the interval that is over came out.
-func (k *Keeper) passed(err error) {
-	k.sealing = false
-	now := k.now()
-	if err != nil {
-		k.Health.behind(k.Log, err)
-		if now < k.unsealed.End+k.Schedule.SealTimeout {
-			return
+// pass waits in the background. A kind on which nothing happens comes no further
+// by itself, and etcd forgets within minutes where it was.
+func (k *Keeper) pass(ctx context.Context, barrier chan<- passage, p passage) {
+	k.waiting = true
+	go func() {
+		trying, cancel := context.WithTimeout(ctx, barrierWait)
+		defer cancel()
+		p.err = k.Collector.Pass(trying, p.moment)
+		select {
+		case barrier <- p:
+		case <-ctx.Done():
 		}
-		k.Log.Info("sealing an interval without all that happened in it", "interval", time.Unix(k.unsealed.Start, 0).UTC(), "error", err.Error())
-		k.Collector.GiveUp(k.unsealed.End)
-	}
-	interval := k.unsealed
+	}()
+}
+
+// passed takes in how a passage came out.
+func (k *Keeper) passed(p passage) {
+	k.waiting = false
+	now := k.now()
 	if k.pending != nil {
 		return // the journal is behind: again when it is not
 	}
+	if !p.seal {
+		k.pending = k.Collector.Batch(now, nil)
+		return
+	}
+	if p.err != nil {
+		k.Health.behind(k.Log, p.err)
+		if now < p.moment+k.Schedule.SealTimeout {
+			return
+		}
+		k.Log.Info("sealing an interval without all that happened in it", "interval", time.Unix(k.unsealed.Start, 0).UTC(), "error", p.err.Error())
+		k.Collector.GiveUp(p.moment)
+	}
+	interval := k.unsealed
 	k.pending = k.Collector.Batch(now, &interval)
 	k.unsealed = k.after(interval.End)
 }

@@ -179,7 +179,7 @@ func add(queue workqueue.TypedRateLimitingInterface[record.Key], priority int, k
 func (r *UsageRecordReconciler) prune(ctx context.Context, now int64) {
 	r.guard(ctx)
 	before := r.keptFrom(now)
-	r.Ledger.Forget(now - r.Schedule.Retention)
+	r.Ledger.Forget(min(now-r.Schedule.Retention, r.Sealed.Through())) // what is not sealed yet is needed
 	deleted, err := r.Publisher.Prune(ctx, before-r.Schedule.Interval+1)
 	log := ctrl.LoggerFrom(ctx)
 	if err != nil {

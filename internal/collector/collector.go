@@ -55,6 +55,7 @@ type Collector struct {
 	ctx        context.Context // of Prepare; nil before
 	released   chan struct{}   // closed by Start: feeds may begin
 	since      int64           // when the ledger began
+	began      int64           // when Prepare was called: new meters look from then on
 	chronology chronology.Clock
 	ledger     *ledger.Ledger
 	restored   restored
@@ -168,7 +169,7 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	case at == nil:
 		at = c.resume(m, target, now)
 		if at == nil {
-			since := max(c.since, target.Created)
+			since := max(c.began, target.Created)
 			if _, stopped := c.stopped[m.Name()]; stopped {
 				since = now
 			}

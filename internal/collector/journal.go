@@ -33,7 +33,7 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 	c.mu.Lock()
 	c.ctx = ctx
 	now := c.now().Unix()
-	c.since = now
+	c.since, c.began = now, now
 	c.restored = restored{
 		time: state.Time, positions: map[schema.GroupKind]journal.Position{},
 		meters: map[string]journal.Meter{}, moved: map[string]struct{}{}, checked: make(chan struct{}),
@@ -58,7 +58,11 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 		c.digest = seal.Digest
 	}
 	c.coverage = slices.Clone(state.Coverage)
-	c.restored.ledger = c.ledger.Restore(entries, state.Segments, sealed, now-c.Retention)
+	kept := now - c.Retention
+	if n := len(sealed); n > 0 {
+		kept = min(kept, sealed[n-1].End) // what is not sealed yet is needed, however old
+	}
+	c.restored.ledger = c.ledger.Restore(entries, state.Segments, sealed, kept)
 	for i := range state.Segments {
 		if s := &state.Segments[i]; s.End.IsZero() && s.Kind == usage.Put {
 			c.graph.Seed(s.Subject.Instance.UID, s.Subject.Deployment)
