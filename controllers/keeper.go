@@ -174,12 +174,8 @@ func (k *Keeper) keep(ctx context.Context, barrier chan<- passage) error {
 	if k.damaged {
 		return k.mended(ctx, now)
 	}
-	switch {
-	case k.pending != nil || k.waiting:
-	case now >= k.unsealed.End+settle && (k.Collector.Settled() || now >= k.unsealed.End+k.Schedule.SealTimeout):
-		k.pass(ctx, barrier, passage{moment: k.unsealed.End, seal: true})
-	case k.Collector.Settled() && (now-k.flushed >= positionsEvery || now < k.flushed):
-		k.pass(ctx, barrier, passage{moment: now})
+	if k.pending == nil && !k.waiting {
+		k.await(ctx, now, barrier)
 	}
 	if k.pending == nil && now-k.flushed >= k.Schedule.Flush && k.Collector.Unwritten() {
 		k.pending = k.Collector.Batch(now, nil)
@@ -229,6 +225,17 @@ func (k *Keeper) mended(ctx context.Context, now int64) error {
 		k.Health.failed(k.Log, k.Clock.Now(), damage)
 	}
 	return nil
+}
+
+// await begins to wait for every kind, where it is time to.
+func (k *Keeper) await(ctx context.Context, now int64, barrier chan<- passage) {
+	settled := k.Collector.Settled()
+	switch {
+	case now >= k.unsealed.End+settle && (settled || now >= k.unsealed.End+k.Schedule.SealTimeout):
+		k.pass(ctx, barrier, passage{moment: k.unsealed.End, seal: true})
+	case settled && (now-k.flushed >= positionsEvery || now < k.flushed):
+		k.pass(ctx, barrier, passage{moment: now})
+	}
 }
 
 // passage is a wait for every kind to be seen up to a moment: to seal the interval
