@@ -373,7 +373,7 @@ func (f *feed) Resumed(how source.Bridge, from source.Position, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	coverage := usage.CoverageReplayed
-	if how == source.Relisted {
+	if how >= source.Sampled {
 		coverage = usage.CoverageEstimated
 	}
 	f.cover(from.Time.Unix(), now.Unix(), coverage)

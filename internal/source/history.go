@@ -90,7 +90,7 @@ func (s *Source) bridge(ctx context.Context) error {
 		return nil
 	}
 	before := s.Position().ResourceVersion
-	err := s.reconstruct(ctx)
+	how, err := s.reconstruct(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -98,7 +98,7 @@ func (s *Source) bridge(ctx context.Context) error {
 		s.attempts = 0
 	}
 	if err == nil {
-		s.how = Reconstructed
+		s.how = max(s.how, how)
 		return nil
 	}
 	s.attempts++
@@ -112,13 +112,14 @@ func (s *Source) bridge(ctx context.Context) error {
 // maxAttempts is how often a reconstruction may fail before the source lists instead.
 const maxAttempts = 5
 
-// reconstruct hands on what happened between the position and now.
-func (s *Source) reconstruct(ctx context.Context) error {
+// reconstruct hands on what happened between the position and now, and tells
+// whether that is all of it.
+func (s *Source) reconstruct(ctx context.Context) (Bridge, error) {
 	h := &history{client: s.metadata}
 	h.left.Store(historyRequests)
 	now, err := h.list(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
-		return err
+		return Relisted, err
 	}
 	objects := uint64(len(now.Items))
 	if rest := now.GetRemainingItemCount(); rest != nil && *rest > 0 {
@@ -126,25 +127,29 @@ func (s *Source) reconstruct(ctx context.Context) error {
 	}
 	from, to := Revision(s.Position().ResourceVersion), Revision(now.GetResourceVersion())
 	if from == 0 || to <= from {
-		return nil
+		return Reconstructed, nil
 	}
-	stretches, err := h.compare(ctx, samples(from, to, objects))
+	revisions := samples(from, to, objects)
+	stretches, err := h.compare(ctx, revisions)
 	if err != nil {
-		return err
+		return Relisted, err
 	}
 	if err := inParallel(ctx, len(stretches), func(ctx context.Context, i int) error {
 		return h.walk(ctx, stretches[i])
 	}); err != nil {
-		return err
+		return Relisted, err
 	}
 	slices.SortFunc(h.found, func(a, b past) int {
 		return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.key, b.key))
 	})
 	if err := s.handOn(ctx, h.found); err != nil {
-		return err
+		return Relisted, err
 	}
 	s.progress(strconv.FormatUint(to, 10), s.clock.Now())
-	return nil
+	if uint64(len(revisions)) <= to-from {
+		return Sampled, nil
+	}
+	return Reconstructed, nil
 }
 
 // samples are the revisions to list: both ends, and some in between.

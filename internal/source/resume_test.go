@@ -138,7 +138,7 @@ func TestWhatHappenedBeforeTheAPIServerRestartedIsReconstructed(t *testing.T) {
 }
 
 // More revisions than are listed, and more objects than are on a page.
-func TestALongHistoryOfManyObjectsIsReconstructed(t *testing.T) {
+func TestALongHistoryOfManyObjectsIsSampled(t *testing.T) {
 	w := newWorld(t, dynamicClient())
 	stop := w.run(t)
 	w.has(t, "listed 0")
@@ -169,7 +169,7 @@ func TestALongHistoryOfManyObjectsIsReconstructed(t *testing.T) {
 	w.restart(dynamicClient(), source.Options{Metadata: metadataClient()})
 	began := clockOfTests.Now()
 	w.run(t)
-	w.tells(t, source.Reconstructed, from, happened)
+	w.tells(t, source.Sampled, from, happened)
 	t.Logf("%d changes of %d objects took %s", len(happened), objects, clockOfTests.Since(began))
 }
 

@@ -63,15 +63,17 @@ type Bridge uint8
 const (
 	// Watched: the watch replayed every change.
 	Watched Bridge = iota
-	// Reconstructed: the changes were found in etcd's history. What came and went
-	// between two of its revisions that were looked at is missing.
+	// Reconstructed: every change was found in etcd's history.
 	Reconstructed
+	// Sampled: the changes were found in etcd's history. What came and went between
+	// two of its revisions that were looked at is missing.
+	Sampled
 	// Relisted: what there is now was compared with what there was before.
 	Relisted
 )
 
 func (b Bridge) String() string {
-	return [...]string{"Watched", "Reconstructed", "Relisted"}[b]
+	return [...]string{"Watched", "Reconstructed", "Sampled", "Relisted"}[b]
 }
 
 // Change is one change of an object.
