@@ -253,12 +253,17 @@ func (d *day) held() usage.Amount {
 	return sum
 }
 
-// intoLedger has the ledger take in the day, and seal each hour as it ends.
+// flushEvery is how often the keeper asks what the journal does not have yet, in seconds.
+const flushEvery = 5
+
+// intoLedger has the ledger take in the day, tell what the journal does not have as often as the keeper asks, and seal
+// each hour as it ends.
 func intoLedger(d *day) (held func() usage.Amount) {
 	l := ledger.New()
 	meter := ledger.NewMeter("vm", ledgerStart, []usage.Dimension{{Name: "vcpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}})
 	o := ledger.Observation{Meter: meter, Origin: ledger.Live}
 	hour := usage.Interval(ledgerStart, 3600)
+	flush := int64(ledgerStart + flushEvery)
 	d.each(func(seen *observed) {
 		o.UID, o.Members = seen.uid, seen.members[:]
 		o.Now, o.After, o.Written = seen.at, seen.at-2, seen.at
@@ -267,6 +272,10 @@ func intoLedger(d *day) (held func() usage.Amount) {
 			l.Seal(hour)
 			l.Changed()
 			hour = hour.Next()
+		}
+		if o.Now >= flush {
+			l.Unwritten()
+			flush = o.Now + flushEvery
 		}
 		if seen.kind == gone {
 			l.Remove(&o)

@@ -1,6 +1,7 @@
 // Command bench measures the operator against what it could be compared to, each pair in the same run: publishing
 // records against a bare create loop, the ledger against a bare map, the memory of what is metered against a cache of
-// the same objects.
+// the same objects, a restart against a list of them, changes against a watch of them, and the journal against an object
+// per resource-hour.
 package main
 
 import (
@@ -36,6 +37,8 @@ var benchmarks = []benchmark{
 	{1, "publish", benchmarkPublish},
 	{2, "ledger", benchmarkLedger},
 	{3, "memory", benchmarkMemory},
+	{6, "restart", benchmarkRestart},
+	{8, "churn", benchmarkChurn},
 }
 
 func main() {
@@ -65,7 +68,11 @@ func exit(err error) {
 func parse(args []string) (*settings, error) {
 	s := &settings{tell: newProgress(os.Stderr)}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "1,2,3", "The `numbers` of the benchmarks to run.")
+	var all []string
+	for _, b := range benchmarks {
+		all = append(all, strconv.Itoa(b.number))
+	}
+	only := flags.String("only", strings.Join(all, ","), "The `numbers` of the benchmarks to run.")
 	flags.IntVar(&s.rounds, "rounds", 5, "How often each side is measured; the medians are compared.")
 	flags.BoolVar(&s.quick, "quick", false, "A tenth of the work: to see that it runs, not to compare.")
 	flags.StringVar(&s.output, "output", "results.json", "The `file` for all figures of all runs.")
@@ -75,7 +82,7 @@ func parse(args []string) (*settings, error) {
 	for text := range strings.SplitSeq(*only, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || !slices.ContainsFunc(benchmarks, func(b benchmark) bool { return b.number == n }) {
-			return nil, fmt.Errorf("--only=%s: there is no benchmark %q; there are 1, 2 and 3", *only, text)
+			return nil, fmt.Errorf("--only=%s: there is no benchmark %q; there are %s", *only, text, strings.Join(all, ", "))
 		}
 		s.only = append(s.only, n)
 	}

@@ -44,9 +44,8 @@ import (
 )
 
 const (
-	childCommand = "child"
-	sideOurs     = "ours"
-	sidePeer     = "peer"
+	sideOurs = "ours"
+	sidePeer = "peer"
 
 	// touched is how many objects of each kind change when the steady state is measured.
 	touched = 2_500
@@ -75,10 +74,10 @@ type side interface {
 	followed(ctx context.Context, changes int) error
 }
 
-// runChild measures one side, and prints a sample.
-func runChild(ctx context.Context, args []string) error {
+// runMemoryChild measures one side, and prints a sample.
+func runMemoryChild(ctx context.Context, args []string) error {
 	if len(args) != 4 {
-		return errors.New("a child is started by the benchmark of memory, and not by hand")
+		return errNotByHand
 	}
 	instances, err := strconv.Atoi(args[2])
 	if err != nil {

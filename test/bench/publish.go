@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,7 +28,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	"sigs.k8s.io/yaml"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
@@ -38,7 +36,6 @@ import (
 	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
-	"github.com/usage-operator/usage-operator/test/buildcache"
 	"github.com/usage-operator/usage-operator/test/controlplane"
 )
 
@@ -149,7 +146,7 @@ func (p *publishing) config() *rest.Config {
 
 // prepare installs our CRDs, creates the namespaces and fills the ledger.
 func (p *publishing) prepare(ctx context.Context, namespaces int) error {
-	if err := p.install(ctx); err != nil {
+	if err := installOwnKinds(ctx, p.admin); err != nil {
 		return err
 	}
 	created := atomic.Int64{}
@@ -165,34 +162,6 @@ func (p *publishing) prepare(ctx context.Context, namespaces int) error {
 	p.ledger = newLockedLedger(namespaces, p.interval.Start)
 	p.accounts = p.ledger.Accounts(p.interval, p.interval.End)
 	return nil
-}
-
-func (p *publishing) install(ctx context.Context) error {
-	checkout, err := buildcache.Checkout()
-	if err != nil {
-		return err
-	}
-	files, err := filepath.Glob(filepath.Join(checkout, "config", "crd", "bases", "*.yaml"))
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		definition := &apiextensionsv1.CustomResourceDefinition{}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		if err := yaml.Unmarshal(text, definition); err != nil {
-			return err
-		}
-		if err := p.admin.Create(ctx, definition); err != nil {
-			return err
-		}
-	}
-	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-		err := p.admin.List(ctx, &v1alpha1.UsageRecordList{}, client.Limit(1))
-		return err == nil, nil
-	})
 }
 
 // take gives an interval whose names nobody has used.

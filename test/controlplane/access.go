@@ -3,6 +3,8 @@ package controlplane
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"os/exec"
@@ -68,6 +70,17 @@ func (cp *ControlPlane) Etcdctl(ctx context.Context, args ...string) (string, er
 		"--key=" + cp.pki.file("admin.key"),
 	}
 	return run(ctx, cp.binaries.Path("etcdctl"), append(flags, args...)...)
+}
+
+// EtcdEndpoint is where this control plane's etcd answers, and how to be let in: for what etcdctl cannot do.
+func (cp *ControlPlane) EtcdEndpoint() (string, *tls.Config, error) {
+	own, err := tls.X509KeyPair(cp.pki.admin.cert, cp.pki.admin.key)
+	if err != nil {
+		return "", nil, err
+	}
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM(cp.pki.caPEM)
+	return cp.url(Etcd), &tls.Config{Certificates: []tls.Certificate{own}, RootCAs: authorities, MinVersion: tls.VersionTLS12}, nil
 }
 
 func run(ctx context.Context, path string, args ...string) (string, error) {

@@ -40,13 +40,7 @@ type watcher struct {
 
 // New serves so many VirtualMachineInstances and so many pods, and what owns them.
 func New(instanceCount, podCount int) *Server {
-	s := &Server{revision: First, watches: map[*watcher]struct{}{}}
-	owners := (podCount + podsPerDeployment - 1) / podsPerDeployment
-	tenants := max((instanceCount+vmsPerNamespace-1)/vmsPerNamespace, (podCount+podsPerNamespace-1)/podsPerNamespace)
-	s.kinds = []*served{
-		{&namespaces, tenants}, {&pods, podCount}, {&services, 0}, {&replicaSets, owners}, {&deployments, owners},
-		{&machines, instanceCount}, {&instances, instanceCount},
-	}
+	s := &Server{revision: First, watches: map[*watcher]struct{}{}, kinds: kindsOf(instanceCount, podCount)}
 	s.requests.HandleFunc("GET /api", s.versions)
 	s.requests.HandleFunc("GET /apis", s.groups)
 	s.requests.HandleFunc("POST /touch", s.touch)
