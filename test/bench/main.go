@@ -38,7 +38,9 @@ var benchmarks = []benchmark{
 	{2, "ledger", benchmarkLedger},
 	{3, "memory", benchmarkMemory},
 	{6, "restart", benchmarkRestart},
+	{7, "storage", benchmarkStorage},
 	{8, "churn", benchmarkChurn},
+	{9, "soak", benchmarkSoak},
 }
 
 func main() {

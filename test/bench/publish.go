@@ -45,6 +45,7 @@ const (
 	publishConcurrency = 16
 	publishInterval    = 3600 // seconds
 	publishGrace       = 10   // seconds
+	publishRetention   = 72 * 3600
 	// publishStart is when the first interval starts, in seconds since the epoch.
 	publishStart = 1_900_000_800
 	// warmUp is how many records each concurrency of the peer is tried with.
@@ -183,7 +184,7 @@ func (p *publishing) ours(ctx context.Context, namespaces int) (float64, error) 
 	defer cancel()
 	clock := clocktesting.NewFakeClock(time.Unix(interval.End-1, 0))
 	sealed := controllers.NewSealed()
-	ended, err := p.startController(ctx, config, clock, p.ledger.first(namespaces, interval.Start), sealed)
+	ended, err := startController(ctx, config, clock, p.ledger.first(namespaces, interval.Start), sealed, publishRetention)
 	if err != nil {
 		return 0, err
 	}
@@ -205,7 +206,7 @@ func (p *publishing) ours(ctx context.Context, namespaces int) (float64, error) 
 }
 
 // startController returns once the controller waits for time to pass.
-func (p *publishing) startController(ctx context.Context, restConfig *rest.Config, clock *clocktesting.FakeClock, l controllers.Ledger, sealed *controllers.Sealed) (<-chan error, error) {
+func startController(ctx context.Context, restConfig *rest.Config, clock *clocktesting.FakeClock, l controllers.Ledger, sealed *controllers.Sealed, retention int64) (<-chan error, error) {
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, // there is one in each round
@@ -227,7 +228,7 @@ func (p *publishing) startController(ctx context.Context, restConfig *rest.Confi
 		Records:     source.MetadataClient(partial, v1alpha1.GroupVersion.WithResource("usagerecords"), v1alpha1.GroupVersion.WithKind("UsageRecord")),
 		Clock:       clock,
 		Namespace:   "default",
-		Schedule:    controllers.Schedule{Interval: publishInterval, Retention: 72 * 3600},
+		Schedule:    controllers.Schedule{Interval: publishInterval, Retention: retention},
 		Sealed:      sealed,
 		Concurrency: publishConcurrency,
 	}

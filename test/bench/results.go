@@ -109,6 +109,9 @@ func (r Results) print(to io.Writer) {
 		}
 		if f.Ratio != 0 {
 			ratio = fmt.Sprintf("%.3fx", f.Ratio)
+			if f.Ratio < 0.01 {
+				ratio = fmt.Sprintf("%.2gx", f.Ratio)
+			}
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Benchmark, f.Work, f.Unit, quantity(f.Ours), peer, ratio, f.verdict())
 	}
