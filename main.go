@@ -6,11 +6,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -18,7 +16,6 @@ import (
 	"go.uber.org/zap/zapcore"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -41,7 +38,6 @@ import (
 	builtin "github.com/usage-operator/usage-operator/config"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/collector"
-	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // version is set by the build.
@@ -49,22 +45,6 @@ var version = "dev"
 
 // leaseName names the Lease that the leader holds.
 const leaseName = "usage-operator"
-
-// options are the command line.
-type options struct {
-	interval, refresh, retention        time.Duration
-	flush, sealTimeout, checkEvery      time.Duration
-	recordBudget                        string
-	namespace                           string
-	concurrency                         int
-	leaderElect                         bool
-	leaseDuration, renewDeadline, retry time.Duration
-	probeAddress, metricsAddress        string
-	metricsSecure                       bool
-	metricsCertificates                 string
-	installMeters                       bool
-	logFormat, logLevel                 string
-}
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "verify" {
@@ -83,113 +63,6 @@ func main() {
 		ctrl.Log.Error(err, "usage-operator ends")
 		os.Exit(1)
 	}
-}
-
-const about = `usage-operator meters what is held in this cluster, exactly to the second, and
-writes it down as UsageRecords: kubectl get usagerecords -A.
-
-What is metered is said by UsageMeters: kubectl get usagemeters.
-
-Usage:
-  usage-operator [flags]
-  usage-operator verify [flags]    Verify that the ledger adds up: see usage-operator verify --help.
-
-Flags:
-`
-
-func parse(args []string) (*options, error) {
-	o := &options{}
-	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
-	flags.SortFlags = false
-	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
-	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
-	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most. 0: there are no Open records.")
-	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
-	flags.StringVar(&o.recordBudget, "record-budget", "512Mi", "How many bytes all records may take in etcd. Over it, older ones are pruned before their time; the ledger keeps what they say. 0: any.")
-	flags.DurationVar(&o.flush, "flush-interval", 5*time.Second, "How often changes are written to the journal, at most. What happens in between is replayed after a crash.")
-	flags.DurationVar(&o.sealTimeout, "seal-timeout", 10*time.Minute, "How long after its end an interval waits for a kind that cannot be read. Then the rest of it is Unknown for that kind's meters, and the interval is sealed without.")
-	flags.DurationVar(&o.checkEvery, "check-interval", 30*time.Minute, "How often all that is known of a kind is compared with what there is, so that an event that never arrived is found. 0: never.")
-	flags.StringVar(&o.namespace, "namespace", ownNamespace(), "The operator's own namespace: for its Lease, and for the usage of cluster-scoped resources and of namespaces that are gone.")
-	flags.IntVar(&o.concurrency, "publish-concurrency", 16, "How many accounts' records are written at the same time.")
-	flags.BoolVar(&o.leaderElect, "leader-elect", true, "Take part in leader election: of several replicas one meters, the others stand by.")
-	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a standby waits before it takes over from a leader that is silent.")
-	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "How long the leader tries to renew its lease before it ends.")
-	flags.DurationVar(&o.retry, "leader-elect-retry-period", 2*time.Second, "How long replicas wait between two tries.")
-	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served. Ready is: metering, or standing by. 0: nowhere.")
-	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "Where /metrics is served. 0: nowhere.")
-	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics by HTTPS, to those who may get the URL /metrics. false: by plain HTTP, to everybody.")
-	flags.StringVar(&o.metricsCertificates, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
-	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
-	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
-	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
-	showVersion := flags.Bool("version", false, "Print the version and end.")
-	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
-	if err := flags.Parse(args); err != nil {
-		return nil, err
-	}
-	if *showVersion {
-		fmt.Println("usage-operator", version)
-		return nil, pflag.ErrHelp
-	}
-	return o, o.validate(flags.Args())
-}
-
-func (o *options) validate(rest []string) error {
-	if len(rest) > 0 {
-		return fmt.Errorf("unknown argument %q: there are flags only", rest[0])
-	}
-	if _, err := usage.IntervalLength(o.interval); err != nil {
-		return fmt.Errorf("--interval: %w", err)
-	}
-	if o.retention < o.interval {
-		return fmt.Errorf("--record-retention=%s: want at least one interval, %s", o.retention, o.interval)
-	}
-	if o.flush < time.Second {
-		return fmt.Errorf("--flush-interval=%s: want at least 1s", o.flush)
-	}
-	if o.sealTimeout < 10*time.Second {
-		return fmt.Errorf("--seal-timeout=%s: want at least 10s", o.sealTimeout)
-	}
-	if o.checkEvery != 0 && o.checkEvery < time.Second {
-		return fmt.Errorf("--check-interval=%s: want 0, or at least 1s", o.checkEvery)
-	}
-	if _, err := o.budget(); err != nil {
-		return fmt.Errorf("--record-budget=%s: want bytes, such as 512Mi, or 0", o.recordBudget)
-	}
-	if o.refresh < 0 || (o.refresh > 0 && o.refresh < time.Second) {
-		return fmt.Errorf("--live-refresh=%s: want 0, or at least 1s", o.refresh)
-	}
-	if o.concurrency < 1 {
-		return fmt.Errorf("--publish-concurrency=%d: want at least 1", o.concurrency)
-	}
-	if o.logFormat != "json" && o.logFormat != "console" {
-		return fmt.Errorf("--log-format=%s: want json or console", o.logFormat)
-	}
-	if _, err := zapcore.ParseLevel(o.logLevel); err != nil {
-		return fmt.Errorf("--log-level=%s: want debug, info or error", o.logLevel)
-	}
-	return nil
-}
-
-// budget is --record-budget in bytes.
-func (o *options) budget() (int64, error) {
-	q, err := resource.ParseQuantity(o.recordBudget)
-	if err == nil && q.Sign() < 0 {
-		err = errors.New("it is negative")
-	}
-	return q.Value(), err
-}
-
-// ownNamespace is the namespace that the operator runs in, as far as it can tell.
-func ownNamespace() string {
-	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
-		return namespace
-	}
-	mounted, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-	if err == nil {
-		return strings.TrimSpace(string(mounted))
-	}
-	return "usage-system"
 }
 
 func logger(o *options) logr.Logger {
@@ -224,21 +97,19 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return fmt.Errorf("find out which cluster this is: %w", err)
 	}
-	budget, err := o.budget()
-	if err != nil {
-		return err
-	}
 	collected, err := controllers.Setup(mgr, controllers.Options{
 		Namespace: o.namespace,
 		Schedule: controllers.Schedule{
-			Interval: seconds(o.interval), Refresh: seconds(o.refresh), Retention: seconds(o.retention), Budget: budget,
+			Interval: seconds(o.interval), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
 			Flush: seconds(o.flush), SealTimeout: seconds(o.sealTimeout),
+			Budget: int64(o.recordBudget), JournalBudget: int64(o.journalBudget),
 		},
 		Concurrency: o.concurrency,
 		CheckEvery:  o.checkEvery,
 		Identity:    lock.Identity(),
 		Cluster:     cluster,
 		Clock:       clock.RealClock{},
+		Metrics:     metrics.Registry,
 	})
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
@@ -248,9 +119,6 @@ func run(ctx context.Context, o *options) error {
 		close(installed)
 	} else if err := mgr.Add(builtinMeters(mgr, o.namespace, installed)); err != nil {
 		return fmt.Errorf("set up: %w", err)
-	}
-	if err := metrics.Registry.Register(&controllers.Metrics{Collector: collected}); err != nil {
-		return fmt.Errorf("set up the metrics: %w", err)
 	}
 	if err := addProbes(mgr, collected, installed, client.ObjectKey{Namespace: o.namespace, Name: leaseName}, lock.Identity()); err != nil {
 		return fmt.Errorf("set up the probes: %w", err)

@@ -8,10 +8,10 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/internal/collector"
 	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/steadyclock"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -21,7 +21,7 @@ import (
 type Keeper struct {
 	Collector *collector.Collector
 	Journal   *journal.Journal
-	Clock     clock.WithTicker
+	Clock     *steadyclock.Clock
 	Schedule  Schedule
 	// TakeUp applies every UsageMeter that there is.
 	TakeUp func(context.Context) error
@@ -32,23 +32,24 @@ type Keeper struct {
 	Health *Health
 	Log    logr.Logger
 
-	unsealed  usage.Window
-	waiting   bool // for every kind to be seen up to a moment
-	pending   *journal.Batch
-	flushed   int64 // when the last append was made
-	compacted int64 // when small blocks were looked for last
-	backoff   wait.Backoff
-	retryAt   int64 // milliseconds
-	damaged   bool  // nothing can be written until a person has seen to it
-	looked    int64 // when that was looked for last
+	unsealed usage.Window
+	waiting  bool // for every kind to be seen up to a moment
+	pending  *journal.Batch
+	damaged  bool // nothing can be written until a person has seen to it
+	backoff  wait.Backoff
+	// By the clock's Elapsed: what the machine's clock is set to delays nothing.
+	flushed   time.Duration // when the last append was made
+	retryAt   time.Duration // when the next one is tried
+	compactAt time.Duration // when small blocks are looked for next
+	lookAt    time.Duration // when a damaged journal is looked at next
 }
 
 const (
 	// keepEvery is how often the keeper looks.
 	keepEvery = 200 * time.Millisecond
-	// positionsEvery is how often positions are written when nothing changes, in
-	// seconds: a restart goes on from there, and etcd forgets after five minutes.
-	positionsEvery = 60
+	// positionsEvery is how often positions are written when nothing changes: a
+	// restart goes on from there, and etcd forgets after five minutes.
+	positionsEvery = time.Minute
 	// settle is how many seconds after its end an interval's barrier begins: API
 	// servers' clocks may be that far behind.
 	settle = 1
@@ -56,12 +57,12 @@ const (
 	barrierWait = 20 * time.Second
 	// appendWait is how long the API server may take to answer.
 	appendWait = 15 * time.Second
-	// compactEvery is how often the journal is looked through for small blocks, in
-	// seconds; compactWait bounds how long that may keep appends waiting.
-	compactEvery = 60
+	// compactEvery is how often the journal is looked through for small blocks;
+	// compactWait bounds how long that may keep appends waiting.
+	compactEvery = time.Minute
 	compactWait  = 30 * time.Second
-	// mendedEvery is how often a damaged journal is looked at again, in seconds.
-	mendedEvery = 10
+	// mendedEvery is how often a damaged journal is looked at again.
+	mendedEvery = 10 * time.Second
 )
 
 // Start runs while this replica leads. It ends when ctx does, or when another
@@ -120,11 +121,19 @@ func (k *Keeper) begin(ctx context.Context) error {
 		sealed[i] = seal.Interval
 	}
 	k.unsealed = k.first(sealed)
+	k.Health.waits(k.unsealed.End)
 	k.Collector.Start()
 	k.Sealed.Add(ctx, sealed...)
 	// The sequence is ours from here on: whoever led before writes no more.
-	k.pending = k.Collector.Batch(k.now(), nil)
+	k.batch(nil)
 	return nil
+}
+
+// batch has everything that is new written, and the interval sealed by it.
+func (k *Keeper) batch(seal *usage.Window) {
+	now := k.now()
+	k.pending = k.Collector.Batch(now, seal)
+	k.Health.batched(now, k.pending)
 }
 
 // load reads the journal, however long that takes. One that is damaged is
@@ -137,7 +146,7 @@ func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
 		case err == nil, errors.As(err, &damage):
 			return true, nil
 		}
-		k.Health.failed(k.Log, k.Clock.Now(), err)
+		k.Health.failed(k.Clock.Now(), err)
 		return false, nil
 	})
 	if err != nil {
@@ -145,8 +154,10 @@ func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
 	}
 	if damage != nil {
 		k.damaged = true
-		k.Health.failed(k.Log, k.Clock.Now(), damage)
+		k.Health.failed(k.Clock.Now(), damage)
 	}
+	k.Clock.AtLeast(time.Unix(state.Time, 0))
+	k.Health.sized(k.Journal.Size())
 	if state.Sequence > 0 {
 		k.Log.Info("took up the journal", "sequence", state.Sequence, "segments", len(state.Segments),
 			"written", time.Unix(state.Time, 0).UTC(), "writer", state.Writer)
@@ -170,21 +181,24 @@ func (k *Keeper) after(end int64) usage.Window {
 
 // keep does what is to be done now.
 func (k *Keeper) keep(ctx context.Context, barrier chan<- passage) error {
-	now := k.now()
+	now, elapsed := k.now(), k.Clock.Elapsed()
+	if k.Collector.Unwritten() {
+		k.Health.changed(now)
+	}
 	if k.damaged {
-		return k.mended(ctx, now)
+		return k.mended(ctx)
 	}
 	if k.pending == nil && !k.waiting {
-		k.await(ctx, now, barrier)
+		k.await(ctx, now, elapsed, barrier)
 	}
-	if k.pending == nil && now-k.flushed >= k.Schedule.Flush && k.Collector.Unwritten() {
-		k.pending = k.Collector.Batch(now, nil)
+	if k.pending == nil && elapsed-k.flushed >= time.Duration(k.Schedule.Flush)*time.Second && k.Collector.Unwritten() {
+		k.batch(nil)
 	}
 	if k.pending != nil {
 		return k.commit(ctx)
 	}
-	if now-k.compacted >= compactEvery && !k.waiting && now+compactSlack < k.unsealed.End {
-		k.compacted = now
+	if elapsed >= k.compactAt && !k.waiting && now+compactSlack < k.unsealed.End {
+		k.compactAt = elapsed + compactEvery
 		return k.compact(ctx)
 	}
 	return nil
@@ -198,6 +212,7 @@ func (k *Keeper) compact(ctx context.Context) error {
 	merging, cancel := context.WithTimeout(ctx, compactWait)
 	defer cancel()
 	deleted, err := k.Journal.Compact(merging)
+	k.Health.sized(k.Journal.Size())
 	switch {
 	case errors.Is(err, journal.ErrFenced):
 		return fmt.Errorf("this replica meters no more: %w", err)
@@ -212,28 +227,28 @@ func (k *Keeper) compact(ctx context.Context) error {
 // mended tells, by ending the operator, that a damaged journal is whole again, or
 // that a person accepts what is lost: a new start takes it up as it is now, and
 // replays what happened since.
-func (k *Keeper) mended(ctx context.Context, now int64) error {
-	if now-k.looked < mendedEvery {
+func (k *Keeper) mended(ctx context.Context) error {
+	if k.Clock.Elapsed() < k.lookAt {
 		return nil
 	}
-	k.looked = now
+	k.lookAt = k.Clock.Elapsed() + mendedEvery
 	var damage *journal.DamageError
 	switch _, err := k.Journal.Load(ctx); {
 	case err == nil:
 		return errors.New("the journal is whole again: starting anew from it")
 	case errors.As(err, &damage):
-		k.Health.failed(k.Log, k.Clock.Now(), damage)
+		k.Health.failed(k.Clock.Now(), damage)
 	}
 	return nil
 }
 
 // await begins to wait for every kind, where it is time to.
-func (k *Keeper) await(ctx context.Context, now int64, barrier chan<- passage) {
+func (k *Keeper) await(ctx context.Context, now int64, elapsed time.Duration, barrier chan<- passage) {
 	settled := k.Collector.Settled()
 	switch {
 	case now >= k.unsealed.End+settle && (settled || now >= k.unsealed.End+k.Schedule.SealTimeout):
 		k.pass(ctx, barrier, passage{moment: k.unsealed.End, seal: true})
-	case settled && (now-k.flushed >= positionsEvery || now < k.flushed):
+	case settled && elapsed-k.flushed >= positionsEvery:
 		k.pass(ctx, barrier, passage{moment: now})
 	}
 }
@@ -264,36 +279,35 @@ func (k *Keeper) pass(ctx context.Context, barrier chan<- passage, p passage) {
 // passed takes in how a passage came out.
 func (k *Keeper) passed(p passage) {
 	k.waiting = false
-	now := k.now()
 	if k.pending != nil {
 		return // the journal is behind: again when it is not
 	}
 	if !p.seal {
-		k.pending = k.Collector.Batch(now, nil)
+		k.batch(nil)
 		return
 	}
 	if p.err != nil {
-		k.Health.behind(k.Log, p.err)
-		if now < p.moment+k.Schedule.SealTimeout {
+		k.Health.late(p.err)
+		if k.now() < p.moment+k.Schedule.SealTimeout {
 			return
 		}
 		k.Log.Info("sealing an interval without all that happened in it", "interval", time.Unix(k.unsealed.Start, 0).UTC(), "error", p.err.Error())
 		k.Collector.GiveUp(p.moment)
 	}
 	interval := k.unsealed
-	k.pending = k.Collector.Batch(now, &interval)
+	k.batch(&interval)
 	k.unsealed = k.after(interval.End)
 }
 
 // commit appends what is pending, again and again until that is done.
 func (k *Keeper) commit(ctx context.Context) error {
-	now := k.Clock.Now()
-	if now.UnixMilli() < k.retryAt {
+	if k.Clock.Elapsed() < k.retryAt {
 		return nil
 	}
 	writing, cancel := context.WithTimeout(ctx, appendWait)
 	defer cancel()
 	err := k.Journal.Append(writing, k.pending)
+	now := k.Clock.Now()
 	switch {
 	case errors.Is(err, journal.ErrFenced):
 		return fmt.Errorf("this replica meters no more: %w", err)
@@ -303,16 +317,17 @@ func (k *Keeper) commit(ctx context.Context) error {
 		if k.backoff.Steps == 0 {
 			k.backoff = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Steps: 16, Cap: 10 * time.Second}
 		}
-		k.retryAt = now.Add(k.backoff.Step()).UnixMilli()
-		k.Health.failed(k.Log, now, err)
+		k.retryAt = k.Clock.Elapsed() + k.backoff.Step()
+		k.Health.failed(now, err)
 		return nil
 	}
 	seals := k.pending.Seals
-	k.pending, k.flushed = nil, now.Unix()
+	k.pending, k.flushed = nil, k.Clock.Elapsed()
 	k.backoff, k.retryAt = wait.Backoff{}, 0
-	k.Health.committed(k.Log, now, k.Journal.Size())
+	k.Health.committed(now, k.Journal.Size())
 	for _, seal := range seals {
 		k.Health.sealed(now, seal)
+		k.Health.waits(k.unsealed.End)
 		k.Sealed.Add(ctx, seal.Interval)
 	}
 	return nil

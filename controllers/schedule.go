@@ -23,6 +23,8 @@ type Schedule struct {
 	Refresh     int64 // how often an Open record is brought up to date at most; 0: there are none
 	Retention   int64 // how long after its end a record is kept
 	Budget      int64 // how many bytes all records may take together; 0: any
+	// JournalBudget is how many bytes the journal may take until people are told; 0: any.
+	JournalBudget int64
 }
 
 // keptFrom is the moment before which intervals' records are not kept: the
@@ -33,22 +35,31 @@ func (r *UsageRecordReconciler) keptFrom(now int64) int64 {
 
 // guard finds the moment from which on the records' intervals fit the budget.
 func (r *UsageRecordReconciler) guard(ctx context.Context) {
-	if r.Schedule.Budget == 0 {
-		return
-	}
 	_, bytes := r.Publisher.Sizes()
-	left := r.Schedule.Budget
-	for _, start := range slices.Backward(slices.Sorted(maps.Keys(bytes))) {
-		if left -= bytes[start]; left >= 0 {
-			continue
-		}
-		if through := start + r.Schedule.Interval; through > r.overBudget.Load() && through <= r.Sealed.Through() {
-			r.overBudget.Store(through)
-			ctrl.LoggerFrom(ctx).Info("usage records take more than --record-budget: pruning those of older intervals before their time; the ledger keeps them",
-				"budget", r.Schedule.Budget, "keptFrom", time.Unix(through, 0).UTC())
-		}
+	from := r.Schedule.fits(bytes, r.Sealed.Through())
+	if from <= r.overBudget.Load() {
 		return
 	}
+	r.overBudget.Store(from)
+	ctrl.LoggerFrom(ctx).Info("usage records take more than --record-budget: pruning those of older intervals before their time; the ledger keeps them",
+		"budget", r.Schedule.Budget, "keptFrom", time.Unix(from, 0).UTC())
+}
+
+// fits is the moment from which on the records fit the budget, given their bytes
+// by the start of their interval; 0: all of them do. The interval that was
+// sealed last is kept at any size: what is published to be deleted at once is of
+// no use to anybody.
+func (s *Schedule) fits(bytes map[int64]int64, sealedThrough int64) int64 {
+	if s.Budget == 0 {
+		return 0
+	}
+	left := s.Budget
+	for _, start := range slices.Backward(slices.Sorted(maps.Keys(bytes))) {
+		if left -= bytes[start]; left < 0 {
+			return max(0, min(start, sealedThrough-2*s.Interval)+s.Interval)
+		}
+	}
+	return 0
 }
 
 // live decides when Open records are written: when an account first appears in

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -17,6 +18,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
 	"github.com/usage-operator/usage-operator/internal/publisher"
 	feed "github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/steadyclock"
 )
 
 // Options are what Setup needs beside a manager.
@@ -32,7 +34,10 @@ type Options struct {
 	Identity string
 	// Cluster is the UID of the cluster: of its namespace kube-system.
 	Cluster string
-	Clock   clock.WithTicker
+	// Clock is the machine's. Setup sees to it that time does not go back.
+	Clock clock.WithTicker
+	// Metrics is where the metrics are registered; nil: nowhere.
+	Metrics prometheus.Registerer
 }
 
 // pendingNews is how many meters' news may wait; what is lost comes with the
@@ -54,9 +59,19 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	if err != nil {
 		return nil, err
 	}
+	blocks, err := usageblocks.New(config, httpClient, o.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	health := &Health{
+		Log:           mgr.GetLogger().WithName("health"),
+		Announce:      announcer(mgr.GetEventRecorder("usage-operator"), o.Namespace),
+		JournalBudget: o.Schedule.JournalBudget,
+	}
+	steady := steadyclock.New(o.Clock, health.jumped)
 	news := make(chan event.TypedGenericEvent[string], pendingNews)
 	collected := collector.New(collector.Options{
-		Dynamic: whole, Metadata: partial, Mapper: mgr.GetRESTMapper(), Clock: o.Clock,
+		Dynamic: whole, Metadata: partial, Mapper: mgr.GetRESTMapper(), Clock: steady,
 		Namespace: o.Namespace, CheckEvery: o.CheckEvery, Retention: o.Schedule.Retention,
 		Log: mgr.GetLogger().WithName("collector"),
 		Notify: func(meter string) {
@@ -66,9 +81,9 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 			}
 		},
 	})
-	health, sealed := &Health{}, NewSealed()
+	sealed := NewSealed()
 	meters := &UsageMeterReconciler{
-		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: o.Clock, News: news, Health: health,
+		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: steady, News: news, Health: health,
 	}
 	records := &UsageRecordReconciler{
 		Sealed:      sealed,
@@ -76,22 +91,25 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Ledger:      collected,
 		Publisher:   publisher.New(writer, mgr.GetLogger().WithName("publisher")),
 		Records:     feed.MetadataClient(partial, v1alpha1.GroupVersion.WithResource("usagerecords"), v1alpha1.GroupVersion.WithKind("UsageRecord")),
-		Clock:       o.Clock,
+		Clock:       steady,
 		Namespace:   o.Namespace,
 		Schedule:    o.Schedule,
 		Concurrency: o.Concurrency,
 	}
-	blocks, err := usageblocks.New(config, httpClient, o.Namespace)
-	if err != nil {
-		return nil, err
-	}
 	keeper := &Keeper{
 		Collector: collected,
 		Journal: journal.New(journal.Options{
-			Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: o.Clock, Log: mgr.GetLogger().WithName("journal"),
+			Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: steady, Log: mgr.GetLogger().WithName("journal"),
 		}),
-		Clock: o.Clock, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
+		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
 		Log: mgr.GetLogger().WithName("keeper"),
 	}
-	return collected, errors.Join(mgr.Add(keeper), mgr.Add(&standby{journal: keeper.Journal, elected: mgr.Elected()}), meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
+	if o.Metrics != nil {
+		err = o.Metrics.Register(&Metrics{
+			Collector: collected, Health: health, Journal: keeper.Journal, Publisher: records.Publisher, Clock: steady,
+			Schedule: o.Schedule, Elected: mgr.Elected(),
+		})
+	}
+	return collected, errors.Join(err, mgr.Add(keeper), mgr.Add(&standby{journal: keeper.Journal, elected: mgr.Elected()}),
+		meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
 }

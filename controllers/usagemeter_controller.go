@@ -42,7 +42,7 @@ type UsageMeterReconciler struct {
 	Clock     clock.PassiveClock
 	// News names the meters whose status has something new to say.
 	News <-chan event.TypedGenericEvent[string]
-	// Health tells whether the journal can be written.
+	// Health tells what stands in every meter's way.
 	Health *Health
 }
 
@@ -99,7 +99,7 @@ func (r *UsageMeterReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, err
 	}
 	status, _ := r.Collector.Status(m.Name)
-	err = r.report(ctx, m, meterStatus(m, finding, status, r.Health.Message(), now))
+	err = r.report(ctx, m, meterStatus(m, finding, status, r.Health.finding(), now))
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
 	}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -12,7 +13,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/collector"
 )
 
-// finding is what stands in a meter's way; the zero reason is nothing.
+// finding is what stands in a meter's way; without a reason nothing does.
 type finding struct {
 	mapping *meta.RESTMapping
 	reason  string
@@ -68,9 +69,9 @@ func unreadable(err error, mapping *meta.RESTMapping) finding {
 // positionRefresh is how old a position in the status may be while nothing else changes.
 const positionRefresh = time.Minute
 
-// meterStatus is what a meter's status should say. degraded is why the journal
-// cannot be written; empty when it can.
-func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, degraded string, now metav1.Time) v1alpha1.UsageMeterStatus {
+// meterStatus is what a meter's status should say. whole is what stands in every
+// meter's way.
+func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, whole finding, now metav1.Time) v1alpha1.UsageMeterStatus {
 	status := *m.Status.DeepCopy()
 	status.ObservedGeneration = m.Generation
 	status.Active = int64(at.Active)
@@ -96,8 +97,8 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, deg
 	if found.reason == "" && !at.Synced {
 		found = finding{reason: v1alpha1.ReasonListing, message: "listing what is there"}
 	}
-	if found.reason == "" && degraded != "" {
-		found = finding{reason: v1alpha1.ReasonJournalUnavailable, message: degraded}
+	if found.reason == "" {
+		found = whole
 	}
 	for _, condition := range conditions(found, at) {
 		condition.ObservedGeneration = m.Generation
@@ -111,33 +112,41 @@ const maxQuarantine = 10
 
 // conditions are Ready, Reconciling and Stalled, as kstatus reads them.
 func conditions(found finding, at collector.Status) []metav1.Condition {
-	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: found.reason, Message: limit(found.message)}
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: found.reason, Message: limit(found.message, maxMessage)}
 	reconciling := metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionFalse, Reason: found.reason, Message: ""}
 	stalled := metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionFalse, Reason: found.reason, Message: ""}
 	switch {
 	case found.reason == "":
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.ReasonMetering, metering(at)
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.ReasonMetering, metering(at, found.message)
 		reconciling.Reason, stalled.Reason = v1alpha1.ReasonMetering, v1alpha1.ReasonMetering
 	case found.stalled:
-		stalled.Status, stalled.Message = metav1.ConditionTrue, limit(found.message)
+		stalled.Status, stalled.Message = metav1.ConditionTrue, limit(found.message, maxMessage)
 	case found.reason != v1alpha1.ReasonSuspended:
-		reconciling.Status, reconciling.Message = metav1.ConditionTrue, limit(found.message)
+		reconciling.Status, reconciling.Message = metav1.ConditionTrue, limit(found.message, maxMessage)
 	}
 	return []metav1.Condition{ready, reconciling, stalled}
 }
 
-func metering(at collector.Status) string {
+func metering(at collector.Status, note string) string {
+	message := "metering"
 	if len(at.Quarantined) > 0 {
-		return "metering; some objects cannot be read: see status.quarantine"
+		message += "; some objects cannot be read: see status.quarantine"
 	}
-	return "metering"
+	if note != "" {
+		message += "; " + note
+	}
+	return limit(message, maxMessage)
 }
 
-// limit keeps a message to what a condition takes.
-func limit(message string) string {
-	const most = 32 << 10
-	if len(message) > most {
-		return message[:most]
+// maxMessage is how long a condition's message may be, in bytes.
+const maxMessage = 32 << 10
+
+// limit cuts a message where a character begins.
+func limit(message string, most int) string {
+	for i := most; len(message) > most; i-- {
+		if utf8.RuneStart(message[i]) {
+			return message[:i]
+		}
 	}
 	return message
 }

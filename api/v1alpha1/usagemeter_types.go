@@ -337,6 +337,9 @@ const (
 	// ReasonJournalUnavailable: metering goes on in memory, until the journal can
 	// be written again.
 	ReasonJournalUnavailable = "JournalUnavailable"
+	// ReasonClockBehind: the operator's clock was set back. Time stands still, and
+	// nothing is sealed, until it has caught up.
+	ReasonClockBehind = "ClockBehind"
 )
 
 // UsageMeter says what is metered: a kind to watch, and CEL expressions that

@@ -62,6 +62,7 @@ type Collector struct {
 	coverage   []usage.Stretch // what is not observed, of what is kept
 	unwritten  []usage.Stretch // of those, what the journal does not have
 	digest     [32]byte        // of the last seal
+	counted    counted
 	graph      *attribution.Graph
 	meters     map[string]*metering
 	feeds      map[schema.GroupKind]*feed
@@ -86,6 +87,7 @@ func New(options Options) *Collector {
 		namespaces: map[string]namespace{},
 		stopped:    map[string]struct{}{},
 		vanished:   map[string]struct{}{},
+		counted:    counted{lost: map[Lost]int64{}},
 	}
 }
 

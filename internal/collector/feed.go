@@ -49,6 +49,7 @@ type feed struct {
 	resourceVersion string
 	observed        time.Time
 	passed          int64 // everything before has been seen: seconds since the epoch
+	started         int64 // seconds since the epoch
 }
 
 // attach lets the feed of mapping's kind read for the meter; it starts one
@@ -88,7 +89,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	ctx, cancel := context.WithCancel(c.ctx)
 	f := &feed{
 		collector: c, mapping: mapping, cancel: cancel, whole: whole,
-		settled: make(chan struct{}), waited: map[*feed]struct{}{},
+		settled: make(chan struct{}), waited: map[*feed]struct{}{}, started: c.now().Unix(),
 	}
 	partial := source.MetadataClient(c.Metadata, mapping.Resource, mapping.GroupVersionKind)
 	client := partial

@@ -151,6 +151,7 @@ func (c *Collector) Batch(now int64, seal *usage.Window) *journal.Batch {
 		b.Seals = []journal.Seal{c.seal(*seal)}
 	}
 	b.Changes = c.ledger.Unwritten()
+	c.counted.corrections(b.Changes)
 	return b
 }
 
@@ -183,6 +184,7 @@ func (f *feed) cover(from, to int64, coverage usage.Coverage) {
 		if s.Seconds() > 0 {
 			c.coverage = append(c.coverage, s)
 			c.unwritten = append(c.unwritten, s)
+			c.counted.lost[Lost{s.Meter, s.Coverage}] += s.Seconds()
 		}
 	}
 }

@@ -32,17 +32,24 @@ const (
 	grace = 10
 )
 
-// steppedClock is the real clock, plus an offset that only grows.
+// steppedClock is the real clock, plus an offset that only grows; its stopwatch grows with it.
 type steppedClock struct {
 	clock.RealClock
 	ahead atomic.Int64 // nanoseconds
+	// set is by how much somebody has set the clock, in nanoseconds. The stopwatch knows nothing of it.
+	set atomic.Int64
 }
 
 func (c *steppedClock) Now() time.Time {
-	return time.Now().Add(time.Duration(c.ahead.Load()))
+	if set := c.set.Load(); set != 0 {
+		return c.stopwatch().Round(0).Add(time.Duration(set))
+	}
+	return c.stopwatch()
 }
 
-func (c *steppedClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+func (c *steppedClock) Since(t time.Time) time.Duration { return c.stopwatch().Sub(t) }
+
+func (c *steppedClock) stopwatch() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 // operator is one that runs in this process. Each has a namespace of its own.
 type operator struct {

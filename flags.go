@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// options are the command line.
+type options struct {
+	interval, refresh, retention        time.Duration
+	flush, sealTimeout, checkEvery      time.Duration
+	recordBudget, journalBudget         size
+	namespace                           string
+	concurrency                         int
+	leaderElect                         bool
+	leaseDuration, renewDeadline, retry time.Duration
+	probeAddress, metricsAddress        string
+	metricsSecure                       bool
+	metricsCertificates                 string
+	installMeters                       bool
+	logFormat, logLevel                 string
+}
+
+const about = `usage-operator meters what is held in this cluster, exactly to the second, and
+writes it down as UsageRecords: kubectl get usagerecords -A.
+
+What is metered is said by UsageMeters: kubectl get usagemeters.
+
+Usage:
+  usage-operator [flags]
+  usage-operator verify [flags]    Verify that the ledger adds up: see usage-operator verify --help.
+
+Flags:
+`
+
+// parse reads the command line. It gives pflag.ErrHelp where that asks to be told
+// something, and nothing is to be run.
+func parse(args []string) (*options, error) {
+	o := &options{recordBudget: 512 << 20, journalBudget: 1 << 30}
+	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
+	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
+	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most. 0: there are no Open records.")
+	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
+	flags.Var(&o.recordBudget, "record-budget", "How many `bytes` all records may take in etcd. Over it, older ones are pruned before their time; the ledger keeps what they say. 0: any.")
+	flags.Var(&o.journalBudget, "journal-budget", "How many `bytes` the journal may take in etcd. Over it nothing is deleted: an event, a metric and the UsageMeters' conditions say so. 0: any.")
+	flags.DurationVar(&o.flush, "flush-interval", 5*time.Second, "How often changes are written to the journal, at most. What happens in between is replayed after a crash.")
+	flags.DurationVar(&o.sealTimeout, "seal-timeout", 10*time.Minute, "How long after its end an interval waits for a kind that cannot be read. Then the rest of it is Unknown for that kind's meters, and the interval is sealed without.")
+	flags.DurationVar(&o.checkEvery, "check-interval", 30*time.Minute, "How often all that is known of a kind is compared with what there is, so that an event that never arrived is found. 0: never.")
+	flags.StringVar(&o.namespace, "namespace", ownNamespace(), "The operator's own namespace: for its Lease, and for the usage of cluster-scoped resources and of namespaces that are gone.")
+	flags.IntVar(&o.concurrency, "publish-concurrency", 16, "How many accounts' records are written at the same time.")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "Take part in leader election: of several replicas one meters, the others stand by.")
+	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a standby waits before it takes over from a leader that is silent.")
+	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "How long the leader tries to renew its lease before it ends.")
+	flags.DurationVar(&o.retry, "leader-elect-retry-period", 2*time.Second, "How long replicas wait between two tries.")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served. Ready is: metering, or standing by. 0: nowhere.")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "Where /metrics is served. 0: nowhere.")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics by HTTPS, to those who may get the URL /metrics. false: by plain HTTP, to everybody.")
+	flags.StringVar(&o.metricsCertificates, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
+	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
+	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
+	showVersion := flags.Bool("version", false, "Print the version and end.")
+	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if *showVersion {
+		fmt.Fprintln(os.Stdout, "usage-operator", version)
+		return nil, pflag.ErrHelp
+	}
+	return o, o.validate(flags.Args())
+}
+
+func (o *options) validate(rest []string) error {
+	if len(rest) > 0 {
+		return fmt.Errorf("unknown argument %q: there are flags only", rest[0])
+	}
+	if _, err := usage.IntervalLength(o.interval); err != nil {
+		return fmt.Errorf("--interval: %w", err)
+	}
+	_, level := zapcore.ParseLevel(o.logLevel)
+	checks := []struct {
+		wrong bool
+		flag  string
+		value any
+		want  string
+	}{
+		{o.retention < o.interval, "record-retention", o.retention, "at least one interval, " + o.interval.String()},
+		{o.flush < time.Second, "flush-interval", o.flush, "at least 1s"},
+		{o.sealTimeout < 10*time.Second, "seal-timeout", o.sealTimeout, "at least 10s"},
+		{o.checkEvery != 0 && o.checkEvery < time.Second, "check-interval", o.checkEvery, "0, or at least 1s"},
+		{o.refresh != 0 && o.refresh < time.Second, "live-refresh", o.refresh, "0, or at least 1s"},
+		{o.concurrency < 1, "publish-concurrency", o.concurrency, "at least 1"},
+		{o.logFormat != "json" && o.logFormat != "console", "log-format", o.logFormat, "json or console"},
+		{level != nil, "log-level", o.logLevel, "debug, info or error"},
+	}
+	for _, check := range checks {
+		if check.wrong {
+			return fmt.Errorf("--%s=%v: want %s", check.flag, check.value, check.want)
+		}
+	}
+	return nil
+}
+
+// size is a flag of bytes, such as 512Mi.
+type size int64
+
+// Set reads the flag.
+func (s *size) Set(text string) error {
+	q, err := resource.ParseQuantity(text)
+	if err != nil || q.Sign() < 0 {
+		return errors.New("want bytes, such as 512Mi, or 0")
+	}
+	*s = size(q.Value())
+	return nil
+}
+
+// String writes it as it would be given.
+func (s *size) String() string { return resource.NewQuantity(int64(*s), resource.BinarySI).String() }
+
+// Type names its values.
+func (s *size) Type() string { return "bytes" }
+
+// ownNamespace is the namespace that the operator runs in, as far as it can tell.
+func ownNamespace() string {
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		return namespace
+	}
+	mounted, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err == nil {
+		return strings.TrimSpace(string(mounted))
+	}
+	return "usage-system"
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFlags(t *testing.T) {
+	cases := map[string]struct {
+		args string
+		want string // a part of the error; empty: there is none
+	}{
+		"none":                               {},
+		"all that are times, at their least": {args: "--interval=1m --record-retention=1m --flush-interval=1s --seal-timeout=10s --check-interval=0 --live-refresh=0"},
+		"an interval that divides no hour":   {args: "--interval=7m", want: "--interval: "},
+		"a retention below the interval":     {args: "--record-retention=30m", want: "--record-retention=30m0s: want at least one interval, 1h0m0s"},
+		"a flush too often":                  {args: "--flush-interval=100ms", want: "--flush-interval=100ms: want at least 1s"},
+		"a timeout too short":                {args: "--seal-timeout=1s", want: "--seal-timeout=1s: want at least 10s"},
+		"a check too often":                  {args: "--check-interval=10ms", want: "--check-interval=10ms: want 0, or at least 1s"},
+		"a refresh below 0":                  {args: "--live-refresh=-1m", want: "--live-refresh=-1m0s: want 0, or at least 1s"},
+		"nobody to publish":                  {args: "--publish-concurrency=0", want: "--publish-concurrency=0: want at least 1"},
+		"another format":                     {args: "--log-format=xml", want: "--log-format=xml: want json or console"},
+		"another level":                      {args: "--log-level=loud", want: "--log-level=loud: want debug, info or error"},
+		"budgets":                            {args: "--record-budget=0 --journal-budget=2Gi"},
+		"a budget below 0":                   {args: "--record-budget=-1Mi", want: "want bytes, such as 512Mi, or 0"},
+		"a budget of words":                  {args: "--journal-budget=much", want: "want bytes, such as 512Mi, or 0"},
+		"an argument":                        {args: "run", want: `unknown argument "run": there are flags only`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(strings.Fields(c.args))
+			switch {
+			case err == nil && c.want != "":
+				t.Errorf("no error, want %q", c.want)
+			case err != nil && (c.want == "" || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("error %q, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestBudgetsAreBytes(t *testing.T) {
+	o, err := parse([]string{"--record-budget=64Mi"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.recordBudget != 64<<20 || o.journalBudget != 1<<30 {
+		t.Errorf("budgets %d and %d", o.recordBudget, o.journalBudget)
+	}
+	if text := o.journalBudget.String(); text != "1Gi" {
+		t.Errorf("the default is shown as %s", text)
+	}
+}
