@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -46,4 +48,12 @@ func table(text string) map[string]map[string]string {
 		rows[row["NAME"]] = row
 	}
 	return rows
+}
+
+// file is a file with the text, which goes with the spec.
+func file(text string) string {
+	GinkgoHelper()
+	path := filepath.Join(GinkgoT().TempDir(), "object.yaml")
+	Expect(os.WriteFile(path, []byte(text), 0o600)).To(Succeed())
+	return path
 }

@@ -69,6 +69,9 @@ var _ = Describe("The installation", func() {
 		Entry("to editors: no deleting records", having("edit"), "delete", "usagerecords", "metering.usage-operator.dev", false),
 		Entry("to a namespace's administrators: reading records", having("admin"), "get", "usagerecords", "metering.usage-operator.dev", true),
 		Entry("to a namespace's administrators: no changing records", having("admin"), "patch", "usagerecords", "metering.usage-operator.dev", false),
+		Entry("to viewers: no blocks", having("view"), "list", "usageblocks", "metering.usage-operator.dev", false),
+		Entry("to a namespace's administrators: no blocks", having("admin"), "get", "usageblocks", "metering.usage-operator.dev", false),
+		Entry("to the operator: no blocks elsewhere", theOperator, "create", "usageblocks", "metering.usage-operator.dev", false),
 		Entry("to others: nothing", having(""), "get", "usagerecords", "metering.usage-operator.dev", false),
 	)
 
@@ -76,6 +79,16 @@ var _ = Describe("The installation", func() {
 		Eventually(func() bool {
 			return allowed(ctx, operatorUser, "update", "leases", "coordination.k8s.io", operatorNamespace)
 		}).WithContext(ctx).Should(BeTrue())
+	})
+
+	It("lets the operator keep its journal in its own namespace, and change none of it", func(ctx SpecContext) {
+		for verb, want := range map[string]bool{
+			"get": true, "list": true, "watch": true, "create": true, "delete": true, "update": false, "patch": false, "deletecollection": false,
+		} {
+			Eventually(func() bool {
+				return allowed(ctx, operatorUser, verb, "usageblocks", "metering.usage-operator.dev", operatorNamespace)
+			}).WithContext(ctx).Should(Equal(want), verb)
+		}
 	})
 
 	It("adds a labelled role to what the operator may do", func(ctx SpecContext) {

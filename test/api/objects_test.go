@@ -105,6 +105,47 @@ func openRecord() *unstructured.Unstructured {
 	return object
 }
 
+// block is a Compacted UsageBlock that uses every field.
+func block() *unstructured.Unstructured {
+	return parse(`
+apiVersion: metering.usage-operator.dev/v1alpha1
+kind: UsageBlock
+metadata: {name: "000000000001-000000000016", namespace: usage-system}
+spec:
+  format: 1
+  sequence: 16
+  kind: Compacted
+  part: {index: 0, count: 1}
+  covers: {from: 1, to: 16, digest: "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+  writer: usage-operator-7c9f8d6b5-x2x7q_0b6b2bd4
+  cluster: 0b6b2bd4-4f7c-4a9c-8a1e-6a2f0c3c1f11
+  time: "2026-11-21T20:00:05Z"
+  startTime: "2026-11-21T19:00:00Z"
+  endTime: "2026-11-21T20:00:00Z"
+  positions: [{group: kubevirt.io, kind: VirtualMachineInstance, resourceVersion: "4711", time: "2026-11-21T20:00:04Z"}]
+  meters:
+  - name: vm
+    version: 65857c30-55f8-4efb-ab3b-30edfc050904/1
+    group: kubevirt.io
+    kind: VirtualMachineInstance
+    since: "2026-11-21T19:00:00Z"
+    dimensions: [{name: vcpu, unit: core}]
+    listed: true
+  coverage: [{meter: vm, startTime: "2026-11-21T19:00:00Z", endTime: "2026-11-21T19:01:00Z", coverage: Replayed}]
+  sealed:
+  - startTime: "2026-11-21T19:00:00Z"
+    endTime: "2026-11-21T20:00:00Z"
+    digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+    partial: true
+  gaps: [{from: 3, to: 4, acceptedTime: "2026-11-21T19:30:00Z", lost: true, reason: it was lost}]
+  segments: UEFSMQ+/
+  rows: 1
+  size: 6
+  digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+  previousDigest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+`)
+}
+
 func parse(text string) *unstructured.Unstructured {
 	GinkgoHelper()
 	object := &unstructured.Unstructured{}
