@@ -188,6 +188,9 @@ func (j *Journal) replace(ctx context.Context, merged *block, encoded []byte) er
 	defer j.mu.Unlock()
 	covered := func(b *block) bool { return merged.covers(b.Key) }
 	at := slices.IndexFunc(j.chain, covered)
+	if at < 0 {
+		return nil // the journal was loaded anew meanwhile
+	}
 	for _, b := range j.chain {
 		if covered(b) {
 			j.spare = append(j.spare, spare{Key: b.Key, bytes: b.bytes})

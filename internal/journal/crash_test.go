@@ -138,6 +138,41 @@ func TestCompactionChangesNothing(t *testing.T) {
 	}
 }
 
+// Appending does not wait for a compaction, and neither disturbs the other.
+func TestCompactionBesideAppends(t *testing.T) {
+	merged, plain := newMemory(), newMemory()
+	a, _ := opened(t, merged, "a")
+	b, _ := opened(t, plain, "a")
+	done := make(chan struct{})
+	ended := make(chan error)
+	go func() {
+		for {
+			_, err := a.Compact(context.Background())
+			select {
+			case <-done:
+				ended <- err
+				return
+			default:
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+			a.Size()
+		}
+	}()
+	for n := range 60 {
+		batch := &journal.Batch{Time: now, Changes: holds(n%9, int64(n%4))}
+		appended(t, a, batch)
+		appended(t, b, batch)
+	}
+	close(done)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	same(t, state(t, plain), state(t, merged))
+}
+
 // What a compaction writes may be missing again, as long as nothing came after it.
 func TestWhatWasMergedIsDeletedOnlyAfterAnAppend(t *testing.T) {
 	store := newMemory()

@@ -91,7 +91,6 @@ func TestAStandbyTakesOver(t *testing.T) {
 				t.Errorf("it read everything %d times", lists)
 			}
 			appended(t, j, &journal.Batch{Time: now})
-			step() // nothing to follow any more
 		})
 	}
 }

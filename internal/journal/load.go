@@ -173,8 +173,12 @@ const followEvery = 5 * time.Second
 // then a matter of milliseconds. Load ends it.
 func (j *Journal) Follow(ctx context.Context) error {
 	for {
-		if err := j.follow(ctx); err != nil && ctx.Err() == nil {
+		loaded, err := j.follow(ctx)
+		if err != nil && ctx.Err() == nil {
 			j.log.Error(err, "cannot follow the journal; trying again")
+		}
+		if loaded {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -184,25 +188,28 @@ func (j *Journal) Follow(ctx context.Context) error {
 	}
 }
 
-func (j *Journal) follow(ctx context.Context) error {
+// follow takes one look; loaded tells that there is nothing to follow any more.
+func (j *Journal) follow(ctx context.Context) (loaded bool, err error) {
 	j.order.Lock()
 	defer j.order.Unlock()
 	if j.loaded {
-		return nil
+		return true, nil
 	}
 	if v := j.following; v != nil {
 		if j.refresh(ctx, v) == nil {
-			return nil
+			return false, nil
 		}
 		j.following = nil
 	}
 	v, err := j.look(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if len(v.verdict.problems) > 0 || len(v.verdict.accepted) > 0 {
-		return &DamageError{Problems: v.verdict.problems}
+	if len(v.verdict.problems) > 0 {
+		return false, &DamageError{Problems: v.verdict.problems}
 	}
-	j.following = v
-	return nil
+	if len(v.verdict.accepted) == 0 {
+		j.following = v
+	}
+	return false, nil
 }

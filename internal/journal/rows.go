@@ -86,7 +86,7 @@ var writerOptions = func() []parquet.WriterOption {
 	options := []parquet.WriterOption{
 		schema,
 		parquet.CreatedBy("usage-operator", "1", ""),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedBestCompression}),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
 		parquet.DataPageVersion(1), // every tool reads it
 		parquet.DataPageStatistics(false),
 	}
@@ -153,7 +153,7 @@ func (w *words) subject(s usage.Subject) *usage.Subject {
 	}
 	known, ok := w.subjects[s]
 	if !ok {
-		known = &s
+		known = new(s) // of the argument itself, every row would have one
 		w.subjects[s] = known
 	}
 	w.last = known
