@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -80,8 +81,11 @@ func (j *Journal) take(f *found, stored Stored) {
 	}
 }
 
-// refresh brings a view up to what is in the store now. It fails when the view
-// is of no use any more.
+// errOutdated says that a view is of no use any more.
+var errOutdated = errors.New("the view is outdated")
+
+// refresh brings a view up to what is in the store now. After errOutdated it is
+// of no use; after any other error, the store's, it can be refreshed again.
 func (j *Journal) refresh(ctx context.Context, v *view) error {
 	keys, err := j.store.Keys(ctx)
 	if err != nil {
@@ -115,9 +119,12 @@ func (j *Journal) refresh(ctx context.Context, v *view) error {
 	v.found.now = j.clock.Now().Unix()
 	v.verdict = v.found.judge()
 	if len(v.verdict.problems) > 0 || len(v.verdict.accepted) > 0 {
-		return errors.New("the journal is damaged")
+		return fmt.Errorf("%w: the journal is damaged", errOutdated)
 	}
-	return v.builder.extend(v.verdict.chain)
+	if err := v.builder.extend(v.verdict.chain); err != nil {
+		return fmt.Errorf("%w: %w", errOutdated, err)
+	}
+	return nil
 }
 
 // Load reads the journal. A journal that is damaged gives a *DamageError, and
@@ -125,14 +132,11 @@ func (j *Journal) refresh(ctx context.Context, v *view) error {
 func (j *Journal) Load(ctx context.Context) (*State, error) {
 	j.order.Lock()
 	defer j.order.Unlock()
-	v := j.following
-	j.following = nil
-	if v == nil || j.refresh(ctx, v) != nil {
-		var err error
-		if v, err = j.look(ctx); err != nil {
-			return nil, err
-		}
+	v, err := j.current(ctx)
+	if err != nil {
+		return nil, err
 	}
+	j.following = nil
 	state := v.builder.result()
 	state.Gaps = append(state.Gaps, v.verdict.accepted...)
 	j.begin(v)
@@ -140,6 +144,17 @@ func (j *Journal) Load(ctx context.Context) (*State, error) {
 		return state, j.damage
 	}
 	return state, nil
+}
+
+// current is what is in the store now, from what a standby knows if it does.
+func (j *Journal) current(ctx context.Context) (*view, error) {
+	if v := j.following; v != nil {
+		if err := j.refresh(ctx, v); !errors.Is(err, errOutdated) {
+			return v, err
+		}
+		j.following = nil
+	}
+	return j.look(ctx)
 }
 
 // begin makes the journal go on from a view.
@@ -195,13 +210,7 @@ func (j *Journal) follow(ctx context.Context) (loaded bool, err error) {
 	if j.loaded {
 		return true, nil
 	}
-	if v := j.following; v != nil {
-		if j.refresh(ctx, v) == nil {
-			return false, nil
-		}
-		j.following = nil
-	}
-	v, err := j.look(ctx)
+	v, err := j.current(ctx)
 	if err != nil {
 		return false, err
 	}
