@@ -32,6 +32,10 @@ type feed struct {
 	// waited are the feeds of owners that it waited for in vain. Its own goroutine's.
 	waited map[*feed]struct{}
 
+	// probed are the bounds of the last change that was dated by the history. Its
+	// own goroutine's.
+	probed [2]int64
+
 	// Under the collector's lock.
 	meters          []*metering
 	readers         []reader            // whom the list under way is for
@@ -323,8 +327,6 @@ func (f *feed) date(e *event, change source.Change) {
 	c := f.collector
 	c.chronology.Before(e.revision, e.now)
 	switch {
-	case change.Type == watch.Deleted && change.Replayed:
-		c.probe(e.revision)
 	case change.Type == watch.Deleted: // its last state was written before
 	case change.Type == watch.Added, e.written > c.chronology.Earliest(e.revision):
 		c.chronology.Stamp(e.revision, e.written)
@@ -334,6 +336,13 @@ func (f *feed) date(e *event, change source.Change) {
 	e.after, e.before = c.chronology.Bounds(e.revision, e.now)
 	if !change.Replayed {
 		e.before = e.now
+		return
+	}
+	// What is between the same two marks as the change before it is known no better.
+	if between := [2]int64{e.after, e.before}; between != f.probed {
+		c.probe(e.revision)
+		e.after, e.before = c.chronology.Bounds(e.revision, e.now)
+		f.probed = [2]int64{e.after, e.before}
 	}
 }
 

@@ -83,7 +83,8 @@ func (r *restoring) open(segment *usage.Segment) {
 		s.open = append(s.open, open{})
 	}
 	s.open[i] = open{level: segment.Level, start: segment.Start}
-	at.seen = max(at.seen, segment.Start.At)
+	earliest, _ := segment.Start.StartBounds()
+	at.seen = max(at.seen, earliest)
 	at.unreadable = at.unreadable || segment.Start.Evidence == usage.LastKnown
 }
 
