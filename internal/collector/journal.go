@@ -232,5 +232,9 @@ func (f *feed) position(kind schema.GroupKind) journal.Position {
 	if at := f.collector.chronology.Earliest(source.Revision(p.ResourceVersion)); at > 0 {
 		p.Time = max(p.Time, min(at, f.observed.Unix()))
 	}
+	// While it catches up, what is not covered yet began when it stopped to look.
+	if live := f.source.Position().Time; !live.IsZero() {
+		p.Time = min(p.Time, live.Unix())
+	}
 	return p
 }

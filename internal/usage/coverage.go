@@ -1,7 +1,7 @@
 package usage
 
 import (
-	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -33,17 +33,46 @@ type Stretch struct {
 	Coverage Coverage
 }
 
-// CutCoverage is what the stretches say of a window, in order: by meter, start
-// and end, then coverage.
+// CutCoverage is what the stretches say of a window, in canonical form: by meter
+// and time, without overlaps, the worst that is said of each second.
 func CutCoverage(stretches []Stretch, w Window) []Stretch {
-	var inside []Stretch
+	meters := map[string][]Stretch{}
 	for _, s := range stretches {
 		if s.Window = s.Intersect(w); s.Seconds() > 0 {
-			inside = append(inside, s)
+			meters[s.Meter] = append(meters[s.Meter], s)
 		}
 	}
-	slices.SortFunc(inside, func(a, b Stretch) int {
-		return cmp.Or(cmp.Compare(a.Meter, b.Meter), cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End), cmp.Compare(a.Coverage, b.Coverage))
-	})
-	return slices.Compact(inside)
+	var canonical []Stretch
+	for _, meter := range slices.Sorted(maps.Keys(meters)) {
+		canonical = append(canonical, disjoint(meters[meter])...)
+	}
+	return canonical
+}
+
+// disjoint gives one meter's stretches without overlaps, in order.
+func disjoint(stretches []Stretch) []Stretch {
+	moments := make([]int64, 0, 2*len(stretches))
+	for _, s := range stretches {
+		moments = append(moments, s.Start, s.End)
+	}
+	slices.Sort(moments)
+	moments = slices.Compact(moments)
+	var out []Stretch
+	for i := range len(moments) - 1 {
+		piece := Stretch{Meter: stretches[0].Meter, Window: Window{Start: moments[i], End: moments[i+1]}}
+		for _, s := range stretches {
+			if s.Contains(piece.Start) {
+				piece.Coverage = max(piece.Coverage, s.Coverage)
+			}
+		}
+		last := len(out) - 1
+		switch {
+		case piece.Coverage == CoverageObserved:
+		case last >= 0 && out[last].End == piece.Start && out[last].Coverage == piece.Coverage:
+			out[last].End = piece.End
+		default:
+			out = append(out, piece)
+		}
+	}
+	return out
 }
