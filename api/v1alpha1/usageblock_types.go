@@ -386,7 +386,7 @@ type BlockGap struct {
 // +kubebuilder:printcolumn:name="End",type=string,JSONPath=`.spec.endTime`
 // +kubebuilder:printcolumn:name="Rows",type=integer,JSONPath=`.spec.rows`
 // +kubebuilder:printcolumn:name="Size",type=integer,JSONPath=`.spec.size`
-// +kubebuilder:printcolumn:name="Digest",type=string,JSONPath=`.spec.digest`
+// +kubebuilder:printcolumn:name="Digest",type=string,priority=1,JSONPath=`.spec.digest`
 // +kubebuilder:printcolumn:name="Written",type=string,priority=1,JSONPath=`.spec.time`
 // +kubebuilder:printcolumn:name="Writer",type=string,priority=1,JSONPath=`.spec.writer`
 type UsageBlock struct {
