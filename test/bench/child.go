@@ -271,6 +271,10 @@ func runOperate(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	stop, err := profileCPU()
+	if err != nil {
+		return err
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	for !collected.Settled() {
@@ -280,6 +284,7 @@ func runOperate(ctx context.Context, args []string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+	stop()
 	return converse(os.Stdin, os.Stdout, func() func(*followed) { return observe(collected) })
 }
 

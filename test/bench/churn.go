@@ -44,7 +44,7 @@ func benchmarkChurn(ctx context.Context, s *settings) (_ []Figure, err error) {
 	if s.quick {
 		objects, lasts = objects/10, churnQuickLasts
 	}
-	p, err := newPlane(ctx, s)
+	p, err := newPlane(ctx, s, true)
 	if err != nil {
 		return nil, err
 	}

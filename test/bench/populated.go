@@ -36,7 +36,10 @@ const operatorNamespace = "usage-system"
 // meters are those that meter what is there.
 var meters = []string{"vm", "container"}
 
-// plane is an API server and an etcd that syncs to disk, with our kinds.
+// planeMemory is how much memory an API server may use before it collects garbage more often.
+const planeMemory = "10GiB"
+
+// plane is an API server and an etcd, with our kinds.
 type plane struct {
 	*settings
 	*controlplane.ControlPlane
@@ -44,11 +47,16 @@ type plane struct {
 	admin client.Client
 }
 
-func newPlane(ctx context.Context, s *settings) (_ *plane, err error) {
+func newPlane(ctx context.Context, s *settings, sync bool) (_ *plane, err error) {
 	ctrl.SetLogger(logr.Discard())
-	defer s.tell.during("starting an API server and an etcd that syncs to disk", nil)()
+	defer s.tell.during("starting an API server and an etcd", nil)()
+	// An API server keeps all objects in memory, and as much again as its garbage collector likes.
+	if err := os.Setenv("GOMEMLIMIT", planeMemory); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.Unsetenv("GOMEMLIMIT")) }()
 	cp, err := controlplane.Start(ctx, controlplane.Options{
-		Components: controlplane.APIOnly(), Progress: os.Stderr,
+		Components: controlplane.APIOnly(), Progress: os.Stderr, EtcdUnsafeNoFsync: !sync,
 		ExtraArgs: map[string][]string{
 			controlplane.Etcd: {"--quota-backend-bytes=8589934592"},
 			// There is no controller that would make service accounts.

@@ -45,7 +45,7 @@ func benchmarkSoak(ctx context.Context, s *settings) (_ []Figure, err error) {
 	if s.quick {
 		pairs /= 10
 	}
-	p, err := newPlane(ctx, s)
+	p, err := newPlane(ctx, s, true)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func benchmarkStorage(ctx context.Context, s *settings) (_ []Figure, err error) 
 	if err := m.live(ctx); err != nil {
 		return nil, err
 	}
-	p, err := newPlane(ctx, s)
+	p, err := newPlane(ctx, s, true)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (m *month) live(ctx context.Context) error {
 	start := cpuTime()
 	machines := float64(len(m.fleet.machines))
 	resizes, replaces := newPace(m.fleet, machines*storageResizes/storageDays), newPace(m.fleet, machines*storageChurn)
-	for compacted := now; now < m.end; {
+	for compacted := now; now < m.end && ctx.Err() == nil; {
 		step := int64(storageFlush)
 		if m.end-now <= 3600 {
 			step = storageFlushAtEnd
@@ -165,6 +165,9 @@ func (m *month) live(ctx context.Context) error {
 		}
 	}
 	m.seconds = (cpuTime() - start).Seconds()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return m.check(ctx)
 }
 
