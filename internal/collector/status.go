@@ -65,11 +65,11 @@ func (c *Collector) Meters() []string {
 }
 
 // Settled tells whether every kind that is followed was listed once, or cannot
-// be read: what can be metered is.
+// be read: what can be metered is. Before Start nobody knows which kinds are.
 func (c *Collector) Settled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ctx != nil && c.settled()
+	return c.Started() && c.settled()
 }
 
 func (c *Collector) settled() bool {
