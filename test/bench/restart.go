@@ -33,6 +33,8 @@ const (
 	restartRounds = 3
 	// readyPatience is how long a start may take.
 	readyPatience = 15 * time.Minute
+	// lateKind is how many seconds after it is ready a kind may say that its watch is up to date.
+	lateKind = 30
 )
 
 // benchmarkRestart kills the operator and starts it again, until it is ready to meter: the journal is loaded, and every
@@ -219,7 +221,11 @@ func (r *restarting) restart(ctx context.Context) (_ restarted, err error) {
 	if err := r.committed(ctx, ready); err != nil {
 		return at, fmt.Errorf("wait until the journal is written: %w\n%s", err, log.text())
 	}
-	at.Loaded, at.Kinds = log.found()
+	var last float64
+	at.Loaded, last, at.Kinds = log.found()
+	if last > at.Seconds+lateKind {
+		return at, fmt.Errorf("it said that it was ready after %.1f s, and a kind went on after %.1f s", at.Seconds, last)
+	}
 	return at, nil
 }
 
@@ -274,6 +280,7 @@ type operatorLog struct {
 	mu     sync.Mutex
 	lines  []string
 	loaded float64
+	last   float64 // when the last kind went on
 	kinds  []string
 }
 
@@ -289,6 +296,7 @@ func newOperatorLog(from io.Reader, start time.Time) *operatorLog {
 			case "took up the journal":
 				l.loaded = time.Since(start).Seconds()
 			case "went on where it was":
+				l.last = time.Since(start).Seconds()
 				l.kinds = append(l.kinds, fmt.Sprintf("%s=%s@%.1fs", entry.Kind, entry.How, time.Since(start).Seconds()))
 			}
 			l.mu.Unlock()
@@ -297,10 +305,10 @@ func newOperatorLog(from io.Reader, start time.Time) *operatorLog {
 	return l
 }
 
-func (l *operatorLog) found() (loaded float64, kinds []string) {
+func (l *operatorLog) found() (loaded, last float64, kinds []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.loaded, l.kinds
+	return l.loaded, l.last, l.kinds
 }
 
 func (l *operatorLog) text() string {
