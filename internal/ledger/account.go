@@ -146,6 +146,8 @@ func (l *Ledger) openOne(s *stream, i int, level int64, start usage.Boundary) {
 		l.correct(usage.More, s, s.meter.dimensions[i], level, start.At, start)
 		start = l.afterSealed(start, -1)
 	}
+	// Everything before was seen when it was sealed: it did not start there.
+	start.Slack = uint32(min(int64(start.Slack), start.At-l.sealed))
 	s.open[i] = open{level: level, start: start}
 	l.noteOpened(s)
 	l.touch(s.account)

@@ -108,11 +108,13 @@ func (s Segment) span() Window {
 // open when the window reaches past until, the moment up to which is known.
 func (s Segment) Cut(w Window, until int64) (Segment, bool) {
 	if s.span().Intersect(w).Seconds() == 0 {
-		return s, s.isBrief() && w.Contains(s.Start.At)
+		return s.trace(w)
 	}
 	if s.Start.At < w.Start {
 		s.Start = Boundary{At: w.Start, Evidence: IntervalCut}
 	}
+	earliest, _ := s.Start.StartBounds()
+	s.Start.Slack = uint32(s.Start.At - max(earliest, w.Start))
 	switch {
 	case s.End.IsZero() && w.End > until:
 		if s.Start.At > until {
@@ -120,6 +122,32 @@ func (s Segment) Cut(w Window, until int64) (Segment, bool) {
 		}
 	case s.End.IsZero() || s.End.At >= w.End: // what happens at the very end is the next window's
 		s.End = Boundary{At: w.End, Evidence: IntervalCut}
+	}
+	if !s.End.IsZero() {
+		_, latest := s.End.EndBounds()
+		s.End.Slack = uint32(min(latest, w.End) - s.End.At)
+	}
+	return s, true
+}
+
+// trace is what is left of a segment in a window in which it surely lasted no
+// time: where its bounds reach into the window, it may have lasted some. That is
+// not nothing: it is a segment of no length, with bounds.
+func (s Segment) trace(w Window) (Segment, bool) {
+	earliest, _ := s.Start.StartBounds()
+	_, latest := s.End.EndBounds()
+	switch {
+	case s.isBrief() && w.Contains(s.Start.At):
+		s.Start.Slack = uint32(s.Start.At - max(earliest, w.Start))
+		s.End.Slack = uint32(min(latest, w.End) - s.End.At)
+	case !s.End.IsZero() && s.End.At <= w.Start && latest > w.Start:
+		s.Start = Boundary{At: w.Start, Evidence: IntervalCut}
+		s.End = Boundary{At: w.Start, Slack: uint32(min(latest, w.End) - w.Start), Evidence: s.End.Evidence}
+	case s.Start.At >= w.End && earliest < w.End:
+		s.Start = Boundary{At: w.End, Slack: uint32(w.End - max(earliest, w.Start)), Evidence: s.Start.Evidence}
+		s.End = Boundary{At: w.End, Evidence: IntervalCut}
+	default:
+		return Segment{}, false
 	}
 	return s, true
 }

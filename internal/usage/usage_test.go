@@ -3,6 +3,7 @@ package usage
 import (
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +112,51 @@ func TestIntervalLengths(t *testing.T) {
 		if _, err := IntervalLength(bad); err == nil || !strings.Contains(err.Error(), "divides an hour") {
 			t.Errorf("%s: %v; want an error that says what would do", bad, err)
 		}
+	}
+}
+
+// Where bounds reach into a window in which nothing surely lasted, that is not nothing.
+func TestCutKeepsWhatBoundsReach(t *testing.T) {
+	segment := func(start, startSlack, end, endSlack int64) Segment {
+		s := Segment{
+			Level: 2, Start: Boundary{At: start, Slack: uint32(startSlack), Evidence: ManagedFields},
+			End: Boundary{At: end, Slack: uint32(endSlack), Evidence: ReplayBound},
+		}
+		if end == 0 {
+			s.End = Boundary{}
+		}
+		return s
+	}
+	w := Window{Start: 100, End: 200}
+	cases := map[string]struct {
+		segment                          Segment
+		start, startSlack, end, endSlack int64
+		none                             bool
+	}{
+		"an end that may lie in the next window":          {segment(20, 0, 90, 30), 100, 0, 100, 20, false},
+		"an end that surely lies before":                  {segment(20, 0, 90, 10), 0, 0, 0, 0, true},
+		"an end that may lie beyond the window":           {segment(20, 0, 90, 300), 100, 0, 100, 100, false},
+		"a start that may lie in the window before":       {segment(230, 50, 0, 0), 200, 20, 200, 0, false},
+		"a start that surely lies after":                  {segment(230, 30, 0, 0), 0, 0, 0, 0, true},
+		"bounds are those inside the window":              {segment(110, 50, 190, 50), 110, 10, 190, 10, false},
+		"one of no length, in the window that it lies in": {segment(150, 10, 150, 70), 150, 10, 150, 50, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, ok := c.segment.Cut(w, 1000)
+			if ok == c.none {
+				t.Fatalf("cut: %v, want %v", ok, !c.none)
+			}
+			if c.none {
+				return
+			}
+			is := []int64{got.Start.At, int64(got.Start.Slack), got.End.At, int64(got.End.Slack)}
+			if want := []int64{c.start, c.startSlack, c.end, c.endSlack}; !slices.Equal(is, want) {
+				t.Errorf("got start, slack, end, slack %v, want %v", is, want)
+			}
+			if whole := got.Within(w); !whole.IsZero() && c.start == c.end {
+				t.Errorf("it counts %s, want nothing", whole)
+			}
+		})
 	}
 }
