@@ -172,6 +172,9 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		at = c.resume(m, target, now)
 		if at == nil {
 			since := max(c.began, target.Created)
+			if c.restored.time > 0 && target.Created > c.restored.time {
+				since = target.Created // a former run may have metered by it, and not have written that yet
+			}
 			if _, stopped := c.stopped[m.Name()]; stopped {
 				since = now
 			}
