@@ -138,10 +138,10 @@ func isWrite(request *http.Request) bool {
 // what a path is about: "usagerecords/name".
 func what(path string) string {
 	elements := strings.Split(strings.Trim(path, "/"), "/")
-	switch {
-	case elements[0] == "api":
+	switch elements[0] {
+	case "api":
 		elements = elements[min(2, len(elements)):]
-	case elements[0] == "apis":
+	case "apis":
 		elements = elements[min(3, len(elements)):]
 	}
 	if len(elements) > 2 && elements[0] == "namespaces" {

@@ -163,7 +163,7 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest, target *url.URL) {
 // withoutProtobuf leaves the forms that can be read event by event: JSON, in lines.
 func withoutProtobuf(accepted []string) []string {
 	var json []string
-	for _, form := range strings.Split(strings.Join(accepted, ","), ",") {
+	for form := range strings.SplitSeq(strings.Join(accepted, ","), ",") {
 		if strings.Contains(form, "json") {
 			json = append(json, form)
 		}

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"encoding/json"
 	"io"
 	"sync"
@@ -18,8 +17,8 @@ type Event struct {
 	Object metav1.PartialObjectMetadata `json:"object"`
 }
 
-// line is an event, as it is sent, and when it may arrive.
-type line struct {
+// parcel is an event, as it is sent, and when it may arrive.
+type parcel struct {
 	text []byte
 	due  time.Time
 }
@@ -27,23 +26,23 @@ type line struct {
 // queued is how many delayed events there may be before the watch waits, and the API server with it.
 const queued = 10_000
 
-// stream hands on the lines of a watch, late or not at all.
+// stream hands on the events of a watch, late or not at all.
 func (p *Proxy) stream(path string, from io.ReadCloser) io.ReadCloser {
 	out, in := io.Pipe()
-	lines, closed := make(chan line, queued), make(chan struct{})
+	parcels, closed := make(chan parcel, queued), make(chan struct{})
 	go func() {
-		defer close(lines)
-		reader := bufio.NewReader(from)
+		defer close(parcels)
+		events := json.NewDecoder(from)
 		for {
-			text, err := reader.ReadBytes('\n')
-			if err != nil {
-				return // a line that was cut is no event
+			var text json.RawMessage
+			if err := events.Decode(&text); err != nil {
+				return // one that was cut is no event
 			}
 			if p.drops(path, text) {
 				continue
 			}
 			select {
-			case lines <- line{text, time.Now().Add(p.delayOfWatches())}:
+			case parcels <- parcel{text, time.Now().Add(p.delayOfWatches())}:
 			case <-closed:
 				return
 			}
@@ -52,14 +51,14 @@ func (p *Proxy) stream(path string, from io.ReadCloser) io.ReadCloser {
 	go func() {
 		timer := time.NewTimer(0)
 		defer timer.Stop()
-		for l := range lines {
+		for l := range parcels {
 			timer.Reset(time.Until(l.due))
 			select {
 			case <-timer.C:
 			case <-closed:
 				return
 			}
-			if _, err := in.Write(l.text); err != nil {
+			if _, err := in.Write(append(l.text, '\n')); err != nil {
 				return
 			}
 		}

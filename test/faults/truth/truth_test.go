@@ -14,11 +14,11 @@ import (
 
 const begin = 1_800_000_000 / 60 * 60
 
-// says is a record of an interval of a minute with these segments of widget w. Their moments are seconds after begin.
-func says(accuracy v1alpha1.Accuracy, start int64, segments ...v1alpha1.Segment) v1alpha1.UsageRecord {
+// says is a record of the minute with these segments of widget w. Their moments are seconds after begin.
+func says(accuracy v1alpha1.Accuracy, segments ...v1alpha1.Segment) v1alpha1.UsageRecord {
 	r := v1alpha1.UsageRecord{}
-	r.Name = "web." + strconv.FormatInt(start, 10)
-	r.Spec = v1alpha1.UsageRecordSpec{Namespace: "shop", Deployment: "web", StartTime: moment(start), EndTime: moment(start + 60)}
+	r.Name = "web"
+	r.Spec = v1alpha1.UsageRecordSpec{Namespace: "shop", Deployment: "web", StartTime: moment(0), EndTime: moment(60)}
 	r.Status = v1alpha1.UsageRecordStatus{Phase: v1alpha1.PhaseFinal, Accuracy: accuracy, Parts: 1}
 	if len(segments) == 0 {
 		return r
@@ -63,42 +63,42 @@ func TestJudge(t *testing.T) {
 		unknown []usage.Window
 		want    string // a part of the only problem; "" for none
 	}{
-		"what was held":              {diary: resized, records: []v1alpha1.UsageRecord{says(exact, 0, segment(2, 10, 30), segment(4, 30, 60))}},
-		"a removal's earlier second": {diary: removed, records: []v1alpha1.UsageRecord{says(exact, 0, segment(2, 10, 40))}},
-		"a removal's later second":   {diary: removed, records: []v1alpha1.UsageRecord{says(exact, 0, segment(2, 10, 41))}},
+		"what was held":              {diary: resized, records: []v1alpha1.UsageRecord{says(exact, segment(2, 10, 30), segment(4, 30, 60))}},
+		"a removal's earlier second": {diary: removed, records: []v1alpha1.UsageRecord{says(exact, segment(2, 10, 40))}},
+		"a removal's later second":   {diary: removed, records: []v1alpha1.UsageRecord{says(exact, segment(2, 10, 41))}},
 		"a removal too late": {
-			diary: removed, records: []v1alpha1.UsageRecord{says(exact, 0, segment(2, 10, 43))},
+			diary: removed, records: []v1alpha1.UsageRecord{says(exact, segment(2, 10, 43))},
 			want: "nothing was held, and the records say 2 under shop/web",
 		},
 		"a silent zero": {diary: removed, want: "2 under shop/web was held, and the records say nothing"},
 		"a level that was not held": {
-			diary: resized, records: []v1alpha1.UsageRecord{says(exact, 0, segment(2, 10, 31), segment(4, 31, 60))},
+			diary: resized, records: []v1alpha1.UsageRecord{says(exact, segment(2, 10, 31), segment(4, 31, 60))},
 			want: "4 under shop/web was held, and the records say 2 under shop/web",
 		},
-		"an end within its bounds":      {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, 0, within(segment(2, 10, 20), 10, 45))}},
-		"a start within its bounds":     {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, 0, within(segment(2, 25, 40), 5, 40))}},
-		"an end that is not within its": {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, 0, within(segment(2, 10, 20), 10, 30))}, want: "from 08:00:30 to 08:00:40 2"},
+		"an end within its bounds":      {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 10, 20), 10, 45))}},
+		"a start within its bounds":     {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 25, 40), 5, 40))}},
+		"an end that is not within its": {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 10, 20), 10, 30))}, want: "from 08:00:30 to 08:00:40 2"},
 		"a change within bounds": {
 			diary:   resized,
-			records: []v1alpha1.UsageRecord{says(estimated, 0, within(segment(2, 10, 20), 10, 40), within(segment(4, 40, 60), 20, 60))},
+			records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 10, 20), 10, 40), within(segment(4, 40, 60), 20, 60))},
 		},
 		"bounds in a record that says Exact": {
-			diary: removed, records: []v1alpha1.UsageRecord{says(exact, 0, within(segment(2, 10, 40), 10, 45))},
+			diary: removed, records: []v1alpha1.UsageRecord{says(exact, within(segment(2, 10, 40), 10, 45))},
 			want: "it says Exact, and has a boundary within bounds",
 		},
 		"what counts twice": {
-			diary: resized, records: []v1alpha1.UsageRecord{says(exact, 0, segment(2, 10, 30), segment(4, 30, 60), segment(4, 50, 60))},
+			diary: resized, records: []v1alpha1.UsageRecord{says(exact, segment(2, 10, 30), segment(4, 30, 60), segment(4, 50, 60))},
 			want: "overlap",
 		},
 		"what is known to be unknown": {diary: removed, unknown: []usage.Window{{Start: begin, End: begin + 60}}},
 		"what is unknown in a record that says Exact": {
-			diary: resized, records: []v1alpha1.UsageRecord{says(exact, 0, segment(2, 10, 30))},
+			diary: resized, records: []v1alpha1.UsageRecord{says(exact, segment(2, 10, 30))},
 			unknown: []usage.Window{{Start: begin, End: begin + 60}}, want: "from 08:00:30 to 08:01:00 4 under shop/web",
 		},
 		"a part that is missing": {
 			diary: removed,
 			records: func() []v1alpha1.UsageRecord {
-				r := says(exact, 0, segment(2, 10, 40))
+				r := says(exact, segment(2, 10, 40))
 				r.Status.Parts = 2
 				return []v1alpha1.UsageRecord{r}
 			}(),
@@ -107,7 +107,7 @@ func TestJudge(t *testing.T) {
 		"a total that does not add up": {
 			diary: removed,
 			records: func() []v1alpha1.UsageRecord {
-				r := says(exact, 0, segment(2, 10, 40))
+				r := says(exact, segment(2, 10, 40))
 				r.Status.Totals[0].Exact = "61"
 				return []v1alpha1.UsageRecord{r}
 			}(),
@@ -116,7 +116,7 @@ func TestJudge(t *testing.T) {
 		"another object of the same namespace": {
 			diary: removed,
 			records: func() []v1alpha1.UsageRecord {
-				r, other := says(exact, 0, segment(2, 10, 40)), says(exact, 0, segment(3, 0, 60))
+				r, other := says(exact, segment(2, 10, 40)), says(exact, segment(3, 0, 60))
 				other.Spec.Deployment, other.Status.Usage[0].Resource.UID = "db", "other"
 				return []v1alpha1.UsageRecord{r, other}
 			}(),

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -37,9 +39,10 @@ func New(cluster client.WithWatch) *Witness {
 
 // Watch looks on until ctx is done. When the API server goes away it comes back with it.
 func (w *Witness) Watch(ctx context.Context) {
-	for ctx.Err() == nil {
+	_ = wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		w.watchOnce(ctx)
-	}
+		return false, nil
+	})
 }
 
 func (w *Witness) watchOnce(ctx context.Context) {
