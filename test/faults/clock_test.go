@@ -1,17 +1,19 @@
 package faults_test
 
 import (
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/test/faults/truth"
 )
 
 var _ = Describe("Time", func() {
 	It("is not UTC where the operator runs: its intervals are", func(ctx SpecContext) {
-		op := home.run(ctx, "abroad", home.newNamespace(ctx, "usage-"))
+		op := home.run(ctx, "abroad", home.newOperatorNamespace(ctx))
 		home.apply(ctx, meterOf("widgets", widgetKind), builtin("vm"), builtin("vm-allocated"), builtin("volume"))
 		home.ready(ctx, "widgets", "vm", "vm-allocated", "volume")
 		op.metering(ctx)
@@ -51,4 +53,24 @@ var _ = Describe("Time", func() {
 
 		d.judged(op.seal(ctx))
 	}, SpecTimeout(minutes))
+
+	It("jumps, as the operator sees it: nothing overlaps, all adds up, and what is Final stays", func(ctx SpecContext) {
+		op, d := home.begin(ctx, how{}, 25)
+		one := d.widget("one", 2)
+		for i, jump := range []time.Duration{10 * time.Second, -25 * time.Second, time.Second, 90 * time.Second, -30 * time.Second} {
+			op.clock.jump(jump)
+			nextSecond(ctx)
+			one.resize(int64(3 + i))
+			d.widget(fmt.Sprintf("brief-%d", i), 5).remove()
+			op.reached(ctx, "widgets", d.last)
+		}
+		one.remove()
+		op.reached(ctx, "widgets", d.last)
+		start := usage.Interval(d.Begun(), interval).Start
+		end := op.seal(ctx)
+		Eventually(ctx, d.records).ShouldNot(BeEmpty())
+
+		nothing := &truth.Diary{} // against which only what records say of themselves can be wrong
+		Expect(nothing.Judge(truth.Case{Records: d.records(), Window: usage.Window{Start: start - interval, End: end + 3*interval}})).To(BeEmpty())
+	})
 })

@@ -228,12 +228,20 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: %s-%[1]s,
 	return t
 }
 
-// judged waits until the records of the interval in which the driver began, up to the end, say what happened.
-func (d *driver) judged(end int64) {
+// judged waits until the records of the interval in which the driver began, up to the end, say what happened, as far as
+// it is not unknown.
+func (d *driver) judged(end int64, unknown ...usage.Window) {
 	GinkgoHelper()
 	window := usage.Window{Start: usage.Interval(d.Begun(), interval).Start, End: end}
+	DeferCleanup(func() {
+		if CurrentSpecReport().Failed() {
+			text, err := yaml.Marshal(d.records())
+			Expect(err).NotTo(HaveOccurred())
+			AddReportEntry("the records of "+d.namespace, string(text), ReportEntryVisibilityFailureOrVerbose)
+		}
+	})
 	Eventually(d.ctx, func() []string {
-		return d.Judge(truth.Case{Records: d.records(), Window: window})
+		return d.Judge(truth.Case{Records: d.records(), Window: window, Unknown: unknown})
 	}).Should(BeEmpty(), "the records of %s to %s", stamp(window.Start), stamp(window.End))
 }
 
@@ -279,4 +287,52 @@ func midInterval(ctx context.Context, left int64) {
 	GinkgoHelper()
 	Eventually(ctx, func() int64 { return time.Now().Unix() % interval }).
 		Should(And(BeNumerically(">=", 2), BeNumerically("<=", interval-left)))
+}
+
+// accuracies are those of a deployment's records, in order of their intervals.
+func (d *driver) accuracies(deployment string) []v1alpha1.Accuracy {
+	var found []v1alpha1.Accuracy
+	for _, r := range d.records() {
+		if r.Spec.Deployment == deployment {
+			found = append(found, r.Status.Accuracy)
+		}
+	}
+	return found
+}
+
+// end is a removal as a record has it.
+type end struct {
+	evidence      string
+	first, latest int64
+}
+
+// endsOf are the ends of an object's segments of a dimension, but for those where an interval cuts them.
+func (d *driver) endsOf(t *thing, dimension string) []end {
+	var ends []end
+	for _, r := range d.records() {
+		for _, u := range r.Status.Usage {
+			instance := u.Resource.UID
+			if u.Instance != nil {
+				instance = u.Instance.UID
+			}
+			for _, s := range u.Segments {
+				if instance != string(t.GetUID()) || s.Dimension != dimension || s.Evidence.End == "IntervalCut" {
+					continue
+				}
+				e := end{s.Evidence.End, s.EndTime.Unix(), s.EndTime.Unix()}
+				if s.EndLatest != nil {
+					e.latest = s.EndLatest.Unix()
+				}
+				ends = append(ends, e)
+			}
+		}
+	}
+	return ends
+}
+
+// passes waits until so many seconds have passed: for what happens next to be later than what happened before.
+func passes(ctx context.Context, seconds int64) {
+	GinkgoHelper()
+	begin := time.Now().Unix()
+	Eventually(ctx, func() int64 { return time.Now().Unix() - begin }).Should(BeNumerically(">=", seconds))
 }

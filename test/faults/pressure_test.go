@@ -36,7 +36,7 @@ spec:
   priorityLevelConfiguration: {name: faults-narrow}
   matchingPrecedence: 2
   rules:
-  - subjects: [{kind: ServiceAccount, serviceAccount: {namespace: usage-system, name: usage-operator}}]
+  - subjects: [{kind: ServiceAccount, serviceAccount: {namespace: %s, name: usage-operator}}]
     resourceRules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"], namespaces: ["*"], clusterScope: true}]
 `
 
@@ -55,7 +55,7 @@ func (p *plane) refused(ctx context.Context) bool {
 var _ = Describe("The API server", func() {
 	It("refuses what is too much for it (429): it is written later", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{concurrency: 64}, 20)
-		home.applyManifest(ctx, narrow)
+		home.applyManifest(ctx, fmt.Sprintf(narrow, op.namespace))
 		Eventually(ctx, func() bool { // until it is in force
 			return strings.Contains(home.kubectl(ctx, "get", "flowschema", "faults-narrow", "-o", "jsonpath={.status.conditions[?(@.type=='Dangling')].status}"), "False")
 		}).Should(BeTrue())
@@ -75,7 +75,7 @@ var _ = Describe("The API server", func() {
 	It("finds somebody else writing records, too: what is Final stays as the ledger has it", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 20)
 		d.widget("one", 2)
-		rival, err := client.NewWithWatch(home.asOperator(), client.Options{Scheme: scheme})
+		rival, err := client.NewWithWatch(home.asOperator(op.namespace), client.Options{Scheme: scheme})
 		Expect(err).NotTo(HaveOccurred())
 		open := &v1alpha1.UsageRecordList{}
 		Eventually(ctx, func(g Gomega) {
@@ -173,7 +173,7 @@ var _ = Describe("etcd", func() {
 		small.kubectl(ctx, "apply", "--server-side", "-k", "../../config/crd")
 		small.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 		small.installKind(ctx, widgetKind)
-		op, d := small.begin(ctx, how{config: cp.RESTConfig()}, 25)
+		op, d := small.begin(ctx, how{namespace: small.newNamespace(ctx, "usage-"), config: cp.RESTConfig()}, 25)
 		d.widget("one", 2)
 		two := d.widget("two", 3)
 		op.reached(ctx, "widgets", d.last)
@@ -196,7 +196,7 @@ var _ = Describe("etcd", func() {
 		nextSecond(ctx)
 		two.remove() // to remove is all that etcd still lets one do
 		tries := len(op.life.Writes())
-		end := op.seal(ctx)
+		end := op.pass()
 		Eventually(ctx, func() int { return len(op.life.Writes()) }).Should(BeNumerically(">", tries+3))
 		Expect(d.records()).To(BeEmpty())
 
@@ -209,15 +209,8 @@ var _ = Describe("etcd", func() {
 		small.etcdctl(ctx, "compact", fmt.Sprint(status[0].Status.Header.Revision))
 		small.etcdctl(ctx, "defrag")
 		small.etcdctl(ctx, "alarm", "disarm")
+		op.sealed(ctx, end)
 
 		d.judged(end)
 	}, SpecTimeout(minutes))
 })
-
-// etcdctl runs etcdctl, and gives what it prints.
-func (p *plane) etcdctl(ctx context.Context, args ...string) string {
-	GinkgoHelper()
-	out, err := p.Etcdctl(ctx, args...)
-	Expect(err).NotTo(HaveOccurred())
-	return out
-}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -35,7 +36,7 @@ func (p *plane) run(ctx context.Context, name, namespace string, more ...string)
 	GinkgoHelper()
 	folder := GinkgoT().TempDir()
 	kubeconfig := filepath.Join(folder, "kubeconfig")
-	Expect(p.ServiceAccountKubeconfig(ctx, operatorNamespace, "usage-operator", kubeconfig)).To(Succeed())
+	Expect(p.ServiceAccountKubeconfig(ctx, namespace, operatorAccount, kubeconfig)).To(Succeed())
 	return runWith(kubeconfig, folder, name, namespace, more...)
 }
 
@@ -133,4 +134,10 @@ func (p *process) kill() {
 	GinkgoHelper()
 	_ = p.command.Process.Kill()
 	Eventually(p.ended).Should(BeClosed(), p.name)
+}
+
+// signal sends a signal to the operator.
+func (p *process) signal(signal syscall.Signal) {
+	GinkgoHelper()
+	Expect(p.command.Process.Signal(signal)).To(Succeed(), p.name)
 }

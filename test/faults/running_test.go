@@ -1,7 +1,10 @@
 package faults_test
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -10,14 +13,17 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/collector"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/test/faults/crash"
+	"github.com/usage-operator/usage-operator/test/faults/proxy"
 )
 
 // interval is the length of one, in seconds.
@@ -47,22 +53,26 @@ type operator struct {
 	ended     chan error
 }
 
+// lives counts the operators that were started.
+var lives atomic.Int64
+
 // how an operator is run.
 type how struct {
 	namespace   string        // "": a new one
 	clock       *steppedClock // nil: a new one
-	config      *rest.Config  // nil: straight to the API server, as the operator
+	config      *rest.Config  // nil: as the operator
+	through     *proxy.Proxy  // nil: straight to the API server
 	life        *crash.Life   // nil: a new one
 	concurrency int           // 0: 8
 	setup       func(*controllers.Options)
 }
 
-// asOperator is a configuration with the rights of the installed operator.
-func (p *plane) asOperator() *rest.Config {
+// asOperator is a configuration with the rights of the operator that is installed in the namespace.
+func (p *plane) asOperator(namespace string) *rest.Config {
 	config := p.RESTConfig()
 	config.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:" + operatorNamespace + ":usage-operator",
-		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + operatorNamespace, "system:authenticated"},
+		UserName: "system:serviceaccount:" + namespace + ":" + operatorAccount,
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 	}
 	return config
 }
@@ -80,7 +90,7 @@ func (p *plane) launch(ctx context.Context, h how) *operator {
 	GinkgoHelper()
 	op := &operator{plane: p, namespace: h.namespace, clock: h.clock, life: h.life, ended: make(chan error, 1)}
 	if op.namespace == "" {
-		op.namespace = p.newNamespace(ctx, "usage-")
+		op.namespace = p.newOperatorNamespace(ctx)
 	}
 	if op.clock == nil {
 		op.clock = &steppedClock{}
@@ -89,7 +99,10 @@ func (p *plane) launch(ctx context.Context, h how) *operator {
 		op.life = crash.New(crash.Point{})
 	}
 	if h.config == nil {
-		h.config = p.asOperator()
+		h.config = p.asOperator(op.namespace)
+	}
+	if h.through != nil {
+		h.config = h.through.Through(h.config)
 	}
 	if h.concurrency == 0 {
 		h.concurrency = 8
@@ -99,6 +112,8 @@ func (p *plane) launch(ctx context.Context, h how) *operator {
 		Namespace:   op.namespace,
 		Schedule:    schedule,
 		Concurrency: h.concurrency,
+		Identity:    fmt.Sprintf("%s-%d", op.namespace, lives.Add(1)),
+		Cluster:     "faults",
 		Clock:       op.clock,
 	}
 	if h.setup != nil {
@@ -150,10 +165,16 @@ func (op *operator) reached(ctx context.Context, meter, resourceVersion string) 
 // seal puts the clock past the end of the present interval, and waits until it is sealed. It returns that end.
 func (op *operator) seal(ctx context.Context) int64 {
 	GinkgoHelper()
+	end := op.pass()
+	op.sealed(ctx, end)
+	return end
+}
+
+// pass puts the clock past the end of the present interval, and returns that end.
+func (op *operator) pass() int64 {
 	now := op.clock.Now()
 	end := usage.Interval(now.Unix(), interval).End
 	op.clock.jump(time.Unix(end+sealing, 0).Sub(now))
-	op.sealed(ctx, end)
 	return end
 }
 
@@ -161,4 +182,45 @@ func (op *operator) seal(ctx context.Context) int64 {
 func (op *operator) sealed(ctx context.Context, end int64) {
 	GinkgoHelper()
 	Eventually(ctx, op.collector.Sealed).Should(BeNumerically(">=", end))
+}
+
+// crashAndRestart is kill -9, what happens meanwhile, and another start.
+func (op *operator) crashAndRestart(ctx context.Context, meanwhile func()) *operator {
+	GinkgoHelper()
+	op.kill()
+	meanwhile()
+	return op.start(ctx, how{namespace: op.namespace, clock: op.clock})
+}
+
+// committed waits until the journal has everything that the operator knows.
+func (op *operator) committed(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(ctx, func(g Gomega) {
+		g.Expect(op.collector.Unwritten()).To(BeFalse())
+		g.Expect(op.blocks(ctx, g, op.namespace)).NotTo(BeEmpty())
+	}).Should(Succeed())
+}
+
+// blocks are those of the journal in the namespace, in order.
+func (p *plane) blocks(ctx context.Context, g Gomega, namespace string) []v1alpha1.UsageBlock {
+	list := &v1alpha1.UsageBlockList{}
+	g.Expect(p.admin.List(ctx, list, client.InNamespace(namespace))).To(Succeed())
+	slices.SortFunc(list.Items, func(a, b v1alpha1.UsageBlock) int { return cmp.Compare(a.Spec.Sequence, b.Spec.Sequence) })
+	return list.Items
+}
+
+// coverage are the stretches that the journal says are known in that way.
+func (p *plane) coverage(ctx context.Context, namespace string, how v1alpha1.BlockCoverage) []usage.Window {
+	GinkgoHelper()
+	list := &v1alpha1.UsageBlockList{}
+	Expect(p.admin.List(ctx, list, client.InNamespace(namespace))).To(Succeed())
+	var found []usage.Window
+	for _, block := range list.Items {
+		for _, stretch := range block.Spec.Coverage {
+			if stretch.Coverage == how {
+				found = append(found, usage.Window{Start: stretch.StartTime.Unix(), End: stretch.EndTime.Unix()})
+			}
+		}
+	}
+	return found
 }

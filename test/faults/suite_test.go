@@ -9,6 +9,7 @@ package faults_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,8 +19,11 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -127,8 +131,12 @@ func (p *plane) kubectl(ctx context.Context, args ...string) string {
 	return out
 }
 
-// operatorNamespace is where the operator is installed. Specs give each operator a namespace of its own.
-const operatorNamespace = "usage-system"
+// operatorNamespace is where the operator is installed, and operatorAccount as whom it runs. Specs give each operator a
+// namespace of its own, with an account of that name.
+const (
+	operatorNamespace = "usage-system"
+	operatorAccount   = "usage-operator"
+)
 
 // rightsManifest lets the operator do anywhere what the install lets it do in its own namespace, and read the tests'
 // own kinds.
@@ -137,10 +145,58 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: faults-anywhere, labels: {metering.usage-operator.dev/aggregate-to-manager: "true"}}
 rules:
-- {apiGroups: [metering.usage-operator.dev], resources: ["*"], verbs: ["*"]}
-- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: ["*"]}
+- {apiGroups: [metering.usage-operator.dev], resources: [usageblocks], verbs: [get, list, watch, create, delete]}
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}
 - {apiGroups: [test.example.com], resources: ["*"], verbs: [get, list, watch]}
 `
+
+// newOperatorNamespace is a namespace in which the operator is installed as it is in its own.
+func (p *plane) newOperatorNamespace(ctx context.Context) string {
+	GinkgoHelper()
+	name := p.newNamespace(ctx, "usage-")
+	account := rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: name, Name: operatorAccount}
+	manager := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "usage-operator-manager"},
+		Subjects:   []rbacv1.Subject{account},
+	}
+	for _, object := range []client.Object{&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: operatorAccount}}, manager} {
+		Expect(p.admin.Create(ctx, object)).To(Succeed())
+	}
+	DeferCleanup(func(ctx SpecContext) { Expect(p.admin.Delete(ctx, manager)).To(Succeed()) })
+	// The admission policy reads this one binding.
+	publishers := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "usage-operator-publisher"}}
+	patch := fmt.Sprintf(`[{"op":"add","path":"/subjects/-","value":{"kind":"ServiceAccount","namespace":%q,"name":%q}}]`, name, operatorAccount)
+	Expect(p.admin.Patch(ctx, publishers, client.RawPatch(types.JSONPatchType, []byte(patch)))).To(Succeed())
+	return name
+}
+
+// forgetHistory leaves nothing of what was before: neither in etcd, nor in the API server's own memory.
+func (p *plane) forgetHistory(ctx context.Context) {
+	GinkgoHelper()
+	p.compact(ctx)
+	Expect(p.Restart(ctx, controlplane.APIServer)).To(Succeed())
+}
+
+// compact takes away what etcd knows of the past.
+func (p *plane) compact(ctx context.Context) {
+	GinkgoHelper()
+	var status []struct {
+		Status struct {
+			Header struct{ Revision int64 }
+		}
+	}
+	parseJSON(p.etcdctl(ctx, "endpoint", "status", "-w", "json"), &status)
+	p.etcdctl(ctx, "compact", fmt.Sprint(status[0].Status.Header.Revision))
+}
+
+// etcdctl runs etcdctl, and gives what it prints.
+func (p *plane) etcdctl(ctx context.Context, args ...string) string {
+	GinkgoHelper()
+	out, err := p.Etcdctl(ctx, args...)
+	Expect(err).NotTo(HaveOccurred())
+	return out
+}
 
 func clientOf(on *controlplane.ControlPlane) client.WithWatch {
 	GinkgoHelper()

@@ -116,23 +116,14 @@ func (j *judge) readRecord(r *v1alpha1.UsageRecord, interval usage.Window) {
 			instance = u.Instance.UID
 		}
 		for _, s := range u.Segments {
-			exact, ok := new(big.Int).SetString(s.Exact, 10)
-			seconds := s.EndTime.Unix() - s.StartTime.Unix()
-			if !ok || seconds <= 0 {
-				j.problem("%s: %s of %s is %q over %d s", r.Name, s.Dimension, instance, s.Exact, seconds)
-				continue
-			}
-			level, rest := new(big.Int).QuoRem(exact, big.NewInt(seconds), new(big.Int))
-			if rest.Sign() != 0 {
-				j.problem("%s: %s of %s: %s is no level over %d s", r.Name, s.Dimension, instance, s.Exact, seconds)
-			}
+			level, exact := j.level(r, u.ResourceType, &s)
 			of := [2]string{u.ResourceType, s.Dimension}
 			if sums[of] == nil {
 				sums[of] = new(big.Int)
 			}
 			sums[of].Add(sums[of], exact)
 			p := piece{
-				held:  Held{r.Spec.Namespace, r.Spec.Deployment, level.Int64()},
+				held:  Held{r.Spec.Namespace, r.Spec.Deployment, level},
 				start: s.StartTime.Unix(), end: s.EndTime.Unix(),
 			}
 			p.earliest, p.last = p.start, p.end
@@ -153,6 +144,30 @@ func (j *judge) readRecord(r *v1alpha1.UsageRecord, interval usage.Window) {
 		}
 	}
 	j.totals(r, sums)
+}
+
+// level is how much a segment says that it held, in base units, and what that adds up to.
+func (j *judge) level(r *v1alpha1.UsageRecord, resourceType string, s *v1alpha1.Segment) (level int64, exact *big.Int) {
+	scale := int64(1)
+	for _, total := range r.Status.Totals {
+		if total.ResourceType == resourceType && total.Dimension == s.Dimension && strings.HasPrefix(total.ExactUnit, "milli") {
+			scale = 1000
+		}
+	}
+	said, ok := new(big.Rat).SetString(s.Level)
+	if ok {
+		said.Mul(said, big.NewRat(scale, 1))
+	}
+	if !ok || !said.IsInt() || !said.Num().IsInt64() {
+		j.problem("%s: the level of %s is %q", r.Name, s.Dimension, s.Level)
+		return 0, new(big.Int)
+	}
+	seconds := s.EndTime.Unix() - s.StartTime.Unix()
+	exact = new(big.Int).Mul(said.Num(), big.NewInt(seconds))
+	if exact.String() != s.Exact || seconds < 0 {
+		j.problem("%s: %s of %s over %d s is %s, and the record says %s", r.Name, s.Level, s.Dimension, seconds, exact, s.Exact)
+	}
+	return said.Num().Int64(), exact
 }
 
 // totals have to be the sums of the segments.

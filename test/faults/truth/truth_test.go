@@ -35,7 +35,7 @@ func says(accuracy v1alpha1.Accuracy, segments ...v1alpha1.Segment) v1alpha1.Usa
 
 func segment(level, start, end int64) v1alpha1.Segment {
 	return v1alpha1.Segment{
-		Dimension: "size", StartTime: moment(start), EndTime: new(moment(end)), Exact: strconv.FormatInt(level*(end-start), 10),
+		Dimension: "size", Level: strconv.FormatInt(level, 10), StartTime: moment(start), EndTime: new(moment(end)), Exact: strconv.FormatInt(level*(end-start), 10),
 	}
 }
 
@@ -75,7 +75,11 @@ func TestJudge(t *testing.T) {
 			diary: resized, records: []v1alpha1.UsageRecord{says(exact, segment(2, 10, 31), segment(4, 31, 60))},
 			want: "4 under shop/web was held, and the records say 2 under shop/web",
 		},
-		"an end within its bounds":      {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 10, 20), 10, 45))}},
+		"an end within its bounds": {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 10, 20), 10, 45))}},
+		"one that may have lasted no time": {
+			diary:   diary(func(d *Diary, _ Key) { d.End("w", Moment{begin + 12, begin + 13}) }),
+			records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 10, 10), 10, 15))},
+		},
 		"a start within its bounds":     {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 25, 40), 5, 40))}},
 		"an end that is not within its": {diary: removed, records: []v1alpha1.UsageRecord{says(estimated, within(segment(2, 10, 20), 10, 30))}, want: "from 08:00:30 to 08:00:40 2"},
 		"a change within bounds": {
