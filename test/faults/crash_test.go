@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -98,13 +99,12 @@ func makeHistory(ctx context.Context, deployments int, intervals int64) *replaye
 	h.base = first.blocks(ctx, NewWithT(GinkgoT()), first.namespace)
 
 	for i, w := range all {
-		nextSecond(ctx)
+		brief := h.sized(gears, fmt.Sprintf("brief-%d", i), fmt.Sprintf("web-%d", i), 5)
 		w.resized.resize(3)
 		w.relabelled.relabel("other", 2)
-		h.removeBetween(w.removed, fmt.Sprintf("web-%d", i))
+		h.removeDated(ctx, w.removed, brief)
 		nextSecond(ctx)
 		w.resized.resize(4)
-		h.removeBetween(h.sized(gears, fmt.Sprintf("brief-%d", i), fmt.Sprintf("web-%d", i), 5), fmt.Sprintf("web-%d", i))
 	}
 	h.end = usage.Interval(time.Now().Unix(), hour).End + intervals*hour
 	h.moment = time.Unix(h.end+5, 0)
@@ -118,13 +118,40 @@ func hourly(o *controllers.Options) {
 	o.Schedule.Interval, o.Schedule.Flush, o.Schedule.Refresh = hour, 0, 0
 }
 
-// removeBetween removes an object right between two others' creation: so the bounds of its removal are the same
-// whoever computes them, whatever else is written on the API server.
-func (h *replayed) removeBetween(t *thing, deployment string) {
+// removeDated removes objects at a moment that whoever looks for it later finds in the same way. What dates a removal
+// are the renewals of Leases around it: there is one at once, and no other for some seconds before and after.
+func (h *replayed) removeDated(ctx context.Context, things ...*thing) {
 	GinkgoHelper()
-	h.sized(gears, "before-"+t.GetName(), deployment, 1)
-	t.remove()
-	h.sized(gears, "after-"+t.GetName(), deployment, 1)
+	system := client.InNamespace(metav1.NamespaceSystem)
+	newest := func(g Gomega) int64 {
+		leases := &coordinationv1.LeaseList{}
+		g.Expect(h.admin.List(ctx, leases, system)).To(Succeed())
+		var last int64
+		for _, lease := range leases.Items {
+			last = max(last, lease.Spec.RenewTime.Unix())
+		}
+		return last
+	}
+	before := newest(NewWithT(GinkgoT()))
+	Eventually(ctx, newest).Should(BeNumerically(">", before)) // the API server renews its own every 10 s
+	passes(ctx, 4)
+	nextSecond(ctx)
+	ours := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, GenerateName: "faults-"}}
+	renew := func() {
+		now := metav1.NowMicro()
+		ours.Spec.RenewTime = &now
+		if ours.Name == "" {
+			Expect(h.admin.Create(ctx, ours)).To(Succeed())
+			DeferCleanup(func(ctx SpecContext) { Expect(h.admin.Delete(ctx, ours)).To(Succeed()) })
+			return
+		}
+		Expect(h.admin.Update(ctx, ours)).To(Succeed())
+	}
+	renew()
+	for _, t := range things {
+		t.remove()
+		renew()
+	}
 }
 
 // run lets an operator take up the history. If it dies at the point another one goes on. It returns what is there then,
