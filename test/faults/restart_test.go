@@ -25,6 +25,7 @@ var _ = Describe("The operator is killed", func() {
 		home.apply(ctx, meterOf("widgets", widgetKind), builtin("vm"), builtin("vm-allocated"), builtin("volume"))
 		home.ready(ctx, "widgets", "vm", "vm-allocated", "volume")
 		op.metering(ctx)
+		home.journalled(ctx, namespace, "widgets", "vm", "vm-allocated", "volume")
 		midInterval(ctx, 25)
 		d := home.newDriver(ctx)
 		db, cache := d.machine("db", 2), d.machine("cache", 1)
@@ -167,6 +168,19 @@ var _ = Describe("The operator is killed", func() {
 
 		d.judged(op.seal(ctx))
 		d.expectNarrow(brief.vm)
+	}, SpecTimeout(minutes))
+
+	It("right after a meter is ready: what happens from then on is not lost", func(ctx SpecContext) {
+		op, d := home.begin(ctx, how{}, 20)
+
+		op = op.crashAndRestart(ctx, func() {
+			one, brief := d.widget("one", 2), d.widget("brief", 3)
+			nextSecond(ctx)
+			one.resize(4)
+			brief.remove()
+		})
+
+		d.judged(op.seal(ctx))
 	}, SpecTimeout(minutes))
 
 	It("and a namespace is deleted meanwhile: its usage is recorded with the operator", func(ctx SpecContext) {

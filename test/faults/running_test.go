@@ -201,6 +201,22 @@ func (op *operator) committed(ctx context.Context) {
 	}).Should(Succeed())
 }
 
+// journalled waits until the journal knows that the meters see everything.
+func (p *plane) journalled(ctx context.Context, namespace string, meters ...string) {
+	GinkgoHelper()
+	Eventually(ctx, func(g Gomega) {
+		listed := map[string]bool{}
+		for _, block := range p.blocks(ctx, g, namespace) {
+			for _, meter := range block.Spec.Meters {
+				listed[meter.Name] = meter.Listed
+			}
+		}
+		for _, name := range meters {
+			g.Expect(listed).To(HaveKeyWithValue(name, true))
+		}
+	}).Should(Succeed())
+}
+
 // blocks are those of the journal in the namespace, in order.
 func (p *plane) blocks(ctx context.Context, g Gomega, namespace string) []v1alpha1.UsageBlock {
 	list := &v1alpha1.UsageBlockList{}
