@@ -93,8 +93,7 @@ func makeHistory(ctx context.Context, deployments int, intervals int64) *replaye
 		}
 		all[i] = gear{make("stays"), make("resized"), make("relabelled"), make("removed")}
 	}
-	first.reached(ctx, "gears", h.last)
-	first.committed(ctx)
+	first.committed(ctx, gears.name, h.last)
 	first.stop()
 	h.base = first.blocks(ctx, NewWithT(GinkgoT()), first.namespace)
 

@@ -69,8 +69,7 @@ var _ = Describe("The operator is killed", func() {
 	It("and is down across several intervals: they are filled in, in order", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 20)
 		one, two := d.widget("one", 2), d.widget("two", 3)
-		op.reached(ctx, "widgets", d.last)
-		op.committed(ctx)
+		op.committed(ctx, "Widget", d.last)
 		down := 10 * time.Minute
 		if *full {
 			down = 3 * time.Hour
@@ -100,8 +99,7 @@ var _ = Describe("The operator is killed", func() {
 	It("and the API server was restarted in between: what went is bounded by etcd's history", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 30)
 		one, two := d.widget("one", 2), d.widget("two", 3)
-		op.reached(ctx, "widgets", d.last)
-		op.committed(ctx)
+		op.committed(ctx, "Widget", d.last)
 
 		op = op.crashAndRestart(ctx, func() {
 			nextSecond(ctx)
@@ -113,6 +111,7 @@ var _ = Describe("The operator is killed", func() {
 			Expect(home.Restart(ctx, controlplane.APIServer)).To(Succeed())
 		})
 
+		op.reached(ctx, "widgets", d.widget("later", 1).GetResourceVersion())
 		d.judged(op.seal(ctx))
 		d.expectNarrow(one)
 	}, SpecTimeout(minutes))
@@ -120,8 +119,7 @@ var _ = Describe("The operator is killed", func() {
 	It("and the history is gone (410): what nobody saw lies within bounds, and is said to be estimated", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 30)
 		one, two := d.widget("one", 2), d.widget("two", 3)
-		op.reached(ctx, "widgets", d.last)
-		op.committed(ctx)
+		op.committed(ctx, "Widget", d.last)
 		killed := time.Now().Unix()
 
 		op = op.crashAndRestart(ctx, func() {
@@ -134,6 +132,7 @@ var _ = Describe("The operator is killed", func() {
 			home.forgetHistory(ctx)
 		})
 
+		op.reached(ctx, "widgets", d.widget("later", 1).GetResourceVersion())
 		back := time.Now().Unix()
 		end := op.seal(ctx)
 		unseen := append(home.coverage(ctx, op.namespace, "Unknown"), home.coverage(ctx, op.namespace, "Estimated")...)
@@ -153,8 +152,7 @@ var _ = Describe("The operator is killed", func() {
 		midInterval(ctx, 25)
 		d := home.newDriver(ctx)
 		d.machine("stays", 1)
-		op.reached(ctx, "vm", d.last)
-		op.committed(ctx)
+		op.committed(ctx, "VirtualMachineInstance", d.last)
 		var brief *machine
 
 		op = op.crashAndRestart(ctx, func() {
@@ -166,6 +164,8 @@ var _ = Describe("The operator is killed", func() {
 			brief.vm.remove()
 		})
 
+		// The clock is put forward only when that has been seen.
+		op.reached(ctx, "vm-allocated", d.machine("later", 1).vm.GetResourceVersion())
 		d.judged(op.seal(ctx))
 		d.expectNarrow(brief.vm)
 	}, SpecTimeout(minutes))
@@ -180,14 +180,14 @@ var _ = Describe("The operator is killed", func() {
 			brief.remove()
 		})
 
+		op.reached(ctx, "widgets", d.widget("later", 1).GetResourceVersion())
 		d.judged(op.seal(ctx))
 	}, SpecTimeout(minutes))
 
 	It("and a namespace is deleted meanwhile: its usage is recorded with the operator", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 25)
 		one := d.widget("one", 2)
-		op.reached(ctx, "widgets", d.last)
-		op.committed(ctx)
+		op.committed(ctx, "Widget", d.last)
 
 		op = op.crashAndRestart(ctx, func() { d.End(string(one.GetUID()), d.deleteNamespace()) })
 

@@ -192,12 +192,19 @@ func (op *operator) crashAndRestart(ctx context.Context, meanwhile func()) *oper
 	return op.start(ctx, how{namespace: op.namespace, clock: op.clock})
 }
 
-// committed waits until the journal has everything that the operator knows.
-func (op *operator) committed(ctx context.Context) {
+// committed waits until the journal has everything of a kind up to the resourceVersion.
+func (op *operator) committed(ctx context.Context, kind, resourceVersion string) {
 	GinkgoHelper()
 	Eventually(ctx, func(g Gomega) {
-		g.Expect(op.collector.Unwritten()).To(BeFalse())
-		g.Expect(op.blocks(ctx, g, op.namespace)).NotTo(BeEmpty())
+		come := ""
+		for _, block := range op.blocks(ctx, g, op.namespace) {
+			for _, position := range block.Spec.Positions {
+				if position.Kind == kind {
+					come = position.ResourceVersion
+				}
+			}
+		}
+		g.Expect(source.Newer(resourceVersion, come)).To(BeFalse(), "the journal has come to %s, not to %s", come, resourceVersion)
 	}).Should(Succeed())
 }
 
