@@ -103,6 +103,9 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	kind := mapping.GroupVersionKind.GroupKind()
 	from := c.position(kind)
 	f.resourceVersion, f.observed = from.ResourceVersion, from.Time
+	if !from.Time.IsZero() {
+		f.passed = from.Time.Unix()
+	}
 	f.source = source.New(client, f, c.Clock, source.Options{From: from, CheckEvery: c.CheckEvery, Metadata: partial})
 	c.feeds[kind] = f
 	c.running.Go(func() {

@@ -229,7 +229,8 @@ func (f *feed) position(kind schema.GroupKind) journal.Position {
 		return p
 	}
 	p.ResourceVersion = f.resourceVersion
-	if at := f.collector.chronology.Earliest(source.Revision(p.ResourceVersion)); at > 0 {
+	// Whatever it has not seen has a later revision.
+	if at := f.collector.chronology.Earliest(source.Revision(f.resourceVersion) + 1); at > 0 {
 		p.Time = max(p.Time, min(at, f.observed.Unix()))
 	}
 	// While it catches up, what is not covered yet began when it stopped to look.
