@@ -86,7 +86,7 @@ func (r *UsageRecordReconciler) ready() bool { return r.Ledger.Ready() && !r.Hea
 // Reconcile publishes the records of one account and one interval.
 func (r *UsageRecordReconciler) Reconcile(ctx context.Context, key record.Key) (reconcile.Result, error) {
 	if !r.ready() {
-		return reconcile.Result{RequeueAfter: time.Second}, nil
+		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil
 	}
 	now := r.Clock.Now().Unix()
 	if key.Interval.End <= r.keptFrom(now) {

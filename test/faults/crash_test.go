@@ -53,7 +53,7 @@ type replayed struct {
 type outcome map[string]string
 
 var _ = Describe("The operator is killed", func() {
-	It("at any of its writes, before it or after it: the next one comes to the same bytes", Label("ci"), func(ctx SpecContext) {
+	It("at any of its writes, before it or after it: the next one comes to the same bytes", func(ctx SpecContext) {
 		deployments, intervals := 1, int64(1)
 		if *full {
 			deployments, intervals = 6, 3
