@@ -88,10 +88,10 @@ func makeHistory(ctx context.Context, deployments int, intervals int64) *replaye
 	type gear struct{ stays, resized, relabelled, removed *thing }
 	all := make([]gear, deployments)
 	for i := range all {
-		make := func(name string) *thing {
+		gearOf := func(name string) *thing {
 			return h.sized(gears, fmt.Sprintf("%s-%d", name, i), fmt.Sprintf("web-%d", i), 2)
 		}
-		all[i] = gear{make("stays"), make("resized"), make("relabelled"), make("removed")}
+		all[i] = gear{gearOf("stays"), gearOf("resized"), gearOf("relabelled"), gearOf("removed")}
 	}
 	first.committed(ctx, gears.name, h.last)
 	first.stop()
