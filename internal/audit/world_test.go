@@ -115,7 +115,7 @@ func (w *world) append(t *testing.T, at int64, interval usage.Window, changes ..
 	t.Helper()
 	for _, change := range changes {
 		w.changes = slices.DeleteFunc(w.changes, func(c usage.Change) bool {
-			return c.Kind == usage.Put && change.Kind == usage.Put && c.Key() == change.Key()
+			return c.Kind == usage.Put && change.Kind == usage.Put && c.HasKey() && change.HasKey() && c.Key() == change.Key()
 		})
 		w.changes = append(w.changes, change)
 	}

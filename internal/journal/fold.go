@@ -8,7 +8,8 @@ import (
 )
 
 // fold adds up changes in the order of the journal: the newest Put of each key,
-// but for those that are void, and every Less and More.
+// but for those that are void, and everything that has no key: segments of no
+// length, and every Less and More.
 //
 // A part of the journal folds to changes that say the same as the part does,
 // wherever it stands: fold(a, b, c) is fold(a, fold(b), c), to the order. For
@@ -41,7 +42,7 @@ const void = usage.ChangeKind(255)
 func newFold(whole bool) *fold { return &fold{whole: whole, keys: map[foldKey]*entry{}} }
 
 func (f *fold) add(change *usage.Change) {
-	if change.Kind == usage.Less || change.Kind == usage.More {
+	if !change.HasKey() {
 		f.changes = append(f.changes, *change)
 		return
 	}

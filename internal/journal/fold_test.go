@@ -46,9 +46,9 @@ func TestFoldIsTheNewestOfEachKey(t *testing.T) {
 		changes := rapid.SliceOfN(someChange(), 0, 30).Draw(t, "changes")
 		var want []usage.Change
 		for _, c := range changes {
-			at := slices.IndexFunc(want, func(w usage.Change) bool { return w.Kind == usage.Put && w.Key() == c.Key() })
+			at := slices.IndexFunc(want, func(w usage.Change) bool { return w.Kind == usage.Put && w.HasKey() && w.Key() == c.Key() })
 			switch {
-			case c.Kind == usage.Less || c.Kind == usage.More || c.Kind == usage.Put && at < 0:
+			case !c.HasKey() || c.Kind == usage.Put && at < 0:
 				want = append(want, c)
 			case c.Kind == usage.Put:
 				want[at] = c

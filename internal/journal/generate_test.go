@@ -95,7 +95,7 @@ func someChange() *rapid.Generator[usage.Change] {
 			Start: usage.Boundary{At: rapid.Int64Range(1, 3).Draw(t, "start"), Evidence: usage.Observed},
 		}}
 		if rapid.Bool().Draw(t, "ended") {
-			c.End = usage.Boundary{At: 9, Evidence: usage.Observed}
+			c.End = usage.Boundary{At: rapid.Int64Range(3, 4).Draw(t, "end"), Evidence: usage.Observed} // some have no length
 		}
 		return c
 	})

@@ -123,14 +123,11 @@ func (l *Ledger) closeOne(at *object, s *stream, i int, end usage.Boundary) {
 // tells whether it may have lasted some time all the same: it then lies
 // somewhere between its start's earliest moment and its end's latest.
 func (l *Ledger) shorten(c *closed) bool {
+	l.noteClosed(usage.Void, *c) // as it was: what has no length has no key
 	earliest, latest := c.start-int64(c.startSlack), c.end+int64(c.endSlack)
 	at := max(min(c.start, c.end), earliest)
 	if latest <= earliest {
-		l.noteClosed(usage.Void, *c)
 		return false
-	}
-	if at != c.start {
-		l.noteClosed(usage.Void, *c) // it gets another start, and with it another key
 	}
 	c.start, c.startSlack = at, uint32(at-earliest)
 	c.end, c.endSlack = at, uint32(max(0, latest-at))

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -324,6 +326,38 @@ func TestSegments(t *testing.T) {
 				t.Errorf("segments (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What has no length may begin when the next segment does: neither takes the
+// other's place in the journal.
+func TestTheJournalKeepsWhatHasNoLengthBesideWhatBeginsThen(t *testing.T) {
+	always := usage.Window{Start: 0, End: 1 << 40}
+	b := newBench(t)
+	b.observe(1010, vm("web", 2000))
+	b.observe(1050, vm("web", 4000), origin(Resumed, 1020), written(1010))
+	b.observe(1051, vm("web", 8000), origin(Live, 1045), written(1041))
+	want := b.lines(always, 1100)
+	if !slices.Contains(want, "web vcpu 4000 [1041 ReplayBound -21, 1041 ManagedFields)") {
+		t.Fatalf("nothing of no length: %q", want)
+	}
+
+	journal := map[usage.SegmentKey]usage.Change{}
+	var keyless []usage.Change
+	for _, change := range b.Unwritten() {
+		switch {
+		case change.Kind == usage.Void:
+			delete(journal, change.Key())
+		case change.HasKey():
+			journal[change.Key()] = change
+		default:
+			keyless = append(keyless, change)
+		}
+	}
+	restored := &bench{Ledger: New(), t: t, meter: NewMeter("vm", since, b.meter.Dimensions())}
+	restored.Restore([]*Meter{restored.meter}, slices.AppendSeq(keyless, maps.Values(journal)), nil, 0)
+	if diff := cmp.Diff(want, restored.lines(always, 1100)); diff != "" {
+		t.Errorf("restored: want -, got +:\n%s", diff)
 	}
 }
 

@@ -30,9 +30,16 @@ type Change struct {
 	Segment
 }
 
+// HasKey tells whether the change is of a segment that a later change may replace
+// or void. One of no length is final: nothing replaces it, and another segment may
+// start at the same moment.
+func (c *Change) HasKey() bool {
+	return c.Kind == Void || c.Kind == Put && (c.End.IsZero() || c.End.At != c.Start.At)
+}
+
 // SegmentKey is what tells one segment from another: by the invariant of
 // tiling, no two segments of one resource, instance, container and dimension
-// start at the same moment.
+// that have a length start at the same moment.
 type SegmentKey struct {
 	ResourceUID, InstanceUID, Container, Dimension string
 	Start                                          int64

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,6 +27,7 @@ type world struct {
 	machines map[string]*machine
 	born     int
 	journal  map[usage.SegmentKey]usage.Change
+	brief    []usage.Change // what has no length, and no key
 	sealed   []usage.Window
 }
 
@@ -273,14 +275,16 @@ func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(tim
 // the journal, and shows it what there is.
 func (w *world) restart() {
 	for _, change := range w.ledger.Unwritten() {
-		switch change.Kind {
-		case usage.Put:
-			w.journal[change.Key()] = change
-		case usage.Void:
+		switch {
+		case change.Kind == usage.Void:
 			delete(w.journal, change.Key())
+		case change.HasKey():
+			w.journal[change.Key()] = change
+		case change.Kind == usage.Put:
+			w.brief = append(w.brief, change)
 		}
 	}
-	changes := make([]usage.Change, 0, len(w.journal))
+	changes := slices.Clone(w.brief)
 	for _, change := range w.journal {
 		changes = append(changes, change)
 	}
