@@ -191,7 +191,7 @@ func (k *Keeper) keep(ctx context.Context, barrier chan<- passage) error {
 	if k.pending == nil && !k.waiting {
 		k.await(ctx, now, elapsed, barrier)
 	}
-	if k.pending == nil && elapsed-k.flushed >= time.Duration(k.Schedule.Flush)*time.Second && k.Collector.Unwritten() {
+	if k.pending == nil && k.due(elapsed) {
 		k.batch(nil)
 	}
 	if k.pending != nil {
@@ -202,6 +202,13 @@ func (k *Keeper) keep(ctx context.Context, barrier chan<- passage) error {
 		return k.compact(ctx)
 	}
 	return nil
+}
+
+// due tells whether something is to be written now: a meter that waits to be
+// ready, or what has changed since the last time.
+func (k *Keeper) due(elapsed time.Duration) bool {
+	return k.Collector.Awaited() ||
+		elapsed-k.flushed >= time.Duration(k.Schedule.Flush)*time.Second && k.Collector.Unwritten()
 }
 
 // compactSlack is how long before an interval ends no compaction begins, in
@@ -321,6 +328,7 @@ func (k *Keeper) commit(ctx context.Context) error {
 		k.Health.failed(now, err)
 		return nil
 	}
+	k.Collector.Committed(k.pending)
 	seals := k.pending.Seals
 	k.pending, k.flushed = nil, k.Clock.Elapsed()
 	k.backoff, k.retryAt = wait.Backoff{}, 0

@@ -100,6 +100,9 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, who
 	if found.reason == "" {
 		found = whole
 	}
+	if found.reason == "" && !at.Durable {
+		found = finding{reason: v1alpha1.ReasonJournaling, message: "everything is listed; ready once the journal has it"}
+	}
 	for _, condition := range conditions(found, at) {
 		condition.ObservedGeneration = m.Generation
 		condition.LastTransitionTime = now

@@ -231,6 +231,13 @@ type BlockPosition struct {
 	//
 	// +required
 	Time metav1.Time `json:"time"`
+
+	// checkedTime is a moment at which everything that the operator knew was
+	// there, by a list: an event that never arrived happened later. Left out: there
+	// was no list yet.
+	//
+	// +optional
+	CheckedTime *metav1.Time `json:"checkedTime,omitempty"`
 }
 
 // BlockMeter is what has to be known of a UsageMeter to go on.

@@ -324,6 +324,8 @@ const (
 	ReasonMetering = "Metering"
 	// ReasonListing: the first list is under way.
 	ReasonListing = "Listing"
+	// ReasonJournaling: everything is listed, and the journal does not have it yet.
+	ReasonJournaling = "Journaling"
 	// ReasonSuspended: spec.suspend is true.
 	ReasonSuspended = "Suspended"
 	// ReasonTargetNotInstalled: no such kind yet; metering starts when it is there.

@@ -100,6 +100,9 @@ type metering struct {
 	// from is the resourceVersion of the list that showed the meter everything:
 	// what the watch delivers up to there is no news. 0: not listed yet.
 	from uint64
+	// durable tells that the journal has it as listed: what happens from then on is
+	// replayed by whoever takes the journal up.
+	durable bool
 	// listed are the objects of the list that is under way.
 	listed     map[string]struct{}
 	quarantine map[string]Quarantined // by UID
@@ -172,7 +175,7 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		at = c.resume(m, target, now)
 		if at == nil {
 			since := max(c.began, target.Created)
-			if c.restored.time > 0 && target.Created > c.restored.time {
+			if c.restored.time > 0 && target.Created >= c.restored.time {
 				since = target.Created // a former run may have metered by it, and not have written that yet
 			}
 			if _, stopped := c.stopped[m.Name()]; stopped {

@@ -53,6 +53,7 @@ type feed struct {
 	resourceVersion string
 	observed        time.Time
 	passed          int64 // everything before has been seen: seconds since the epoch
+	checked         int64 // everything that was known was there then, by a list
 	started         int64 // seconds since the epoch
 }
 
@@ -76,13 +77,15 @@ func (c *Collector) attach(at *metering, mapping *meta.RESTMapping) {
 	f.meters = append(f.meters, at)
 }
 
-// restart replaces a feed by one that reads whole objects of mapping's version.
+// restart replaces a feed by one that reads whole objects of mapping's version,
+// and goes on where the old one stopped.
 func (c *Collector) restart(old *feed, mapping *meta.RESTMapping) *feed {
 	old.end()
+	c.restored.positions[old.kind()] = old.position(old.kind())
 	f := c.start(mapping, true)
 	f.kept, f.meters = old.kept, old.meters
 	for _, at := range f.meters {
-		at.feed, at.from = f, 0
+		at.feed = f
 	}
 	return f
 }
@@ -102,11 +105,12 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	}
 	kind := mapping.GroupVersionKind.GroupKind()
 	from := c.position(kind)
-	f.resourceVersion, f.observed = from.ResourceVersion, from.Time
-	if !from.Time.IsZero() {
-		f.passed = from.Time.Unix()
-	}
-	f.source = source.New(client, f, c.Clock, source.Options{From: from, CheckEvery: c.CheckEvery, Metadata: partial})
+	f.resourceVersion, f.passed, f.checked = from.ResourceVersion, from.Time, from.Checked
+	f.observed = timeOf(from.Time)
+	f.source = source.New(client, f, c.Clock, source.Options{
+		From:       source.Position{ResourceVersion: from.ResourceVersion, Time: timeOf(from.Time)},
+		CheckEvery: c.CheckEvery, Metadata: partial,
+	})
 	c.feeds[kind] = f
 	c.running.Go(func() {
 		if f.await(ctx) {
@@ -152,7 +156,8 @@ func (f *feed) detach(at *metering) {
 	}
 	f.end()
 	delete(f.collector.feeds, f.kind())
-	f.forgetNodes(nil)
+	now := f.collector.now().Unix()
+	f.forgetNodes(nil, ledger.Between(ledger.Live, now, now))
 }
 
 // end stops the feed. What its source still delivers falls on deaf ears.
@@ -227,6 +232,10 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 			f.endMissing(r.at, earliest, latest)
 		}
 		r.at.listed = nil
+		if r.at.from == 0 && !r.at.durable && list.Began.Unix()-r.at.ledger.Since > skew {
+			// What came and went since it was made, before anybody looked, nobody knows.
+			c.cover(r.at, r.at.ledger.Since, list.Began.Unix(), usage.CoverageEstimated)
+		}
 		if list.Origin != source.Check {
 			r.at.from = source.Revision(resourceVersion)
 		}
@@ -237,7 +246,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		c.mu.Unlock()
 		return
 	}
-	f.forgetMissing()
+	f.forgetMissing(ledger.Between(ledger.Resumed, earliest, latest))
 	f.listed, f.listing, f.checking = nil, false, false
 	f.synced, f.known = true, true
 	f.advanced(resourceVersion, now)
@@ -245,6 +254,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		c.chronology.After(source.Revision(resourceVersion), list.Began.Unix())
 		f.passed = max(f.passed, list.Began.Unix())
 	}
+	f.checked = max(f.checked, min(f.unseen(resourceVersion), now.Unix()))
 	f.settle()
 	checked := c.restored.checked
 	c.mu.Unlock()
@@ -254,18 +264,26 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 }
 
 // when is when what a list shows otherwise than it was known can have happened.
+// What a check shows so is news that never arrived: it came after the last list.
 func (f *feed) when(list source.List, now time.Time) (earliest, latest int64) {
 	earliest, latest = list.After.Unix(), now.Unix()
 	if list.Origin == source.Check {
+		earliest = f.checked
 		_, latest = f.collector.chronology.Bounds(source.Revision(list.ResourceVersion), latest)
 	}
 	return min(earliest, latest), latest
 }
 
+// unseen is the earliest moment of what is not seen up to resourceVersion:
+// whatever that is has a later one. 0: it is not known.
+func (f *feed) unseen(resourceVersion string) int64 {
+	return f.collector.chronology.Earliest(source.Revision(resourceVersion) + 1)
+}
+
 // forgetMissing takes out of the graph what the list does not have.
-func (f *feed) forgetMissing() {
+func (f *feed) forgetMissing(moments ledger.Moments) {
 	c := f.collector
-	f.forgetNodes(f.listed)
+	f.forgetNodes(f.listed, moments)
 	if f.kind() != namespaceKind {
 		return
 	}
@@ -277,7 +295,7 @@ func (f *feed) forgetMissing() {
 }
 
 // forgetNodes takes the kind's objects out of the graph, but for those.
-func (f *feed) forgetNodes(but map[string]struct{}) {
+func (f *feed) forgetNodes(but map[string]struct{}, moments ledger.Moments) {
 	c := f.collector
 	var gone []string
 	c.graph.Objects(f.kind().Group, f.kind().Kind, func(uid string) {
@@ -287,7 +305,7 @@ func (f *feed) forgetNodes(but map[string]struct{}) {
 	})
 	slices.Sort(gone)
 	for _, uid := range gone {
-		c.forget(uid, ledger.Between(ledger.Live, c.now().Unix(), c.now().Unix()))
+		c.forget(uid, moments)
 	}
 }
 

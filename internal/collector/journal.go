@@ -88,7 +88,7 @@ func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
 	}
 	at := newMetering(m, known.Version, entry)
 	if known.Listed {
-		at.from = max(1, source.Revision(c.restored.positions[kind].ResourceVersion))
+		at.from, at.durable = max(1, source.Revision(c.restored.positions[kind].ResourceVersion)), true
 	}
 	return at
 }
@@ -105,13 +105,10 @@ func (c *Collector) stopForgotten() {
 
 // position is where the kind's feed goes on, as the journal knows it.
 // Called under the lock.
-func (c *Collector) position(kind schema.GroupKind) source.Position {
-	p, known := c.restored.positions[kind]
-	if !known {
-		return source.Position{}
-	}
+func (c *Collector) position(kind schema.GroupKind) journal.Position {
+	p := c.restored.positions[kind]
 	delete(c.restored.positions, kind)
-	return source.Position{ResourceVersion: p.ResourceVersion, Time: timeOf(p.Time)}
+	return p
 }
 
 // checkedAll tells the feeds that wait for it that every kind has been compared
@@ -130,6 +127,31 @@ func (c *Collector) checkedAll() {
 	slices.Sort(moved)
 	c.restored.moved = nil
 	c.reattribute(moved, "", ledger.Between(ledger.Resumed, c.restored.time, c.now().Unix()))
+}
+
+// Committed tells that the journal has the batch: the meters that it knows as
+// listed go on where they are, whatever happens to the operator.
+func (c *Collector) Committed(batch *journal.Batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range batch.Meters {
+		if at := c.meters[m.Name]; at != nil && m.Listed && !at.durable {
+			at.durable = true
+			c.Notify(m.Name)
+		}
+	}
+}
+
+// Awaited tells whether a meter that is listed waits for the journal to have it.
+func (c *Collector) Awaited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, at := range c.meters {
+		if at.from != 0 && !at.durable {
+			return true
+		}
+	}
+	return false
 }
 
 // Unwritten tells whether there is anything that the journal does not have.
@@ -170,22 +192,22 @@ func (c *Collector) seal(interval usage.Window) journal.Seal {
 	}
 }
 
-// cover notes how a stretch is known to the feed's meters, as far as it is not
-// sealed. Called under the lock.
+// cover notes how a stretch is known to the feed's meters. Called under the lock.
 func (f *feed) cover(from, to int64, coverage usage.Coverage) {
 	c := f.collector
-	w := usage.Window{Start: max(from, c.ledger.Sealed()), End: to}
-	if w.Seconds() == 0 {
-		return
-	}
 	for _, at := range f.meters {
-		s := usage.Stretch{Meter: at.meter.Name(), Window: w, Coverage: coverage}
-		s.Start = max(s.Start, at.ledger.Since)
-		if s.Seconds() > 0 {
-			c.coverage = append(c.coverage, s)
-			c.unwritten = append(c.unwritten, s)
-			c.counted.lost[Lost{s.Meter, s.Coverage}] += s.Seconds()
-		}
+		c.cover(at, from, to, coverage)
+	}
+}
+
+// cover notes how a stretch is known to one meter, as far as it is not sealed and
+// the meter's. Called under the lock.
+func (c *Collector) cover(at *metering, from, to int64, coverage usage.Coverage) {
+	s := usage.Stretch{Meter: at.meter.Name(), Window: usage.Window{Start: max(from, c.ledger.Sealed(), at.ledger.Since), End: to}, Coverage: coverage}
+	if s.Seconds() > 0 {
+		c.coverage = append(c.coverage, s)
+		c.unwritten = append(c.unwritten, s)
+		c.counted.lost[Lost{s.Meter, s.Coverage}] += s.Seconds()
 	}
 }
 
@@ -224,13 +246,12 @@ func (c *Collector) positions() []journal.Position {
 // position is where the feed goes on after a restart. In the middle of a list
 // that is nowhere: it is listed again. Called under the lock.
 func (f *feed) position(kind schema.GroupKind) journal.Position {
-	p := journal.Position{Group: kind.Group, Kind: kind.Kind, Time: f.passed}
+	p := journal.Position{Group: kind.Group, Kind: kind.Kind, Time: f.passed, Checked: f.checked}
 	if f.listing && !f.checking {
 		return p
 	}
 	p.ResourceVersion = f.resourceVersion
-	// Whatever it has not seen has a later revision.
-	if at := f.collector.chronology.Earliest(source.Revision(f.resourceVersion) + 1); at > 0 {
+	if at := f.unseen(f.resourceVersion); at > 0 {
 		p.Time = max(p.Time, min(at, f.observed.Unix()))
 	}
 	// While it catches up, what is not covered yet began when it stopped to look.

@@ -21,6 +21,9 @@ const maxMessages = 100
 type Status struct {
 	// Synced tells that the meter has seen every object, and sees every change.
 	Synced bool
+	// Durable tells that it goes on where it is, whatever happens to the operator:
+	// the journal has it.
+	Durable bool
 	// Err is why the kind cannot be read now; nil when it can.
 	Err error
 	// Active is how many objects have an open segment.
@@ -42,6 +45,7 @@ func (c *Collector) Status(name string) (Status, bool) {
 	}
 	status := Status{
 		Synced:          at.from != 0 && (at.listed == nil || at.feed.checking),
+		Durable:         at.durable,
 		Err:             at.feed.err,
 		Active:          at.ledger.Active(),
 		ResourceVersion: at.feed.resourceVersion,

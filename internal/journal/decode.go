@@ -25,9 +25,13 @@ func listsOf(spec *v1alpha1.UsageBlockSpec, w *words) (lists, error) {
 		out.positions = []Position{}
 	}
 	for _, p := range spec.Positions {
-		out.positions = append(out.positions, Position{
+		position := Position{
 			Group: r.text(p.Group), Kind: r.text(p.Kind), ResourceVersion: r.text(p.ResourceVersion), Time: p.Time.Unix(),
-		})
+		}
+		if p.CheckedTime != nil {
+			position.Checked = p.CheckedTime.Unix()
+		}
+		out.positions = append(out.positions, position)
 	}
 	if spec.Meters != nil {
 		out.meters = []Meter{}

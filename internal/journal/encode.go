@@ -176,9 +176,14 @@ func formed[T, B any](list []T, form func(T) B) []B {
 func seconds(at int64) metav1.Time { return metav1.Time{Time: time.Unix(at, 0).UTC()} }
 
 func blockPosition(p Position) v1alpha1.BlockPosition {
-	return v1alpha1.BlockPosition{
+	out := v1alpha1.BlockPosition{
 		Group: text(p.Group), Kind: text(p.Kind), ResourceVersion: text(p.ResourceVersion), Time: seconds(p.Time),
 	}
+	if p.Checked != 0 {
+		at := seconds(p.Checked)
+		out.CheckedTime = &at
+	}
+	return out
 }
 
 func blockMeter(m Meter) v1alpha1.BlockMeter {

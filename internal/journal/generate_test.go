@@ -118,7 +118,7 @@ func batchOf(change *rapid.Generator[usage.Change]) *rapid.Generator[*Batch] {
 	positions := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Position {
 		return Position{
 			Group: hostile().Draw(t, "group"), Kind: hostile().Draw(t, "kind"),
-			ResourceVersion: hostile().Draw(t, "resourceVersion"), Time: moment().Draw(t, "time"),
+			ResourceVersion: hostile().Draw(t, "resourceVersion"), Time: moment().Draw(t, "time"), Checked: moment().Draw(t, "checked"),
 		}
 	}), 0, 3)
 	return rapid.Custom(func(t *rapid.T) *Batch {

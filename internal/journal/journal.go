@@ -41,6 +41,9 @@ type Position struct {
 	// Time is a moment by which everything up to ResourceVersion had happened,
 	// and nothing after it, as far as the operator can tell; in seconds since the epoch.
 	Time int64
+	// Checked is a moment at which everything that was known was there, by a list:
+	// an event that never arrived happened later. 0: there was none.
+	Checked int64
 }
 
 // Meter is what has to be known of a UsageMeter to go on where it was.

@@ -110,12 +110,20 @@ func TestSegments(t *testing.T) {
 			want:  []string{"web vcpu 2000 [1010 ObjectTime, open)"},
 		},
 		"what was held before metering began is not counted": {
-			drive: func(b *bench) { b.observe(1015, startedAt(vm("web", 2000), 500), origin(First, 0)) },
+			drive: func(b *bench) { b.observe(1015, startedAt(vm("web", 2000), 500), origin(First, 0), written(900)) },
 			want:  []string{"web vcpu 2000 [1000 MeteringStarted, open)"},
 		},
 		"what a first list finds has been so since its last write": {
 			drive: func(b *bench) { b.observe(1015, vm("web", 2000), origin(First, 0), written(1005)) },
-			want:  []string{"web vcpu 2000 [1005 ManagedFields, open)"},
+			want:  []string{"web vcpu 2000 [1005 ReplayBound -5, open)"},
+		},
+		"what a first list finds written since its start began in between, as it is": {
+			drive: func(b *bench) { b.observe(1055, startedAt(vm("web", 2000), 1010), origin(First, 0), written(1040)) },
+			want:  []string{"web vcpu 2000 [1040 ReplayBound -30, open)"},
+		},
+		"what a list after a gap finds written since its start began in between, as it is": {
+			drive: func(b *bench) { b.observe(1055, startedAt(vm("web", 2000), 1010), origin(Resumed, 1005), written(1040)) },
+			want:  []string{"web vcpu 2000 [1040 ReplayBound -30, open)"},
 		},
 		"what a first list finds unwritten since metering began has been so since then": {
 			drive: func(b *bench) { b.observe(1015, vm("web", 2000), origin(First, 0), written(900)) },

@@ -133,12 +133,12 @@ func (o *Observation) begins(member *usage.Member, at *object, changed usage.Bou
 		return stated
 	case at.known:
 		return changed // what was seen live wins over what is read later
-	case !stated.IsZero() && stated.At >= at.meter.Since && stated.At <= o.Now:
-		return stated
 	case !stated.IsZero() && stated.At < at.meter.Since:
-		return usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted}
+		return o.found(usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted})
+	case !stated.IsZero() && stated.At <= o.Now:
+		return o.found(stated)
 	case o.Origin == First:
-		return o.foundSince(at.meter.Since)
+		return o.found(usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted})
 	}
 	return changed
 }
@@ -155,16 +155,21 @@ func (o *Observation) believable(stated usage.Boundary, at *object) bool {
 	return stated.At > at.seen || (stated.At == at.seen && stated.At > at.began)
 }
 
-// foundSince is from when on a first list can vouch for what it shows: nothing
-// has changed since the last write, and nobody looked before the meter began.
-func (o *Observation) foundSince(since int64) usage.Boundary {
-	switch {
-	case o.Written == 0 || o.Written > o.Now:
-		return usage.Boundary{At: o.Now, Evidence: usage.MeteringStarted}
-	case o.Written <= since:
-		return usage.Boundary{At: since, Evidence: usage.MeteringStarted}
+// found is from when on a list can vouch for what began at the moment: nothing
+// has changed since the object's last write, and what it was like before that
+// only somebody who looked would know.
+func (o *Observation) found(began usage.Boundary) usage.Boundary {
+	if o.Origin == Live || o.Origin == Replayed {
+		return began
 	}
-	return usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
+	written := o.Written
+	if written == 0 || written > o.Now {
+		written = o.Now
+	}
+	if written <= began.At {
+		return began
+	}
+	return usage.Boundary{At: written, Slack: uint32(min(written-began.At, 1<<32-1)), Evidence: usage.ReplayBound}
 }
 
 // memberEnd is when a member that is not active any more ended: as the object

@@ -108,7 +108,8 @@ var _ = Describe("The operator is killed", func() {
 			brief := d.widget("brief", 7)
 			nextSecond(ctx)
 			brief.remove()
-			Expect(home.Restart(ctx, controlplane.APIServer)).To(Succeed())
+			Expect(home.Kill(controlplane.APIServer)).To(Succeed())
+			Expect(home.StartComponent(ctx, controlplane.APIServer)).To(Succeed())
 		})
 
 		op.reached(ctx, "widgets", d.widget("later", 1).GetResourceVersion())
@@ -168,6 +169,32 @@ var _ = Describe("The operator is killed", func() {
 		op.reached(ctx, "vm-allocated", d.machine("later", 1).vm.GetResourceVersion())
 		d.judged(op.seal(ctx))
 		d.expectNarrow(brief.vm)
+	}, SpecTimeout(minutes))
+
+	It("and a meter is made meanwhile: what happens until the next one looks is said to be estimated", Label("ci"), func(ctx SpecContext) {
+		op := home.start(ctx, how{})
+		Eventually(ctx, func(g Gomega) { g.Expect(op.blocks(ctx, g, op.namespace)).NotTo(BeEmpty()) }).Should(Succeed())
+		var d *driver
+
+		op = op.crashAndRestart(ctx, func() {
+			home.apply(ctx, meterOf("widgets", widgetKind))
+			midInterval(ctx, 30)
+			d = home.newDriver(ctx)
+			one, brief := d.widget("one", 2), d.widget("brief", 3)
+			for size := int64(3); size < 10; size++ {
+				nextSecond(ctx)
+				one.resize(size)
+			}
+			brief.remove()
+		})
+
+		home.ready(ctx, "widgets")
+		op.reached(ctx, "widgets", d.widget("later", 1).GetResourceVersion())
+		end := op.seal(ctx)
+		unseen := home.coverage(ctx, op.namespace, "Estimated")
+		Expect(unseen).NotTo(BeEmpty())
+		d.judged(end, unseen...)
+		Expect(d.accuracies("web")).To(Equal([]v1alpha1.Accuracy{v1alpha1.AccuracyEstimated}))
 	}, SpecTimeout(minutes))
 
 	It("right after a meter is ready: what happens from then on is not lost", func(ctx SpecContext) {
