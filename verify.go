@@ -18,7 +18,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/audit"
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
-	"github.com/usage-operator/usage-operator/internal/publisher"
+	"github.com/usage-operator/usage-operator/internal/restclient"
 )
 
 // What verify ends with.
@@ -166,7 +166,7 @@ func (v *verification) run(ctx context.Context, stderr io.Writer) (*audit.Report
 	if err != nil {
 		return nil, err
 	}
-	records, err := publisher.NewClient(config, httpClient)
+	records, err := restclient.New(config, httpClient)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -17,6 +16,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
 	"github.com/usage-operator/usage-operator/internal/publisher"
+	"github.com/usage-operator/usage-operator/internal/restclient"
 	feed "github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/steadyclock"
 )
@@ -55,7 +55,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	writer, err := publisher.NewClient(rest.CopyConfig(config), httpClient)
+	writer, err := restclient.New(config, httpClient)
 	if err != nil {
 		return nil, err
 	}

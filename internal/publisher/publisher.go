@@ -9,14 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
@@ -45,25 +43,9 @@ type Publisher struct {
 	log    logr.Logger
 }
 
-// New is a publisher that writes through a client of NewClient's.
+// New is a publisher that writes through a client of restclient's.
 func New(client rest.Interface, log logr.Logger) *Publisher {
 	return &Publisher{client: client, index: newIndex(), log: log}
-}
-
-// NewClient is a REST client for usage records without a rate limit of its
-// own: the API server's priority and fairness governs.
-func NewClient(config *rest.Config, httpClient *http.Client) (*rest.RESTClient, error) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	config = rest.CopyConfig(config)
-	config.APIPath = "/apis"
-	config.GroupVersion = &v1alpha1.GroupVersion
-	config.ContentType = runtime.ContentTypeJSON
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	config.QPS = -1
-	return rest.RESTClientForConfigAndClient(config, httpClient)
 }
 
 // Publish makes the records of one account and interval say what they should.

@@ -34,6 +34,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/publisher"
 	"github.com/usage-operator/usage-operator/internal/record"
+	"github.com/usage-operator/usage-operator/internal/restclient"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/test/controlplane"
@@ -218,7 +219,7 @@ func startController(ctx context.Context, restConfig *rest.Config, clock *clockt
 	if err != nil {
 		return nil, err
 	}
-	writer, err := publisher.NewClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	writer, err := restclient.New(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +288,7 @@ func (p *publishing) peer(ctx context.Context, records, concurrency int) (float6
 	if err != nil {
 		return 0, err
 	}
-	writer, err := publisher.NewClient(p.config(), httpClient)
+	writer, err := restclient.New(p.config(), httpClient)
 	if err != nil {
 		return 0, err
 	}

@@ -27,8 +27,8 @@ import (
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
 	"github.com/usage-operator/usage-operator/internal/ledger"
-	"github.com/usage-operator/usage-operator/internal/publisher"
 	"github.com/usage-operator/usage-operator/internal/record"
+	"github.com/usage-operator/usage-operator/internal/restclient"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/test/controlplane"
 )
@@ -121,7 +121,7 @@ func keepLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	records, err := publisher.NewClient(config, httpClient)
+	records, err := restclient.New(config, httpClient)
 	if err != nil {
 		return err
 	}

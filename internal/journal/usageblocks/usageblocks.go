@@ -11,11 +11,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/restclient"
 )
 
 const (
@@ -40,20 +40,9 @@ type Store struct {
 
 var _ journal.Store = (*Store)(nil)
 
-// New is a store in the namespace, without a rate limit of its own: the API
-// server's priority and fairness governs.
+// New is a store in the namespace.
 func New(config *rest.Config, httpClient *http.Client, namespace string) (*Store, error) {
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	config = rest.CopyConfig(config)
-	config.APIPath = "/apis"
-	config.GroupVersion = &v1alpha1.GroupVersion
-	config.ContentType = runtime.ContentTypeJSON
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	config.QPS = -1
-	client, err := rest.RESTClientForConfigAndClient(config, httpClient)
+	client, err := restclient.New(config, httpClient)
 	if err != nil {
 		return nil, err
 	}
