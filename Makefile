@@ -91,7 +91,7 @@ test-faults: control-plane-build crds-build ## Break everything that docs/reliab
 
 .PHONY: test-unit
 test-unit: ## Run the tests of the packages without I/O: seconds.
-	@go test -short $(TEST_FLAGS) $(PURE:%=./%/...)
+	@go test $(TEST_FLAGS) $(PURE:%=./%)
 
 .PHONY: bench
 bench: ## Run the benchmarks in test/bench.

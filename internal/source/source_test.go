@@ -28,21 +28,11 @@ import (
 var plane *controlplane.ControlPlane
 
 func TestMain(m *testing.M) {
-	ctx := context.Background()
-	var err error
-	plane, err = controlplane.Start(ctx, controlplane.Options{
-		Components: controlplane.APIOnly(), EtcdUnsafeNoFsync: true, Progress: os.Stderr,
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := plane.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	options := controlplane.Options{Components: controlplane.APIOnly()}
+	os.Exit(controlplane.Main(m, options, func(_ context.Context, started *controlplane.ControlPlane) error {
+		plane = started
+		return nil
+	}))
 }
 
 // diary is a handler that writes down what it is told, but for the objects

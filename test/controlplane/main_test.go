@@ -2,7 +2,6 @@ package controlplane_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -22,26 +21,11 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashingEnv); dir != "" {
 		startAndCrash(dir)
 	}
-	os.Exit(runTests(m))
-}
-
-func runTests(m *testing.M) int {
-	var err error
-	shared, err = controlplane.Start(context.Background(), controlplane.Options{
-		Nodes:             2,
-		EtcdUnsafeNoFsync: true,
-		Progress:          os.Stderr,
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
-	if err := shared.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	options := controlplane.Options{Nodes: 2}
+	os.Exit(controlplane.Main(m, options, func(_ context.Context, started *controlplane.ControlPlane) error {
+		shared = started
+		return nil
+	}))
 }
 
 func clients(t *testing.T, cp *controlplane.ControlPlane) kubernetes.Interface {

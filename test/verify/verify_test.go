@@ -43,40 +43,35 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	ctx := context.Background()
 	folder, err := os.MkdirTemp("", "verify-")
 	if err != nil {
 		return fail(err)
 	}
 	defer os.RemoveAll(folder)
 	program = filepath.Join(folder, "usage-operator")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../..").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "../..").CombinedOutput(); err != nil {
 		return fail(fmt.Errorf("%w\n%s", err, out))
 	}
-	plane, err = controlplane.Start(ctx, controlplane.Options{
-		Components: controlplane.APIOnly(), EtcdUnsafeNoFsync: true, Progress: os.Stderr,
-	})
-	if err != nil {
-		return fail(err)
-	}
-	defer plane.Stop()
-	for _, args := range [][]string{
-		{"apply", "--server-side", "-k", "../../config/crd"},
-		{"wait", "--for=condition=Established", "crd", "usageblocks.metering.usage-operator.dev", "usagerecords.metering.usage-operator.dev"},
-	} {
-		if out, err := plane.Kubectl(ctx, args...); err != nil {
-			return fail(fmt.Errorf("%w\n%s", err, out))
-		}
-	}
-	if err := keepLedger(ctx); err != nil {
-		return fail(err)
-	}
-	return m.Run()
+	return controlplane.Main(m, controlplane.Options{Components: controlplane.APIOnly()}, prepare)
 }
 
 func fail(err error) int {
 	fmt.Fprintln(os.Stderr, err)
 	return 1
+}
+
+// prepare installs the kinds, and writes the ledger that every test starts from.
+func prepare(ctx context.Context, started *controlplane.ControlPlane) error {
+	plane = started
+	for _, args := range [][]string{
+		{"apply", "--server-side", "-k", "../../config/crd"},
+		{"wait", "--for=condition=Established", "crd", "usageblocks.metering.usage-operator.dev", "usagerecords.metering.usage-operator.dev"},
+	} {
+		if _, err := plane.Kubectl(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return keepLedger(ctx)
 }
 
 // began is when the ledger's first interval begins: three hours ago, and some.

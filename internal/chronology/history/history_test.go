@@ -2,7 +2,6 @@ package history_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -29,33 +28,11 @@ const leaseSeconds = 10
 var plane *controlplane.ControlPlane
 
 func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	flag.Parse()
-	if testing.Short() {
-		return m.Run()
-	}
-	ctx := context.Background()
-	var err error
-	plane, err = controlplane.Start(ctx, controlplane.Options{
-		Components: controlplane.APIOnly(), EtcdUnsafeNoFsync: true, Progress: os.Stderr,
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer plane.Stop()
-	return m.Run()
-}
-
-// needsPlane skips what needs a control plane where there is none.
-func needsPlane(t *testing.T) {
-	t.Helper()
-	if plane == nil {
-		t.Skip("it needs a control plane")
-	}
+	options := controlplane.Options{Components: controlplane.APIOnly()}
+	os.Exit(controlplane.Main(m, options, func(_ context.Context, started *controlplane.ControlPlane) error {
+		plane = started
+		return nil
+	}))
 }
 
 // counted counts the lists.
@@ -154,7 +131,6 @@ func renewed(t *testing.T) {
 }
 
 func TestADeletionOfThePastIsDatedByTheLeases(t *testing.T) {
-	needsPlane(t)
 	clients := unlimited()
 	busy(t, clients)
 	var deletions []deletion
@@ -204,7 +180,6 @@ func TestADeletionOfThePastIsDatedByTheLeases(t *testing.T) {
 }
 
 func TestNothingIsAskedForWhereItIsNotNeeded(t *testing.T) {
-	needsPlane(t)
 	cases := map[string]struct {
 		revision uint64
 		lists    int

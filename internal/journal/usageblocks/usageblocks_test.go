@@ -30,27 +30,15 @@ import (
 var plane *controlplane.ControlPlane
 
 func TestMain(m *testing.M) {
-	ctx := context.Background()
-	var err error
-	plane, err = controlplane.Start(ctx, controlplane.Options{
-		Components: controlplane.APIOnly(), EtcdUnsafeNoFsync: true, Progress: os.Stderr,
-	})
-	if err == nil {
-		_, err = plane.Kubectl(ctx, "apply", "--server-side", "-k", "../../../config/crd")
-	}
-	if err == nil {
-		_, err = plane.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd/usageblocks.metering.usage-operator.dev")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := plane.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	options := controlplane.Options{Components: controlplane.APIOnly()}
+	os.Exit(controlplane.Main(m, options, func(ctx context.Context, started *controlplane.ControlPlane) error {
+		plane = started
+		if _, err := plane.Kubectl(ctx, "apply", "--server-side", "-k", "../../../config/crd"); err != nil {
+			return err
+		}
+		_, err := plane.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd/usageblocks.metering.usage-operator.dev")
+		return err
+	}))
 }
 
 // now is a moment that the clock has passed.
