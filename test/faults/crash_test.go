@@ -20,6 +20,7 @@ import (
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/test/faults/crash"
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
 
 // heldClock says the same moment for ever. Its timers run all the same.
@@ -37,7 +38,7 @@ func (c heldClock) Since(t time.Time) time.Duration { return c.moment.Sub(t) }
 const hour = 3600
 
 // gears are nobody else's: what others leave behind does not count.
-var gears = kind{"Gear"}
+var gears = widgets.Kind("Gear")
 
 // replayed is a history that operators find when they start: each of them, at the same moment, makes the same of it.
 type replayed struct {
@@ -92,7 +93,7 @@ func makeHistory(ctx context.Context, deployments int, intervals int64) *replaye
 		}
 		all[i] = gear{gearOf("stays"), gearOf("resized"), gearOf("relabelled"), gearOf("removed")}
 	}
-	first.committed(ctx, gears.name, h.last)
+	first.committed(ctx, string(gears), h.last)
 	first.stop()
 	h.base = first.blocks(ctx, NewWithT(GinkgoT()), first.namespace)
 

@@ -19,6 +19,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/test/faults/truth"
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
 
 // driver does things to objects in a namespace of its own, and keeps the diary of what they hold since.
@@ -125,14 +126,14 @@ func (t *thing) holds(when truth.Moment, levels map[string]int64) {
 }
 
 // sized makes an object of the kind.
-func (d *driver) sized(k kind, name, deployment string, size int64) *thing {
+func (d *driver) sized(k widgets.Kind, name, deployment string, size int64) *thing {
 	GinkgoHelper()
 	t := d.create(deployment, fmt.Sprintf(`
 apiVersion: %s/v1
 kind: %s
 metadata: {name: %q, labels: {%s: %q}}
 spec: {size: %d}
-`, testGroup, k.name, name, v1alpha1.LabelDeployment, deployment, size))
+`, testGroup, k, name, v1alpha1.LabelDeployment, deployment, size))
 	t.holds(truth.At(t.GetCreationTimestamp().Unix()), map[string]int64{"size": size * 1000})
 	return t
 }

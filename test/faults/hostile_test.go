@@ -11,6 +11,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/test/faults/truth"
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
 
 var _ = Describe("A tenant", func() {
@@ -100,7 +101,7 @@ var _ = Describe("A tenant", func() {
 
 var _ = Describe("A metered kind", func() {
 	It("is removed and installed again: what there was ends, and what there is then is metered", Label("ci"), func(ctx SpecContext) {
-		gadgets := kind{"Gadget"}
+		gadgets := widgets.Kind("Gadget")
 		home.installKind(ctx, gadgets)
 		DeferCleanup(func(ctx SpecContext) { home.uninstallKind(ctx, gadgets) })
 		op := home.start(ctx, how{})

@@ -3,74 +3,44 @@ package faults_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/config"
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
 
-// kind is a kind of these tests' own, whose objects may say anything.
-type kind struct{ name string }
+// The specs' words for what the suites share.
+const (
+	testGroup = widgets.Group
+	// widgetKind is installed from the start.
+	widgetKind = widgets.Widget
+)
 
-const testGroup = "test.example.com"
-
-// widgetKind is installed from the start.
-var widgetKind = kind{"Widget"}
-
-func (k kind) plural() string { return strings.ToLower(k.name) + "s" }
-
-func (k kind) gvk() schema.GroupVersionKind {
-	return schema.GroupVersionKind{Group: testGroup, Version: "v1", Kind: k.name}
-}
-
-func (k kind) definition() *unstructured.Unstructured {
-	return parse(fmt.Sprintf(`
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: %[2]s.%[3]s}
-spec:
-  group: %[3]s
-  names: {kind: %[1]s, listKind: %[1]sList, plural: %[2]s, singular: %[4]s}
-  scope: Namespaced
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema:
-      openAPIV3Schema:
-        type: object
-        properties:
-          spec: {type: object, x-kubernetes-preserve-unknown-fields: true}
-`, k.name, k.plural(), testGroup, strings.ToLower(k.name)))
-}
+var meterOf = widgets.Meter
 
 // installKind installs the kind, and waits until its objects can be made.
-func (p *plane) installKind(ctx context.Context, k kind) {
+func (p *plane) installKind(ctx context.Context, k widgets.Kind) {
 	GinkgoHelper()
-	Expect(p.admin.Create(ctx, k.definition())).To(Succeed())
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(k.gvk())
-	Eventually(func(ctx context.Context) error { return p.admin.List(ctx, list, client.Limit(1)) }).
+	Expect(p.admin.Create(ctx, k.Definition())).To(Succeed())
+	Eventually(func(ctx context.Context) error { return p.admin.List(ctx, k.List(), client.Limit(1)) }).
 		WithContext(ctx).Should(Succeed())
 }
 
 // uninstallKind removes the kind, and waits until it is gone with all its objects.
-func (p *plane) uninstallKind(ctx context.Context, k kind) {
+func (p *plane) uninstallKind(ctx context.Context, k widgets.Kind) {
 	GinkgoHelper()
-	definition := k.definition()
+	definition := k.Definition()
 	Expect(client.IgnoreNotFound(p.admin.Delete(ctx, definition))).To(Succeed())
 	Eventually(func(ctx context.Context) error {
 		return p.admin.Get(ctx, client.ObjectKeyFromObject(definition), definition)
@@ -103,22 +73,6 @@ func (p *plane) applyManifest(ctx context.Context, text string) {
 	DeferCleanup(func(ctx SpecContext) { p.kubectl(ctx, "delete", "--ignore-not-found", "--wait=false", "-f", file) })
 }
 
-// meterOf meters spec.size of a kind's objects, as a count.
-func meterOf(name string, k kind, edit ...func(*v1alpha1.UsageMeterSpec)) *v1alpha1.UsageMeter {
-	meter := &v1alpha1.UsageMeter{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.UsageMeterSpec{
-			ResourceType: "widget",
-			Target:       v1alpha1.TargetReference{Group: testGroup, Kind: k.name},
-			Dimensions:   []v1alpha1.Dimension{{Name: "size", Unit: "count", Quantity: "self.spec.size"}},
-		},
-	}
-	for _, change := range edit {
-		change(&meter.Spec)
-	}
-	return meter
-}
-
 // builtin is a meter of the install.
 func builtin(name string) client.Object {
 	GinkgoHelper()
@@ -148,8 +102,7 @@ func (p *plane) apply(ctx context.Context, meters ...client.Object) {
 func (p *plane) ready(ctx context.Context, names ...string) {
 	GinkgoHelper()
 	for _, name := range names {
-		Eventually(p.conditions(ctx, name)).WithContext(ctx).Should(ConsistOf(
-			"Ready=True/Metering", "Reconciling=False/Metering", "Stalled=False/Metering"), name)
+		Eventually(p.conditions(ctx, name)).WithContext(ctx).Should(ConsistOf(widgets.Metering()), name)
 	}
 }
 
@@ -158,14 +111,7 @@ func (p *plane) conditions(ctx context.Context, name string) func(Gomega) []stri
 	return func(g Gomega) []string {
 		meter := &v1alpha1.UsageMeter{}
 		g.Expect(p.admin.Get(ctx, client.ObjectKey{Name: name}, meter)).To(Succeed())
-		if meter.Status.ObservedGeneration != meter.Generation {
-			return nil
-		}
-		var found []string
-		for _, c := range meter.Status.Conditions {
-			found = append(found, fmt.Sprintf("%s=%s/%s", c.Type, c.Status, c.Reason))
-		}
-		return found
+		return widgets.Conditions(meter)
 	}
 }
 

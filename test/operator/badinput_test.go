@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
 
 var stalled = []string{"Ready=False/InvalidExpression", "Reconciling=False/InvalidExpression", "Stalled=True/InvalidExpression"}
@@ -65,7 +66,7 @@ var _ = Describe("A UsageMeter that is wrong", func() {
 
 	It("waits with an expression that does not compile, whether its kind is there or not", func(ctx SpecContext) {
 		start(ctx, refreshing(0))
-		apply(ctx, meterOf("nothings", kind{"Nothing"}, quantityOf("self.spec.size +")))
+		apply(ctx, meterOf("nothings", widgets.Kind("Nothing"), quantityOf("self.spec.size +")))
 		Eventually(conditions(ctx, "nothings")).WithContext(ctx).Should(ConsistOf(stalled))
 	})
 })

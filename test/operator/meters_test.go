@@ -6,6 +6,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
 
 var _ = Describe("A UsageMeter takes effect at once", func() {
@@ -145,7 +146,7 @@ var _ = Describe("A UsageMeter takes effect at once", func() {
 
 	It("waits for its kind, ends when that is removed, and begins again with it", func(ctx SpecContext) {
 		op, d := begin(ctx)
-		gadgets := kind{"Gadget"}
+		gadgets := widgets.Kind("Gadget")
 		apply(ctx, meterOf("gadgets", gadgets))
 		missing := []string{"Ready=False/TargetNotInstalled", "Reconciling=True/TargetNotInstalled", "Stalled=False/TargetNotInstalled"}
 		Eventually(conditions(ctx, "gadgets")).WithContext(ctx).Should(ConsistOf(missing))

@@ -2,7 +2,6 @@ package operator_test
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
 
 const (
@@ -224,14 +224,7 @@ func conditions(ctx context.Context, name string) func(Gomega) []string {
 	return func(g Gomega) []string {
 		meter := &v1alpha1.UsageMeter{}
 		g.Expect(admin.Get(ctx, client.ObjectKey{Name: name}, meter)).To(Succeed())
-		if meter.Status.ObservedGeneration != meter.Generation {
-			return nil
-		}
-		var found []string
-		for _, c := range meter.Status.Conditions {
-			found = append(found, fmt.Sprintf("%s=%s/%s", c.Type, c.Status, c.Reason))
-		}
-		return found
+		return widgets.Conditions(meter)
 	}
 }
 
@@ -248,8 +241,7 @@ func message(ctx context.Context, name, condition string) string {
 func ready(ctx context.Context, names ...string) {
 	GinkgoHelper()
 	for _, name := range names {
-		Eventually(conditions(ctx, name)).WithContext(ctx).Should(ConsistOf(
-			"Ready=True/Metering", "Reconciling=False/Metering", "Stalled=False/Metering"), name)
+		Eventually(conditions(ctx, name)).WithContext(ctx).Should(ConsistOf(widgets.Metering()), name)
 	}
 }
 

@@ -10,12 +10,14 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
+
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
 
 var _ = Describe("A deployment of 20,000 resources", func() {
 	It("has records in parts that fit, whose totals add up exactly", func(ctx SpecContext) {
 		const many, writers = 20_000, 16
-		sprockets := kind{"Sprocket"} // nobody else meters these
+		sprockets := widgets.Kind("Sprocket") // nobody else meters these
 		install(ctx, sprockets)
 		op := start(ctx, refreshing(0))
 		d := newDriver(ctx, op)
@@ -25,7 +27,7 @@ var _ = Describe("A deployment of 20,000 resources", func() {
 		By("making them")
 		api, err := discovery.NewDiscoveryClientForConfig(unlimited(cp.RESTConfig()))
 		Expect(err).NotTo(HaveOccurred())
-		path := fmt.Sprintf("/apis/%s/v1/namespaces/%s/%s", testGroup, d.namespace, sprockets.plural())
+		path := fmt.Sprintf("/apis/%s/v1/namespaces/%s/%s", testGroup, d.namespace, sprockets.Plural())
 		var running sync.WaitGroup
 		newest := make([]string, writers)
 		for writer := range writers {

@@ -12,23 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/test/widgets"
 )
-
-// meterOf meters spec.size of a kind's objects, as a count.
-func meterOf(name string, k kind, edit ...func(*v1alpha1.UsageMeterSpec)) *v1alpha1.UsageMeter {
-	meter := &v1alpha1.UsageMeter{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: v1alpha1.UsageMeterSpec{
-			ResourceType: "widget",
-			Target:       v1alpha1.TargetReference{Group: testGroup, Kind: k.name},
-			Dimensions:   []v1alpha1.Dimension{{Name: "size", Unit: "count", Quantity: "self.spec.size"}},
-		},
-	}
-	for _, change := range edit {
-		change(&meter.Spec)
-	}
-	return meter
-}
 
 // begin starts an operator, without Open records unless the options say otherwise, and a driver, in mid-interval.
 func begin(ctx context.Context, options ...option) (*operator, *driver) {
@@ -51,14 +36,14 @@ func newDriver(ctx context.Context, op *operator) *driver {
 }
 
 // sized makes an object of the kind, of a deployment. size is YAML.
-func (d *driver) sized(k kind, name, deployment, size string) *thing {
+func (d *driver) sized(k widgets.Kind, name, deployment, size string) *thing {
 	GinkgoHelper()
 	return d.create(fmt.Sprintf(`
 apiVersion: %s/v1
 kind: %s
 metadata: {name: %q, labels: {metering.usage-operator.dev/deployment: %q}}
 spec: {size: %s}
-`, testGroup, k.name, name, deployment, size))
+`, testGroup, k, name, deployment, size))
 }
 
 func (d *driver) widget(name, size string) *thing {
@@ -142,7 +127,7 @@ func change(ctx context.Context, edit func(*v1alpha1.UsageMeterSpec), now ...str
 	edit(&meter.Spec)
 	Expect(admin.Patch(ctx, meter, patch)).To(Succeed())
 	if len(now) == 0 {
-		now = []string{"Ready=True/Metering", "Reconciling=False/Metering", "Stalled=False/Metering"}
+		now = widgets.Metering()
 	}
 	Eventually(conditions(ctx, "widgets")).WithContext(ctx).Should(ConsistOf(now))
 	return moment{first, nextSecond(ctx)}
