@@ -5,119 +5,109 @@ import (
 	"testing"
 )
 
+// told is what a clock is told of a revision.
+type told struct {
+	by       func(c *Clock, revision uint64, at int64)
+	revision uint64
+	at       int64
+}
+
 func TestBounds(t *testing.T) {
 	const now = 1000
+	stamp, after, before, atLeast := (*Clock).Stamp, (*Clock).After, (*Clock).Before, (*Clock).AtLeast
 	cases := map[string]struct {
-		marks            func(c *Clock)
+		told             []told
 		revision         uint64
 		earliest, latest int64
 	}{
 		"nothing is known": {
-			marks: func(*Clock) {}, revision: 5, earliest: 0, latest: now,
+			revision: 5, earliest: 0, latest: now,
 		},
 		"between two stamps": {
-			marks: func(c *Clock) { c.Stamp(10, 100); c.Stamp(20, 110) }, revision: 15, earliest: 100, latest: 110,
+			told: []told{{stamp, 10, 100}, {stamp, 20, 110}}, revision: 15, earliest: 100, latest: 110,
 		},
 		"a stamp is exact": {
-			marks: func(c *Clock) { c.Stamp(10, 100); c.Stamp(20, 110); c.Stamp(30, 120) }, revision: 20, earliest: 110, latest: 110,
+			told:     []told{{stamp, 10, 100}, {stamp, 20, 110}, {stamp, 30, 120}},
+			revision: 20, earliest: 110, latest: 110,
 		},
 		"between two stamps of one second": {
-			marks: func(c *Clock) { c.Stamp(10, 100); c.Stamp(20, 100) }, revision: 15, earliest: 100, latest: 100,
+			told: []told{{stamp, 10, 100}, {stamp, 20, 100}}, revision: 15, earliest: 100, latest: 100,
 		},
 		"a list says nothing of what it shows": {
-			marks: func(c *Clock) { c.After(10, 100) }, revision: 10, earliest: 0, latest: now,
+			told: []told{{after, 10, 100}}, revision: 10, earliest: 0, latest: now,
 		},
 		"a list says when what comes next is": {
-			marks: func(c *Clock) { c.After(10, 100) }, revision: 11, earliest: 100, latest: now,
+			told: []told{{after, 10, 100}}, revision: 11, earliest: 100, latest: now,
 		},
 		"delivered": {
-			marks: func(c *Clock) { c.After(10, 100); c.Before(20, 103) }, revision: 20, earliest: 100, latest: 103,
+			told: []told{{after, 10, 100}, {before, 20, 103}}, revision: 20, earliest: 100, latest: 103,
 		},
 		"what is delivered says nothing of what comes next": {
-			marks: func(c *Clock) { c.Before(20, 103) }, revision: 21, earliest: 0, latest: now,
+			told: []told{{before, 20, 103}}, revision: 21, earliest: 0, latest: now,
 		},
 		"at least": {
-			marks: func(c *Clock) { c.AtLeast(10, 100); c.Stamp(20, 110) }, revision: 10, earliest: 100, latest: 110,
+			told: []told{{atLeast, 10, 100}, {stamp, 20, 110}}, revision: 10, earliest: 100, latest: 110,
 		},
 		"what says less changes nothing": {
-			marks: func(c *Clock) {
-				c.Stamp(10, 100)
-				c.Stamp(20, 110)
-				c.AtLeast(12, 50)
-				c.Before(18, 400)
-				c.After(12, 60)
-			},
+			told:     []told{{stamp, 10, 100}, {stamp, 20, 110}, {atLeast, 12, 50}, {before, 18, 400}, {after, 12, 60}},
 			revision: 15, earliest: 100, latest: 110,
 		},
 		"what says more is put between": {
-			marks: func(c *Clock) {
-				c.Stamp(10, 100)
-				c.Stamp(30, 130)
-				c.AtLeast(15, 110)
-				c.Before(25, 120)
-			},
+			told:     []told{{stamp, 10, 100}, {stamp, 30, 130}, {atLeast, 15, 110}, {before, 25, 120}},
 			revision: 20, earliest: 110, latest: 120,
 		},
 		"neither is later than now": {
-			marks: func(c *Clock) { c.Stamp(10, now+2); c.Stamp(20, now+4) }, revision: 15, earliest: now, latest: now,
+			told: []told{{stamp, 10, now + 2}, {stamp, 20, now + 4}}, revision: 15, earliest: now, latest: now,
 		},
 		"clocks that contradict each other are both believed": {
-			marks: func(c *Clock) { c.Stamp(10, 102); c.Stamp(20, 100) }, revision: 15, earliest: 100, latest: 102,
+			told: []told{{stamp, 10, 102}, {stamp, 20, 100}}, revision: 15, earliest: 100, latest: 102,
 		},
 		"and so they are a little later": {
-			marks: func(c *Clock) { c.Stamp(10, 102); c.Stamp(20, 100); c.Stamp(30, 101) }, revision: 25, earliest: 100, latest: 102,
+			told:     []told{{stamp, 10, 102}, {stamp, 20, 100}, {stamp, 30, 101}},
+			revision: 25, earliest: 100, latest: 102,
 		},
 		"and no longer when time has gone on": {
-			marks:    func(c *Clock) { c.Stamp(10, 102); c.Stamp(20, 100); c.Stamp(30, 105); c.Stamp(40, 106) },
+			told:     []told{{stamp, 10, 102}, {stamp, 20, 100}, {stamp, 30, 105}, {stamp, 40, 106}},
 			revision: 35, earliest: 105, latest: 106,
 		},
 		"the operator's clock is late": {
-			marks: func(c *Clock) { c.Before(10, 98); c.Stamp(10, 100) }, revision: 10, earliest: 98, latest: 100,
+			told: []told{{before, 10, 98}, {stamp, 10, 100}}, revision: 10, earliest: 98, latest: 100,
 		},
 		"a time of a tenant's own, in the future": {
-			marks:    func(c *Clock) { c.Stamp(10, 100); c.Before(20, 110); c.Stamp(20, 5000); c.AtLeast(20, 5000) },
+			told:     []told{{stamp, 10, 100}, {before, 20, 110}, {stamp, 20, 5000}, {atLeast, 20, 5000}},
 			revision: 20, earliest: 100, latest: 110,
 		},
 		"and before it was known when it came": {
-			marks:    func(c *Clock) { c.Stamp(10, 100); c.Stamp(20, 5000); c.AtLeast(22, 5001); c.Before(30, 110) },
+			told:     []told{{stamp, 10, 100}, {stamp, 20, 5000}, {atLeast, 22, 5001}, {before, 30, 110}},
 			revision: 25, earliest: 100, latest: 110,
 		},
 		"a time of a tenant's own, in the past": {
-			marks:    func(c *Clock) { c.Stamp(10, 100); c.Before(20, 110); c.Stamp(20, 50) },
+			told:     []told{{stamp, 10, 100}, {before, 20, 110}, {stamp, 20, 50}},
 			revision: 20, earliest: 100, latest: 110,
 		},
 		"and before it was known when it was not yet": {
-			marks:    func(c *Clock) { c.Stamp(20, 50); c.After(10, 100); c.Before(30, 110) },
+			told:     []told{{stamp, 20, 50}, {after, 10, 100}, {before, 30, 110}},
 			revision: 20, earliest: 100, latest: 110,
 		},
 		"the operator's clock is set back": {
-			marks: func(c *Clock) {
-				c.After(10, 500)
-				c.Before(15, 500)
-				c.Before(20, 105)
-				c.After(20, 106)
-				c.Before(30, 107)
-			},
+			told:     []told{{after, 10, 500}, {before, 15, 500}, {before, 20, 105}, {after, 20, 106}, {before, 30, 107}},
 			revision: 25, earliest: 106, latest: 107,
 		},
 		"no revision": {
-			marks: func(c *Clock) {
-				c.Stamp(0, 500)
-				c.AtLeast(0, 500)
-				c.After(0, 500)
-				c.Before(0, 500)
-				c.Before(10, 600)
-			},
+			told:     []told{{stamp, 0, 500}, {atLeast, 0, 500}, {after, 0, 500}, {before, 0, 500}, {before, 10, 600}},
 			revision: 0, earliest: 0, latest: now,
 		},
 		"the last of all revisions": {
-			marks: func(c *Clock) { c.After(math.MaxUint64, 500); c.Stamp(math.MaxUint64, 400) }, revision: math.MaxUint64, earliest: 400, latest: 400,
+			told:     []told{{after, math.MaxUint64, 500}, {stamp, math.MaxUint64, 400}},
+			revision: math.MaxUint64, earliest: 400, latest: 400,
 		},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			c := &Clock{}
-			test.marks(c)
+			for _, told := range test.told {
+				told.by(c, told.revision, told.at)
+			}
 			earliest, latest := c.Bounds(test.revision, now)
 			if earliest != test.earliest || latest != test.latest {
 				t.Errorf("got [%d, %d], want [%d, %d]", earliest, latest, test.earliest, test.latest)
