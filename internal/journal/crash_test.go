@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,19 +39,20 @@ func work() []*journal.Batch {
 	return batches
 }
 
-// run works until it is done or fails, and tells how many batches were committed.
-func run(j *journal.Journal, batches []*journal.Batch) (committed int, err error) {
+// run works until it is done or fails, and counts the batches that were committed.
+func run(j *journal.Journal, batches []*journal.Batch, committed *int) error {
 	for n, batch := range batches {
 		if err := j.Append(context.Background(), batch); err != nil {
-			return n, err
+			return err
 		}
+		*committed++
 		if n%3 == 2 {
 			if _, err := j.Compact(context.Background()); err != nil {
-				return n + 1, err
+				return err
 			}
 		}
 	}
-	return len(batches), nil
+	return nil
 }
 
 var whoAndWhere = cmpopts.IgnoreFields(journal.State{}, "Sequence", "Head", "Writer")
@@ -70,47 +72,39 @@ func TestACrashAtAnyWrite(t *testing.T) {
 	}
 	end := states[len(states)-1]
 
-	for write := 0; ; write++ {
-		finished := false
-		for _, after := range []bool{false, true} {
-			store := newMemory()
-			crash := func(n int) error {
-				if n == write {
-					return errCrash
-				}
-				return nil
-			}
-			if after {
-				store.after = crash
-			} else {
-				store.before = crash
-			}
-			j, _ := opened(t, store, "a")
-			committed, err := run(j, batches)
-			if err == nil {
-				same(t, end, state(t, store), whoAndWhere)
-				finished = true
-				continue
-			}
-			store = store.clone()
-			next, got := opened(t, store, "b")
-			switch {
-			case cmp.Equal(states[committed], got, whoAndWhere, cmpopts.EquateEmpty()):
-			case committed < len(batches) && cmp.Equal(states[committed+1], got, whoAndWhere, cmpopts.EquateEmpty()):
-				committed++
-			default:
-				t.Fatalf("write %d, after %v: neither the state after %d batches nor after one more", write, after, committed)
-			}
-			if _, err := run(next, batches[committed:]); err != nil {
-				t.Fatalf("write %d, after %v: the next writer: %v", write, after, err)
-			}
-			same(t, end, state(t, store), whoAndWhere)
-		}
-		if finished {
-			t.Logf("%d writes", write)
-			return
-		}
+	// What a writer leaves behind that ends just before its next write, or before the
+	// answer to the one before comes.
+	type crash struct {
+		left      *memory
+		committed int
 	}
+	var crashes []crash
+	store, committed := newMemory(), 0
+	store.before = func(int) error {
+		crashes = append(crashes, crash{&memory{blocks: maps.Clone(store.blocks)}, committed})
+		return nil
+	}
+	j, _ = opened(t, store, "a")
+	if err := run(j, batches, &committed); err != nil {
+		t.Fatal(err)
+	}
+	same(t, end, state(t, store), whoAndWhere)
+
+	for write, c := range crashes {
+		next, got := opened(t, c.left, "b")
+		switch {
+		case cmp.Equal(states[c.committed], got, whoAndWhere, cmpopts.EquateEmpty()):
+		case c.committed < len(batches) && cmp.Equal(states[c.committed+1], got, whoAndWhere, cmpopts.EquateEmpty()):
+			c.committed++
+		default:
+			t.Fatalf("write %d: neither the state after %d batches nor after one more", write, c.committed)
+		}
+		if err := run(next, batches[c.committed:], &c.committed); err != nil {
+			t.Fatalf("write %d: the next writer: %v", write, err)
+		}
+		same(t, end, state(t, c.left), whoAndWhere)
+	}
+	t.Logf("%d writes", len(crashes))
 }
 
 // Merged, the journal says what it said, to the order.

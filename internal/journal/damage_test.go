@@ -264,7 +264,7 @@ func TestAnyChangedByteIsDamage(t *testing.T) {
 	defer journal.SetRowsPerBlock(4)()
 	store := newMemory()
 	j, _ := opened(t, store, "a")
-	if _, err := run(j, work()); err != nil {
+	if err := run(j, work(), new(int)); err != nil {
 		t.Fatal(err)
 	}
 	// What was merged, and not deleted yet, is not needed.

@@ -2,10 +2,12 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
@@ -59,7 +61,7 @@ func encodeRows(changes []usage.Change) ([]byte, error) {
 		return nil, nil
 	}
 	var out bytes.Buffer
-	writer := parquet.NewGenericWriter[row](&out, writerOptions...)
+	writer := parquet.NewGenericWriter[row](&out, append(slices.Clone(writerOptions), pageBuffer(len(changes)))...)
 	rows := make([]row, 0, rowsAtOnce)
 	for i := range changes {
 		r, err := rowOf(&changes[i])
@@ -78,6 +80,13 @@ func encodeRows(changes []usage.Change) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// pageBuffer is room for so many rows: each column takes as much as it may need
+// for a page at once, which for three rows would be 2 MiB.
+func pageBuffer(rows int) parquet.WriterOption {
+	const perRow, least = 256, 4096
+	return parquet.PageBufferSize(min(max(perRow*rows, least), parquet.DefaultPageBufferSize))
 }
 
 // writerOptions keep small files small: what a search through large files would
@@ -180,9 +189,11 @@ func decodeRows(file []byte, w *words, each func(*usage.Change)) (err error) {
 	}
 	reader := parquet.NewGenericReader[row](opened, schema)
 	defer reader.Close()
-	rows := make([]row, rowsAtOnce)
-	for {
-		n, err := reader.Read(rows)
+	// Not more than there are: for each one more, the reader looks for a page in every column.
+	rows := make([]row, min(rowsAtOnce, opened.NumRows()))
+	for left := opened.NumRows(); left > 0; {
+		n, err := reader.Read(rows[:min(int64(len(rows)), left)])
+		left -= int64(n)
 		for i := range rows[:n] {
 			change, err := rows[i].change(w)
 			if err != nil {
@@ -190,13 +201,11 @@ func decodeRows(file []byte, w *words, each func(*usage.Change)) (err error) {
 			}
 			each(&change)
 		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("read the segments: %w", err)
+		if left > 0 && (err != nil || n == 0) {
+			return fmt.Errorf("read the segments, %d rows before the end: %w", left, cmp.Or(err, io.ErrUnexpectedEOF))
 		}
 	}
+	return nil
 }
 
 // change is the change that rowOf made the row of.

@@ -122,8 +122,10 @@ func TestSegments(t *testing.T) {
 			want:  []string{"web vcpu 2000 [1040 ReplayBound -30, open)"},
 		},
 		"what a list after a gap finds written since its start began in between, as it is": {
-			drive: func(b *bench) { b.observe(1055, startedAt(vm("web", 2000), 1010), origin(Resumed, 1005), written(1040)) },
-			want:  []string{"web vcpu 2000 [1040 ReplayBound -30, open)"},
+			drive: func(b *bench) {
+				b.observe(1055, startedAt(vm("web", 2000), 1010), origin(Resumed, 1005), written(1040))
+			},
+			want: []string{"web vcpu 2000 [1040 ReplayBound -30, open)"},
 		},
 		"what a first list finds unwritten since metering began has been so since then": {
 			drive: func(b *bench) { b.observe(1015, vm("web", 2000), origin(First, 0), written(900)) },
