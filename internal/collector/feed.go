@@ -326,6 +326,26 @@ func (f *feed) endMissing(at *metering, earliest, latest int64) {
 	}
 }
 
+// Coming learns from changes that nobody saw when they happened.
+func (f *feed) Coming(changes []source.Change) {
+	for _, change := range changes {
+		written, _ := lastWrite(change.Object)
+		f.learn(source.Revision(change.Object.GetResourceVersion()), written, change.Type)
+	}
+}
+
+// learn learns from when a change was written.
+func (f *feed) learn(revision uint64, written int64, what watch.EventType) {
+	c := f.collector
+	switch {
+	case what == watch.Deleted: // its last state was written before
+	case what == watch.Added, written > c.chronology.Earliest(revision):
+		c.chronology.Stamp(revision, written)
+	default: // a write that only takes fields away leaves no time of its own
+		c.chronology.AtLeast(revision, written)
+	}
+}
+
 // Changed is one change that the watch delivered.
 func (f *feed) Changed(change source.Change, now time.Time) {
 	object := change.Object
@@ -347,13 +367,7 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 func (f *feed) date(e *event, change source.Change) {
 	c := f.collector
 	c.chronology.Before(e.revision, e.now)
-	switch {
-	case change.Type == watch.Deleted: // its last state was written before
-	case change.Type == watch.Added, e.written > c.chronology.Earliest(e.revision):
-		c.chronology.Stamp(e.revision, e.written)
-	default: // a write that only takes fields away leaves no time of its own
-		c.chronology.AtLeast(e.revision, e.written)
-	}
+	f.learn(e.revision, e.written, change.Type)
 	e.after, e.before = c.chronology.Bounds(e.revision, e.now)
 	if !change.Replayed {
 		e.before = e.now

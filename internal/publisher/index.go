@@ -257,6 +257,9 @@ func found(object *unstructured.Unstructured) entry {
 	return e
 }
 
+// Coming is of no interest: nothing here has a time.
+func (w *watcher) Coming([]source.Change) {}
+
 // Progress is of no interest.
 func (w *watcher) Progress(string, time.Time) {}
 

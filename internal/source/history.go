@@ -174,10 +174,15 @@ func (s *Source) handOn(ctx context.Context, changes []past) error {
 		}); err != nil {
 			return err
 		}
-		now := s.clock.Now()
+		coming := make([]Change, len(some))
 		for i, object := range objects {
-			s.handler.Changed(Change{Type: some[i].change, Object: object, Replayed: true}, now)
-			s.came(object.GetResourceVersion(), now)
+			coming[i] = Change{Type: some[i].change, Object: object, Replayed: true}
+		}
+		s.coming(coming)
+		now := s.clock.Now()
+		for _, change := range coming {
+			s.handler.Changed(change, now)
+			s.came(change.Object.GetResourceVersion(), now)
 		}
 	}
 	return nil

@@ -97,6 +97,9 @@ type Handler interface {
 	Item(list List, object *unstructured.Unstructured, now time.Time)
 	// Listed ends a list: what was not an item of it does not exist at resourceVersion.
 	Listed(list List, resourceVersion string, now time.Time)
+	// Coming announces what is Changed next, where nobody saw it: what their
+	// objects say of their times bounds those that say nothing.
+	Coming(changes []Change)
 	// Changed is one change. They come in the order of their revisions.
 	Changed(change Change, now time.Time)
 	// Progress tells that nothing else has happened up to resourceVersion.
@@ -150,14 +153,15 @@ type Source struct {
 	replays  []any         // asked for, and not begun
 
 	// The rest is Run's alone.
-	seeded  bool      // the handler knows what was there at the position
-	lost    bool      // the position is of no use: list again
-	renewed bool      // the last watch ended in the ordinary way
-	since   *Position // where the source stopped to look live; nil when it does
-	how     Bridge    // how the way since then was made, so far
-	target  uint64    // what happened up to here happened before the source looked again
-	seen    *glance   // waits for the watch to come as far
-	missing int       // how often the kind was not found, one after the other
+	seeded  bool          // the handler knows what was there at the position
+	lost    bool          // the position is of no use: list again
+	renewed bool          // the last watch ended in the ordinary way
+	since   *Position     // where the source stopped to look live; nil when it does
+	how     Bridge        // how the way since then was made, so far
+	target  uint64        // what happened up to here happened before the source looked again
+	seen    *glance       // waits for the watch to come as far
+	backlog []watch.Event // changes that nobody saw, and that wait for each other
+	missing int           // how often the kind was not found, one after the other
 	checks  checks
 	// attempts counts the reconstructions that failed one after the other.
 	attempts int

@@ -94,6 +94,13 @@ func (d *diary) Changed(change source.Change, _ time.Time) {
 	defer d.mu.Unlock()
 	d.changes = append(d.changes, changeOf(change.Type, change.Object))
 }
+func (d *diary) Coming(changes []source.Change) {
+	for _, change := range changes {
+		if ours(change.Object) {
+			d.note("coming %s %s", change.Type, change.Object.GetName())
+		}
+	}
+}
 func (d *diary) Resumed(how source.Bridge, from source.Position, _ time.Time) {
 	d.note("resumed: %s", how)
 	d.mu.Lock()

@@ -31,7 +31,7 @@ var errStalled = errors.New("the watch does not deliver what has happened")
 func (s *Source) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.seen = nil
+	s.seen, s.backlog = nil, nil
 	w, err := s.client.Watch(ctx, watchFrom(s.Position().ResourceVersion, watchTimeout))
 	if err != nil {
 		return err
@@ -47,6 +47,7 @@ func (s *Source) watch(ctx context.Context) error {
 	for {
 		s.settle(s.clock.Now())
 		var err error
+		over, enough := s.waits(ctx)
 		select {
 		case <-s.wake:
 			err = s.replay(ctx)
@@ -54,13 +55,17 @@ func (s *Source) watch(ctx context.Context) error {
 			s.check(ctx)
 			due, stop = s.checks.timer(s.clock, s.options.CheckEvery)
 		case g := <-s.glances:
-			err = s.take(g, len(events) > 0)
+			err = s.take(g, len(events)+len(s.backlog) > 0)
+		case <-over:
+			err = s.flush()
 		case event, open := <-events:
 			if !open {
-				return nil
+				enough()
+				return s.flush()
 			}
-			err = s.deliver(event)
+			err = s.receive(event)
 		}
+		enough()
 		if err != nil {
 			return err
 		}
@@ -99,7 +104,7 @@ func (s *Source) deliver(event watch.Event) error {
 	now := s.clock.Now()
 	version, at := object.GetResourceVersion(), s.Position().ResourceVersion
 	if event.Type != watch.Bookmark {
-		s.handler.Changed(Change{Type: event.Type, Object: object, Replayed: Revision(version) <= s.target}, now)
+		s.handler.Changed(s.change(event.Type, object), now)
 		if Newer(at, version) {
 			version = at // a glance has gone ahead; no API server should send this
 		}
@@ -108,6 +113,10 @@ func (s *Source) deliver(event watch.Event) error {
 	}
 	s.progress(version, now)
 	return nil
+}
+
+func (s *Source) change(what watch.EventType, object *unstructured.Unstructured) Change {
+	return Change{Type: what, Object: object, Replayed: Revision(object.GetResourceVersion()) <= s.target}
 }
 
 // progress tells that nothing else has happened up to resourceVersion, if that is news.

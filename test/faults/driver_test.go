@@ -30,11 +30,13 @@ type driver struct {
 	namespace string
 	// last is the newest resourceVersion that a request was answered with.
 	last string
+	// patience is how long its records may take.
+	patience time.Duration
 }
 
 func (p *plane) newDriver(ctx context.Context) *driver {
 	GinkgoHelper()
-	return &driver{Diary: &truth.Diary{}, plane: p, ctx: ctx, namespace: p.newNamespace(ctx, "shop-")}
+	return &driver{Diary: &truth.Diary{}, plane: p, ctx: ctx, namespace: p.newNamespace(ctx, "shop-"), patience: patience}
 }
 
 // thing is an object as the API server has it.
@@ -243,7 +245,7 @@ func (d *driver) judged(end int64, unknown ...usage.Window) {
 	})
 	Eventually(d.ctx, func() []string {
 		return d.Judge(truth.Case{Records: d.records(), Window: window, Unknown: unknown})
-	}).Should(BeEmpty(), "the records of %s to %s", stamp(window.Start), stamp(window.End))
+	}).WithTimeout(d.patience).Should(BeEmpty(), "the records of %s to %s", stamp(window.Start), stamp(window.End))
 }
 
 // records are all Final records of the driver's namespace that there have been.

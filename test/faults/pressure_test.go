@@ -8,12 +8,14 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -131,9 +133,20 @@ var _ = Describe("The API server", func() {
 	})
 })
 
-// crowd makes many widgets of size 1 to 7, at once.
+// crowd makes many widgets of size 1 to 7, at once. They are gone when the next spec begins.
 func (d *driver) crowd(many int, nameAndDeployment func(i int) (string, string)) {
 	GinkgoHelper()
+	d.patience += time.Duration(many) * 30 * time.Millisecond
+	DeferCleanup(func(ctx SpecContext) {
+		one, list := &unstructured.Unstructured{}, widgetKind.List()
+		one.SetAPIVersion(testGroup + "/v1")
+		one.SetKind(string(widgetKind))
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(d.admin.DeleteAllOf(ctx, one, client.InNamespace(d.namespace))).To(Succeed())
+			g.Expect(d.admin.List(ctx, list, client.InNamespace(d.namespace), client.Limit(1))).To(Succeed())
+			g.Expect(list.Items).To(BeEmpty())
+		}).WithTimeout(d.patience).Should(Succeed())
+	})
 	const writers = 16
 	var running sync.WaitGroup
 	newest := make([]*driver, writers)
