@@ -8,12 +8,10 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// holdings are all segments of the journal, account by account in canonical
-// order. Cut to any interval they stay in that order: what held the same
-// dimension held it at different times.
+// holdings are all segments of the journal, account by account in canonical order.
 type holdings struct {
 	segments []usage.Change
-	byStart  []int32 // their indexes
+	byStart  []int32 // their indexes, by the earliest moment at which they may have started
 }
 
 // hold is the holdings of changes, which it may reorder. What corrects a sealed
@@ -27,8 +25,34 @@ func hold(changes []usage.Change) *holdings {
 	for i := range h.byStart {
 		h.byStart[i] = int32(i)
 	}
-	slices.SortFunc(h.byStart, func(a, b int32) int { return cmp.Compare(changes[a].Start.At, changes[b].Start.At) })
+	slices.SortFunc(h.byStart, func(a, b int32) int { return cmp.Compare(earliest(&changes[a]), earliest(&changes[b])) })
 	return h
+}
+
+// earliest is when the segment may have started.
+func earliest(c *usage.Change) int64 {
+	at, _ := c.Start.StartBounds()
+	return at
+}
+
+// over tells whether the segment had ended by the moment, whatever its bounds.
+func over(c *usage.Change, moment int64) bool {
+	_, latest := c.End.EndBounds()
+	return !c.End.IsZero() && max(latest, c.Start.At) <= moment
+}
+
+// cut appends what there is of the segment inside a sealed interval to those of
+// its account, in canonical order: what the interval cuts starts where others do.
+func cut(inside []usage.Segment, c *usage.Change, interval usage.Window) []usage.Segment {
+	part, ok := c.Cut(interval, interval.End)
+	if !ok {
+		return inside
+	}
+	at := len(inside)
+	for at > 0 && inside[at-1].Subject.Account == part.Subject.Account && inside[at-1].Compare(part) > 0 {
+		at--
+	}
+	return slices.Insert(inside, at, part)
 }
 
 // of are the account's segments inside a sealed interval.
@@ -38,9 +62,7 @@ func (h *holdings) of(account usage.Account, interval usage.Window) []usage.Segm
 	})
 	var inside []usage.Segment
 	for i := first; i < len(h.segments) && h.segments[i].Subject.Account == account; i++ {
-		if part, ok := h.segments[i].Cut(interval, interval.End); ok {
-			inside = append(inside, part)
-		}
+		inside = cut(inside, &h.segments[i], interval)
 	}
 	return inside
 }
@@ -66,20 +88,17 @@ type sweep struct {
 
 func (s *sweep) cut(interval usage.Window) []usage.Segment {
 	begun := s.next
-	for s.next < len(s.byStart) && s.segments[s.byStart[s.next]].Start.At < interval.End {
+	for s.next < len(s.byStart) && earliest(&s.segments[s.byStart[s.next]]) < interval.End {
 		s.next++
 	}
 	fresh := slices.Clone(s.byStart[begun:s.next])
 	slices.Sort(fresh)
 	s.active = merged(slices.DeleteFunc(s.active, func(i int32) bool {
-		end := s.segments[i].End
-		return !end.IsZero() && end.At <= interval.Start
+		return over(&s.segments[i], interval.Start)
 	}), fresh)
 	inside := make([]usage.Segment, 0, len(s.active))
 	for _, i := range s.active {
-		if part, ok := s.segments[i].Cut(interval, interval.End); ok {
-			inside = append(inside, part)
-		}
+		inside = cut(inside, &s.segments[i], interval)
 	}
 	return inside
 }

@@ -28,7 +28,8 @@ func drawChanges(t *rapid.T) []usage.Change {
 			length := rapid.Int64Range(0, 200).Draw(t, "length")
 			changes = append(changes, usage.Change{Segment: usage.Segment{
 				Subject: subject(), Dimension: usage.Dimension{Name: "vcpu", Unit: usage.Core}, Level: rapid.Int64Range(1, 3).Draw(t, "level"),
-				Start: usage.Boundary{At: at, Evidence: usage.Observed}, End: usage.Boundary{At: at + length, Evidence: usage.Observed},
+				Start: usage.Boundary{At: at, Slack: slack().Draw(t, "start's slack"), Evidence: usage.Observed},
+				End:   usage.Boundary{At: at + length, Slack: slack().Draw(t, "end's slack"), Evidence: usage.Observed},
 			}})
 			at += length + rapid.Int64Range(0, 100).Draw(t, "pause")
 		}
@@ -37,6 +38,11 @@ func drawChanges(t *rapid.T) []usage.Change {
 		}
 	}
 	return changes
+}
+
+// slack is none, mostly; or so much that a boundary's bounds reach into other intervals.
+func slack() *rapid.Generator[uint32] {
+	return rapid.OneOf(rapid.Just(uint32(0)), rapid.Just(uint32(0)), rapid.Uint32Max(400))
 }
 
 func TestASweepCutsWhatOneCutAfterTheOtherDoes(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 const page = 500
 
 // ClusterRecords reads the records of a cluster, through a client of
-// publisher.NewClient's.
+// restclient's.
 func ClusterRecords(client rest.Interface) Records { return clusterRecords{client} }
 
 type clusterRecords struct{ client rest.Interface }

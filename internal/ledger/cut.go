@@ -114,10 +114,10 @@ func (l *Ledger) Sealed() int64 { return l.sealed }
 // Late is how many boundaries were learnt after their interval was sealed.
 func (l *Ledger) Late() int64 { return l.late }
 
-// Forget drops segments that ended at or before the moment.
+// Forget drops segments that ended at or before the moment, whatever their bounds.
 func (l *Ledger) Forget(before int64) {
 	for key, a := range l.accounts {
-		a.closed = slices.DeleteFunc(a.closed, func(c closed) bool { return c.end <= before })
+		a.closed = slices.DeleteFunc(a.closed, func(c closed) bool { return c.end+int64(c.endSlack) <= before })
 		if len(a.closed) == 0 {
 			a.closed = nil
 		}

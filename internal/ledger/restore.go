@@ -26,7 +26,8 @@ func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage
 		}
 	}
 	for i := range changes {
-		if c := &changes[i]; c.Kind == usage.Put && c.End.At > keptFrom {
+		c := &changes[i]
+		if _, latest := c.End.EndBounds(); c.Kind == usage.Put && !c.End.IsZero() && latest > keptFrom {
 			r.close(&c.Segment)
 		}
 	}

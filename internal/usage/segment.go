@@ -140,6 +140,7 @@ func (s Segment) trace(w Window) (Segment, bool) {
 	case s.isBrief() && w.Contains(s.Start.At):
 		s.Start.Slack = uint32(s.Start.At - max(earliest, w.Start))
 		s.End.Slack = uint32(min(latest, w.End) - s.End.At)
+		return s, s.isBrief() // unless it lies before the window
 	case !s.End.IsZero() && s.End.At <= w.Start && latest > w.Start:
 		s.Start = Boundary{At: w.Start, Evidence: IntervalCut}
 		s.End = Boundary{At: w.Start, Slack: uint32(min(latest, w.End) - w.Start), Evidence: s.End.Evidence}
@@ -152,7 +153,8 @@ func (s Segment) trace(w Window) (Segment, bool) {
 	return s, true
 }
 
-// Compare orders segments canonically: by subject, dimension and start.
+// Compare orders segments canonically: by subject, dimension and start. Only
+// those that say the same are equal.
 func (s Segment) Compare(other Segment) int {
 	a, b := s.Subject, other.Subject
 	if a != b {
@@ -176,6 +178,11 @@ func (s Segment) Compare(other Segment) int {
 		cmp.Compare(s.Start.At, other.Start.At),
 		cmp.Compare(s.End.At, other.End.At),
 		cmp.Compare(s.Level, other.Level),
+		cmp.Compare(s.Start.Slack, other.Start.Slack),
+		cmp.Compare(s.End.Slack, other.End.Slack),
+		cmp.Compare(s.Start.Evidence, other.Start.Evidence),
+		cmp.Compare(s.End.Evidence, other.End.Evidence),
+		cmp.Compare(s.Meter, other.Meter),
 	)
 }
 

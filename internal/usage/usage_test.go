@@ -140,6 +140,7 @@ func TestCutKeepsWhatBoundsReach(t *testing.T) {
 		"a start that surely lies after":                  {segment(230, 30, 0, 0), 0, 0, 0, 0, true},
 		"bounds are those inside the window":              {segment(110, 50, 190, 50), 110, 10, 190, 10, false},
 		"one of no length, in the window that it lies in": {segment(150, 10, 150, 70), 150, 10, 150, 50, false},
+		"one of no length that surely lies before":        {segment(100, 10, 100, 0), 0, 0, 0, 0, true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -36,7 +36,9 @@ type driver struct {
 
 func (p *plane) newDriver(ctx context.Context) *driver {
 	GinkgoHelper()
-	return &driver{Diary: &truth.Diary{}, plane: p, ctx: ctx, namespace: p.newNamespace(ctx, "shop-"), patience: patience}
+	namespace := p.newNamespace(ctx, "shop-")
+	p.tenants[namespace] = true
+	return &driver{Diary: &truth.Diary{}, plane: p, ctx: ctx, namespace: namespace, patience: patience}
 }
 
 // thing is an object as the API server has it.

@@ -15,6 +15,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/test/controlplane"
 )
@@ -36,6 +37,7 @@ func (p *plane) run(ctx context.Context, name, namespace string, more ...string)
 	GinkgoHelper()
 	folder := GinkgoT().TempDir()
 	kubeconfig := filepath.Join(folder, "kubeconfig")
+	p.keeps(namespace, clock.RealClock{})
 	Expect(p.ServiceAccountKubeconfig(ctx, namespace, operatorAccount, kubeconfig)).To(Succeed())
 	return runWith(kubeconfig, folder, name, namespace, more...)
 }

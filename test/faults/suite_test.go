@@ -61,6 +61,8 @@ type plane struct {
 	admin client.WithWatch
 	// seen is the witness of the spec that runs.
 	seen *witness.Witness
+	// tenants are the namespaces that the spec's drivers made.
+	tenants map[string]bool
 }
 
 func TestFaults(t *testing.T) {
@@ -217,7 +219,7 @@ var _ = BeforeEach(func() { home.witness() })
 func (p *plane) witness() {
 	GinkgoHelper()
 	w := witness.New(p.admin)
-	p.seen = w
+	p.seen, p.tenants = w, map[string]bool{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

@@ -1,0 +1,82 @@
+package faults_test
+
+import (
+	"bytes"
+	"context"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/audit"
+	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
+	"github.com/usage-operator/usage-operator/internal/restclient"
+)
+
+// kept is a ledger that operators of the spec keep.
+type kept struct {
+	plane     *plane
+	namespace string
+	clock     clock.Clock // theirs
+}
+
+// ledgers are those of the spec.
+var ledgers []*kept
+
+// keeps has the ledger in the namespace verified when the spec ends, by the clock of the operator that keeps it.
+func (p *plane) keeps(namespace string, by clock.Clock) {
+	for _, l := range ledgers {
+		if l.plane == p && l.namespace == namespace {
+			l.clock = by
+			return
+		}
+	}
+	ledgers = append(ledgers, &kept{plane: p, namespace: namespace, clock: by})
+}
+
+var _ = BeforeEach(func() { ledgers = nil })
+
+// Whatever was done, what is left adds up: this is usage-operator verify.
+var _ = JustAfterEach(func(ctx SpecContext) {
+	if CurrentSpecReport().Failed() {
+		return
+	}
+	for _, l := range ledgers {
+		l.verify(ctx)
+	}
+})
+
+func (l *kept) verify(ctx context.Context) {
+	GinkgoHelper()
+	config := l.plane.RESTConfig()
+	httpClient, err := rest.HTTPClientFor(config)
+	Expect(err).NotTo(HaveOccurred())
+	blocks, err := usageblocks.New(config, httpClient, l.namespace)
+	Expect(err).NotTo(HaveOccurred())
+	records, err := restclient.New(config, httpClient)
+	Expect(err).NotTo(HaveOccurred())
+	report, err := audit.Verify(ctx, audit.Input{
+		Blocks: blocks, Records: published{audit.ClusterRecords(records), l}, Namespace: l.namespace, Clock: l.clock,
+	})
+	Expect(err).NotTo(HaveOccurred())
+	var text bytes.Buffer
+	Expect(report.Write(&text)).To(Succeed())
+	Expect(report.OK()).To(BeTrue(), text.String())
+	AddReportEntry("verified", text.String(), ReportEntryVisibilityFailureOrVerbose)
+}
+
+// published are the records of the spec: in other namespaces are those of operators that are gone.
+type published struct {
+	audit.Records
+	*kept
+}
+
+func (p published) List(ctx context.Context, each func(*audit.Published) error) error {
+	return p.Records.List(ctx, func(r *audit.Published) error {
+		if r.Metadata.Namespace != p.namespace && !p.plane.tenants[r.Metadata.Namespace] {
+			return nil
+		}
+		return each(r)
+	})
+}
