@@ -102,7 +102,7 @@ func makeHistory(ctx context.Context, deployments int, intervals int64) *replaye
 		w.resized.resize(3)
 		w.relabelled.relabel("other", 2)
 		h.removeDated(ctx, w.removed, brief)
-		nextSecond(ctx)
+		passes(ctx, apart)
 		w.resized.resize(4)
 	}
 	h.end = usage.Interval(time.Now().Unix(), hour).End + intervals*hour
@@ -116,6 +116,9 @@ func makeHistory(ctx context.Context, deployments int, intervals int64) *replaye
 func hourly(o *controllers.Options) {
 	o.Schedule.Interval, o.Schedule.Flush, o.Schedule.Refresh = hour, 0, 0
 }
+
+// apart is how many seconds lie between a removal and whatever else may date it: so far apart, bounds are made tighter.
+const apart = 6
 
 // removeDated removes objects at a moment that whoever looks for it later finds in the same way. What dates a removal
 // are the renewals of Leases around it: there is one at once, and no other for some seconds before and after.
@@ -133,8 +136,7 @@ func (h *replayed) removeDated(ctx context.Context, things ...*thing) {
 	}
 	before := newest(NewWithT(GinkgoT()))
 	Eventually(ctx, newest).Should(BeNumerically(">", before)) // the API server renews its own every 10 s
-	passes(ctx, 4)
-	nextSecond(ctx)
+	passes(ctx, apart)
 	ours := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, GenerateName: "faults-"}}
 	renew := func() {
 		now := metav1.NowMicro()

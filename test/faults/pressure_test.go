@@ -66,6 +66,7 @@ var _ = Describe("The API server", func() {
 			deployments = 1000
 		}
 		d.crowd(deployments, func(i int) (string, string) { return fmt.Sprintf("one-%d", i), fmt.Sprintf("web-%d", i) })
+		d.patience += 3 * time.Minute // what is refused is tried again after up to 30 s, for as long as it takes
 		op.reached(ctx, "widgets", d.last)
 		end := op.seal(ctx)
 

@@ -15,7 +15,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/test/controlplane"
 )
@@ -37,7 +36,7 @@ func (p *plane) run(ctx context.Context, name, namespace string, more ...string)
 	GinkgoHelper()
 	folder := GinkgoT().TempDir()
 	kubeconfig := filepath.Join(folder, "kubeconfig")
-	p.keeps(namespace, clock.RealClock{})
+	p.keeps(namespace)
 	Expect(p.ServiceAccountKubeconfig(ctx, namespace, operatorAccount, kubeconfig)).To(Succeed())
 	return runWith(kubeconfig, folder, name, namespace, more...)
 }

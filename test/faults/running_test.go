@@ -119,7 +119,7 @@ func (p *plane) launch(ctx context.Context, h how) *operator {
 	if h.setup != nil {
 		h.setup(&options)
 	}
-	p.keeps(op.namespace, options.Clock)
+	p.keeps(op.namespace)
 	mgr, err := ctrl.NewManager(h.config, ctrl.Options{
 		Scheme:                 scheme,
 		Metrics:                metricsserver.Options{BindAddress: "0"},

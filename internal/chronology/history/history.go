@@ -26,7 +26,9 @@ import (
 const (
 	// requests is how many lists one Probe asks for at most; 6 to 10 are usual.
 	requests = 24
-	// tight is how many seconds apart bounds are that need not be made tighter.
+	// tight is how many seconds apart bounds are that need not be made tighter. Those
+	// that are not are made as tight as can be: what is learnt does not depend on
+	// what was known before.
 	tight = 3
 	// patience is how long a Probe may take: an API server that is behind makes
 	// it wait.
@@ -73,7 +75,7 @@ type probe struct {
 }
 
 func (p *probe) run(ctx context.Context) error {
-	if p.revision == 0 || p.done() {
+	if p.revision == 0 || p.width() <= tight {
 		return nil
 	}
 	// A list of the future is not refused: the API server waits for it, for
@@ -95,8 +97,13 @@ func (p *probe) run(ctx context.Context) error {
 
 // done tells whether nothing is left to do.
 func (p *probe) done() bool {
+	return p.width() <= 0 || p.asked >= requests
+}
+
+// width is how many seconds apart the bounds are.
+func (p *probe) width() int64 {
 	earliest, latest := p.clock.Bounds(p.revision, math.MaxInt64)
-	return latest-earliest <= tight || p.asked >= requests
+	return latest - earliest
 }
 
 // stride is about how many revisions are written in a second.
