@@ -118,8 +118,7 @@ func TestTheSearchFindsTheNearestRenewals(t *testing.T) {
 		}
 		earliest, latest := c.Bounds(revision, math.MaxInt64)
 		wantEarliest, wantLatest := want.Bounds(revision, math.MaxInt64)
-		// API servers' clocks differ, and what else the search comes across may tell so.
-		if latest-earliest-1 > wantLatest-wantEarliest && p.asked < requests && revision < p.present {
+		if (earliest != wantEarliest || latest != wantLatest) && latest-earliest > tight && revision < p.present {
 			t.Fatalf("revision %d: bounds [%d, %d], want [%d, %d]", revision, earliest, latest, wantEarliest, wantLatest)
 		}
 		if earliest > at || latest < at {
