@@ -1,0 +1,143 @@
+package collector
+
+import (
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Coming learns from changes that nobody saw when they happened.
+func (f *feed) Coming(changes []source.Change) {
+	for _, change := range changes {
+		written, _ := lastWrite(change.Object)
+		f.learn(source.Revision(change.Object.GetResourceVersion()), written, change.Type)
+	}
+}
+
+// learn learns from when a change was written.
+func (f *feed) learn(revision uint64, written int64, what watch.EventType) {
+	c := f.collector
+	switch {
+	case what == watch.Deleted: // its last state was written before
+	case what == watch.Added, written > c.chronology.Earliest(revision):
+		c.chronology.Stamp(revision, written)
+	default: // a write that only takes fields away leaves no time of its own
+		c.chronology.AtLeast(revision, written)
+	}
+}
+
+// Changed is one change that the watch delivered.
+func (f *feed) Changed(change source.Change, now time.Time) {
+	object := change.Object
+	e := f.eventOf(source.List{}, object, now)
+	e.origin, e.existed = ledger.Live, change.Type == watch.Modified
+	if change.Replayed {
+		e.origin = ledger.Replayed
+	}
+	f.date(&e, change)
+	readers := f.readersOf(e.revision)
+	if change.Type == watch.Deleted {
+		f.drop(object, e, readers)
+	} else {
+		f.take(object, e, readers)
+	}
+}
+
+// date finds out when the change can have happened, and learns from it.
+func (f *feed) date(e *event, change source.Change) {
+	c := f.collector
+	c.chronology.Before(e.revision, e.now)
+	f.learn(e.revision, e.written, change.Type)
+	e.after, e.before = c.chronology.Bounds(e.revision, e.now)
+	if !change.Replayed {
+		e.before = e.now
+		return
+	}
+	// What is between the same two marks as the change before it is known no better.
+	if between := [2]int64{e.after, e.before}; between != f.probed {
+		c.probe(e.revision)
+		e.after, e.before = c.chronology.Bounds(e.revision, e.now)
+		f.probed = [2]int64{e.after, e.before}
+	}
+}
+
+// readersOf are the meters to which a change at the revision is news.
+func (f *feed) readersOf(at uint64) []reader {
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	readers := make([]reader, 0, len(f.meters))
+	for _, m := range f.meters {
+		if m.from != 0 && m.from < at {
+			readers = append(readers, reader{at: m, meter: m.meter})
+		}
+	}
+	return readers
+}
+
+// Progress tells how far the watch has come.
+func (f *feed) Progress(resourceVersion string, now time.Time) {
+	f.collector.chronology.Before(source.Revision(resourceVersion), now.Unix())
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	f.advanced(resourceVersion, now)
+}
+
+// advanced notes the position. Called under the lock.
+func (f *feed) advanced(resourceVersion string, now time.Time) {
+	f.resourceVersion, f.observed = resourceVersion, now
+	if f.err != nil {
+		f.err = nil
+		f.notify()
+	}
+}
+
+// Resumed tells that the watch is up to date again, and how the stretch in
+// which it was not is known.
+func (f *feed) Resumed(how source.Bridge, from source.Position, now time.Time) {
+	c := f.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	coverage := usage.CoverageReplayed
+	if how >= source.Sampled {
+		coverage = usage.CoverageEstimated
+	}
+	f.cover(from.Time.Unix(), now.Unix(), coverage)
+	c.Log.Info("went on where it was", "kind", f.kind().String(), "how", how.String(),
+		"from", from.Time.UTC(), "resourceVersion", from.ResourceVersion)
+}
+
+// Failed tells why the source does not get on.
+func (f *feed) Failed(err error) {
+	c := f.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.ended {
+		return
+	}
+	if f.err == nil || f.err.Error() != err.Error() {
+		c.Log.Info("cannot read a kind; trying again", "kind", f.kind().String(), "error", err.Error())
+		f.err = err
+		f.notify()
+	}
+	if apierrors.IsNotFound(err) && f.synced {
+		f.uninstalled()
+	}
+	f.settle()
+}
+
+// uninstalled takes in that the kind itself is gone, and all its objects with it.
+func (f *feed) uninstalled() {
+	c := f.collector
+	f.synced = false
+	now := c.now().Unix()
+	for _, at := range f.meters {
+		at.listed = map[string]struct{}{}
+		f.endMissing(at, min(c.chronology.Earliest(source.Revision(f.resourceVersion)), now), now)
+		at.listed, at.from = nil, 0
+	}
+}

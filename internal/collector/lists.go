@@ -1,0 +1,158 @@
+package collector
+
+import (
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Listing begins a list.
+func (f *feed) Listing(list source.List) {
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	f.readers, f.listed = nil, nil
+	if list.Origin != source.Replay {
+		f.begun, f.listing, f.checking = true, true, list.Origin == source.Check
+		f.listed = map[string]struct{}{}
+	}
+	for _, at := range f.meters {
+		if f.isFor(list, at) {
+			f.readers = append(f.readers, reader{at: at, meter: at.meter})
+			at.listed = map[string]struct{}{}
+		}
+	}
+}
+
+// isFor tells whether the meter reads the list. A check shows what is known
+// already, to those that know it.
+func (f *feed) isFor(list source.List, at *metering) bool {
+	switch list.Origin {
+	case source.Replay:
+		return at == list.For
+	case source.Check:
+		return at.from != 0 && at.from <= source.Revision(list.ResourceVersion)
+	}
+	return true
+}
+
+// Item is one object of a list.
+func (f *feed) Item(list source.List, object *unstructured.Unstructured, now time.Time) {
+	f.take(object, f.eventOf(list, object, now), f.readers)
+	f.items.Add(1)
+}
+
+// Listed ends a list: what was known and the list does not have is gone.
+func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
+	c := f.collector
+	c.mu.Lock()
+	if f.ended {
+		c.mu.Unlock()
+		return
+	}
+	earliest, latest := f.when(list, now)
+	for _, r := range f.readers {
+		if !r.current(c) {
+			continue
+		}
+		if list.Origin != source.Replay {
+			f.endMissing(r.at, earliest, latest)
+		}
+		r.at.listed = nil
+		if r.at.from == 0 && !r.at.durable && list.Began.Unix()-r.at.ledger.Since > skew {
+			// What came and went since it was made, before anybody looked, nobody knows.
+			c.cover(r.at, r.at.ledger.Since, list.Began.Unix(), usage.CoverageEstimated)
+		}
+		if list.Origin != source.Check {
+			r.at.from = source.Revision(resourceVersion)
+		}
+		c.Notify(r.meter.Name())
+	}
+	f.readers = nil
+	if list.Origin == source.Replay {
+		c.mu.Unlock()
+		return
+	}
+	f.forgetMissing(ledger.Between(ledger.Resumed, earliest, latest))
+	f.listed, f.listing, f.checking = nil, false, false
+	f.synced, f.known = true, true
+	f.advanced(resourceVersion, now)
+	if list.Origin != source.Check {
+		c.chronology.After(source.Revision(resourceVersion), list.Began.Unix())
+		f.passed = max(f.passed, list.Began.Unix())
+	}
+	f.checked = max(f.checked, min(f.unseen(resourceVersion), now.Unix()))
+	f.settle()
+	checked := c.restored.checked
+	c.mu.Unlock()
+	if list.Origin == source.Check {
+		wait(c.ctx, checked) // what follows is news, and moves what surrounds it
+	}
+}
+
+// when is when what a list shows otherwise than it was known can have happened.
+// What a check shows so is news that never arrived: it came after the last list.
+func (f *feed) when(list source.List, now time.Time) (earliest, latest int64) {
+	earliest, latest = list.After.Unix(), now.Unix()
+	if list.Origin == source.Check {
+		earliest = f.checked
+		_, latest = f.collector.chronology.Bounds(source.Revision(list.ResourceVersion), latest)
+	}
+	return min(earliest, latest), latest
+}
+
+// unseen is the earliest moment of what is not seen up to resourceVersion:
+// whatever that is has a later one. 0: it is not known.
+func (f *feed) unseen(resourceVersion string) int64 {
+	return f.collector.chronology.Earliest(source.Revision(resourceVersion) + 1)
+}
+
+// forgetMissing takes out of the graph what the list does not have.
+func (f *feed) forgetMissing(moments ledger.Moments) {
+	c := f.collector
+	f.forgetNodes(f.listed, moments)
+	if f.kind() != namespaceKind {
+		return
+	}
+	for name, at := range c.namespaces {
+		if _, there := f.listed[at.uid]; !there {
+			delete(c.namespaces, name)
+		}
+	}
+}
+
+// forgetNodes takes the kind's objects out of the graph, but for those.
+func (f *feed) forgetNodes(but map[string]struct{}, moments ledger.Moments) {
+	c := f.collector
+	var gone []string
+	c.graph.Objects(f.kind().Group, f.kind().Kind, func(uid string) {
+		if _, there := but[uid]; !there {
+			gone = append(gone, uid)
+		}
+	})
+	slices.Sort(gone)
+	for _, uid := range gone {
+		c.forget(uid, moments)
+	}
+}
+
+// endMissing ends what the meter's list no longer has.
+func (f *feed) endMissing(at *metering, earliest, latest int64) {
+	c := f.collector
+	var missing []string
+	c.ledger.Objects(at.ledger, func(uid string) {
+		if _, there := at.listed[uid]; !there {
+			missing = append(missing, uid)
+		}
+	})
+	slices.Sort(missing)
+	for _, uid := range missing {
+		c.ledger.Missing(at.ledger, uid, earliest, latest)
+		delete(at.quarantine, uid)
+		delete(at.named, uid)
+	}
+}
