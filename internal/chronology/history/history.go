@@ -26,10 +26,6 @@ import (
 const (
 	// requests is how many lists one Probe asks for at most; 6 to 10 are usual.
 	requests = 24
-	// tight is how many seconds apart bounds are that need not be made tighter. Those
-	// that are not are made as tight as can be: what is learnt does not depend on
-	// what was known before.
-	tight = 3
 	// patience is how long a Probe may take: an API server that is behind makes
 	// it wait.
 	patience = 20 * time.Second
@@ -46,9 +42,10 @@ func SystemLeases(client metadata.Interface) Leases {
 	return client.Resource(coordinationv1.SchemeGroupVersion.WithResource("leases")).Namespace(metav1.NamespaceSystem)
 }
 
-// Probe learns what brings the bounds of a revision of the past together. It
-// leaves them as they are when they are tight, when etcd no longer has the
-// revision, and when the revision is not written yet; that is no error.
+// Probe learns what brings the bounds of a revision of the past together, as far
+// as there are renewals: what comes of it does not depend on what was known
+// before. It leaves them as they are when they are one moment, when etcd no
+// longer has the revision, and when it is not written yet; that is no error.
 func Probe(ctx context.Context, leases Leases, c *chronology.Clock, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -75,7 +72,7 @@ type probe struct {
 }
 
 func (p *probe) run(ctx context.Context) error {
-	if p.revision == 0 || p.width() <= tight {
+	if p.revision == 0 || p.done() {
 		return nil
 	}
 	// A list of the future is not refused: the API server waits for it, for
@@ -97,13 +94,8 @@ func (p *probe) run(ctx context.Context) error {
 
 // done tells whether nothing is left to do.
 func (p *probe) done() bool {
-	return p.width() <= 0 || p.asked >= requests
-}
-
-// width is how many seconds apart the bounds are.
-func (p *probe) width() int64 {
 	earliest, latest := p.clock.Bounds(p.revision, math.MaxInt64)
-	return latest - earliest
+	return latest <= earliest || p.asked >= requests
 }
 
 // stride is about how many revisions are written in a second.
