@@ -12,8 +12,8 @@ import (
 // What one expression may cost, in CEL's units. An estimate above maxEstimate
 // is refused when the meter is compiled: two loops, one inside the other, over
 // the longest lists stay below it, and three do not. An evaluation ends at the
-// API server's own limit per call (PerCallLimit, a million, about 0.1 s), which
-// the base environment sets, and all evaluations of one object together at
+// API server's own limit per call (PerCallLimit, a million: a second or two of
+// the dearest operations), which the base environment sets, and all evaluations of one object together at
 // maxObjectCost. There is no deadline beside it: whether an object can be read
 // must not depend on how busy the machine is.
 const (
