@@ -81,7 +81,7 @@ test: control-plane-build crds-build ## Run every test, on a real control plane.
 	@echo "==> testing $(PACKAGES)"
 	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
 		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
-		go test $(RACE) -timeout 30m $(TEST_FLAGS) $(PACKAGES)
+		go test $(RACE) -timeout 45m $(TEST_FLAGS) $(PACKAGES)
 
 .PHONY: test-faults
 test-faults: control-plane-build crds-build ## Break everything that docs/reliability.md lists, at full size: most of an hour.

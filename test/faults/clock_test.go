@@ -35,7 +35,7 @@ var _ = Describe("Time", func() {
 		d.judged(end)
 	}, SpecTimeout(minutes))
 
-	It("has a change on the boundary between two intervals: it counts in the one that begins", Label("ci"), func(ctx SpecContext) {
+	It("has a change on the boundary between two intervals: it counts in the one that begins", func(ctx SpecContext) {
 		op := home.start(ctx, how{})
 		home.apply(ctx, meterOf("widgets", widgetKind))
 		home.ready(ctx, "widgets")

@@ -15,7 +15,7 @@ import (
 )
 
 var _ = Describe("A tenant", func() {
-	It("relabels in mid-interval: usage moves between its deployments, and never out of its namespace", Label("ci"), func(ctx SpecContext) {
+	It("relabels in mid-interval: usage moves between its deployments, and never out of its namespace", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 15)
 		other := home.newDriver(ctx)
 		mine, theirs := d.widget("one", 2), other.widget("one", 5)
@@ -50,7 +50,7 @@ var _ = Describe("A tenant", func() {
 		Expect(deployments).To(HaveLen(many))
 	}, SpecTimeout(minutes))
 
-	It("makes objects that cannot be read, or cost too much to: they alone are quarantined", Label("ci"), func(ctx SpecContext) {
+	It("makes objects that cannot be read, or cost too much to: they alone are quarantined", func(ctx SpecContext) {
 		op := home.start(ctx, how{})
 		dear := v1alpha1.Expression("size(self.spec.?bomb.orValue([]).filter(x, self.spec.bomb.exists(y, x == y + 'z'))) + self.spec.size")
 		home.apply(ctx, meterOf("widgets", widgetKind, func(spec *v1alpha1.UsageMeterSpec) { spec.Dimensions[0].Quantity = dear }),
@@ -100,7 +100,7 @@ var _ = Describe("A tenant", func() {
 })
 
 var _ = Describe("A metered kind", func() {
-	It("is removed and installed again: what there was ends, and what there is then is metered", Label("ci"), func(ctx SpecContext) {
+	It("is removed and installed again: what there was ends, and what there is then is metered", func(ctx SpecContext) {
 		gadgets := widgets.Kind("Gadget")
 		home.installKind(ctx, gadgets)
 		DeferCleanup(func(ctx SpecContext) { home.uninstallKind(ctx, gadgets) })

@@ -132,7 +132,7 @@ var _ = Describe("The leader", func() {
 		expectChain(home.blocks(ctx, NewWithT(GinkgoT()), two.namespace))
 	}, SpecTimeout(minutes))
 
-	It("is not the only one that believes it leads: one of two writes", Label("ci"), func(ctx SpecContext) {
+	It("is not the only one that believes it leads: one of two writes", func(ctx SpecContext) {
 		namespace := home.newOperatorNamespace(ctx)
 		a := home.run(ctx, "a", namespace, "--leader-elect=false")
 		home.apply(ctx, meterOf("widgets", widgetKind))

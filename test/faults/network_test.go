@@ -42,7 +42,7 @@ func writes(r *http.Request) bool {
 }
 
 var _ = Describe("The network", func() {
-	It("loses the answers to writes: each is done once", Label("ci"), func(ctx SpecContext) {
+	It("loses the answers to writes: each is done once", func(ctx SpecContext) {
 		between := home.proxied()
 		op, d := home.begin(ctx, how{through: between}, 10)
 		between.LoseAnswers(writes)
@@ -106,7 +106,7 @@ var _ = Describe("The network", func() {
 		Expect(d.accuracies("web")).To(Equal([]v1alpha1.Accuracy{v1alpha1.AccuracyEstimated}))
 	}, SpecTimeout(minutes))
 
-	It("is cut while an object is made again under its old name: there are two resources", Label("ci"), func(ctx SpecContext) {
+	It("is cut while an object is made again under its old name: there are two resources", func(ctx SpecContext) {
 		between := home.proxied()
 		op, d := home.begin(ctx, how{through: between}, 25)
 		one := d.widget("one", 2)

@@ -66,7 +66,7 @@ var _ = Describe("The operator is killed", func() {
 		}
 	}, SpecTimeout(minutes))
 
-	It("and is down across several intervals: they are filled in, in order", Label("ci"), func(ctx SpecContext) {
+	It("and is down across several intervals: they are filled in, in order", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 20)
 		one, two := d.widget("one", 2), d.widget("two", 3)
 		op.committed(ctx, "Widget", d.last)
@@ -153,7 +153,7 @@ var _ = Describe("The operator is killed", func() {
 		Expect(d.accuracies("web")).To(ContainElement(v1alpha1.AccuracyEstimated))
 	}, SpecTimeout(minutes))
 
-	It("and a machine is made and deleted meanwhile: it is recorded", Label("ci"), func(ctx SpecContext) {
+	It("and a machine is made and deleted meanwhile: it is recorded", func(ctx SpecContext) {
 		op := home.start(ctx, how{})
 		home.apply(ctx, builtin("vm"), builtin("vm-allocated"))
 		home.ready(ctx, "vm", "vm-allocated")
@@ -178,7 +178,7 @@ var _ = Describe("The operator is killed", func() {
 		d.expectNarrow(brief.vm)
 	}, SpecTimeout(minutes))
 
-	It("and a meter is made meanwhile: what happens until the next one looks is said to be estimated", Label("ci"), func(ctx SpecContext) {
+	It("and a meter is made meanwhile: what happens until the next one looks is said to be estimated", func(ctx SpecContext) {
 		op := home.start(ctx, how{})
 		Eventually(ctx, func(g Gomega) { g.Expect(op.blocks(ctx, g, op.namespace)).NotTo(BeEmpty()) }).Should(Succeed())
 		var d *driver
@@ -231,7 +231,7 @@ var _ = Describe("The operator is killed", func() {
 		}
 	}, SpecTimeout(minutes))
 
-	It("and somebody deletes a Final record meanwhile: it is put back as it was", Label("ci"), func(ctx SpecContext) {
+	It("and somebody deletes a Final record meanwhile: it is put back as it was", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 15)
 		d.widget("one", 2)
 		op.reached(ctx, "widgets", d.last)

@@ -42,8 +42,7 @@ const (
 	minutes = 8 * time.Minute
 )
 
-// full runs every fault at its full size: make test-faults. Without it, and without a focus, the specs with the label
-// ci run, in a short form.
+// full runs every fault at its full size: make test-faults. Without it they run in a short form.
 var full = flag.Bool("faults.full", false, "run every fault at its full size")
 
 var (
@@ -70,11 +69,7 @@ func TestFaults(t *testing.T) {
 	SetDefaultEventuallyTimeout(patience)
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	EnforceDefaultTimeoutsWhenUsingContexts()
-	suite, reporter := GinkgoConfiguration()
-	if !*full && suite.LabelFilter == "" && len(suite.FocusStrings) == 0 {
-		suite.LabelFilter = "ci"
-	}
-	RunSpecs(t, "Faults", suite, reporter)
+	RunSpecs(t, "Faults")
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
