@@ -10,9 +10,13 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
+	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
+	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/test/controlplane"
 	"github.com/usage-operator/usage-operator/test/faults/proxy"
 )
@@ -124,6 +128,62 @@ var _ = Describe("The network", func() {
 		Expect(d.endsOf(one, "size")).To(HaveLen(1))
 	}, SpecTimeout(minutes))
 })
+
+var _ = Describe("A kind", func() {
+	It("cannot be read until --seal-timeout is over: its interval is sealed as unknown, and corrected when it can", func(ctx SpecContext) {
+		between := home.proxied()
+		op, d := home.begin(ctx, how{through: between, setup: func(o *controllers.Options) { o.Schedule.SealTimeout = 5 }}, 20)
+		one := d.widget("one", 2)
+		op.committed(ctx, string(widgetKind), d.last)
+		between.LoseAnswers(func(r *http.Request) bool {
+			return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/widgets")
+		})
+		between.Cut()
+		nextSecond(ctx)
+
+		one.resize(4)
+		resized := one.written()
+		end := op.pass()
+		op.clock.jump(10 * time.Second) // the timeout, and some more
+		op.sealed(ctx, end)
+
+		unknown := home.coverage(ctx, op.namespace, "Unknown")
+		Expect(unknown).To(HaveLen(1))
+		Expect(unknown[0].Contains(resized)).To(BeTrue(), "unknown is from %s to %s", stamp(unknown[0].Start), stamp(unknown[0].End))
+		d.judged(end, unknown...)
+		Expect(d.accuracies("web")).To(Equal([]v1alpha1.Accuracy{v1alpha1.AccuracyPartial}))
+
+		between.LoseAnswers(nil)
+		between.Cut()
+		op.reached(ctx, "widgets", d.last)
+		start := end - interval
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(op.corrections(ctx, g, start)).To(Equal(map[usage.ChangeKind]int64{
+				usage.Less: 2000 * (end - resized), usage.More: 4000 * (end - resized),
+			}))
+		}).Should(Succeed())
+		d.judged(op.seal(ctx), unknown...)
+	}, SpecTimeout(minutes))
+})
+
+// corrections are the sums of what the journal says beside a sealed interval.
+func (op *operator) corrections(ctx context.Context, g Gomega, interval int64) map[usage.ChangeKind]int64 {
+	GinkgoHelper()
+	config := op.RESTConfig()
+	httpClient, err := rest.HTTPClientFor(config)
+	g.Expect(err).NotTo(HaveOccurred())
+	store, err := usageblocks.New(config, httpClient, op.namespace)
+	g.Expect(err).NotTo(HaveOccurred())
+	state, err := journal.New(journal.Options{Store: store, Clock: op.clock, Log: GinkgoLogr}).Load(ctx)
+	g.Expect(err).NotTo(HaveOccurred())
+	sums := map[usage.ChangeKind]int64{}
+	for _, change := range state.Segments {
+		if change.Corrects == interval {
+			sums[change.Kind] += change.Level * (change.End.At - change.Start.At)
+		}
+	}
+	return sums
+}
 
 // checkingEvery has what is known compared with what there is as often.
 func checkingEvery(period time.Duration) func(*controllers.Options) {
