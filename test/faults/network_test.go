@@ -147,8 +147,11 @@ var _ = Describe("A kind", func() {
 		op.clock.jump(10 * time.Second) // the timeout, and some more
 		op.sealed(ctx, end)
 
-		unknown := home.coverage(ctx, op.namespace, "Unknown")
-		Expect(unknown).To(HaveLen(1))
+		var unknown []usage.Window
+		Eventually(ctx, func() []usage.Window { // once it is committed
+			unknown = home.coverage(ctx, op.namespace, "Unknown")
+			return unknown
+		}).Should(HaveLen(1))
 		Expect(unknown[0].Contains(resized)).To(BeTrue(), "unknown is from %s to %s", stamp(unknown[0].Start), stamp(unknown[0].End))
 		d.judged(end, unknown...)
 		Expect(d.accuracies("web")).To(Equal([]v1alpha1.Accuracy{v1alpha1.AccuracyPartial}))
