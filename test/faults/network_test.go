@@ -154,7 +154,7 @@ var _ = Describe("A kind", func() {
 		}).Should(HaveLen(1))
 		Expect(unknown[0].Contains(resized)).To(BeTrue(), "unknown is from %s to %s", stamp(unknown[0].Start), stamp(unknown[0].End))
 		d.judged(end, unknown...)
-		Expect(d.accuracies("web")).To(Equal([]v1alpha1.Accuracy{v1alpha1.AccuracyPartial}))
+		Eventually(ctx, d.accuracies).WithArguments("web").Should(Equal([]v1alpha1.Accuracy{v1alpha1.AccuracyPartial}))
 
 		between.LoseAnswers(nil)
 		between.Cut()
