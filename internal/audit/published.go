@@ -14,8 +14,8 @@ import (
 // page is how many records are listed at once: some 2 MiB.
 const page = 500
 
-// ClusterRecords reads the records of a cluster, through a client of
-// restclient's.
+// ClusterRecords reads the records of a cluster, through a client of package
+// restclient.
 func ClusterRecords(client rest.Interface) Records { return clusterRecords{client} }
 
 type clusterRecords struct{ client rest.Interface }
