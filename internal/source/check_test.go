@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -96,6 +97,33 @@ func TestChecksShowExactlyTheStateAtThePosition(t *testing.T) {
 	if r.wrong != nil || len(r.resumed) > 0 {
 		t.Errorf("checks differ: %v; resumed %v", r.wrong, r.resumed)
 	}
+}
+
+// inattentive is a client whose watches lack events of these types.
+type inattentive struct {
+	source.Client
+	to []watch.EventType
+}
+
+func (c inattentive) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
+	w, err := c.Client.Watch(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return watch.Filter(w, func(e watch.Event) (watch.Event, bool) { return e, !slices.Contains(c.to, e.Type) }), nil
+}
+
+func TestACheckFindsALostRemovalThoughNothingElseHappens(t *testing.T) {
+	w := newWorld(t, nil)
+	r := &replica{namespace: w.namespace}
+	w.source = source.New(inattentive{dynamicClient(), []watch.EventType{watch.Deleted, watch.Bookmark}}, r, clockOfTests, source.Options{
+		CheckEvery: 100 * time.Millisecond, Metadata: inattentive{dynamicClient(), []watch.EventType{watch.Deleted}},
+	})
+	w.run(t)
+	w.create(t, "lost")
+	r.until(t, func() bool { return r.known["lost"] != "" })
+	w.delete(t, "lost")
+	r.until(t, func() bool { return r.shown["lost"] == "" && len(r.wrong) > 0 })
 }
 
 // forgetful is a client that cannot read the past.

@@ -124,8 +124,8 @@ type Options struct {
 	// then, and goes on there. Without a resourceVersion, in the middle of a list,
 	// it lists again. Without anything the source begins with a First list.
 	From Position
-	// CheckEvery is how often the state at the source's position is listed for
-	// comparison; 0 is never.
+	// CheckEvery is how often the source comes to where the kind is, and lists the
+	// state there for comparison; 0 is never.
 	CheckEvery time.Duration
 	// Metadata reads the same kind's metadata alone: less to send, where that is
 	// all that is asked for. Without it the source's client does.
@@ -144,6 +144,7 @@ type Source struct {
 	options  Options
 	wake     chan struct{} // has room for one: there are replays
 	glances  chan glance   // what short watches saw
+	fresh    chan struct{} // the source is where a check finds what it missed
 
 	mu       sync.Mutex
 	ctx      context.Context // of Run; nil before
@@ -171,7 +172,7 @@ type Source struct {
 func New(client Client, handler Handler, clock clock.Clock, options Options) *Source {
 	s := &Source{
 		client: client, metadata: options.Metadata, handler: handler, clock: clock, options: options,
-		wake: make(chan struct{}, 1), glances: make(chan glance), waiters: map[*waiter]struct{}{},
+		wake: make(chan struct{}, 1), glances: make(chan glance), fresh: make(chan struct{}), waiters: map[*waiter]struct{}{},
 		position: options.From,
 	}
 	if s.metadata == nil {

@@ -52,6 +52,8 @@ func (s *Source) watch(ctx context.Context) error {
 		case <-s.wake:
 			err = s.replay(ctx)
 		case <-due:
+			go s.freshen(ctx)
+		case <-s.fresh:
 			s.check(ctx)
 			due, stop = s.checks.timer(s.clock, s.options.CheckEvery)
 		case g := <-s.glances:
@@ -193,6 +195,19 @@ func (c *checks) timer(clock clock.Clock, every time.Duration) (<-chan time.Time
 	}
 	timer := clock.NewTimer(max(0, c.next.Sub(now)))
 	return timer.C(), func() { timer.Stop() }
+}
+
+// freshen brings the source to where the kind is now, for the check: after an
+// event that never arrived, a position that nothing else moves stays before it.
+func (s *Source) freshen(ctx context.Context) {
+	// In vain if the watch ends, or lists fail: then the check says so.
+	if current, err := s.Current(ctx); err == nil {
+		_ = s.hasten(ctx, Revision(current))
+	}
+	select {
+	case s.fresh <- struct{}{}:
+	case <-ctx.Done():
+	}
 }
 
 // check lists the state at the position. The watch waits; a check that fails
