@@ -16,6 +16,9 @@ type Amount struct {
 	high, low uint64
 }
 
+// AmountOf is high x 2^64 + low.
+func AmountOf(high, low uint64) Amount { return Amount{high: high, low: low} }
+
 // Held is what level base units amount to over seconds. Both must be
 // zero or more; a segment guarantees that.
 func Held(level, seconds int64) Amount {

@@ -1,0 +1,94 @@
+package timeline
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// cursor is where a page ends: the row that was its last. It says all that is
+// needed to go on, on any replica, whatever has happened since.
+type cursor struct {
+	// Query tells the query from others.
+	Query []byte `json:"q"`
+	// Start is the window's, in seconds since the epoch.
+	Start int64 `json:"s"`
+	// Group are the row's values, key by key.
+	Group []string `json:"g"`
+}
+
+// CursorError says why a cursor is of no use.
+type CursorError struct{ Reason string }
+
+func (e *CursorError) Error() string {
+	return "the cursor " + e.Reason + ": take the one that the page before gave, or none to begin with the first page"
+}
+
+func (t *Tally) cursor(last *Row) string {
+	c := cursor{Query: t.query.fingerprint(), Start: last.Window.Start}
+	for _, value := range last.Group {
+		c.Group = append(c.Group, value.Value)
+	}
+	c.Group = append(c.Group, string(last.Unit))
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("timeline: a cursor has no JSON: %v", err)) // strings and a number have
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// after is the first row that a cursor lets come: its window, and the place of its group.
+func (r *rows) after(text string) (window, next int, err error) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	var c cursor
+	if err != nil || json.Unmarshal(raw, &c) != nil {
+		return 0, 0, &CursorError{"cannot be read"}
+	}
+	if !bytes.Equal(c.Query, r.query.fingerprint()) {
+		return 0, 0, &CursorError{"is of another report, or of another period"}
+	}
+	window, found := r.calendar.indexOf(c.Start)
+	labels, ok := r.parse(c.Group)
+	if !found || !ok {
+		return 0, 0, &CursorError{"cannot be read"}
+	}
+	next, found = slices.BinarySearchFunc(r.groups, labels, func(g *group, labels []label) int { return compareLabels(g.labels, labels) })
+	if found {
+		next++
+	}
+	return window, next, nil
+}
+
+// parse reads labels out of a cursor.
+func (g *grouping) parse(values []string) ([]label, bool) {
+	labels := make([]label, len(g.keys))
+	for i, key := range g.keys {
+		fields := []*string{&labels[i].value}
+		if key.uid() != "" || key == Dimension {
+			fields = append(fields, &labels[i].uid)
+		}
+		for _, field := range fields {
+			if len(values) == 0 {
+				return nil, false
+			}
+			*field, values = values[0], values[1:]
+		}
+	}
+	return labels, len(values) == 0
+}
+
+// fingerprint tells the query from others.
+func (q *Query) fingerprint() []byte {
+	text, err := json.Marshal(struct {
+		Query
+		Zone string
+	}{*q, q.zone().String()})
+	if err != nil {
+		panic(fmt.Sprintf("timeline: a query has no JSON: %v", err))
+	}
+	digest := sha256.Sum256(text)
+	return digest[:8]
+}

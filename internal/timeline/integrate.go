@@ -1,0 +1,242 @@
+package timeline
+
+import (
+	"math/bits"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// sum is a number of 128 bits. What is taken off comes later than what it is
+// taken off from, or earlier: it wraps around, and is right in the end.
+type sum struct{ high, low uint64 }
+
+func (s *sum) add(other sum) {
+	var carry uint64
+	s.low, carry = bits.Add64(s.low, other.low, 0)
+	s.high, _ = bits.Add64(s.high, other.high, carry)
+}
+
+func (s *sum) subtract(other sum) {
+	var borrow uint64
+	s.low, borrow = bits.Sub64(s.low, other.low, 0)
+	s.high, _ = bits.Sub64(s.high, other.high, borrow)
+}
+
+// times is s for so many seconds.
+func (s sum) times(seconds int64) sum {
+	high, low := bits.Mul64(s.low, uint64(seconds))
+	return sum{high + s.high*uint64(seconds), low}
+}
+
+// negative is what has to be added to take s off.
+func (s sum) negative() sum {
+	var n sum
+	n.subtract(s)
+	return n
+}
+
+func (s sum) isZero() bool { return s == sum{} }
+
+func (s sum) amount() usage.Amount { return usage.AmountOf(s.high, s.low) }
+
+// integrate adds what was held from one moment to another.
+func (t *Tally) integrate(s *Snapshot, from, until int64) error {
+	if t.grouping.byHolder {
+		for id, c := range s.classes {
+			if t.members[id] == none {
+				continue
+			}
+			for _, held := range c.series {
+				g := t.groups[t.held(t.members[id], held.holder, &c.words)]
+				in := integral{tally: t, group: g, from: from, until: until, total: t.total(&c.words)}
+				if err := in.series(held); err != nil {
+					return err
+				}
+				in.finish()
+			}
+		}
+		return nil
+	}
+	for _, g := range t.groups {
+		in := integral{tally: t, group: g, from: from, until: until}
+		for _, id := range g.classes {
+			c := s.classes[id]
+			in.total = t.total(&c.words)
+			for _, held := range c.series {
+				if err := in.series(held); err != nil {
+					return err
+				}
+			}
+		}
+		in.finish()
+	}
+	return nil
+}
+
+// total is what all of a measure adds up to.
+func (t *Tally) total(w *words) *sum {
+	key := Measure{ResourceType: w.ResourceType, Dimension: w.Dimension}
+	total := t.totals[key]
+	if total == nil {
+		total = &sum{}
+		t.totals[key] = total
+	}
+	return total
+}
+
+// integral adds to one group.
+type integral struct {
+	tally       *Tally
+	group       *group
+	total       *sum
+	less        bool // what is held is taken off
+	from, until int64
+	first, last int // windows between which levels change
+	changes     bool
+}
+
+// series adds what a series held.
+func (in *integral) series(s *series) error {
+	// Bounds may reach as far.
+	slack := int64(s.maxSlack)
+	for _, x := range s.after(in.from) {
+		if x.start-slack >= in.until {
+			break
+		}
+		if err := in.span(&x); err != nil {
+			return err
+		}
+	}
+	if s.open.level != 0 {
+		x := s.open.span()
+		return in.span(&x)
+	}
+	return nil
+}
+
+// span adds what was held in it.
+func (in *integral) span(x *span) error {
+	start, end := max(x.start, in.from), min(x.end, in.until)
+	if start < end {
+		if err := in.tally.touch(in.group); err != nil {
+			return err
+		}
+		in.hold(start, end, in.sign(x.level))
+	}
+	if x.startSlack|x.endSlack != 0 || x.startEvidence > usage.ReplayBound || x.endEvidence > usage.ReplayBound {
+		return in.doubt(x)
+	}
+	return nil
+}
+
+// sign is the level as it counts.
+func (in *integral) sign(level int64) sum {
+	if held := (sum{low: uint64(level)}); !in.less {
+		return held
+	} else {
+		return held.negative()
+	}
+}
+
+// hold adds what is held from start to end, which are where it is looked at.
+func (in *integral) hold(start, end int64, held sum) {
+	c, cells := in.tally.calendar, in.group.cells
+	in.total.add(held.times(end - start))
+	i := c.at(start)
+	if end <= c[i+1] {
+		cells[i].add(held.times(end - start))
+		return
+	}
+	j := c.at(end - 1)
+	cells[i].add(held.times(c[i+1] - start))
+	cells[j].add(held.times(end - c[j]))
+	if i++; i == j {
+		return
+	}
+	// In all windows in between.
+	diff := in.tally.diff
+	diff[i].add(held)
+	diff[j].subtract(held)
+	if !in.changes {
+		in.first, in.last, in.changes = i, j, true
+	}
+	in.first, in.last = min(in.first, i), max(in.last, j)
+}
+
+// finish adds what levels there were in whole windows.
+func (in *integral) finish() {
+	if !in.changes {
+		return
+	}
+	c, diff, cells := in.tally.calendar, in.tally.diff, in.group.cells
+	var held sum
+	for i := in.first; i < in.last; i++ {
+		held.add(diff[i])
+		diff[i] = sum{}
+		cells[i].add(held.times(c[i+1] - c[i]))
+	}
+	diff[in.last] = sum{}
+}
+
+// doubt notes in which windows it is not known exactly what was held.
+func (in *integral) doubt(x *span) error {
+	c := in.tally.calendar
+	err := in.note(x.start-int64(x.startSlack), x.start, usage.Estimated)
+	if err == nil {
+		err = in.note(x.end, x.end+int64(x.endSlack), usage.Estimated)
+	}
+	if err == nil && x.startEvidence == usage.LastKnown {
+		err = in.note(x.start, x.end, usage.Estimated)
+	}
+	// What else was held in the window in which metering started, or stopped, nobody knows.
+	if starts := x.start; err == nil && x.startEvidence == usage.MeteringStarted && in.sees(starts) && c[c.at(starts)] < starts {
+		err = in.note(starts, starts+1, usage.Partial)
+	}
+	if last := x.end - 1; err == nil && x.endEvidence == usage.MeteringStopped && in.sees(last) && c[c.at(last)+1] > x.end {
+		err = in.note(last, last+1, usage.Partial)
+	}
+	return err
+}
+
+func (in *integral) sees(t int64) bool { return in.from <= t && t < in.until }
+
+// note notes how well it is known what was held in the windows between two moments.
+func (in *integral) note(from, to int64, accuracy usage.Accuracy) error {
+	from, to = max(from, in.from), min(to, in.until)
+	if from >= to {
+		return nil
+	}
+	if err := in.tally.touch(in.group); err != nil {
+		return err
+	}
+	c := in.tally.calendar
+	for i := c.at(from); i < c.windows() && c[i] < to; i++ {
+		in.group.cells[i].accuracy = max(in.group.cells[i].accuracy, accuracy)
+	}
+	return nil
+}
+
+// correct takes in corrections of what was added up.
+func (t *Tally) correct(s *Snapshot) error {
+	for ; t.corrections < len(s.corrections); t.corrections++ {
+		x := &s.corrections[t.corrections]
+		id := t.members[x.class]
+		if id == none {
+			continue
+		}
+		c := s.classes[x.class]
+		if t.grouping.byHolder {
+			id = t.held(id, x.holder, &c.words)
+		}
+		// A correction is of an interval that is sealed, whatever was added up of it.
+		in := integral{
+			tally: t, group: t.groups[id], total: t.total(&c.words), less: x.less,
+			from: t.calendar.start(), until: t.calendar.end(),
+		}
+		if err := in.span(&x.span); err != nil {
+			return err
+		}
+		in.finish()
+	}
+	return nil
+}

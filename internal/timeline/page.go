@@ -1,0 +1,160 @@
+package timeline
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Value is one of the values that tell a row from others: the key's, or the UID
+// of what the key names.
+type Value struct{ Key, Value string }
+
+// Row is what a group held in a window.
+type Row struct {
+	Window usage.Window
+	Group  []Value
+	usage.Dimension
+	Amount usage.Amount
+	// Known tells that the amount says something: false where nothing is known to
+	// have been held, and nobody can tell.
+	Known    bool
+	Accuracy usage.Accuracy
+}
+
+// Total is what everything held of a measure.
+type Total struct {
+	Measure
+	Amount usage.Amount
+}
+
+// Page is a part of a tally's rows.
+type Page struct {
+	Rows []Row
+	// Count is how many rows there are on all pages.
+	Count int
+	// Next is where the next page begins; "" after the last one.
+	Next string
+}
+
+// Window is what has been added up: of a window that is not over, what has passed.
+func (t *Tally) Window() usage.Window { return usage.Window{Start: t.calendar.start(), End: t.through} }
+
+// Totals are what all rows add up to, by resource type and dimension.
+func (t *Tally) Totals() []Total {
+	totals := make([]Total, 0, len(t.totals))
+	for measure, amount := range maps.All(t.totals) {
+		if !amount.isZero() {
+			totals = append(totals, Total{Measure: measure, Amount: amount.amount()})
+		}
+	}
+	slices.SortFunc(totals, func(a, b Total) int {
+		return cmp.Or(cmp.Compare(a.ResourceType, b.ResourceType), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Unit, b.Unit))
+	})
+	return totals
+}
+
+// Page is the rows after a cursor, the Next of another page: at most limit of
+// them, by window, then by group. The error is a CursorError.
+func (t *Tally) Page(after string, limit int) (*Page, error) {
+	r := t.rows()
+	window, next := 0, 0
+	if after != "" {
+		var err error
+		if window, next, err = r.after(after); err != nil {
+			return nil, err
+		}
+	}
+	page := &Page{Count: r.count()}
+	for ; window < r.windows; window, next = window+1, 0 {
+		for ; next < len(r.groups); next++ {
+			row, there := r.row(window, r.groups[next])
+			if !there {
+				continue
+			}
+			if len(page.Rows) == limit {
+				last := &page.Rows[limit-1]
+				page.Next = t.cursor(last)
+				return page, nil
+			}
+			page.Rows = append(page.Rows, row)
+		}
+	}
+	return page, nil
+}
+
+// rows are what a tally says now.
+type rows struct {
+	*Tally
+	groups  []*group // that say something, in order
+	windows int      // that have begun
+	doubts  [][]doubt
+}
+
+func (t *Tally) rows() *rows {
+	r := &rows{Tally: t, doubts: t.doubts()}
+	if t.sorted == nil {
+		for _, g := range t.groups {
+			if g.touched {
+				t.sorted = append(t.sorted, g)
+			}
+		}
+		slices.SortFunc(t.sorted, func(a, b *group) int { return compareLabels(a.labels, b.labels) })
+	}
+	r.groups = t.sorted
+	if t.through > t.calendar.start() {
+		r.windows = t.calendar.at(t.through-1) + 1
+	}
+	return r
+}
+
+// says is how well a cell is known, whether anything is, and whether it is a row.
+func (r *rows) says(window int, g *group) (accuracy usage.Accuracy, known, there bool) {
+	c := &g.cells[window]
+	accuracy = c.accuracy
+	passed := r.calendar.window(window).Intersect(r.Window()).Seconds()
+	for _, m := range g.meters {
+		d := &r.doubts[m][window]
+		accuracy = max(accuracy, d.accuracy)
+		known = known || d.unknown < passed
+	}
+	known = known || !c.isZero()
+	return accuracy, known, r.query.Zeros || !known || !c.isZero() || c.accuracy != usage.Exact
+}
+
+func (r *rows) count() int {
+	count := 0
+	for _, g := range r.groups {
+		for window := range r.windows {
+			if _, _, there := r.says(window, g); there {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+func (r *rows) row(window int, g *group) (Row, bool) {
+	accuracy, known, there := r.says(window, g)
+	if !there {
+		return Row{}, false
+	}
+	return Row{
+		Window: r.calendar.window(window), Group: r.values(g.labels), Dimension: g.dimension,
+		Amount: g.cells[window].amount(), Known: known, Accuracy: accuracy,
+	}, true
+}
+
+// values are labels as rows show them.
+func (g *grouping) values(labels []label) []Value {
+	values := make([]Value, 0, len(labels)+1)
+	for i, key := range g.keys {
+		values = append(values, Value{Key: string(key), Value: labels[i].value})
+		if uid := key.uid(); uid != "" {
+			values = append(values, Value{Key: string(uid), Value: labels[i].uid})
+		}
+	}
+	return values
+}

@@ -1,0 +1,210 @@
+package timeline
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Tally adds up what a query asks for. It goes on where it was: what is sealed
+// does not change, so that an interval more costs what that interval adds. It is
+// not safe for concurrent use.
+type Tally struct {
+	query    Query
+	calendar calendar
+	grouping
+
+	lineage *int
+	// through is up to where it has added up; corrections, how many of them.
+	through     int64
+	corrections int
+	known       []Meter
+	coverage    []usage.Stretch
+
+	members  []int // by class: its group, or, by holder, what its groups have in common; none if filtered out
+	groups   []*group
+	byLabels map[string]int
+	byHolder map[holding]int
+	meters   []string
+	totals   map[Measure]*sum
+	diff     []sum // how levels change from window to window; all zero between two uses
+	room     int   // for how many cells
+	sorted   []*group
+}
+
+// none is no group.
+const none = -1
+
+// Measure is what adds up: a dimension of a resource type.
+type Measure struct {
+	ResourceType string
+	usage.Dimension
+}
+
+// group is what has the same labels.
+type group struct {
+	labels    []label
+	dimension usage.Dimension
+	classes   []int // in it; not used by holder
+	meters    []int
+	touched   bool   // there is something in it
+	cells     []cell // by window; none where nothing is in it
+}
+
+// cell is what a group held in a window.
+type cell struct {
+	sum
+	accuracy usage.Accuracy
+}
+
+// holding is a group of those that have the same labels but for who holds it.
+type holding struct {
+	common    int
+	resource  *usage.Object
+	instance  *usage.Object
+	container string
+}
+
+// NewTally is a tally of nothing yet. The error says what is wrong with the
+// query; a TooLargeError, that it asks for too much.
+func NewTally(query Query) (*Tally, error) {
+	if err := query.validate(); err != nil {
+		return nil, err
+	}
+	t := &Tally{query: query, grouping: newGrouping(query.GroupBy)}
+	var err error
+	if t.calendar, err = newCalendar(query.Window, query.Size, query.zone()); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Advance adds up to the moment until, in seconds since the epoch: to the end of
+// what is sealed, if the tally is to go on later. What the snapshot holds that
+// another lineage of snapshots did not is no reason to add up twice: then the
+// tally begins anew. After an error, a TooLargeError, it is of no use.
+func (t *Tally) Advance(s *Snapshot, until int64) error {
+	if t.lineage != s.lineage || until < t.through || len(s.corrections) < t.corrections {
+		t.begin(s)
+	}
+	t.known, t.coverage = s.meters, s.coverage
+	from := t.through
+	until = min(until, t.calendar.end())
+	t.classify(s)
+	if until > from {
+		if err := t.integrate(s, from, until); err != nil {
+			return err
+		}
+		t.through = until
+	}
+	return t.correct(s)
+}
+
+func (t *Tally) begin(s *Snapshot) {
+	t.lineage, t.through, t.corrections = s.lineage, t.calendar.start(), 0
+	t.members, t.groups, t.meters, t.sorted, t.room = nil, nil, nil, nil, 0
+	t.byLabels, t.byHolder, t.totals = map[string]int{}, map[holding]int{}, map[Measure]*sum{}
+	t.diff = make([]sum, t.calendar.windows()+1)
+}
+
+// classify finds the groups of classes that are new.
+func (t *Tally) classify(s *Snapshot) {
+	for id := len(t.members); id < len(s.classes); id++ {
+		c := s.classes[id]
+		if !t.query.matches(&c.words) {
+			t.members = append(t.members, none)
+			continue
+		}
+		// By holder, what its groups have in common is numbered by itself.
+		labels := t.labels(&c.words, &anybody)
+		member := t.group(labels, &c.words)
+		t.members = append(t.members, member)
+		t.groups[member].classes = append(t.groups[member].classes, id)
+	}
+}
+
+// anybody holds something.
+var anybody = holder{resource: &usage.Object{}, instance: &usage.Object{}}
+
+// group is the number of the group with these labels, which the class's words are in.
+func (t *Tally) group(labels []label, w *words) int {
+	key := joined(labels)
+	id, known := t.byLabels[key]
+	if !known {
+		id = t.newGroup(labels, w)
+		t.byLabels[key] = id
+	}
+	t.groups[id].measuredBy(t.meter(w.Meter))
+	return id
+}
+
+// joined are labels as one string, and no others.
+func joined(labels []label) string {
+	var b []byte
+	for i := range labels {
+		for _, s := range [...]string{labels[i].value, labels[i].uid} {
+			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+		}
+	}
+	return string(b)
+}
+
+func (t *Tally) newGroup(labels []label, w *words) int {
+	t.groups = append(t.groups, &group{labels: labels, dimension: w.Dimension})
+	t.sorted = nil
+	return len(t.groups) - 1
+}
+
+// held is the group of what a holder has in a class.
+func (t *Tally) held(common int, h *holder, w *words) int {
+	key := holding{common: common}
+	for _, k := range t.keys {
+		switch k {
+		case Resource:
+			key.resource = h.resource
+		case Instance:
+			key.instance = h.instance
+		case Container:
+			key.container = h.container
+		}
+	}
+	id, known := t.byHolder[key]
+	if !known {
+		id = t.newGroup(t.labels(w, h), w)
+		t.byHolder[key] = id
+	}
+	t.groups[id].measuredBy(t.meter(w.Meter))
+	return id
+}
+
+func (g *group) measuredBy(meter int) {
+	if !slices.Contains(g.meters, meter) {
+		g.meters = append(g.meters, meter)
+	}
+}
+
+// meter is the number of a meter.
+func (t *Tally) meter(name string) int {
+	i := slices.Index(t.meters, name)
+	if i < 0 {
+		i = len(t.meters)
+		t.meters = append(t.meters, name)
+	}
+	return i
+}
+
+// touch makes room for what a group holds.
+func (t *Tally) touch(g *group) error {
+	if g.touched {
+		return nil
+	}
+	if t.room += t.calendar.windows(); t.room > MaxCells {
+		return &TooLargeError{
+			What: "groups times windows", Wanted: t.room, Max: MaxCells,
+			Remedy: "take larger windows, less time at once, fewer keys to group by, or filters",
+		}
+	}
+	g.touched, g.cells = true, make([]cell, t.calendar.windows())
+	return nil
+}

@@ -1,0 +1,620 @@
+package timeline_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/big"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// world is a ledger's segments as anybody would keep them: in a list.
+type world struct {
+	segments []usage.Change
+	meters   []timeline.Meter
+	coverage []usage.Stretch
+	sealed   int64
+}
+
+const (
+	second0 = int64(1_800_000_000) // in 2027
+	length  = int64(40 * 86400)
+)
+
+var dimensions = []usage.Dimension{{Name: "vcpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}, {Name: "memory", Unit: usage.Count}}
+
+// drawWorld makes up what some holders held, tiled by each of them; levels may be
+// as large as they can be.
+func drawWorld(t *rapid.T) *world {
+	w := &world{sealed: second0 + length}
+	for i := range rapid.IntRange(1, 3).Draw(t, "meters") {
+		w.meters = append(w.meters, timeline.Meter{
+			Name: fmt.Sprint("meter-", i), ResourceType: fmt.Sprint("type-", i), Dimensions: dimensions,
+			Since: second0 + rapid.Int64Range(0, length/4).Draw(t, "since"),
+		})
+	}
+	for i := range rapid.IntRange(0, 6).Draw(t, "holders") {
+		w.drawHolder(t, i)
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "stretches") {
+		start := rapid.Int64Range(second0, second0+length).Draw(t, "start")
+		w.coverage = append(w.coverage, usage.Stretch{
+			Meter:    rapid.SampledFrom(w.meters).Draw(t, "meter").Name,
+			Window:   usage.Window{Start: start, End: start + rapid.Int64Range(1, length/4).Draw(t, "length")},
+			Coverage: rapid.SampledFrom([]usage.Coverage{usage.CoverageReplayed, usage.CoverageEstimated, usage.CoverageUnknown}).Draw(t, "coverage"),
+		})
+	}
+	return w
+}
+
+func (w *world) drawHolder(t *rapid.T, i int) {
+	meter := rapid.SampledFrom(w.meters).Draw(t, "meter")
+	dimension := rapid.SampledFrom(dimensions).Draw(t, "dimension")
+	at := second0
+	for range rapid.IntRange(0, 6).Draw(t, "segments") {
+		subject := &usage.Subject{
+			ResourceType: meter.ResourceType,
+			Resource:     usage.Object{Kind: "VM", Name: fmt.Sprint("vm-", i%3), UID: fmt.Sprint("uid-", i)},
+			Instance:     usage.Object{Kind: "VMI", Name: fmt.Sprint("vm-", i%3), UID: fmt.Sprint("instance-", i)},
+			Container:    rapid.SampledFrom([]string{"", "app"}).Draw(t, "container"),
+			Account: usage.Account{
+				Namespace: "shop", NamespaceUID: rapid.SampledFrom([]string{"n1", "n2"}).Draw(t, "namespace"),
+				Deployment: rapid.SampledFrom([]string{"", "web", "db"}).Draw(t, "deployment"),
+			},
+			Region:     rapid.SampledFrom([]string{"", "eu-1"}).Draw(t, "region"),
+			Attributes: usage.NewAttributes(map[string]string{"class": rapid.SampledFrom([]string{"", "fast", "a\x00b"}).Draw(t, "class")}),
+		}
+		start := at + rapid.Int64Range(0, 3*86400).Draw(t, "pause")
+		if rapid.Bool().Draw(t, "on the hour") {
+			start += 3600 - start%3600
+		}
+		end := start + rapid.Int64Range(1, 12*86400).Draw(t, "held")
+		c := usage.Change{Segment: usage.Segment{
+			Meter: meter.Name, Subject: subject, Dimension: dimension,
+			Level: rapid.OneOf(rapid.Int64Range(1, 1<<40), rapid.Just(int64(1<<63-1))).Draw(t, "level"),
+			Start: usage.Boundary{
+				At: start, Evidence: rapid.SampledFrom([]usage.Evidence{usage.Observed, usage.MeteringStarted, usage.LastKnown}).Draw(t, "evidence"),
+				Slack: uint32(rapid.SampledFrom([]int64{0, 0, start - at}).Draw(t, "slack")),
+			},
+			End: usage.Boundary{
+				At: end, Evidence: rapid.SampledFrom([]usage.Evidence{usage.Observed, usage.MeteringStopped}).Draw(t, "evidence"),
+				Slack: uint32(rapid.SampledFrom([]int64{0, 0, 7200, 86400}).Draw(t, "slack")),
+			},
+		}}
+		at = end + int64(c.End.Slack)
+		if rapid.IntRange(0, 3).Draw(t, "brief") == 0 {
+			brief := c
+			brief.End = usage.Boundary{At: start, Evidence: usage.ReplayBound, Slack: uint32(end - start)}
+			w.segments = append(w.segments, brief)
+		}
+		w.segments = append(w.segments, c)
+		if rapid.IntRange(0, 3).Draw(t, "corrected") == 0 {
+			w.correct(t, c)
+		}
+	}
+	if n := len(w.segments); n > 0 && rapid.Bool().Draw(t, "open") && w.segments[n-1].Kind == usage.Put && w.segments[n-1].End.At > w.segments[n-1].Start.At {
+		w.segments[n-1].End = usage.Boundary{}
+	}
+}
+
+// correct takes a part off a segment, or adds to it.
+func (w *world) correct(t *rapid.T, c usage.Change) {
+	if c.End.At-c.Start.At < 10 {
+		return
+	}
+	c.Kind = rapid.SampledFrom([]usage.ChangeKind{usage.Less, usage.More}).Draw(t, "kind")
+	c.Start = usage.Boundary{At: c.Start.At + rapid.Int64Range(0, c.End.At-c.Start.At-1).Draw(t, "from"), Evidence: usage.IntervalCut}
+	c.End = usage.Boundary{At: c.End.At, Evidence: usage.IntervalCut}
+	w.segments = append(w.segments, c)
+}
+
+func (w *world) timeline() *timeline.Timeline {
+	t := timeline.New()
+	t.Load(timeline.Commit{Changes: w.segments, Meters: w.meters, Coverage: w.coverage, Sealed: []usage.Window{{Start: second0, End: w.sealed}}})
+	return t
+}
+
+func drawQuery(t *rapid.T) timeline.Query {
+	zone := rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu"}).Draw(t, "zone")
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := rapid.Int64Range(second0-10*86400, second0+length).Draw(t, "start")
+	if rapid.Bool().Draw(t, "on the hour") {
+		start -= start % 3600
+	}
+	q := timeline.Query{
+		Window: usage.Window{Start: start, End: start + rapid.Int64Range(1, 30*86400).Draw(t, "seconds")},
+		Size:   rapid.SampledFrom(timeline.Sizes).Draw(t, "size"), Zone: location,
+		GroupBy: rapid.SliceOfDistinct(rapid.SampledFrom([]timeline.Key{
+			timeline.Namespace, timeline.Deployment, timeline.ResourceType, timeline.Resource, timeline.Instance,
+			timeline.Container, timeline.Region, timeline.Bundle, timeline.Dimension, timeline.Attribute("class"),
+		}), func(k timeline.Key) timeline.Key { return k }).Draw(t, "keys"),
+		Zeros: rapid.Bool().Draw(t, "zeros"),
+	}
+	if rapid.Bool().Draw(t, "filtered") {
+		q.Filters = timeline.Filters{
+			Namespaces:    rapid.SampledFrom([][]timeline.NamespaceRef{nil, {{Name: "shop", UID: "n2"}}, {{Name: "shop"}}, {{Name: "other"}}}).Draw(t, "namespaces"),
+			Deployments:   rapid.SampledFrom([][]string{nil, {""}, {"web", "db"}}).Draw(t, "deployments"),
+			ResourceTypes: rapid.SampledFrom([][]string{nil, {"type-0"}}).Draw(t, "types"),
+			Dimensions:    rapid.SampledFrom([][]string{nil, {"memory"}}).Draw(t, "dimensions"),
+			Attributes:    rapid.SampledFrom([]map[string][]string{nil, {"class": {"fast", ""}}}).Draw(t, "attributes"),
+		}
+	}
+	return q
+}
+
+func tallied(t *rapid.T, s *timeline.Snapshot, q timeline.Query) *timeline.Tally {
+	return talliedUntil(t, s, q, s.Sealed())
+}
+
+func talliedUntil(t *rapid.T, s *timeline.Snapshot, q timeline.Query, until int64) *timeline.Tally {
+	tally, err := timeline.NewTally(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tally.Advance(s, until); err != nil {
+		t.Fatal(err)
+	}
+	return tally
+}
+
+func page(t *rapid.T, tally *timeline.Tally, after string, limit int) *timeline.Page {
+	p, err := tally.Page(after, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// The oracle asks of every window and every segment what one amounts to in the other.
+
+type oracleRow struct {
+	window   usage.Window
+	group    string
+	amount   *big.Int
+	known    bool
+	accuracy usage.Accuracy
+}
+
+func (w *world) oracle(t *rapid.T, q timeline.Query) []oracleRow {
+	seen := q.Window.Intersect(usage.Window{Start: q.Window.Start, End: w.sealed})
+	groups := map[string][]*usage.Change{}
+	for i := range w.segments {
+		if c := &w.segments[i]; w.counts(c, q) {
+			key := groupOf(c, q)
+			groups[key] = append(groups[key], c)
+		}
+	}
+	var rows []oracleRow
+	for _, window := range slowWindows(q) {
+		passed := window.Intersect(seen)
+		if passed.Seconds() == 0 {
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(groups)) {
+			if !slices.ContainsFunc(groups[key], func(c *usage.Change) bool { return touches(c, seen) }) {
+				continue
+			}
+			row := oracleRow{window: window, group: key, amount: new(big.Int)}
+			own := usage.Exact
+			for _, c := range groups[key] {
+				w.add(&row, &own, c, passed, window)
+			}
+			row.known = row.known || row.amount.Sign() != 0
+			row.accuracy = max(row.accuracy, own)
+			if q.Zeros || !row.known || row.amount.Sign() != 0 || own != usage.Exact {
+				rows = append(rows, row)
+			}
+		}
+	}
+	return rows
+}
+
+func (w *world) add(row *oracleRow, own *usage.Accuracy, c *usage.Change, passed, window usage.Window) {
+	held := new(big.Int).Mul(big.NewInt(c.Level), big.NewInt(spanOf(c).Intersect(passed).Seconds()))
+	if c.Kind == usage.Less {
+		held.Neg(held)
+	}
+	row.amount.Add(row.amount, held)
+	*own = max(*own, doubtOf(c, passed, window))
+	since := second0
+	for _, m := range w.meters {
+		if m.Name == c.Meter {
+			since = m.Since
+		}
+	}
+	unknown := []usage.Stretch{{Window: usage.Window{Start: passed.Start, End: since}, Coverage: usage.CoverageUnknown}}
+	for _, s := range w.coverage {
+		if s.Meter == c.Meter {
+			s.Meter = ""
+			unknown = append(unknown, s)
+		}
+	}
+	var seconds int64
+	for _, s := range usage.CutCoverage(unknown, passed) {
+		switch s.Coverage {
+		case usage.CoverageUnknown:
+			seconds += s.Seconds()
+			row.accuracy = usage.Partial
+		case usage.CoverageEstimated:
+			row.accuracy = max(row.accuracy, usage.Estimated)
+		}
+	}
+	row.known = row.known || seconds < passed.Seconds()
+}
+
+// touches tells whether a segment says anything of a window.
+func touches(c *usage.Change, w usage.Window) bool {
+	return spanOf(c).Intersect(w).Seconds() > 0 || doubtOf(c, w, w) != usage.Exact
+}
+
+func spanOf(c *usage.Change) usage.Window {
+	if c.End.IsZero() {
+		return usage.Window{Start: c.Start.At, End: 1 << 62}
+	}
+	return usage.Window{Start: c.Start.At, End: c.End.At}
+}
+
+func doubtOf(c *usage.Change, passed, window usage.Window) usage.Accuracy {
+	doubt := usage.Exact
+	overlaps := func(from, to int64) bool { return (usage.Window{Start: from, End: to}).Intersect(passed).Seconds() > 0 }
+	earliest, _ := c.Start.StartBounds()
+	_, latest := c.End.EndBounds()
+	if overlaps(earliest, c.Start.At) || !c.End.IsZero() && overlaps(c.End.At, latest) ||
+		c.Start.Evidence == usage.LastKnown && overlaps(c.Start.At, spanOf(c).End) {
+		doubt = usage.Estimated
+	}
+	if c.Start.Evidence == usage.MeteringStarted && passed.Contains(c.Start.At) && c.Start.At > window.Start ||
+		c.End.Evidence == usage.MeteringStopped && passed.Contains(c.End.At-1) && c.End.At < window.End {
+		doubt = usage.Partial
+	}
+	return doubt
+}
+
+func (w *world) counts(c *usage.Change, q timeline.Query) bool {
+	s := c.Subject
+	in := func(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
+	there := len(q.Namespaces) == 0
+	for _, n := range q.Namespaces {
+		there = there || n.Name == s.Namespace && (n.UID == "" || n.UID == s.NamespaceUID)
+	}
+	return there && in(q.Deployments, s.Deployment) && in(q.ResourceTypes, s.ResourceType) &&
+		in(q.Dimensions, c.Dimension.Name) && in(q.Attributes["class"], s.Attributes.Map()["class"])
+}
+
+func groupOf(c *usage.Change, q timeline.Query) string {
+	s := c.Subject
+	values := map[timeline.Key]string{
+		timeline.Namespace: s.Namespace + " " + s.NamespaceUID, timeline.Deployment: s.Deployment + " ", timeline.ResourceType: s.ResourceType + " ",
+		timeline.Resource: s.Resource.Name + " " + s.Resource.UID, timeline.Instance: s.Instance.Name + " " + s.Instance.UID,
+		timeline.Container: s.Container + " ", timeline.Region: s.Region + " ", timeline.Bundle: s.Bundle + " ",
+		timeline.Attribute("class"): s.Attributes.Map()["class"] + " ",
+	}
+	text := ""
+	for _, key := range q.GroupBy {
+		if key != timeline.Dimension {
+			text += values[key] + "|"
+		}
+	}
+	return text + c.Dimension.Name + " " + string(c.Dimension.Unit)
+}
+
+// slowWindows looks at every quarter of an hour, which is where windows can begin.
+func slowWindows(q timeline.Query) []usage.Window {
+	begins := func(t int64) bool {
+		before, now := time.Unix(t-1, 0).In(q.Zone), time.Unix(t, 0).In(q.Zone)
+		newDay := before.Day() != now.Day()
+		switch q.Size {
+		case timeline.Hour:
+			return t%3600 == 0
+		case timeline.Day:
+			return newDay
+		case timeline.Week:
+			return newDay && now.Weekday() == time.Monday
+		case timeline.Month:
+			return before.Month() != now.Month()
+		}
+		return false
+	}
+	var windows []usage.Window
+	start := q.Window.Start
+	for t := start - start%900 + 900; t < q.Window.End; t += 900 {
+		if begins(t) {
+			windows = append(windows, usage.Window{Start: start, End: t})
+			start = t
+		}
+	}
+	return append(windows, usage.Window{Start: start, End: q.Window.End})
+}
+
+func shownRow(r timeline.Row) string {
+	text := ""
+	for _, v := range r.Group {
+		switch v.Key {
+		case "namespaceUID", "resourceUID", "instanceUID":
+			text = text[:len(text)-1] + v.Value + "|"
+		case "dimension":
+			text += v.Value + " " + string(r.Unit)
+		default:
+			text += v.Value + " |"
+		}
+	}
+	return fmt.Sprint(r.Window, text, " ", r.Amount, r.Known, r.Accuracy)
+}
+
+func (r oracleRow) String() string {
+	return fmt.Sprint(r.window, r.group, " ", r.amount, r.known, r.accuracy)
+}
+
+func TestAPageIsWhatTheOracleSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		want := map[string]bool{}
+		for _, row := range w.oracle(t, q) {
+			want[row.String()] = true
+		}
+		p := page(t, tallied(t, w.timeline().Snapshot(), q), "", 1<<30)
+		if len(p.Rows) != p.Count || p.Next != "" {
+			t.Errorf("%d rows of %d, and then %q", len(p.Rows), p.Count, p.Next)
+		}
+		for _, row := range p.Rows {
+			if !want[shownRow(row)] {
+				t.Errorf("too much: %s", shownRow(row))
+			}
+			delete(want, shownRow(row))
+		}
+		for row := range want {
+			t.Errorf("missing: %s", row)
+		}
+		if !slices.IsSortedFunc(p.Rows, func(a, b timeline.Row) int { return cmp.Compare(a.Window.Start, b.Window.Start) }) {
+			t.Error("the windows are not in order")
+		}
+	})
+}
+
+func TestConservation(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		q.Filters, q.Zeros = timeline.Filters{}, false
+		snapshot := w.timeline().Snapshot()
+		whole := amounts(tallied(t, snapshot, q).Totals())
+		cuts := rapid.SliceOfDistinct(rapid.Int64Range(q.Window.Start+1, q.Window.End), func(t int64) int64 { return t }).Draw(t, "cuts")
+		slices.Sort(cuts)
+		sum := map[string]*big.Int{}
+		start := q.Window.Start
+		for _, end := range append(cuts, q.Window.End) {
+			if end == start {
+				continue
+			}
+			part := q
+			part.Window = usage.Window{Start: start, End: end}
+			start = end
+			tally := tallied(t, snapshot, part)
+			for _, row := range page(t, tally, "", 1<<30).Rows {
+				add(sum, row.Dimension, row.Amount)
+			}
+		}
+		for measure, amount := range whole {
+			if sum[measure] == nil || sum[measure].Cmp(amount) != 0 {
+				t.Fatalf("%s is %s, and its parts add up to %s", measure, amount, sum[measure])
+			}
+		}
+	})
+}
+
+func amounts(totals []timeline.Total) map[string]*big.Int {
+	sums := map[string]*big.Int{}
+	for _, total := range totals {
+		add(sums, total.Dimension, total.Amount)
+	}
+	return sums
+}
+
+func add(sums map[string]*big.Int, d usage.Dimension, amount usage.Amount) {
+	key := d.Name + " " + string(d.Unit)
+	if sums[key] == nil {
+		sums[key] = new(big.Int)
+	}
+	n, _ := new(big.Int).SetString(amount.String(), 10)
+	sums[key].Add(sums[key], n)
+}
+
+func TestPagesAreOnePage(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		tally := tallied(t, w.timeline().Snapshot(), q)
+		want := page(t, tally, "", 1<<30).Rows
+		limit := rapid.IntRange(1, 7).Draw(t, "limit")
+		var got []timeline.Row
+		for after := ""; ; {
+			p := page(t, tally, after, limit)
+			if got = append(got, p.Rows...); p.Next == "" {
+				break
+			}
+			after = p.Next
+		}
+		if difference := differ(got, want); difference != "" {
+			t.Fatal(difference)
+		}
+	})
+}
+
+func TestCoverageIsTheWorstThatAnyMeterSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		seen := q.Window.Intersect(usage.Window{Start: q.Window.Start, End: w.sealed})
+		moments := []int64{seen.Start, seen.End}
+		for _, s := range w.coverage {
+			moments = append(moments, s.Start, s.End)
+		}
+		for _, m := range w.meters {
+			moments = append(moments, m.Since)
+		}
+		slices.Sort(moments)
+		want := map[usage.Coverage]int64{}
+		for i := 1; i < len(moments); i++ {
+			if piece := (usage.Window{Start: moments[i-1], End: moments[i]}).Intersect(seen); piece.Seconds() > 0 {
+				want[w.known(q, piece.Start)] += piece.Seconds()
+			}
+		}
+		got := tallied(t, w.timeline().Snapshot(), q).Coverage()
+		all := map[usage.Coverage]int64{
+			usage.CoverageObserved: got.Observed, usage.CoverageReplayed: got.Replayed,
+			usage.CoverageEstimated: got.Estimated, usage.CoverageUnknown: got.Unknown,
+		}
+		for coverage, seconds := range all {
+			if want[coverage] != seconds {
+				t.Fatalf("%s: got %d s, want %d", coverage, seconds, want[coverage])
+			}
+		}
+		for _, gap := range got.Gaps {
+			if known := w.known(q, gap.Start); known < gap.Coverage {
+				t.Fatalf("gap %v, and it is %s", gap, known)
+			}
+		}
+	})
+}
+
+// known is how a second is known to those who meter what is asked for.
+func (w *world) known(q timeline.Query, second int64) usage.Coverage {
+	worst, began := usage.CoverageObserved, false
+	for _, m := range w.meters {
+		if second < m.Since || len(q.ResourceTypes) > 0 && !slices.Contains(q.ResourceTypes, m.ResourceType) {
+			continue
+		}
+		began = true
+		for _, s := range w.coverage {
+			if s.Meter == m.Name && s.Contains(second) {
+				worst = max(worst, s.Coverage)
+			}
+		}
+	}
+	if !began {
+		return usage.CoverageUnknown
+	}
+	return worst
+}
+
+// bitByBit is the world as a journal commits it: what goes on is open first, and
+// put again when it has ended; and nothing comes late that a sealed interval has.
+func (w *world) bitByBit(t *rapid.T, each func(*timeline.Timeline)) *timeline.Timeline {
+	line := timeline.New()
+	line.Apply(timeline.Commit{Meters: w.meters, Coverage: w.coverage})
+	interval := rapid.SampledFrom([]int64{86400, 10 * 86400}).Draw(t, "interval")
+	for start := second0; start < w.sealed; start += interval {
+		now := usage.Window{Start: start, End: min(start+interval, w.sealed)}
+		commit := timeline.Commit{Sealed: []usage.Window{now}}
+		for _, c := range w.segments {
+			earliest, _ := c.Start.StartBounds()
+			begins, ends := now.Contains(earliest), now.Contains(c.End.At)
+			if c.Kind == usage.Put && c.HasKey() && begins {
+				open := c
+				open.End = usage.Boundary{}
+				elsewhere := open
+				elsewhere.Subject = new(*c.Subject)
+				elsewhere.Subject.Deployment = "elsewhere"
+				commit.Changes = append(commit.Changes, elsewhere, open)
+				if rapid.Bool().Draw(t, "void") {
+					void := open
+					void.Kind = usage.Void
+					commit.Changes = append(commit.Changes, void, open)
+				}
+			}
+			if c.Kind == usage.Put && c.HasKey() && ends || !c.HasKey() && begins {
+				commit.Changes = append(commit.Changes, c)
+			}
+		}
+		line.Apply(commit)
+		each(line)
+	}
+	return line
+}
+
+// settled leaves out what ends after everything is sealed.
+func (w *world) settled() {
+	w.segments = slices.DeleteFunc(w.segments, func(c usage.Change) bool { return c.End.At >= w.sealed })
+}
+
+// differ is the first difference between two lists.
+func differ[T any](got, want []T) string {
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i == len(got):
+			return fmt.Sprintf("missing: %v", want[i])
+		case i == len(want):
+			return fmt.Sprintf("too much: %v", got[i])
+		case !reflect.DeepEqual(got[i], want[i]):
+			return fmt.Sprintf("got %v, want %v", got[i], want[i])
+		}
+	}
+	return ""
+}
+
+func TestWhatComesBitByBitIsWhatIsLoaded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		w.settled()
+		want := page(t, tallied(t, w.timeline().Snapshot(), q), "", 1<<30).Rows
+		line := w.bitByBit(t, func(*timeline.Timeline) {})
+		if difference := differ(page(t, tallied(t, line.Snapshot(), q), "", 1<<30).Rows, want); difference != "" {
+			t.Fatal(difference)
+		}
+	})
+}
+
+func TestATallyThatGoesOnIsOneThatIsMadeAtOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		w.settled()
+		goesOn, err := timeline.NewTally(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.bitByBit(t, func(line *timeline.Timeline) {
+			s := line.Snapshot()
+			if err := goesOn.Advance(s, s.Sealed()); err != nil {
+				t.Fatal(err)
+			}
+			atOnce := tallied(t, s, q)
+			if difference := differ(page(t, goesOn, "", 1<<30).Rows, page(t, atOnce, "", 1<<30).Rows); difference != "" {
+				t.Fatalf("at %d: %s", s.Sealed(), difference)
+			}
+			if difference := differ(goesOn.Totals(), atOnce.Totals()); difference != "" {
+				t.Fatalf("at %d: %s", s.Sealed(), difference)
+			}
+			if got, want := fmt.Sprint(goesOn.Coverage()), fmt.Sprint(atOnce.Coverage()); got != want {
+				t.Fatalf("at %d got %s, want %s", s.Sealed(), got, want)
+			}
+		})
+	})
+}
+
+func TestASnapshotNeverChanges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		type seen struct {
+			snapshot *timeline.Snapshot
+			rows     []timeline.Row
+		}
+		var all []seen
+		w.bitByBit(t, func(line *timeline.Timeline) {
+			s := line.Snapshot()
+			all = append(all, seen{s, page(t, talliedUntil(t, s, q, w.sealed), "", 1<<30).Rows})
+		})
+		for _, was := range all {
+			if difference := differ(page(t, talliedUntil(t, was.snapshot, q, w.sealed), "", 1<<30).Rows, was.rows); difference != "" {
+				t.Fatal(difference)
+			}
+		}
+	})
+}
