@@ -30,15 +30,15 @@ type driver struct {
 	namespace string
 	// last is the newest resourceVersion that a request was answered with.
 	last string
-	// patience is how long its records may take.
-	patience time.Duration
+	// patience is how long its records may take, and polling how often they are looked at.
+	patience, polling time.Duration
 }
 
 func (p *plane) newDriver(ctx context.Context) *driver {
 	GinkgoHelper()
 	namespace := p.newNamespace(ctx, "shop-")
 	p.tenants[namespace] = true
-	return &driver{Diary: &truth.Diary{}, plane: p, ctx: ctx, namespace: namespace, patience: patience}
+	return &driver{Diary: &truth.Diary{}, plane: p, ctx: ctx, namespace: namespace, patience: patience, polling: 100 * time.Millisecond}
 }
 
 // thing is an object as the API server has it.
@@ -247,7 +247,7 @@ func (d *driver) judged(end int64, unknown ...usage.Window) {
 	})
 	Eventually(d.ctx, func() []string {
 		return d.Judge(truth.Case{Records: d.records(), Window: window, Unknown: unknown})
-	}).WithTimeout(d.patience).Should(BeEmpty(), "the records of %s to %s", stamp(window.Start), stamp(window.End))
+	}).WithTimeout(d.patience).WithPolling(d.polling).Should(BeEmpty(), "the records of %s to %s", stamp(window.Start), stamp(window.End))
 }
 
 // records are all Final records of the driver's namespace that there have been.

@@ -139,6 +139,7 @@ var _ = Describe("The API server", func() {
 func (d *driver) crowd(many int, nameAndDeployment func(i int) (string, string)) {
 	GinkgoHelper()
 	d.patience += time.Duration(many) * 30 * time.Millisecond
+	d.polling += time.Duration(many) * time.Millisecond // to read them all takes its time from what writes them
 	DeferCleanup(func(ctx SpecContext) {
 		one, list := &unstructured.Unstructured{}, widgetKind.List()
 		one.SetAPIVersion(testGroup + "/v1")

@@ -72,6 +72,9 @@ func (w *Witness) see(r *v1alpha1.UsageRecord) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before, was := w.finals[name]
+	if was && before.record.ResourceVersion == r.ResourceVersion {
+		return // listed again
+	}
 	if r.Status.Phase != v1alpha1.PhaseFinal {
 		if was && before.record.Spec.NamespaceUID == r.Spec.NamespaceUID {
 			w.wrong = append(w.wrong, fmt.Sprintf("record %s was Final, and is %s", name, r.Status.Phase))
