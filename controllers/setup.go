@@ -81,7 +81,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 			}
 		},
 	})
-	sealed := NewSealed()
+	sealed, answers := NewSealed(), NewAnswers()
 	meters := &UsageMeterReconciler{
 		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: steady, News: news, Health: health,
 	}
@@ -101,8 +101,8 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Journal: journal.New(journal.Options{
 			Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: steady, Log: mgr.GetLogger().WithName("journal"),
 		}),
-		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
-		Log: mgr.GetLogger().WithName("keeper"),
+		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed,
+		Answers: answers, Health: health, Log: mgr.GetLogger().WithName("keeper"),
 	}
 	if o.Metrics != nil {
 		err = o.Metrics.Register(&Metrics{
@@ -110,6 +110,13 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 			Schedule: o.Schedule, Elected: mgr.Elected(),
 		})
 	}
+	reports := &UsageReportReconciler{
+		Client: mgr.GetClient(), Answers: answers, Clock: steady, Events: mgr.GetEventRecorder("usage-operator"),
+		Interval: o.Schedule.Interval, Health: health,
+	}
+	schedules := &UsageReportScheduleReconciler{
+		Client: mgr.GetClient(), Answers: answers, Clock: steady, Events: mgr.GetEventRecorder("usage-operator"),
+	}
 	return collected, errors.Join(err, mgr.Add(keeper), mgr.Add(&standby{journal: keeper.Journal, elected: mgr.Elected()}),
-		meters.SetupWithManager(mgr), records.SetupWithManager(mgr))
+		meters.SetupWithManager(mgr), records.SetupWithManager(mgr), reports.SetupWithManager(mgr), schedules.SetupWithManager(mgr))
 }

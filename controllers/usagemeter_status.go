@@ -3,7 +3,6 @@ package controllers
 import (
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -103,31 +102,24 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, who
 	if found.reason == "" && !at.Durable {
 		found = finding{reason: v1alpha1.ReasonJournaling, message: "everything is listed; ready once the journal has it"}
 	}
-	for _, condition := range conditions(found, at) {
-		condition.ObservedGeneration = m.Generation
-		condition.LastTransitionTime = now
-		meta.SetStatusCondition(&status.Conditions, condition)
-	}
+	setConditions(&status.Conditions, m.Generation, now, found.account(at).conditions()...)
 	return status
 }
 
 const maxQuarantine = 10
 
-// conditions are Ready, Reconciling and Stalled, as kstatus reads them.
-func conditions(found finding, at collector.Status) []metav1.Condition {
-	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: found.reason, Message: limit(found.message, maxMessage)}
-	reconciling := metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionFalse, Reason: found.reason, Message: ""}
-	stalled := metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionFalse, Reason: found.reason, Message: ""}
+// account is how a meter gets on.
+func (found finding) account(at collector.Status) account {
+	a := account{standing: reconciling, reason: found.reason, message: found.message}
 	switch {
 	case found.reason == "":
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.ReasonMetering, metering(at, found.message)
-		reconciling.Reason, stalled.Reason = v1alpha1.ReasonMetering, v1alpha1.ReasonMetering
+		a = account{standing: ready, reason: v1alpha1.ReasonMetering, message: metering(at, found.message)}
 	case found.stalled:
-		stalled.Status, stalled.Message = metav1.ConditionTrue, limit(found.message, maxMessage)
-	case found.reason != v1alpha1.ReasonSuspended:
-		reconciling.Status, reconciling.Message = metav1.ConditionTrue, limit(found.message, maxMessage)
+		a.standing = stalled
+	case found.reason == v1alpha1.ReasonSuspended:
+		a.standing = idle
 	}
-	return []metav1.Condition{ready, reconciling, stalled}
+	return a
 }
 
 func metering(at collector.Status, note string) string {
@@ -137,19 +129,6 @@ func metering(at collector.Status, note string) string {
 	}
 	if note != "" {
 		message += "; " + note
-	}
-	return limit(message, maxMessage)
-}
-
-// maxMessage is how long a condition's message may be, in bytes.
-const maxMessage = 32 << 10
-
-// limit cuts a message where a character begins.
-func limit(message string, most int) string {
-	for i := most; len(message) > most; i-- {
-		if utf8.RuneStart(message[i]) {
-			return message[:i]
-		}
 	}
 	return message
 }

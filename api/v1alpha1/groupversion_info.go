@@ -1,6 +1,7 @@
 // Package v1alpha1 holds the custom resources of metering.usage-operator.dev:
-// UsageMeter says what is metered, UsageRecord what was used, and UsageBlock is
-// a piece of the journal that records are made from.
+// UsageMeter says what is metered, UsageRecord what was used in an interval, and
+// UsageReport and ClusterUsageReport what was used in any time; UsageBlock is a
+// piece of the journal that all of this is made from.
 //
 // +kubebuilder:object:generate=true
 // +groupName=metering.usage-operator.dev
@@ -30,6 +31,10 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&UsageMeter{}, &UsageMeterList{},
 		&UsageRecord{}, &UsageRecordList{},
 		&UsageBlock{}, &UsageBlockList{},
+		&UsageReport{}, &UsageReportList{},
+		&ClusterUsageReport{}, &ClusterUsageReportList{},
+		&UsageReportSchedule{}, &UsageReportScheduleList{},
+		&ClusterUsageReportSchedule{}, &ClusterUsageReportScheduleList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

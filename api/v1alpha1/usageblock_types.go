@@ -266,6 +266,12 @@ type BlockMeter struct {
 	// +kubebuilder:validation:MaxLength=253
 	Kind string `json:"kind,omitempty"`
 
+	// resourceType is what it meters: vm.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	ResourceType string `json:"resourceType,omitempty"`
+
 	// since is from when on it sees everything.
 	//
 	// +required

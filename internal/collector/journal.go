@@ -216,7 +216,7 @@ func (c *Collector) journalMeters() []journal.Meter {
 	for name, at := range c.meters {
 		kind := at.feed.kind()
 		meters = append(meters, journal.Meter{
-			Name: name, Version: at.version, Group: kind.Group, Kind: kind.Kind,
+			Name: name, Version: at.version, ResourceType: at.meter.ResourceType(), Group: kind.Group, Kind: kind.Kind,
 			Since: at.ledger.Since, Dimensions: at.ledger.Dimensions(), Listed: at.from != 0,
 		})
 	}

@@ -88,7 +88,7 @@ func (r *reader) text(s string) string {
 
 func (r *reader) meter(m v1alpha1.BlockMeter) Meter {
 	out := Meter{
-		Name: r.text(m.Name), Version: r.text(m.Version), Group: r.text(m.Group), Kind: r.text(m.Kind),
+		Name: r.text(m.Name), Version: r.text(m.Version), ResourceType: r.text(m.ResourceType), Group: r.text(m.Group), Kind: r.text(m.Kind),
 		Since: m.Since.Unix(), Listed: m.Listed,
 	}
 	for _, d := range m.Dimensions {

@@ -188,7 +188,7 @@ func blockPosition(p Position) v1alpha1.BlockPosition {
 
 func blockMeter(m Meter) v1alpha1.BlockMeter {
 	out := v1alpha1.BlockMeter{
-		Name: text(m.Name), Version: text(m.Version), Group: text(m.Group), Kind: text(m.Kind),
+		Name: text(m.Name), Version: text(m.Version), ResourceType: text(m.ResourceType), Group: text(m.Group), Kind: text(m.Kind),
 		Since: seconds(m.Since), Listed: m.Listed,
 	}
 	for _, d := range m.Dimensions {

@@ -107,7 +107,7 @@ func batchOf(change *rapid.Generator[usage.Change]) *rapid.Generator[*Batch] {
 	}
 	meters := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Meter {
 		m := Meter{
-			Name: hostile().Draw(t, "name"), Version: hostile().Draw(t, "version"), Group: hostile().Draw(t, "group"),
+			Name: hostile().Draw(t, "name"), Version: hostile().Draw(t, "version"), ResourceType: hostile().Draw(t, "type"), Group: hostile().Draw(t, "group"),
 			Kind: hostile().Draw(t, "kind"), Since: moment().Draw(t, "since"), Listed: rapid.Bool().Draw(t, "listed"),
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "dimensions") {

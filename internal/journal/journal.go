@@ -51,6 +51,8 @@ type Meter struct {
 	Name string
 	// Version is that of the UsageMeter's spec: its UID and generation.
 	Version string
+	// ResourceType is what it meters.
+	ResourceType string
 	// Group and Kind are what it reads.
 	Group, Kind string
 	// Since is from when on it sees everything, in seconds since the epoch.

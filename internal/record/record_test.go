@@ -116,7 +116,7 @@ func TestALongSummarySaysHowMuchItLeavesOut(t *testing.T) {
 		segments = append(segments, held(subject("a"), usage.Dimension{Name: fmt.Sprintf("dimension%d", i), Unit: usage.Core}, 1000, 0, 3600))
 	}
 	got := For(final("web", segments...))[0].Status.Summary
-	if len(got) > maxSummary+len("; 10 more") || !strings.HasSuffix(got, "; 8 more") {
+	if len(got) > 64+len("; 10 more") || !strings.HasSuffix(got, "; 8 more") {
 		t.Errorf("%q", got)
 	}
 }

@@ -2,9 +2,7 @@ package record
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -60,49 +58,21 @@ func (t totals) list() []v1alpha1.Total {
 	return list
 }
 
-const (
-	// maxSummary keeps a table's line to what people can read.
-	maxSummary    = 64
-	summaryDigits = 3
-)
-
 // summary is the record in one line: what was used ("memory 10 GiB-hour, vcpu
 // 2.5 core-hour"), or, as long as something is held, what is held now ("holds
 // memory 16 GiB, vcpu 4 core"), which is true until the record is written again.
 func (t totals) summary() string {
 	if len(t.held) == 0 {
 		return t.line(t.order, func(key total) string {
-			return key.dimension.Unit.HourWords(t.used[key], key.dimension.Name, summaryDigits)
+			return key.dimension.Unit.HourWords(t.used[key], key.dimension.Name, usage.LineDigits)
 		})
 	}
 	held := slices.DeleteFunc(slices.Clone(t.order), func(key total) bool { return t.held[key].IsZero() })
 	return "holds " + t.line(held, func(key total) string {
-		return key.dimension.Unit.LevelWords(t.held[key], key.dimension.Name, summaryDigits)
+		return key.dimension.Unit.LevelWords(t.held[key], key.dimension.Name, usage.LineDigits)
 	})
 }
 
-// line joins the words of each key. Where there are several resource types each
-// is named before its own.
 func (t totals) line(keys []total, words func(total) string) string {
-	var b strings.Builder
-	several := len(keys) > 0 && keys[0].resourceType != keys[len(keys)-1].resourceType
-	for i, key := range keys {
-		first := i == 0 || keys[i-1].resourceType != key.resourceType
-		part := words(key)
-		if several && first {
-			part = key.resourceType + ": " + part
-		}
-		if i > 0 && b.Len()+len(part) > maxSummary {
-			fmt.Fprintf(&b, "; %d more", len(keys)-i)
-			break
-		}
-		switch {
-		case i > 0 && first:
-			b.WriteString("; ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(part)
-	}
-	return b.String()
+	return usage.Line(len(keys), func(i int) (string, string) { return keys[i].resourceType, words(keys[i]) })
 }

@@ -1,9 +1,9 @@
 package timeline
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,7 +13,7 @@ import (
 // needed to go on, on any replica, whatever has happened since.
 type cursor struct {
 	// Query tells the query from others.
-	Query []byte `json:"q"`
+	Query string `json:"q"`
 	// Start is the window's, in seconds since the epoch.
 	Start int64 `json:"s"`
 	// Group are the row's values, key by key.
@@ -27,8 +27,9 @@ func (e *CursorError) Error() string {
 	return "the cursor " + e.Reason + ": take the one that the page before gave, or none to begin with the first page"
 }
 
-func (t *Tally) cursor(last *Row) string {
-	c := cursor{Query: t.query.fingerprint(), Start: last.Window.Start}
+// After is the cursor of the page that begins after a row.
+func (t *Tally) After(last *Row) string {
+	c := cursor{Query: t.query.Fingerprint(), Start: last.Window.Start}
 	for _, value := range last.Group {
 		c.Group = append(c.Group, value.Value)
 	}
@@ -47,7 +48,7 @@ func (r *rows) after(text string) (window, next int, err error) {
 	if err != nil || json.Unmarshal(raw, &c) != nil {
 		return 0, 0, &CursorError{"cannot be read"}
 	}
-	if !bytes.Equal(c.Query, r.query.fingerprint()) {
+	if c.Query != r.query.Fingerprint() {
 		return 0, 0, &CursorError{"is of another report, or of another period"}
 	}
 	window, found := r.calendar.indexOf(c.Start)
@@ -80,8 +81,8 @@ func (g *grouping) parse(values []string) ([]label, bool) {
 	return labels, len(values) == 0
 }
 
-// fingerprint tells the query from others.
-func (q *Query) fingerprint() []byte {
+// Fingerprint tells the query from others.
+func (q *Query) Fingerprint() string {
 	text, err := json.Marshal(struct {
 		Query
 		Zone string
@@ -90,5 +91,5 @@ func (q *Query) fingerprint() []byte {
 		panic(fmt.Sprintf("timeline: a query has no JSON: %v", err))
 	}
 	digest := sha256.Sum256(text)
-	return digest[:8]
+	return hex.EncodeToString(digest[:8])
 }

@@ -221,9 +221,10 @@ func (t *Tally) correct(s *Snapshot) error {
 	for ; t.corrections < len(s.corrections); t.corrections++ {
 		x := &s.corrections[t.corrections]
 		id := t.members[x.class]
-		if id == none {
+		if id == none || (usage.Window{Start: x.start, End: x.end}).Intersect(t.query.Window).Seconds() == 0 {
 			continue
 		}
+		t.corrected++
 		c := s.classes[x.class]
 		if t.grouping.byHolder {
 			id = t.held(id, x.holder, &c.words)

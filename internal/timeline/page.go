@@ -76,7 +76,7 @@ func (t *Tally) Page(after string, limit int) (*Page, error) {
 			}
 			if len(page.Rows) == limit {
 				last := &page.Rows[limit-1]
-				page.Next = t.cursor(last)
+				page.Next = t.After(last)
 				return page, nil
 			}
 			page.Rows = append(page.Rows, row)
@@ -84,6 +84,9 @@ func (t *Tally) Page(after string, limit int) (*Page, error) {
 	}
 	return page, nil
 }
+
+// Corrected is how many corrections of sealed intervals are counted in.
+func (t *Tally) Corrected() int { return t.corrected }
 
 // rows are what a tally says now.
 type rows struct {

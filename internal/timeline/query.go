@@ -61,8 +61,8 @@ type NamespaceRef struct{ Name, UID string }
 
 // Filters say what is counted. Each list that is empty lets everything through.
 type Filters struct {
-	Namespaces    []NamespaceRef
-	Deployments   []string // "" is unattributed
+	Namespaces    []NamespaceRef // nil lets everything through; none of them, nothing
+	Deployments   []string       // "" is unattributed
 	ResourceTypes []string
 	Dimensions    []string
 	Attributes    map[string][]string // "" is without the attribute
@@ -124,7 +124,7 @@ func (f *Filters) measures(w *words) bool {
 func has(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
 
 func (f *Filters) within(w *words) bool {
-	return len(f.Namespaces) == 0 || slices.ContainsFunc(f.Namespaces, func(n NamespaceRef) bool {
+	return f.Namespaces == nil || slices.ContainsFunc(f.Namespaces, func(n NamespaceRef) bool {
 		return n.Name == w.Namespace && (n.UID == "" || n.UID == w.NamespaceUID)
 	})
 }

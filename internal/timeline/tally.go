@@ -16,9 +16,11 @@ type Tally struct {
 	grouping
 
 	lineage *int
-	// through is up to where it has added up; corrections, how many of them.
+	// through is up to where it has added up; corrections, how many of them it has
+	// looked at, and corrected, how many of these it counts.
 	through     int64
 	corrections int
+	corrected   int
 	known       []Meter
 	coverage    []usage.Stretch
 
@@ -103,6 +105,7 @@ func (t *Tally) Advance(s *Snapshot, until int64) error {
 
 func (t *Tally) begin(s *Snapshot) {
 	t.lineage, t.through, t.corrections = s.lineage, t.calendar.start(), 0
+	t.corrected = 0
 	t.members, t.groups, t.meters, t.sorted, t.room = nil, nil, nil, nil, 0
 	t.byLabels, t.byHolder, t.totals = map[string]int{}, map[holding]int{}, map[Measure]*sum{}
 	t.diff = make([]sum, t.calendar.windows()+1)
@@ -193,6 +196,9 @@ func (t *Tally) meter(name string) int {
 	}
 	return i
 }
+
+// Cells is how much room the tally takes: what it reckons takes up to 40 bytes for each.
+func (t *Tally) Cells() int { return t.room }
 
 // touch makes room for what a group holds.
 func (t *Tally) touch(g *group) error {

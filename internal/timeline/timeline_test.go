@@ -143,7 +143,7 @@ func drawQuery(t *rapid.T) timeline.Query {
 	}
 	if rapid.Bool().Draw(t, "filtered") {
 		q.Filters = timeline.Filters{
-			Namespaces:    rapid.SampledFrom([][]timeline.NamespaceRef{nil, {{Name: "shop", UID: "n2"}}, {{Name: "shop"}}, {{Name: "other"}}}).Draw(t, "namespaces"),
+			Namespaces:    rapid.SampledFrom([][]timeline.NamespaceRef{nil, {{Name: "shop", UID: "n2"}}, {{Name: "shop"}}, {{Name: "other"}}, {}}).Draw(t, "namespaces"),
 			Deployments:   rapid.SampledFrom([][]string{nil, {""}, {"web", "db"}}).Draw(t, "deployments"),
 			ResourceTypes: rapid.SampledFrom([][]string{nil, {"type-0"}}).Draw(t, "types"),
 			Dimensions:    rapid.SampledFrom([][]string{nil, {"memory"}}).Draw(t, "dimensions"),
@@ -284,7 +284,7 @@ func doubtOf(c *usage.Change, passed, window usage.Window) usage.Accuracy {
 func (w *world) counts(c *usage.Change, q timeline.Query) bool {
 	s := c.Subject
 	in := func(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
-	there := len(q.Namespaces) == 0
+	there := q.Namespaces == nil
 	for _, n := range q.Namespaces {
 		there = there || n.Name == s.Namespace && (n.UID == "" || n.UID == s.NamespaceUID)
 	}

@@ -107,6 +107,31 @@ func midnight(year int, month time.Month, day int, zone *time.Location) int64 {
 	return min(begins+int64(offset-before), changed.Unix())
 }
 
+// Period is the window of a size that contains t, or, with an offset, the one so
+// many later or earlier. The size is not None.
+func Period(t int64, size Size, offset int, zone *time.Location) usage.Window {
+	if size == Hour {
+		hour := usage.Interval(t, 3600)
+		shift := int64(offset) * 3600
+		return usage.Window{Start: hour.Start + shift, End: hour.End + shift}
+	}
+	year, month, day := time.Unix(t, 0).In(zone).Date()
+	if midnight(year, month, day, zone) > t { // the clocks go back over this midnight yet
+		day--
+	}
+	begins := func(offset int) int64 {
+		switch size {
+		case Week:
+			weekday := (int(time.Date(year, month, day, 12, 0, 0, 0, zone).Weekday()) + 6) % 7
+			return midnight(year, month, day-weekday+7*offset, zone)
+		case Month:
+			return midnight(year, month+time.Month(offset), 1, zone)
+		}
+		return midnight(year, month, day+offset, zone)
+	}
+	return usage.Window{Start: begins(offset), End: begins(offset + 1)}
+}
+
 func (c calendar) windows() int { return len(c) - 1 }
 
 func (c calendar) start() int64 { return c[0] }

@@ -1,0 +1,268 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/report"
+	"github.com/usage-operator/usage-operator/internal/timeline"
+)
+
+// UsageReportReconciler makes UsageReports and ClusterUsageReports say what the
+// timeline says: when their spec changes, at each seal and each correction, and
+// when a rolling period moves on.
+type UsageReportReconciler struct {
+	client.Client
+	Answers *Answers
+	Clock   clock.PassiveClock
+	Events  recorder.EventRecorder
+	// Interval is how long recording intervals are, in seconds.
+	Interval int64
+	// Health tells what stands in every report's way.
+	Health *Health
+
+	tallies *tallies
+}
+
+// reportKey names a UsageReport or, without a namespace, a ClusterUsageReport.
+type reportKey = types.NamespacedName
+
+// reportConcurrency is how many reports are made at the same time.
+const reportConcurrency = 2
+
+// SetupWithManager starts the controller with the manager.
+func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.tallies = newTallies()
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("usagereport").
+		// Of all that happens to them, so that a status that somebody else wrote is put back.
+		For(&v1alpha1.UsageReport{}).
+		Watches(&v1alpha1.ClusterUsageReport{}, &handler.EnqueueRequestForObject{}).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.selecting), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesRawSource(source.Func(r.follow)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: reportConcurrency}).
+		Complete(r)
+}
+
+// follow has reports made again when something was sealed or corrected.
+func (r *UsageReportReconciler) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	return r.Answers.follow(ctx, func() {
+		for _, s := range r.all(ctx) {
+			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
+		}
+	})
+}
+
+// selecting are the reports that choose namespaces by their labels.
+func (r *UsageReportReconciler) selecting(ctx context.Context, _ client.Object) []reconcile.Request {
+	var requests []reconcile.Request
+	for _, s := range r.all(ctx) {
+		if s.cluster != nil && s.cluster.NamespaceSelector != nil {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
+		}
+	}
+	return requests
+}
+
+// subject is a report of either kind.
+type subject struct {
+	client.Object
+	window  *v1alpha1.ReportWindow
+	filters *v1alpha1.ReportFilters
+	cluster *v1alpha1.ClusterReportFilters // of a ClusterUsageReport that has filters
+	status  *v1alpha1.UsageReportStatus
+}
+
+func namespaced(r *v1alpha1.UsageReport) *subject {
+	return &subject{Object: r, window: &r.Spec.ReportWindow, filters: r.Spec.Filters, status: &r.Status}
+}
+
+func clusterwide(r *v1alpha1.ClusterUsageReport) *subject {
+	s := &subject{Object: r, window: &r.Spec.ReportWindow, cluster: r.Spec.Filters, status: &r.Status}
+	if s.cluster != nil {
+		s.filters = &s.cluster.ReportFilters
+	}
+	return s
+}
+
+func (r *UsageReportReconciler) get(ctx context.Context, key reportKey) (*subject, error) {
+	if key.Namespace == "" {
+		found := &v1alpha1.ClusterUsageReport{}
+		err := r.Get(ctx, key, found)
+		return clusterwide(found), err
+	}
+	found := &v1alpha1.UsageReport{}
+	err := r.Get(ctx, key, found)
+	return namespaced(found), err
+}
+
+// all are the reports that there are.
+func (r *UsageReportReconciler) all(ctx context.Context) []*subject {
+	var found []*subject
+	inNamespaces, ofCluster := &v1alpha1.UsageReportList{}, &v1alpha1.ClusterUsageReportList{}
+	for _, list := range []client.ObjectList{inNamespaces, ofCluster} {
+		if err := r.List(ctx, list); err != nil && ctx.Err() == nil {
+			ctrl.LoggerFrom(ctx).Error(err, "cannot list reports: they are not refreshed now")
+		}
+	}
+	for i := range inNamespaces.Items {
+		found = append(found, namespaced(&inNamespaces.Items[i]))
+	}
+	for i := range ofCluster.Items {
+		found = append(found, clusterwide(&ofCluster.Items[i]))
+	}
+	return found
+}
+
+// Reconcile makes one report.
+func (r *UsageReportReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	s, err := r.get(ctx, req.NamespacedName)
+	if err != nil {
+		r.tallies.drop(req.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	now := r.Clock.Now()
+	made, err := r.make(ctx, s, now.Unix())
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	before := s.status.DeepCopy()
+	*s.status = made.status(before, s.GetGeneration(), metav1.NewTime(now.Truncate(time.Second)))
+	if !equality.Semantic.DeepEqual(before, s.status) {
+		err := r.Status().Update(ctx, s.Object)
+		if apierrors.IsConflict(err) {
+			return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
+		}
+		if err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
+		r.announce(s, before)
+	}
+	if made.rolls > 0 {
+		return ctrl.Result{RequeueAfter: max(time.Second, time.Unix(made.rolls, 0).Sub(now))}, nil
+	}
+	return ctrl.Result{}, nil
+}
+
+// make reckons the report as it is now. An error is something to try again.
+func (r *UsageReportReconciler) make(ctx context.Context, s *subject, now int64) (*made, error) {
+	switch {
+	case s.window.Suspend:
+		return &made{account: account{standing: ready, reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: the report stays as it is"}}, nil
+	case !r.Answers.Loaded():
+		return &made{account: account{standing: reconciling, reason: v1alpha1.ReasonWaitingForLedger, message: "the ledger is being loaded"}}, nil
+	case r.Health.Damaged():
+		whole := r.Health.finding()
+		return &made{account: account{standing: reconciling, reason: whole.reason, message: "the report stays as it is: " + whole.message}}, nil
+	}
+	request, err := r.request(ctx, s)
+	var resolved *report.Resolved
+	if err == nil {
+		resolved, err = report.Resolve(request, now)
+	}
+	var out *made
+	if err == nil {
+		out, err = r.reckon(s, resolved)
+	}
+	if refused := report.Refused(err); refused != nil {
+		return &made{account: account{standing: stalled, reason: refused.Reason, message: refused.Message}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if whole := r.Health.finding(); whole.reason != "" {
+		out.message += "; " + whole.message
+	}
+	return out, nil
+}
+
+// reckon adds up what the report asks for.
+func (r *UsageReportReconciler) reckon(s *subject, resolved *report.Resolved) (*made, error) {
+	key := client.ObjectKeyFromObject(s)
+	tally, err := r.tallies.take(key, resolved.Query)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := r.Answers.Snapshot()
+	if err := tally.Advance(snapshot, snapshot.Sealed()); err != nil {
+		return nil, err
+	}
+	figures, err := report.Figures(resolved, tally)
+	if err != nil {
+		return nil, err
+	}
+	r.tallies.put(key, resolved.Query, tally)
+	return reported(resolved, figures, snapshot.Sealed(), r.Interval), nil
+}
+
+// request is what the report asks for: of its own namespace alone or, of the
+// whole cluster, of the namespaces that its filters let through.
+func (r *UsageReportReconciler) request(ctx context.Context, s *subject) (report.Request, error) {
+	request := report.Request{Window: s.window, Filters: s.filters}
+	if own := s.GetNamespace(); own != "" {
+		namespace := &metav1.PartialObjectMetadata{}
+		namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+		if err := r.Get(ctx, client.ObjectKey{Name: own}, namespace); err != nil {
+			return request, err
+		}
+		// Another namespace that had the name was another tenant's.
+		request.Namespaces = []timeline.NamespaceRef{{Name: own, UID: string(namespace.UID)}}
+		return request, nil
+	}
+	if s.cluster == nil {
+		return request, nil
+	}
+	if s.cluster.NamespaceSelector != nil {
+		selected, err := r.selected(ctx, s.cluster)
+		request.Namespaces = selected
+		return request, err
+	}
+	for _, name := range s.cluster.Namespaces {
+		request.Namespaces = append(request.Namespaces, timeline.NamespaceRef{Name: string(name)})
+	}
+	return request, nil
+}
+
+// selected are the namespaces that a selector lets through; none is not nil.
+func (r *UsageReportReconciler) selected(ctx context.Context, filters *v1alpha1.ClusterReportFilters) ([]timeline.NamespaceRef, error) {
+	selector, err := metav1.LabelSelectorAsSelector(filters.NamespaceSelector)
+	if err != nil {
+		return nil, &report.Problem{Reason: v1alpha1.ReasonInvalidSelector, Message: "spec.filters.namespaceSelector: " + err.Error()}
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	if err := r.List(ctx, list); err != nil {
+		return nil, err
+	}
+	named := map[string]bool{}
+	for _, name := range filters.Namespaces {
+		named[string(name)] = true
+	}
+	selected := []timeline.NamespaceRef{}
+	for i := range list.Items {
+		namespace := &list.Items[i]
+		if selector.Matches(labels.Set(namespace.Labels)) && (len(named) == 0 || named[namespace.Name]) {
+			selected = append(selected, timeline.NamespaceRef{Name: namespace.Name, UID: string(namespace.UID)})
+		}
+	}
+	return report.Ordered(selected), nil
+}

@@ -1,0 +1,96 @@
+package controllers
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/report"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// made is a report as it is now.
+type made struct {
+	account
+	figures  *v1alpha1.UsageReportStatus // nil: there are no new ones
+	complete metav1.Condition
+	next     int64 // when the figures change next, in seconds since the epoch; 0: they do not
+	rolls    int64 // when a rolling period moves on; 0: it does not
+}
+
+// reported is a report whose figures are there.
+func reported(r *report.Resolved, figures *v1alpha1.UsageReportStatus, sealed, interval int64) *made {
+	out := &made{
+		account: account{standing: ready, reason: v1alpha1.ReasonReported, message: "the figures are those of the ledger"},
+		figures: figures, rolls: r.Rolls,
+		complete: metav1.Condition{Type: v1alpha1.ConditionComplete, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSealed,
+			Message: "every interval of the window is sealed"},
+	}
+	out.next = r.Rolls
+	if sealed < r.Window.End {
+		out.complete.Status, out.complete.Reason = metav1.ConditionFalse, v1alpha1.ReasonInProgress
+		out.complete.Message = fmt.Sprintf("sealed up to %s; the window ends at %s", stamp(sealed), stamp(r.Window.End))
+		if sealed < r.Window.Start {
+			out.complete.Message = fmt.Sprintf("the window begins at %s", stamp(r.Window.Start))
+		}
+		out.next = usage.Interval(max(sealed, r.Window.Start), interval).End
+	}
+	if sealed > 0 {
+		reached := metav1.NewTime(time.Unix(min(sealed, r.Window.End), 0).UTC())
+		figures.SealedTime = &reached
+	}
+	return out
+}
+
+func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
+
+// status is what the report's status should say, after what it said before.
+func (m *made) status(before *v1alpha1.UsageReportStatus, generation int64, now metav1.Time) v1alpha1.UsageReportStatus {
+	after := *before.DeepCopy()
+	if m.standing == stalled {
+		// What was right for another spec is nobody's business now.
+		after = v1alpha1.UsageReportStatus{Conditions: after.Conditions}
+		meta.RemoveStatusCondition(&after.Conditions, v1alpha1.ConditionComplete)
+	}
+	if m.figures != nil {
+		conditions, last := after.Conditions, after.LastReportTime
+		after = *m.figures
+		after.Conditions, after.LastReportTime = conditions, last
+		if after.Digest != before.Digest {
+			after.LastReportTime = &now
+		}
+		if m.next > 0 {
+			next := metav1.NewTime(time.Unix(m.next, 0).UTC())
+			after.NextReportTime = &next
+		}
+		setConditions(&after.Conditions, generation, now, m.complete)
+	}
+	after.ObservedGeneration = generation
+	setConditions(&after.Conditions, generation, now, m.conditions()...)
+	return after
+}
+
+const makeReport = "MakeReport"
+
+// announce tells of a report that is complete now, or for which a person has to act.
+func (r *UsageReportReconciler) announce(s *subject, before *v1alpha1.UsageReportStatus) {
+	turned := func(condition string) *metav1.Condition {
+		now := meta.FindStatusCondition(s.status.Conditions, condition)
+		was := meta.FindStatusCondition(before.Conditions, condition)
+		if now == nil || now.Status != metav1.ConditionTrue || was != nil && was.Status == now.Status && was.Reason == now.Reason {
+			return nil
+		}
+		return now
+	}
+	if turned(v1alpha1.ConditionComplete) != nil {
+		r.Events.Eventf(s.Object, nil, corev1.EventTypeNormal, v1alpha1.ConditionComplete, makeReport, "%s",
+			limit(fmt.Sprintf("%d rows: %s", s.status.RowCount, s.status.Summary), maxNote))
+	}
+	if stalled := turned(v1alpha1.ConditionStalled); stalled != nil {
+		r.Events.Eventf(s.Object, nil, corev1.EventTypeWarning, stalled.Reason, makeReport, "%s", limit(stalled.Message, maxNote))
+	}
+}

@@ -1,0 +1,226 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/report"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// UsageReportScheduleReconciler makes the reports of UsageReportSchedules and
+// ClusterUsageReportSchedules: one for each period that is over and sealed.
+type UsageReportScheduleReconciler struct {
+	client.Client
+	Answers *Answers
+	Clock   clock.PassiveClock
+	Events  recorder.EventRecorder
+}
+
+// SetupWithManager starts the controller with the manager.
+func (r *UsageReportScheduleReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("usagereportschedule").
+		For(&v1alpha1.UsageReportSchedule{}).
+		Watches(&v1alpha1.ClusterUsageReportSchedule{}, &handler.EnqueueRequestForObject{}).
+		WatchesRawSource(source.Func(r.follow)).
+		Complete(r)
+}
+
+// follow has schedules looked at again when something was sealed.
+func (r *UsageReportScheduleReconciler) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	return r.Answers.follow(ctx, func() {
+		inNamespaces, ofCluster := &v1alpha1.UsageReportScheduleList{}, &v1alpha1.ClusterUsageReportScheduleList{}
+		if err := errors.Join(r.List(ctx, inNamespaces), r.List(ctx, ofCluster)); err != nil && ctx.Err() == nil {
+			ctrl.LoggerFrom(ctx).Error(err, "cannot list report schedules: what is due is made at the next seal")
+		}
+		for i := range inNamespaces.Items {
+			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&inNamespaces.Items[i])})
+		}
+		for i := range ofCluster.Items {
+			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&ofCluster.Items[i])})
+		}
+	})
+}
+
+// series is a schedule of either kind.
+type series struct {
+	client.Object
+	timing *v1alpha1.ScheduleTiming
+	status *v1alpha1.ReportScheduleStatus
+	// report is the one of a window, without its metadata's names.
+	report func(window v1alpha1.ReportWindow) client.Object
+	shape  *v1alpha1.ReportShape
+	common *v1alpha1.TemplateMetadata
+	list   client.ObjectList // of such reports
+}
+
+func (r *UsageReportScheduleReconciler) get(ctx context.Context, key reportKey) (*series, error) {
+	if key.Namespace == "" {
+		found := &v1alpha1.ClusterUsageReportSchedule{}
+		err := r.Get(ctx, key, found)
+		template := &found.Spec.Template
+		return &series{
+			Object: found, timing: &found.Spec.ScheduleTiming, status: &found.Status,
+			shape: &template.Spec.ReportShape, common: &template.Metadata, list: &v1alpha1.ClusterUsageReportList{},
+			report: func(window v1alpha1.ReportWindow) client.Object {
+				return &v1alpha1.ClusterUsageReport{Spec: v1alpha1.ClusterUsageReportSpec{ReportWindow: window, Filters: template.Spec.Filters}}
+			},
+		}, err
+	}
+	found := &v1alpha1.UsageReportSchedule{}
+	err := r.Get(ctx, key, found)
+	template := &found.Spec.Template
+	return &series{
+		Object: found, timing: &found.Spec.ScheduleTiming, status: &found.Status,
+		shape: &template.Spec.ReportShape, common: &template.Metadata, list: &v1alpha1.UsageReportList{},
+		report: func(window v1alpha1.ReportWindow) client.Object {
+			return &v1alpha1.UsageReport{Spec: v1alpha1.UsageReportSpec{ReportWindow: window, Filters: template.Spec.Filters}}
+		},
+	}, err
+}
+
+// defaultHistory is how many reports are kept where the spec does not say: a year of months.
+const defaultHistory = 12
+
+// Reconcile makes the reports that are due, and deletes those that are too many.
+func (r *UsageReportScheduleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	s, err := r.get(ctx, req.NamespacedName)
+	if err != nil || !s.GetDeletionTimestamp().IsZero() {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	before := s.status.DeepCopy()
+	standing, err := r.keepUp(ctx, s)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	s.status.ObservedGeneration = s.GetGeneration()
+	setConditions(&s.status.Conditions, s.GetGeneration(), metav1.NewTime(r.Clock.Now().Truncate(time.Second)), standing.conditions()...)
+	if !equality.Semantic.DeepEqual(before, s.status) {
+		err = r.Status().Update(ctx, s.Object)
+	}
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
+	}
+	return ctrl.Result{}, client.IgnoreNotFound(err)
+}
+
+// keepUp makes what is due. What a person has to see to is in the account; an
+// error is something to try again.
+func (r *UsageReportScheduleReconciler) keepUp(ctx context.Context, s *series) (account, error) {
+	switch {
+	case s.timing.Suspend:
+		s.status.NextScheduleTime = nil
+		return account{standing: ready, reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: no reports are made"}, nil
+	case !r.Answers.Loaded():
+		return account{standing: reconciling, reason: v1alpha1.ReasonWaitingForLedger, message: "the ledger is being loaded"}, nil
+	}
+	schedule, err := report.NewSchedule(s.timing, s.GetCreationTimestamp().Unix())
+	if refused := report.Refused(err); refused != nil {
+		s.status.NextScheduleTime = nil
+		return account{standing: stalled, reason: refused.Reason, message: refused.Message}, nil
+	}
+	if err != nil {
+		return account{}, err
+	}
+	var last int64
+	if s.status.LastPeriod != nil {
+		last = s.status.LastPeriod.EndTime.Unix()
+	}
+	history := int(s.timing.HistoryLimit)
+	if history == 0 {
+		history = defaultHistory
+	}
+	due, next := schedule.Due(last, r.Answers.Snapshot().Sealed(), history)
+	for _, period := range due {
+		name := s.GetName() + "-" + schedule.Suffix(period)
+		err := r.create(ctx, s, name, period)
+		if errors.Is(err, errNameTaken) {
+			return account{standing: stalled, reason: v1alpha1.ReasonNameTaken, message: fmt.Sprintf(
+				"a report %s that this schedule did not make is in the way: delete or rename it", name)}, nil
+		}
+		if err != nil {
+			return account{}, err
+		}
+		s.status.LastReport, s.status.LastPeriod = name, &v1alpha1.TimeWindow{StartTime: metav1.Unix(period.Start, 0), EndTime: metav1.Unix(period.End, 0)}
+	}
+	s.status.NextScheduleTime = nil
+	if next.End > 0 {
+		at := metav1.Unix(next.End, 0)
+		s.status.NextScheduleTime = &at
+	}
+	return account{standing: ready, reason: v1alpha1.ReasonScheduled, message: "a report was made for each period that is over and sealed"},
+		r.prune(ctx, s, history)
+}
+
+var errNameTaken = errors.New("the name is taken")
+
+// create makes a period's report; one that is there already is made.
+func (r *UsageReportScheduleReconciler) create(ctx context.Context, s *series, name string, period usage.Window) error {
+	start, end := metav1.Unix(period.Start, 0), metav1.Unix(period.End, 0)
+	window := v1alpha1.ReportWindow{ReportShape: *s.shape.DeepCopy(), StartingOn: &start, EndingBefore: &end}
+	if window.TimeZone == "" {
+		window.TimeZone = s.timing.TimeZone
+	}
+	made := s.report(window)
+	made.SetNamespace(s.GetNamespace())
+	made.SetName(name)
+	labels, annotations := map[string]string{}, map[string]string{}
+	for key, value := range s.common.Labels {
+		labels[key] = string(value)
+	}
+	for key, value := range s.common.Annotations {
+		annotations[key] = string(value)
+	}
+	labels[v1alpha1.LabelSchedule] = s.GetName()
+	made.SetLabels(labels)
+	made.SetAnnotations(annotations)
+	if err := controllerutil.SetControllerReference(s.Object, made, r.Scheme(), controllerutil.WithBlockOwnerDeletion(false)); err != nil {
+		return err
+	}
+	err := r.Create(ctx, made)
+	if !apierrors.IsAlreadyExists(err) {
+		if err == nil {
+			r.Events.Eventf(s.Object, made, corev1.EventTypeNormal, "Created", "CreateReport", "made the report %s", name)
+		}
+		return err
+	}
+	if err := r.Get(ctx, client.ObjectKeyFromObject(made), made); err != nil {
+		return err // also where the cache does not have it yet
+	}
+	if !metav1.IsControlledBy(made, s.Object) {
+		return errNameTaken
+	}
+	return nil
+}
+
+// prune deletes the schedule's oldest reports, if there are more than it keeps.
+func (r *UsageReportScheduleReconciler) prune(ctx context.Context, s *series, history int) error {
+	err := r.List(ctx, s.list, client.InNamespace(s.GetNamespace()), client.MatchingLabels{v1alpha1.LabelSchedule: s.GetName()})
+	if err != nil {
+		return err
+	}
+	for _, old := range s.surplus(history) {
+		if err := r.Delete(ctx, old); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package report
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+const (
+	// digits are those after the point of a quantity.
+	digits = 6
+	// maxBytes is about how much a status's rows take at most, whatever the names are.
+	maxBytes = 512 << 10
+	// maxGaps is how many gaps the status lists.
+	maxGaps = 20
+)
+
+// Figures are the part of a report's status that the ledger decides: everything
+// but the conditions and times. The error is a *Problem.
+func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, error) {
+	page, err := tally.Page(r.From, r.Limit)
+	var bad *timeline.CursorError
+	if errors.As(err, &bad) {
+		return nil, problem(v1alpha1.ReasonInvalidCursor, "spec.startFrom: %s", bad)
+	}
+	if err != nil {
+		return nil, err
+	}
+	status := &v1alpha1.UsageReportStatus{
+		Window:      &v1alpha1.TimeWindow{},
+		RowCount:    int64(page.Count),
+		NextPage:    page.Next,
+		Corrections: int64(tally.Corrected()),
+	}
+	*status.Window = window(r.Window)
+	status.Totals, status.Summary = totals(tally.Totals())
+	if tally.Window().Seconds() > 0 {
+		status.Coverage = coverage(tally.Coverage())
+	}
+	bytes := 0
+	for i := range page.Rows {
+		row, size := row(&page.Rows[i])
+		if bytes += size; bytes > maxBytes && i > 0 {
+			status.NextPage = tally.After(&page.Rows[i-1])
+			break
+		}
+		status.Rows = append(status.Rows, row)
+	}
+	status.Digest = digest(status)
+	return status, nil
+}
+
+// Refused is the problem that an error of the timeline's is; nil where it is none.
+func Refused(err error) *Problem {
+	var tooLarge *timeline.TooLargeError
+	if errors.As(err, &tooLarge) {
+		return problem(v1alpha1.ReasonWindowTooLarge, "the report would have %s", tooLarge)
+	}
+	var found *Problem
+	if errors.As(err, &found) {
+		return found
+	}
+	return nil
+}
+
+func window(w usage.Window) v1alpha1.TimeWindow {
+	return v1alpha1.TimeWindow{StartTime: seconds(w.Start), EndTime: seconds(w.End)}
+}
+
+func seconds(t int64) metav1.Time { return metav1.NewTime(time.Unix(t, 0).UTC()) }
+
+// row is a row of the status, and about how many bytes it takes as JSON.
+func row(r *timeline.Row) (v1alpha1.ReportRow, int) {
+	out := v1alpha1.ReportRow{
+		TimeWindow: window(r.Window), Group: make(map[string]v1alpha1.AttributeValue, len(r.Group)),
+		Unit: r.Unit.HourUnit(r.Name), ExactUnit: r.Unit.ExactUnit(), Accuracy: v1alpha1.Accuracy(r.Accuracy.String()),
+	}
+	if r.Known {
+		out.Quantity, out.Exact = r.Unit.Hours(r.Amount, digits), r.Amount.String()
+	}
+	size := 200
+	for _, value := range r.Group {
+		out.Group[value.Key] = v1alpha1.AttributeValue(value.Value)
+		size += len(value.Key) + len(value.Value) + 8
+	}
+	return out, size
+}
+
+// totals are as the status lists them, and in one line.
+func totals(list []timeline.Total) ([]v1alpha1.Total, string) {
+	out := make([]v1alpha1.Total, len(list))
+	for i := range list {
+		t := &list[i]
+		out[i] = v1alpha1.Total{
+			ResourceType: t.ResourceType, Dimension: t.Name,
+			Quantity: t.Unit.Hours(t.Amount, digits), Unit: t.Unit.HourUnit(t.Name),
+			Exact: t.Amount.String(), ExactUnit: t.Unit.ExactUnit(),
+		}
+	}
+	return out, usage.Line(len(list), func(i int) (string, string) {
+		return list[i].ResourceType, list[i].Unit.HourWords(list[i].Amount, list[i].Name, usage.LineDigits)
+	})
+}
+
+func coverage(c timeline.Coverage) *v1alpha1.ReportCoverage {
+	out := &v1alpha1.ReportCoverage{
+		Percent:         percent(c.Seconds()-c.Unknown, c.Seconds()),
+		ObservedSeconds: c.Observed, ReplayedSeconds: c.Replayed, EstimatedSeconds: c.Estimated, UnknownSeconds: c.Unknown,
+	}
+	for _, gap := range c.Gaps[:min(len(c.Gaps), maxGaps)] {
+		out.Gaps = append(out.Gaps, v1alpha1.CoverageGap{
+			TimeWindow: window(gap.Window), Meter: gap.Meter, Coverage: gap.Coverage.String(),
+		})
+	}
+	return out
+}
+
+// percent is rounded down to hundredths: 100 is all of it. There is some of it.
+func percent(part, whole int64) string {
+	hundredths := part / whole * 10000
+	hundredths += part % whole * 10000 / whole
+	if hundredths%100 == 0 {
+		return fmt.Sprint(hundredths / 100)
+	}
+	return fmt.Sprintf("%d.%02d", hundredths/100, hundredths%100)
+}
+
+// digest is over what the report says.
+func digest(s *v1alpha1.UsageReportStatus) string {
+	hash := sha256.New()
+	err := json.NewEncoder(hash).Encode(struct {
+		Window   *v1alpha1.TimeWindow
+		Totals   []v1alpha1.Total
+		Rows     []v1alpha1.ReportRow
+		RowCount int64
+		NextPage string
+		Coverage *v1alpha1.ReportCoverage
+	}{s.Window, s.Totals, s.Rows, s.RowCount, s.NextPage, s.Coverage})
+	if err != nil {
+		panic(fmt.Sprintf("report: a status has no JSON: %v", err)) // it is strings and numbers
+	}
+	return "sha256:" + hex.EncodeToString(hash.Sum(nil))
+}

@@ -1,0 +1,114 @@
+package api_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// usageReport is a UsageReport that uses every field of its spec but period.
+func usageReport() *unstructured.Unstructured {
+	return parse(`
+apiVersion: metering.usage-operator.dev/v1alpha1
+kind: UsageReport
+metadata: {name: november, namespace: default}
+spec:
+  windowSize: day
+  startingOn: "2026-11-01T00:00:00+01:00"
+  endingBefore: "2026-12-01T00:00:00+01:00"
+  timeZone: Europe/Berlin
+  groupBy: [deployment, resourceType, resource, instance, container, region, bundle, dimension, namespace, "attribute:storageClass"]
+  filters:
+    deployments: [web, ""]
+    resourceTypes: [vm]
+    dimensions: [vcpu]
+    attributes: {storageClass: [fast, ""]}
+  zeros: Fill
+  limit: 1000
+  startFrom: eyJxIjoi
+  suspend: false
+`)
+}
+
+// clusterReport is a ClusterUsageReport of a rolling period.
+func clusterReport() *unstructured.Unstructured {
+	return parse(`
+apiVersion: metering.usage-operator.dev/v1alpha1
+kind: ClusterUsageReport
+metadata: {name: last-month}
+spec:
+  period: {unit: month, offset: -1}
+  groupBy: [namespace]
+  filters:
+    namespaces: [shop]
+    namespaceSelector: {matchLabels: {team: a}, matchExpressions: [{key: tier, operator: In, values: [prod]}]}
+`)
+}
+
+var _ = Describe("A report", func() {
+	fixed := func(values ...string) change {
+		return all(drop("spec.period"), set("spec.startingOn", values[0]), set("spec.endingBefore", values[1]))
+	}
+
+	DescribeTable("of a namespace is checked when it is applied",
+		func(ctx SpecContext, change change, message string) {
+			object := usageReport()
+			change(object)
+			expectAnswer(admin.Create(ctx, object, client.DryRunAll), message)
+		},
+		Entry("with every field", unchanged, accepted),
+		Entry("with its bounds alone", func(object *unstructured.Unstructured) {
+			object.Object["spec"] = map[string]any{"startingOn": "2026-11-01T00:00:00Z", "endingBefore": "2026-11-01T00:00:01Z"}
+		}, accepted),
+		Entry("with a period", all(drop("spec.startingOn"), drop("spec.endingBefore"), set("spec.period", map[string]any{"unit": "week"})), accepted),
+		Entry("without a spec", drop("spec"), "spec: Required value"),
+		Entry("with a field that there is not", set("spec.price", "1"), `unknown field "spec.price"`),
+		Entry("with neither bounds nor a period", all(drop("spec.startingOn"), drop("spec.endingBefore")), "want startingOn and endingBefore, or period"),
+		Entry("with one bound", drop("spec.endingBefore"), "want startingOn and endingBefore, or period"),
+		Entry("with bounds and a period", set("spec.period", map[string]any{"unit": "day"}), "want either period, or startingOn and endingBefore"),
+		Entry("with reversed bounds", set("spec.endingBefore", "2026-10-01T00:00:00Z"), "endingBefore must be after startingOn"),
+		Entry("with an empty window", fixed("2026-11-01T00:00:00Z", "2026-11-01T01:00:00+01:00"), "endingBefore must be after startingOn"),
+		Entry("with a bound without a zone", set("spec.startingOn", "2026-11-01T00:00:00"), "spec.startingOn"),
+		Entry("with windows that there are not", set("spec.windowSize", "year"), `supported values: "none", "hour", "day", "week", "month"`),
+		Entry("with a period that there is not", all(drop("spec.startingOn"), drop("spec.endingBefore"), set("spec.period", map[string]any{"unit": "year"})), "spec.period.unit: Unsupported value"),
+		Entry("with a period to come", all(drop("spec.startingOn"), drop("spec.endingBefore"), set("spec.period", map[string]any{"unit": "day", "offset": int64(1)})), "spec.period.offset in body should be less than or equal to 0"),
+		Entry("with an unknown key", set("spec.groupBy", []any{"colour"}), "spec.groupBy[0] in body should match '^(namespace|deployment|"),
+		Entry("with a key twice", set("spec.groupBy", []any{"region", "region"}), "Duplicate value"),
+		Entry("with an attribute without a name", set("spec.groupBy", []any{"attribute:"}), "spec.groupBy[0] in body should match"),
+		Entry("with a filter by an attribute that cannot be", set("spec.filters.attributes", map[string]any{"a b": []any{"x"}}), "an attribute's name starts with a-z"),
+		Entry("with a filter that lets nothing through", set("spec.filters.attributes.storageClass", []any{}), "should have at least 1 items"),
+		Entry("with a filter by namespaces", set("spec.filters.namespaces", []any{"other"}), `unknown field "spec.filters.namespaces"`),
+		Entry("with something else for zeros", set("spec.zeros", "Show"), `supported values: "Omit", "Fill"`),
+		Entry("with no rows", set("spec.limit", int64(0)), "spec.limit in body should be greater than or equal to 1"),
+		Entry("with too many rows", set("spec.limit", int64(1001)), "spec.limit in body should be less than or equal to 1000"),
+		Entry("with a long cursor", set("spec.startFrom", long(16385)), "spec.startFrom: Too long"),
+	)
+
+	DescribeTable("of the cluster is checked when it is applied",
+		func(ctx SpecContext, change change, message string) {
+			object := clusterReport()
+			change(object)
+			expectAnswer(admin.Create(ctx, object, client.DryRunAll), message)
+		},
+		Entry("with its filters", unchanged, accepted),
+		Entry("without", drop("spec.filters"), accepted),
+		Entry("with bounds and a period", all(set("spec.startingOn", "2026-11-01T00:00:00Z"), set("spec.endingBefore", "2026-11-02T00:00:00Z")), "want either period, or startingOn and endingBefore"),
+		Entry("with a selector's operator that there is not", set("spec.filters.namespaceSelector.matchExpressions.0.operator", "Is"), "operator is In or NotIn with 1 to 64 values"),
+		Entry("with a selector that is too large", set("spec.filters.namespaceSelector.matchLabels", manyKeys(17, "x")), "at most 16 matchLabels"),
+	)
+
+	It("is not touched by defaults, so that who applied it from Git finds it as it was", func(ctx SpecContext) {
+		for _, object := range []*unstructured.Unstructured{usageReport(), clusterReport()} {
+			want := object.DeepCopy().Object["spec"]
+			Expect(admin.Create(ctx, object, client.DryRunAll)).To(Succeed())
+			Expect(object.Object["spec"]).To(Equal(want))
+		}
+	})
+
+	It("is not current before the operator has seen it", func(ctx SpecContext) {
+		object := usageReport()
+		Expect(admin.Create(ctx, object, client.DryRunAll)).To(Succeed())
+		Expect(object.Object["status"]).To(Equal(map[string]any{"observedGeneration": int64(-1)}))
+	})
+})
