@@ -18,7 +18,9 @@ const maxCRDBytes = 200 << 10
 // imported are fields whose type is Kubernetes' own: neither bounds nor docs are ours.
 var imported = []string{
 	"usagemeters.spec.selector", "usagemeters.status.conditions[]",
-	"usagereports.status.conditions[]", "clusterusagereports.status.conditions[]", "clusterusagereports.spec.filters.namespaceSelector",
+	"usagereports.status.conditions[]", "clusterusagereports.status.conditions[]",
+	"usagereportschedules.status.conditions[]", "clusterusagereportschedules.status.conditions[]",
+	"clusterusagereports.spec.filters.namespaceSelector", "clusterusagereportschedules.spec.template.spec.filters.namespaceSelector",
 }
 
 var _ = Describe("The schemas", func() {

@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"encoding/json"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -44,6 +46,38 @@ spec:
     namespaces: [shop]
     namespaceSelector: {matchLabels: {team: a}, matchExpressions: [{key: tier, operator: In, values: [prod]}]}
 `)
+}
+
+// schedule is a UsageReportSchedule that uses every field of its spec but schedule.
+func schedule() *unstructured.Unstructured {
+	return parse(`
+apiVersion: metering.usage-operator.dev/v1alpha1
+kind: UsageReportSchedule
+metadata: {name: monthly, namespace: default}
+spec:
+  everyPeriod: month
+  timeZone: Europe/Berlin
+  startingOn: "2026-01-01T00:00:00+01:00"
+  historyLimit: 24
+  suspend: false
+  template:
+    metadata: {labels: {team: a}, annotations: {"example.com/cost-centre": "4711"}}
+    spec:
+      windowSize: day
+      timeZone: UTC
+      groupBy: [deployment]
+      filters: {resourceTypes: [vm]}
+      zeros: Omit
+      limit: 100
+`)
+}
+
+// specOf is the object's spec as JSON.
+func specOf(object *unstructured.Unstructured) string {
+	GinkgoHelper()
+	text, err := json.Marshal(object.Object["spec"])
+	Expect(err).NotTo(HaveOccurred())
+	return string(text)
 }
 
 var _ = Describe("A report", func() {
@@ -98,11 +132,34 @@ var _ = Describe("A report", func() {
 		Entry("with a selector that is too large", set("spec.filters.namespaceSelector.matchLabels", manyKeys(17, "x")), "at most 16 matchLabels"),
 	)
 
+	DescribeTable("has a schedule that is checked when it is applied",
+		func(ctx SpecContext, change change, message string) {
+			object := schedule()
+			change(object)
+			expectAnswer(admin.Create(ctx, object, client.DryRunAll), message)
+		},
+		Entry("with every field", unchanged, accepted),
+		Entry("with what is needed", func(object *unstructured.Unstructured) {
+			object.Object["spec"] = map[string]any{"schedule": "0 6 * * 1"}
+		}, accepted),
+		Entry("for the whole cluster", func(object *unstructured.Unstructured) {
+			object.SetKind("ClusterUsageReportSchedule")
+			object.SetNamespace("")
+			object.Object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["filters"] = map[string]any{"namespaces": []any{"shop"}}
+		}, accepted),
+		Entry("without a period", drop("spec.everyPeriod"), "want either schedule or everyPeriod"),
+		Entry("with two", set("spec.schedule", "0 6 * * 1"), "want either schedule or everyPeriod"),
+		Entry("with a period that there is not", set("spec.everyPeriod", "year"), "spec.everyPeriod: Unsupported value"),
+		Entry("with a window in its template", set("spec.template.spec.startingOn", "2026-11-01T00:00:00Z"), `unknown field "spec.template.spec.startingOn"`),
+		Entry("that keeps nothing", set("spec.historyLimit", int64(0)), "spec.historyLimit in body should be greater than or equal to 1"),
+		Entry("with a long name", set("metadata.name", long(64)), "metadata.name must have at most 63 characters"),
+	)
+
 	It("is not touched by defaults, so that who applied it from Git finds it as it was", func(ctx SpecContext) {
-		for _, object := range []*unstructured.Unstructured{usageReport(), clusterReport()} {
-			want := object.DeepCopy().Object["spec"]
+		for _, object := range []*unstructured.Unstructured{usageReport(), clusterReport(), schedule()} {
+			want := specOf(object)
 			Expect(admin.Create(ctx, object, client.DryRunAll)).To(Succeed())
-			Expect(object.Object["spec"]).To(Equal(want))
+			Expect(specOf(object)).To(MatchJSON(want))
 		}
 	})
 

@@ -124,8 +124,11 @@ var _ = Describe("Reports", func() {
 		apply(ctx, meterOf("widgets", widgetKind))
 		ready(ctx, "widgets")
 		midInterval(ctx, 15)
-		report := d.reportOf("now", func(spec *v1alpha1.UsageReportSpec) { spec.GroupBy = []v1alpha1.GroupKey{"deployment", "resource"} })
-		again := d.reportOf("again", func(spec *v1alpha1.UsageReportSpec) { spec.GroupBy = []v1alpha1.GroupKey{"deployment", "resource"} })
+		begins := metav1.Unix(nextSecond(ctx), 0) // before the meter began, nobody knows
+		byResource := func(spec *v1alpha1.UsageReportSpec) {
+			spec.StartingOn, spec.GroupBy = &begins, []v1alpha1.GroupKey{"deployment", "resource"}
+		}
+		report, again := d.reportOf("now", byResource), d.reportOf("again", byResource)
 		one, two := d.widget("one", "2"), d.widget("two", "3")
 		d.size(one, one.created(), 2)
 		d.size(two, two.created(), 3)
