@@ -57,10 +57,18 @@ func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		// Of all that happens to them, so that a status that somebody else wrote is put back.
 		For(&v1alpha1.UsageReport{}).
 		Watches(&v1alpha1.ClusterUsageReport{}, &handler.EnqueueRequestForObject{}).
-		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.selecting), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesMetadata(namespaceNamed(""), handler.EnqueueRequestsFromMapFunc(r.selecting), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(source.Func(r.follow)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: reportConcurrency}).
 		Complete(r)
+}
+
+// namespaceNamed is a namespace's metadata, to be read.
+func namespaceNamed(name string) *metav1.PartialObjectMetadata {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	namespace.Name = name
+	return namespace
 }
 
 // follow has reports made again when something was sealed or corrected.
@@ -219,9 +227,8 @@ func (r *UsageReportReconciler) reckon(s *subject, resolved *report.Resolved) (*
 func (r *UsageReportReconciler) request(ctx context.Context, s *subject) (report.Request, error) {
 	request := report.Request{Window: s.window, Filters: s.filters}
 	if own := s.GetNamespace(); own != "" {
-		namespace := &metav1.PartialObjectMetadata{}
-		namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-		if err := r.Get(ctx, client.ObjectKey{Name: own}, namespace); err != nil {
+		namespace := namespaceNamed(own)
+		if err := r.Get(ctx, client.ObjectKeyFromObject(namespace), namespace); err != nil {
 			return request, err
 		}
 		// Another namespace that had the name was another tenant's.

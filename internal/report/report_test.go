@@ -40,8 +40,8 @@ func TestAPeriodIsThatOfTheCalendar(t *testing.T) {
 			v1alpha1.ReportWindow{Period: &v1alpha1.Period{Unit: "month", Offset: -1}, ReportShape: v1alpha1.ReportShape{TimeZone: "Europe/Berlin"}},
 			"2026-10-01T00:00:00+02:00", "2026-11-01T00:00:00+01:00", "2026-12-01T00:00:00+01:00",
 		},
-		"this week":    {v1alpha1.ReportWindow{Period: &v1alpha1.Period{Unit: "week"}}, "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z", "2026-11-23T00:00:00Z"},
-		"a year ago":   {v1alpha1.ReportWindow{Period: &v1alpha1.Period{Unit: "month", Offset: -12}}, "2025-11-01T00:00:00Z", "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z"},
+		"this week":  {v1alpha1.ReportWindow{Period: &v1alpha1.Period{Unit: "week"}}, "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z", "2026-11-23T00:00:00Z"},
+		"a year ago": {v1alpha1.ReportWindow{Period: &v1alpha1.Period{Unit: "month", Offset: -12}}, "2025-11-01T00:00:00Z", "2025-12-01T00:00:00Z", "2026-12-01T00:00:00Z"},
 		"the day when clocks went back": {
 			v1alpha1.ReportWindow{Period: &v1alpha1.Period{Unit: "day", Offset: -28}, ReportShape: v1alpha1.ReportShape{TimeZone: "Europe/Berlin"}},
 			"2026-10-25T00:00:00+02:00", "2026-10-26T00:00:00+01:00", "2026-11-23T00:00:00+01:00",

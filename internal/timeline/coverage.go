@@ -83,7 +83,7 @@ func (t *Tally) relevant() []Meter {
 	return found
 }
 
-// doubts are what a meter's coverage says of each window.
+// doubt is what a meter's coverage says of a window.
 type doubt struct {
 	unknown  int64 // seconds
 	accuracy usage.Accuracy

@@ -209,9 +209,12 @@ func (in *integral) note(from, to int64, accuracy usage.Accuracy) error {
 	if err := in.tally.touch(in.group); err != nil {
 		return err
 	}
-	c := in.tally.calendar
+	c, g := in.tally.calendar, in.group
+	if g.accuracy == nil {
+		g.accuracy = make([]usage.Accuracy, c.windows())
+	}
 	for i := c.at(from); i < c.windows() && c[i] < to; i++ {
-		in.group.cells[i].accuracy = max(in.group.cells[i].accuracy, accuracy)
+		g.accuracy[i] = max(g.accuracy[i], accuracy)
 	}
 	return nil
 }

@@ -94,13 +94,17 @@ type rows struct {
 	groups  []*group // that say something, in order
 	windows int      // that have begun
 	doubts  [][]doubt
+	lost    []bool // by meter: there is something that it has not seen
 }
 
 func (t *Tally) rows() *rows {
 	r := &rows{Tally: t, doubts: t.doubts()}
+	for _, doubts := range r.doubts {
+		r.lost = append(r.lost, slices.ContainsFunc(doubts, func(d doubt) bool { return d != doubt{} }))
+	}
 	if t.sorted == nil {
 		for _, g := range t.groups {
-			if g.touched {
+			if g.cells != nil {
 				t.sorted = append(t.sorted, g)
 			}
 		}
@@ -113,23 +117,35 @@ func (t *Tally) rows() *rows {
 	return r
 }
 
-// says is how well a cell is known, whether anything is, and whether it is a row.
+// says is how well it is known what a group held in a window, whether anything
+// is, and whether it is a row.
 func (r *rows) says(window int, g *group) (accuracy usage.Accuracy, known, there bool) {
-	c := &g.cells[window]
-	accuracy = c.accuracy
+	if g.accuracy != nil {
+		accuracy = g.accuracy[window]
+	}
+	nothing := g.cells[window].isZero()
+	there = r.query.Zeros || !nothing || accuracy != usage.Exact
+	known = !nothing
 	passed := r.calendar.window(window).Intersect(r.Window()).Seconds()
 	for _, m := range g.meters {
 		d := &r.doubts[m][window]
 		accuracy = max(accuracy, d.accuracy)
 		known = known || d.unknown < passed
 	}
-	known = known || !c.isZero()
-	return accuracy, known, r.query.Zeros || !known || !c.isZero() || c.accuracy != usage.Exact
+	return accuracy, known, there || !known
 }
 
 func (r *rows) count() int {
 	count := 0
 	for _, g := range r.groups {
+		if r.plain(g) {
+			for i := range g.cells[:r.windows] {
+				if !g.cells[i].isZero() {
+					count++
+				}
+			}
+			continue
+		}
 		for window := range r.windows {
 			if _, _, there := r.says(window, g); there {
 				count++
@@ -137,6 +153,12 @@ func (r *rows) count() int {
 		}
 	}
 	return count
+}
+
+// plain tells that a row of the group is where it held something.
+func (r *rows) plain(g *group) bool {
+	return !r.query.Zeros && g.accuracy == nil &&
+		!slices.ContainsFunc(g.meters, func(m int) bool { return r.lost[m] })
 }
 
 func (r *rows) row(window int, g *group) (Row, bool) {

@@ -50,14 +50,10 @@ type group struct {
 	dimension usage.Dimension
 	classes   []int // in it; not used by holder
 	meters    []int
-	touched   bool   // there is something in it
-	cells     []cell // by window; none where nothing is in it
-}
-
-// cell is what a group held in a window.
-type cell struct {
-	sum
-	accuracy usage.Accuracy
+	cells     []sum // what it held, by window; nil where nothing is in it
+	// accuracy is how well that is known, by window, for what its segments say; nil
+	// where it is all exact.
+	accuracy []usage.Accuracy
 }
 
 // holding is a group of those that have the same labels but for who holds it.
@@ -197,12 +193,12 @@ func (t *Tally) meter(name string) int {
 	return i
 }
 
-// Cells is how much room the tally takes: what it reckons takes up to 40 bytes for each.
+// Cells is how much room the tally takes: 16 bytes for each, and one more where something is in doubt.
 func (t *Tally) Cells() int { return t.room }
 
 // touch makes room for what a group holds.
 func (t *Tally) touch(g *group) error {
-	if g.touched {
+	if g.cells != nil {
 		return nil
 	}
 	if t.room += t.calendar.windows(); t.room > MaxCells {
@@ -211,6 +207,6 @@ func (t *Tally) touch(g *group) error {
 			Remedy: "take larger windows, less time at once, fewer keys to group by, or filters",
 		}
 	}
-	g.touched, g.cells = true, make([]cell, t.calendar.windows())
+	g.cells = make([]sum, t.calendar.windows())
 	return nil
 }
