@@ -131,11 +131,11 @@ func (in *integral) span(x *span) error {
 
 // sign is the level as it counts.
 func (in *integral) sign(level int64) sum {
-	if held := (sum{low: uint64(level)}); !in.less {
-		return held
-	} else {
+	held := sum{low: uint64(level)}
+	if in.less {
 		return held.negative()
 	}
+	return held
 }
 
 // hold adds what is held from start to end, which are where it is looked at.

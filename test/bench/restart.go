@@ -33,6 +33,8 @@ const (
 	restartRounds = 3
 	// readyPatience is how long a start may take.
 	readyPatience = 15 * time.Minute
+	// warmUps is how often the first list is tried.
+	warmUps = 10
 	// lateKind is how many seconds after it is ready a kind may say that its watch is up to date.
 	lateKind = 30
 )
@@ -118,8 +120,14 @@ func (r *restarting) prepare(ctx context.Context) error {
 	if err := built.Build(ctx, r.operator, os.Stderr); err != nil {
 		return err
 	}
-	if _, err := r.list(ctx); err != nil { // whatever is cold gets warm
-		return err
+	// Whatever is cold gets warm. What was put straight into etcd comes to the API
+	// server's caches late: until then it does not list it.
+	for tries := 0; ; tries++ {
+		if _, err := r.list(ctx); err == nil {
+			break
+		} else if tries == warmUps {
+			return err
+		}
 	}
 	first, err := r.restart(ctx)
 	if err != nil {
