@@ -7,42 +7,52 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/timeline"
-	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// Answers is the timeline, and tells when there is something new to answer.
+// Answers is the timeline of what the journal has, on every replica, and tells
+// when there is something new to answer. It is a journal.Follower.
 type Answers struct {
-	*timeline.Timeline
-	loaded atomic.Bool
+	timeline *timeline.Timeline
+	loaded   atomic.Bool
+
 	// followers are told that something was sealed or corrected.
 	mu        sync.Mutex
 	followers []chan struct{}
 }
 
 // NewAnswers has nothing to answer from yet.
-func NewAnswers() *Answers {
-	return &Answers{Timeline: timeline.New()}
-}
+func NewAnswers() *Answers { return &Answers{timeline: timeline.New()} }
 
 // Loaded tells whether the timeline has what the journal has.
 func (a *Answers) Loaded() bool { return a.loaded.Load() }
 
-// take begins anew with what the journal holds.
-func (a *Answers) take(state *journal.State) {
-	a.Load(timeline.Commit{
-		Changes: state.Segments, Meters: metersOf(state.Meters), Coverage: state.Coverage, Sealed: intervalsOf(state.Seals),
-	})
-	a.loaded.Store(true)
-	a.tell()
+// Snapshot is what the journal has.
+func (a *Answers) Snapshot() *timeline.Snapshot { return a.timeline.Snapshot() }
+
+// Begin is told that the journal is read anew.
+func (a *Answers) Begin() { a.timeline.Begin() }
+
+// Committed takes in what was committed.
+func (a *Answers) Committed(batch *journal.Batch) {
+	commit := timeline.Commit{Changes: batch.Changes, Coverage: batch.Coverage}
+	if batch.Meters != nil {
+		commit.Meters = make([]timeline.Meter, len(batch.Meters))
+	}
+	for i, m := range batch.Meters {
+		commit.Meters[i] = timeline.Meter{Name: m.Name, ResourceType: m.ResourceType, Since: m.Since, Dimensions: m.Dimensions}
+	}
+	for _, seal := range batch.Seals {
+		commit.Sealed = append(commit.Sealed, seal.Interval)
+	}
+	a.timeline.Take(commit)
 }
 
-// add takes in what was committed.
-func (a *Answers) add(batch *journal.Batch) {
+// Current shows what was taken in.
+func (a *Answers) Current() {
 	before := a.Snapshot()
-	a.Apply(timeline.Commit{
-		Changes: batch.Changes, Meters: metersOf(batch.Meters), Coverage: batch.Coverage, Sealed: intervalsOf(batch.Seals),
-	})
-	if after := a.Snapshot(); after.Sealed() > before.Sealed() || after.Corrections() > before.Corrections() {
+	a.timeline.Publish()
+	after, first := a.Snapshot(), !a.loaded.Swap(true)
+	if first || after.Sealed() > before.Sealed() || after.Corrections() > before.Corrections() {
 		a.tell()
 	}
 }
@@ -79,23 +89,4 @@ func (a *Answers) follow(ctx context.Context, news func()) error {
 		}
 	}()
 	return nil
-}
-
-func metersOf(meters []journal.Meter) []timeline.Meter {
-	if meters == nil {
-		return nil
-	}
-	out := make([]timeline.Meter, len(meters))
-	for i, m := range meters {
-		out[i] = timeline.Meter{Name: m.Name, ResourceType: m.ResourceType, Since: m.Since, Dimensions: m.Dimensions}
-	}
-	return out
-}
-
-func intervalsOf(seals []journal.Seal) []usage.Window {
-	out := make([]usage.Window, len(seals))
-	for i, seal := range seals {
-		out[i] = seal.Interval
-	}
-	return out
 }

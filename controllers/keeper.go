@@ -28,8 +28,6 @@ type Keeper struct {
 	// Sealed is told each interval that was sealed, once that is committed; and,
 	// when a former run is taken up, those that it had sealed.
 	Sealed *Sealed
-	// Answers is told everything that is committed.
-	Answers *Answers
 	// Health is told how the journal gets on.
 	Health *Health
 	Log    logr.Logger
@@ -240,7 +238,6 @@ func (k *Keeper) commit(ctx context.Context) error {
 		return nil
 	}
 	k.Collector.Committed(k.pending)
-	k.Answers.add(k.pending)
 	seals := k.pending.Seals
 	k.pending, k.flushed = nil, k.Clock.Elapsed()
 	k.backoff, k.retryAt = wait.Backoff{}, 0

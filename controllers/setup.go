@@ -100,9 +100,10 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Collector: collected,
 		Journal: journal.New(journal.Options{
 			Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: steady, Log: mgr.GetLogger().WithName("journal"),
+			Follower: answers,
 		}),
-		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed,
-		Answers: answers, Health: health, Log: mgr.GetLogger().WithName("keeper"),
+		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
+		Log: mgr.GetLogger().WithName("keeper"),
 	}
 	if o.Metrics != nil {
 		err = o.Metrics.Register(&Metrics{

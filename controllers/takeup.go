@@ -18,7 +18,6 @@ func (k *Keeper) begin(ctx context.Context) error {
 		return err
 	}
 	k.Collector.Prepare(ctx, state)
-	k.Answers.take(state)
 	err = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
 		err := k.TakeUp(ctx)
 		if err != nil {

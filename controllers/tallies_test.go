@@ -12,7 +12,7 @@ func TestTalliesAreKeptAsFarAsThereIsRoom(t *testing.T) {
 	const hours = 9000
 	object := usage.Object{Kind: "VM", Name: "a", UID: "a"}
 	line := timeline.New()
-	line.Load(timeline.Commit{
+	line.Take(timeline.Commit{
 		Changes: []usage.Change{{Segment: usage.Segment{
 			Meter: "vm", Dimension: usage.Dimension{Name: "vm", Unit: usage.Count}, Level: 1000,
 			Subject: &usage.Subject{ResourceType: "vm", Resource: object, Instance: object},
@@ -20,6 +20,7 @@ func TestTalliesAreKeptAsFarAsThereIsRoom(t *testing.T) {
 		}}},
 		Sealed: []usage.Window{{End: hours * 3600}},
 	})
+	line.Publish()
 	kept := newTallies()
 	query := timeline.Query{Window: usage.Window{End: hours * 3600}, Size: timeline.Hour}
 	take := func(n int, query timeline.Query) *timeline.Tally {

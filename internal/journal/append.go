@@ -23,6 +23,8 @@ type Options struct {
 	Cluster string
 	Clock   clock.Clock
 	Log     logr.Logger
+	// Follower is told what is committed; nil: nobody is.
+	Follower Follower
 }
 
 // Journal appends to the journal in a store. It is safe for concurrent use.
@@ -32,6 +34,8 @@ type Journal struct {
 	cluster string
 	clock   clock.Clock
 	log     logr.Logger
+	// follower is told under order.
+	follower Follower
 
 	order      sync.Mutex // one Append, Load or Follow at a time
 	compacting sync.Mutex // one Compact at a time
@@ -79,9 +83,14 @@ type part struct {
 
 // New is a journal in a store. Load comes first.
 func New(o Options) *Journal {
-	return &Journal{
+	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
+		follower: o.Follower,
 	}
+	if j.follower == nil {
+		j.follower = nobody{}
+	}
+	return j
 }
 
 // Append commits the batch, or nothing of it. ErrFenced is final. After any
@@ -109,6 +118,8 @@ func (j *Journal) Append(ctx context.Context, batch *Batch) error {
 		}
 	}
 	j.commit()
+	j.follower.Committed(batch)
+	j.follower.Current()
 	return nil
 }
 

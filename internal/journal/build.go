@@ -13,13 +13,18 @@ type builder struct {
 	state State
 	// read is the last sequence that was added up, or passed over.
 	read uint64
-	// batch is what the parts of a batch have said so far.
+	// batch is what the parts of a batch have said so far, and rows what changed.
 	batch lists
-	rows  []usage.Change // of the block that is being read
+	rows  []usage.Change
+	// follower is told each batch.
+	follower Follower
 }
 
 // newBuilder begins with nothing; whole tells that so does the journal.
-func newBuilder(whole bool) *builder { return &builder{words: newWords(), fold: newFold(whole)} }
+func newBuilder(whole bool, follower Follower) *builder {
+	follower.Begin()
+	return &builder{words: newWords(), fold: newFold(whole), follower: follower}
+}
 
 // unreadable says which block cannot be read, though it is as it was written.
 type unreadable struct {
@@ -61,7 +66,7 @@ func (b *builder) add(from *block) error {
 	if err != nil {
 		return err
 	}
-	b.rows = b.rows[:0]
+	before := len(b.rows)
 	file, err := fileOf(from.spec)
 	if err != nil {
 		return err
@@ -70,11 +75,11 @@ func (b *builder) add(from *block) error {
 	if err != nil {
 		return err
 	}
-	if len(b.rows) != int(from.spec.Rows) {
-		return fmt.Errorf("it has %d rows, and says %d", len(b.rows), from.spec.Rows)
+	if rows := len(b.rows) - before; rows != int(from.spec.Rows) {
+		return fmt.Errorf("it has %d rows, and says %d", rows, from.spec.Rows)
 	}
-	for i := range b.rows {
-		b.fold.add(&b.rows[i])
+	for i := range b.rows[before:] {
+		b.fold.add(&b.rows[before+i])
 	}
 	from.spec.Segments = ""
 	b.batch.add(said)
@@ -99,6 +104,10 @@ func (b *builder) commit(from *block) {
 	s.Coverage = append(s.Coverage, said.coverage...)
 	s.Seals = append(s.Seals, said.seals...)
 	s.Gaps = append(s.Gaps, said.gaps...)
+	b.follower.Committed(&Batch{
+		Time: s.Time, Changes: b.rows, Meters: said.meters, Positions: said.positions, Coverage: said.coverage, Seals: said.seals,
+	})
+	b.rows = b.rows[:0]
 }
 
 // result is what all that was added up amounts to. The builder is of no use afterwards.

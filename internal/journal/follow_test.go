@@ -1,7 +1,10 @@
 package journal_test
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // counting counts how often everything is listed.
@@ -24,10 +28,12 @@ func (c *counting) List(ctx context.Context, each func(journal.Stored) error) er
 }
 
 // standby is a journal that follows the store, step by step.
-func standby(t *testing.T, store journal.Store) (j *journal.Journal, step func()) {
+func standby(t *testing.T, store journal.Store, follower journal.Follower) (j *journal.Journal, step func()) {
 	t.Helper()
 	clock := clockAt(now)
-	j = journal.New(journal.Options{Store: store, Writer: "standby", Cluster: "cluster-1", Clock: clock, Log: logr.Discard()})
+	j = journal.New(journal.Options{
+		Store: store, Writer: "standby", Cluster: "cluster-1", Clock: clock, Log: logr.Discard(), Follower: follower,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- j.Follow(ctx) }()
@@ -65,7 +71,8 @@ func TestAStandbyTakesOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := &counting{memory: newMemory()}
 			leader, _ := opened(t, store.memory, "a")
-			j, step := standby(t, store)
+			told := &listener{}
+			j, step := standby(t, store, told)
 			for n, batch := range batches {
 				appended(t, leader, batch)
 				if c.steps(n) {
@@ -90,14 +97,85 @@ func TestAStandbyTakesOver(t *testing.T) {
 			if lists := store.lists.Load(); lists != c.lists {
 				t.Errorf("it read everything %d times", lists)
 			}
-			appended(t, j, &journal.Batch{Time: now})
+			told.knows(t, got)
+			if told.begun != int(c.lists) {
+				t.Errorf("the follower has begun %d times", told.begun)
+			}
+			appended(t, j, &journal.Batch{Time: now, Changes: holds(4711, now)})
+			told.knows(t, state(t, store.memory))
 		})
+	}
+}
+
+// listener is a follower that adds up what it is told as anybody would.
+type listener struct {
+	begun    int
+	unknown  bool // it was told of something, and not that this was all
+	segments map[usage.SegmentKey]usage.Change
+	others   []usage.Change
+	coverage []usage.Stretch
+	seals    []journal.Seal
+}
+
+func (l *listener) Begin() {
+	*l = listener{begun: l.begun + 1, segments: map[usage.SegmentKey]usage.Change{}}
+}
+
+func (l *listener) Committed(batch *journal.Batch) {
+	l.unknown = true
+	for _, change := range batch.Changes {
+		switch {
+		case !change.HasKey():
+			l.others = append(l.others, change)
+		case change.Kind == usage.Void:
+			delete(l.segments, change.Key())
+		default:
+			l.segments[change.Key()] = change
+		}
+	}
+	l.coverage = append(l.coverage, batch.Coverage...)
+	l.seals = append(l.seals, batch.Seals...)
+}
+
+func (l *listener) Current() { l.unknown = false }
+
+// knows fails unless the listener was told what the state is.
+func (l *listener) knows(t *testing.T, want *journal.State) {
+	t.Helper()
+	if l.unknown {
+		t.Error("it was not told that this was all")
+	}
+	got := &journal.State{Segments: append(slices.Collect(maps.Values(l.segments)), l.others...), Coverage: l.coverage, Seals: l.seals}
+	of := &journal.State{Segments: slices.Clone(want.Segments), Coverage: want.Coverage, Seals: want.Seals}
+	for _, s := range []*journal.State{got, of} {
+		slices.SortFunc(s.Segments, func(a, b usage.Change) int {
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Segment.Compare(b.Segment))
+		})
+	}
+	same(t, of, got)
+}
+
+func TestAWriterTellsItsFollower(t *testing.T) {
+	told := &listener{}
+	store := newMemory()
+	j := journal.New(journal.Options{
+		Store: store, Writer: "a", Cluster: "cluster-1", Clock: clockAt(now), Log: logr.Discard(), Follower: told,
+	})
+	if _, err := j.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, batch := range work() {
+		appended(t, j, batch)
+		told.knows(t, state(t, store))
+	}
+	if told.begun != 1 {
+		t.Errorf("it has begun %d times", told.begun)
 	}
 }
 
 func TestAStandbyOfADamagedJournal(t *testing.T) {
 	store := six(t)
-	j, step := standby(t, store)
+	j, step := standby(t, store, nil)
 	store.mu.Lock()
 	lost := store.blocks[at(3)]
 	delete(store.blocks, at(3))

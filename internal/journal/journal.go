@@ -94,6 +94,25 @@ type Batch struct {
 	Seals    []Seal
 }
 
+// Follower is told everything that is committed, whoever wrote it: by a standby's
+// Follow as it is read, by Load, and by each Append. Calls come one at a time.
+type Follower interface {
+	// Begin tells that what comes next begins anew, with the first commit there is.
+	Begin()
+	// Committed is one commit. They come in order. The batch is the follower's
+	// only during the call.
+	Committed(batch *Batch)
+	// Current tells that this was all for now.
+	Current()
+}
+
+// nobody follows.
+type nobody struct{}
+
+func (nobody) Begin()           {}
+func (nobody) Committed(*Batch) {}
+func (nobody) Current()         {}
+
 // State is what all appends add up to.
 type State struct {
 	Sequence uint64 // of the last append; 0: there is none

@@ -26,7 +26,7 @@ func (j *Journal) look(ctx context.Context) (*view, error) {
 	v := &view{found: f}
 	for {
 		f.now = j.clock.Now().Unix()
-		v.verdict, v.builder = f.judge(), newBuilder(true)
+		v.verdict, v.builder = f.judge(), newBuilder(true, j.follower)
 		err := v.builder.extend(v.verdict.chain)
 		var bad *unreadable
 		if !errors.As(err, &bad) {
@@ -140,6 +140,7 @@ func (j *Journal) Load(ctx context.Context) (*State, error) {
 	state := v.builder.result()
 	state.Gaps = append(state.Gaps, v.verdict.accepted...)
 	j.begin(v)
+	j.follower.Current()
 	if j.damage != nil {
 		return state, j.damage
 	}
@@ -220,5 +221,6 @@ func (j *Journal) follow(ctx context.Context) (loaded bool, err error) {
 	if len(v.verdict.accepted) == 0 {
 		j.following = v
 	}
+	j.follower.Current()
 	return false, nil
 }

@@ -98,7 +98,7 @@ func figures(t *testing.T, window *v1alpha1.ReportWindow, changes ...usage.Chang
 	t.Helper()
 	start := at("2026-11-01T00:00:00Z")
 	line := timeline.New()
-	line.Load(timeline.Commit{
+	line.Take(timeline.Commit{
 		Changes: changes,
 		Meters:  []timeline.Meter{{Name: "volume", ResourceType: "volume", Since: start + 3600, Dimensions: []usage.Dimension{{Name: "storage", Unit: usage.Byte}}}},
 		Coverage: []usage.Stretch{
@@ -107,6 +107,7 @@ func figures(t *testing.T, window *v1alpha1.ReportWindow, changes ...usage.Chang
 		},
 		Sealed: []usage.Window{{Start: start, End: start + 4*3600}},
 	})
+	line.Publish()
 	resolved, err := report.Resolve(report.Request{Window: window}, start)
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func BenchmarkReport(b *testing.B) {
 		b.Fatal(err)
 	}
 	line := timeline.New()
-	line.Load(fleet(100_000))
+	load(line, fleet(100_000))
 	snapshot := line.Snapshot()
 	whole := usage.Window{Start: second0, End: second0 + month}
 	by := []timeline.Key{timeline.Namespace, timeline.Deployment, timeline.ResourceType}
@@ -87,7 +87,7 @@ func BenchmarkLoad(b *testing.B) {
 	var line *timeline.Timeline
 	for b.Loop() {
 		line = timeline.New()
-		line.Load(all)
+		load(line, all)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

@@ -94,7 +94,7 @@ func TestWindowsBeginWhereClocksSaySo(t *testing.T) {
 			}
 			from, to := at(t, c.from), at(t, c.to)
 			line := timeline.New()
-			line.Load(timeline.Commit{Changes: []usage.Change{held("vm", from, 0)}, Sealed: []usage.Window{{Start: from, End: to}}})
+			load(line, timeline.Commit{Changes: []usage.Change{held("vm", from, 0)}, Sealed: []usage.Window{{Start: from, End: to}}})
 			tally, err := timeline.NewTally(timeline.Query{Window: usage.Window{Start: from, End: to}, Size: c.size, Zone: zone})
 			if err != nil {
 				t.Fatal(err)
@@ -156,7 +156,7 @@ func TestTooManyGroupsAreRefused(t *testing.T) {
 		changes = append(changes, held(fmt.Sprint("vm-", i), 0, 0))
 	}
 	const end = 5000 * 3600
-	line.Load(timeline.Commit{Changes: changes, Sealed: []usage.Window{{Start: 0, End: end}}})
+	load(line, timeline.Commit{Changes: changes, Sealed: []usage.Window{{Start: 0, End: end}}})
 	tally, err := timeline.NewTally(timeline.Query{
 		Window: usage.Window{Start: 0, End: end}, Size: timeline.Hour, GroupBy: []timeline.Key{timeline.Resource},
 	})
@@ -171,7 +171,7 @@ func TestTooManyGroupsAreRefused(t *testing.T) {
 
 func TestACursorOfSomethingElseIsRefused(t *testing.T) {
 	line := timeline.New()
-	line.Load(timeline.Commit{Changes: []usage.Change{held("a", 0, 0), held("b", 0, 0)}, Sealed: []usage.Window{{Start: 0, End: 7200}}})
+	load(line, timeline.Commit{Changes: []usage.Change{held("a", 0, 0), held("b", 0, 0)}, Sealed: []usage.Window{{Start: 0, End: 7200}}})
 	query := timeline.Query{Window: usage.Window{Start: 0, End: 7200}, Size: timeline.Hour, GroupBy: []timeline.Key{timeline.Resource}}
 	tally := func(q timeline.Query) *timeline.Tally {
 		t.Helper()
@@ -212,7 +212,7 @@ func TestACursorOfSomethingElseIsRefused(t *testing.T) {
 func TestAPageGoesOnAfterTheLastRowThoughOthersCame(t *testing.T) {
 	line := timeline.New()
 	changes := []usage.Change{held("b", 0, 0), held("d", 0, 0)}
-	line.Load(timeline.Commit{Changes: changes, Sealed: []usage.Window{{Start: 0, End: 3600}}})
+	load(line, timeline.Commit{Changes: changes, Sealed: []usage.Window{{Start: 0, End: 3600}}})
 	query := timeline.Query{Window: usage.Window{Start: 0, End: 7200}, Size: timeline.None, GroupBy: []timeline.Key{timeline.Resource}}
 	tally, err := timeline.NewTally(query)
 	if err == nil {
@@ -225,7 +225,7 @@ func TestAPageGoesOnAfterTheLastRowThoughOthersCame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line.Apply(timeline.Commit{Changes: []usage.Change{held("a", 3600, 0), held("c", 3600, 0)}, Sealed: []usage.Window{{Start: 3600, End: 7200}}})
+	apply(line, timeline.Commit{Changes: []usage.Change{held("a", 3600, 0), held("c", 3600, 0)}, Sealed: []usage.Window{{Start: 3600, End: 7200}}})
 	if err := tally.Advance(line.Snapshot(), 7200); err != nil {
 		t.Fatal(err)
 	}
@@ -277,8 +277,8 @@ func TestReadersAndTheWriterDoNotMeet(t *testing.T) {
 		})
 	}
 	for start := int64(0); start < 1000; start += 10 {
-		line.Apply(timeline.Commit{Changes: []usage.Change{held("vm", start, 0)}})
-		line.Apply(timeline.Commit{Changes: []usage.Change{held("vm", start, start+5)}, Sealed: []usage.Window{{Start: start, End: start + 10}}})
+		apply(line, timeline.Commit{Changes: []usage.Change{held("vm", start, 0)}})
+		apply(line, timeline.Commit{Changes: []usage.Change{held("vm", start, start+5)}, Sealed: []usage.Window{{Start: start, End: start + 10}}})
 	}
 	close(done)
 	readers.Wait()

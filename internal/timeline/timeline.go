@@ -54,6 +54,7 @@ type Timeline struct {
 	// generation tells what was made since the last snapshot: that is the
 	// writer's alone, and everything else is cloned before it is changed.
 	generation uint64
+	loading    bool // since Begin nothing was published
 	lineage    *int // of all snapshots whose classes are numbered alike
 	ids        map[words]int
 	streams    map[streamKey]*stream
@@ -78,12 +79,14 @@ type streamKey struct {
 // New is an empty timeline.
 func New() *Timeline {
 	t := &Timeline{}
-	t.reset()
-	t.publish()
+	t.Begin()
+	t.Publish()
 	return t
 }
 
-func (t *Timeline) reset() {
+// Begin forgets everything. Readers see what they saw until something is published.
+func (t *Timeline) Begin() {
+	t.loading = true
 	t.dictionary = newDictionary()
 	t.lineage = new(int)
 	t.ids, t.streams = map[words]int{}, map[streamKey]*stream{}
@@ -93,21 +96,8 @@ func (t *Timeline) reset() {
 // Snapshot is what has been committed so far.
 func (t *Timeline) Snapshot() *Snapshot { return t.shared.Load() }
 
-// Load begins anew, with everything that a journal says.
-func (t *Timeline) Load(all Commit) {
-	t.reset()
-	t.take(all)
-	t.settle()
-	t.publish()
-}
-
-// Apply takes in what was committed since.
-func (t *Timeline) Apply(c Commit) {
-	t.take(c)
-	t.publish()
-}
-
-func (t *Timeline) take(c Commit) {
+// Take takes in what was committed. Readers see it once it is published.
+func (t *Timeline) Take(c Commit) {
 	s := &t.next
 	for i := range c.Changes {
 		t.change(&c.Changes[i])
@@ -121,7 +111,12 @@ func (t *Timeline) take(c Commit) {
 	}
 }
 
-func (t *Timeline) publish() {
+// Publish shows readers what was taken in.
+func (t *Timeline) Publish() {
+	if t.loading {
+		t.settle()
+		t.loading = false
+	}
 	t.generation++
 	// Readers see what there is now: appending leaves that as it is, and whatever
 	// else changes is cloned.

@@ -116,9 +116,20 @@ func (w *world) correct(t *rapid.T, c usage.Change) {
 	w.segments = append(w.segments, c)
 }
 
+// load has the timeline begin anew.
+func load(t *timeline.Timeline, all timeline.Commit) {
+	t.Begin()
+	apply(t, all)
+}
+
+func apply(t *timeline.Timeline, c timeline.Commit) {
+	t.Take(c)
+	t.Publish()
+}
+
 func (w *world) timeline() *timeline.Timeline {
 	t := timeline.New()
-	t.Load(timeline.Commit{Changes: w.segments, Meters: w.meters, Coverage: w.coverage, Sealed: []usage.Window{{Start: second0, End: w.sealed}}})
+	load(t, timeline.Commit{Changes: w.segments, Meters: w.meters, Coverage: w.coverage, Sealed: []usage.Window{{Start: second0, End: w.sealed}}})
 	return t
 }
 
@@ -509,7 +520,7 @@ func (w *world) known(q timeline.Query, second int64) usage.Coverage {
 // put again when it has ended; and nothing comes late that a sealed interval has.
 func (w *world) bitByBit(t *rapid.T, each func(*timeline.Timeline)) *timeline.Timeline {
 	line := timeline.New()
-	line.Apply(timeline.Commit{Meters: w.meters, Coverage: w.coverage})
+	apply(line, timeline.Commit{Meters: w.meters, Coverage: w.coverage})
 	interval := rapid.SampledFrom([]int64{86400, 10 * 86400}).Draw(t, "interval")
 	for start := second0; start < w.sealed; start += interval {
 		now := usage.Window{Start: start, End: min(start+interval, w.sealed)}
@@ -534,7 +545,7 @@ func (w *world) bitByBit(t *rapid.T, each func(*timeline.Timeline)) *timeline.Ti
 				commit.Changes = append(commit.Changes, c)
 			}
 		}
-		line.Apply(commit)
+		apply(line, commit)
 		each(line)
 	}
 	return line
