@@ -13,7 +13,7 @@ type ScheduleTiming struct {
 	EveryPeriod PeriodUnit `json:"everyPeriod,omitempty"`
 
 	// schedule is when a period ends and the next one begins, instead of
-	// everyPeriod: five fields as in a crontab (minute, hour, day of month, month,
+	// everyPeriod: five fields as in a crontab (minute, hour, day, month,
 	// day of week), in timeZone. A report is about the time from one of these
 	// moments to the next.
 	//

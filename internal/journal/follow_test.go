@@ -149,7 +149,7 @@ func (l *listener) knows(t *testing.T, want *journal.State) {
 	of := &journal.State{Segments: slices.Clone(want.Segments), Coverage: want.Coverage, Seals: want.Seals}
 	for _, s := range []*journal.State{got, of} {
 		slices.SortFunc(s.Segments, func(a, b usage.Change) int {
-			return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Segment.Compare(b.Segment))
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), a.Compare(b.Segment))
 		})
 	}
 	same(t, of, got)

@@ -28,8 +28,7 @@ const (
 // but the conditions and times. The error is a *Problem.
 func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, error) {
 	page, err := tally.Page(r.From, r.Limit)
-	var bad *timeline.CursorError
-	if errors.As(err, &bad) {
+	if bad, is := errors.AsType[*timeline.CursorError](err); is {
 		return nil, problem(v1alpha1.ReasonInvalidCursor, "spec.startFrom: %s", bad)
 	}
 	if err != nil {
@@ -61,15 +60,11 @@ func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, e
 
 // Refused is the problem that an error of the timeline's is; nil where it is none.
 func Refused(err error) *Problem {
-	var tooLarge *timeline.TooLargeError
-	if errors.As(err, &tooLarge) {
+	if tooLarge, is := errors.AsType[*timeline.TooLargeError](err); is {
 		return problem(v1alpha1.ReasonWindowTooLarge, "the report would have %s", tooLarge)
 	}
-	var found *Problem
-	if errors.As(err, &found) {
-		return found
-	}
-	return nil
+	found, _ := errors.AsType[*Problem](err)
+	return found
 }
 
 func window(w usage.Window) v1alpha1.TimeWindow {

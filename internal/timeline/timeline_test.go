@@ -197,7 +197,7 @@ type oracleRow struct {
 	accuracy usage.Accuracy
 }
 
-func (w *world) oracle(t *rapid.T, q timeline.Query) []oracleRow {
+func (w *world) oracle(q timeline.Query) []oracleRow {
 	seen := q.Window.Intersect(usage.Window{Start: q.Window.Start, End: w.sealed})
 	groups := map[string][]*usage.Change{}
 	for i := range w.segments {
@@ -371,7 +371,7 @@ func TestAPageIsWhatTheOracleSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, q := drawWorld(t), drawQuery(t)
 		want := map[string]bool{}
-		for _, row := range w.oracle(t, q) {
+		for _, row := range w.oracle(q) {
 			want[row.String()] = true
 		}
 		p := page(t, tallied(t, w.timeline().Snapshot(), q), "", 1<<30)

@@ -108,7 +108,9 @@ spec:
 		}).Should(Succeed())
 		Expect(report.Status.Rows).NotTo(BeEmpty())
 		Expect(kubectl(ctx, "get", "urep", "-n", namespace, "both")).To(MatchRegexp(`(?m)^both +hour +\S+Z +\S+Z +[1-9]\d* +\S+ +True +`))
-		Eventually(ctx, func() string { return kubectl(ctx, "get", "events", "-n", namespace, "--field-selector=involvedObject.name=both") }).
+		Eventually(ctx, func() string {
+			return kubectl(ctx, "get", "events", "-n", namespace, "--field-selector=involvedObject.name=both")
+		}).
 			Should(ContainSubstring("Complete"))
 
 		By("being applied again without a difference")
