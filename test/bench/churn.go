@@ -32,7 +32,7 @@ const (
 	// churnAtOnce is how many writes may be under way; when that many are, the next one is late.
 	churnAtOnce = 64
 	// churnSettles is how long what was written last may take to arrive everywhere.
-	churnSettles = 3 * time.Second
+	churnSettles = 30 * time.Second
 	// churnRefresh is the default of --live-refresh, in seconds.
 	churnRefresh = 300
 )
