@@ -137,7 +137,6 @@ var _ = Describe("Reports", func() {
 			WithTransform(says(v1alpha1.ConditionReady), Equal("True/Reported")),
 			HaveField("RowCount", int64(0)), HaveField("NextReportTime", Equal(report.Spec.EndingBefore))))
 		d.size(two, d.patch(two, `spec: {size: 4}`), 4)
-		d.delete(one)
 
 		records := d.settled("widgets")
 
