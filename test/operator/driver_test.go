@@ -103,7 +103,8 @@ func (d *driver) resize(t *thing, text string) moment {
 	return t.happened()
 }
 
-// delete removes an object, and what it held ends.
+// delete removes an object, and what it held ends. Its answer has no resourceVersion, so that settled does not wait for
+// the operator to see it: do something else after it, or the clock is stepped before the removal came in.
 func (d *driver) delete(t *thing) {
 	GinkgoHelper()
 	options := &client.DeleteOptions{}

@@ -194,16 +194,11 @@ func newNamespace(ctx context.Context, prefix string) string {
 	return namespace.Name
 }
 
-// clocksApart is how far the operator's clock may be behind the machine's.
-const clocksApart = 50 * time.Millisecond
-
 // nextSecond waits until the next second begins, so that what follows happens in one second and no other.
-//
-// The operator's clock is a steady one, and may be some milliseconds behind the machine's: it has begun there too.
 func nextSecond(ctx context.Context) int64 {
 	GinkgoHelper()
 	before := time.Now().Unix()
-	Eventually(func() int64 { return time.Now().Add(-clocksApart).Unix() }).WithContext(ctx).WithPolling(2 * time.Millisecond).
+	Eventually(func() int64 { return time.Now().Unix() }).WithContext(ctx).WithPolling(2 * time.Millisecond).
 		Should(BeNumerically(">", before))
 	return time.Now().Unix()
 }
