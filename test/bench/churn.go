@@ -16,11 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/metadata"
-
-	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/test/bench/cluster"
 )
 
@@ -53,9 +48,6 @@ func benchmarkChurn(ctx context.Context, s *settings) (_ []Figure, err error) {
 	if err := p.populate(ctx, c.instances, c.pods); err != nil {
 		return nil, err
 	}
-	if c.partial, err = metadata.NewForConfig(p.config()); err != nil {
-		return nil, err
-	}
 	return c.run(ctx, lasts)
 }
 
@@ -63,7 +55,6 @@ func benchmarkChurn(ctx context.Context, s *settings) (_ []Figure, err error) {
 type churning struct {
 	*plane
 	instances, pods int
-	partial         metadata.Interface
 }
 
 // write is a change that was made.
@@ -110,7 +101,7 @@ func (c *churning) run(ctx context.Context, lasts time.Duration) ([]Figure, erro
 	work := fmt.Sprintf("%s VMs and pods, %d changes a second for %s", quantity(float64(c.instances+c.pods)), churnPerSecond, lasts)
 	cpu := newFigure(work, "microseconds of CPU a change", []float64{followedOurs.CPUSeconds * per}, []float64{followedPeer.CPUSeconds * per}).
 		against("a watch that decodes the same events").ratioAtMost(1.5)
-	p99 := newFigure(work+": p99 from the write's answer to the ledger", "milliseconds", []float64{at(latencies, 0.99)}, nil).atMost(1000)
+	p99 := newFigure(work+": p99 from etcd's answer to the ledger", "milliseconds", []float64{at(latencies, 0.99)}, nil).atMost(1000)
 	cpu.Notes = map[string]float64{"changes": float64(len(writes)), "changesPerSecond": float64(len(writes)) / took.Seconds(), "peerEvents": float64(followedPeer.Events)}
 	p99.Notes = map[string]float64{"p50": at(latencies, 0.5), "p90": at(latencies, 0.9), "p999": at(latencies, 0.999), "max": at(latencies, 1)}
 	c.tell.say("%.0f and %.0f us of CPU a change, %.1f changes/s; to the ledger p50 %.1f ms, p99 %.1f ms, at most %.1f ms",
@@ -122,13 +113,13 @@ func (c *churning) run(ctx context.Context, lasts time.Duration) ([]Figure, erro
 func (c *churning) quiet(ctx context.Context) error {
 	defer c.tell.during("waiting until nothing is written", nil)()
 	const calm, few = 5 * time.Second, 20 // leases and positions are written all the time
-	before := int64(-1 << 40)
+	before := uint64(0)
 	for ctx.Err() == nil {
 		status, err := c.etcd.status(ctx)
 		if err != nil {
 			return err
 		}
-		if status.Header.Revision-before <= few {
+		if before > 0 && status.Header.Revision-before <= few {
 			return nil
 		}
 		before = status.Header.Revision
@@ -138,6 +129,8 @@ func (c *churning) quiet(ctx context.Context) error {
 }
 
 // write changes objects at the rate: half are machines that get more or less memory, half are pods that get a label.
+// The changes go straight to etcd, as another API server's do: this one would use one and a half cores to patch a
+// hundred virtual machines a second, and what is measured would wait for that.
 func (c *churning) write(ctx context.Context, lasts time.Duration) ([]write, error) {
 	random := rand.New(rand.NewPCG(1, 8))
 	var mu sync.Mutex
@@ -178,21 +171,15 @@ func (c *churning) write(ctx context.Context, lasts time.Duration) ([]write, err
 }
 
 func (c *churning) change(ctx context.Context, n, i int) (write, error) {
-	instance, pod := cluster.Place(i)
 	w := write{meter: "container"}
-	resource, place, patch := podsResource, pod, fmt.Sprintf(`{"metadata":{"labels":{"bench":"%d"}}}`, n)
 	if n%2 == 0 {
 		w.meter = "vm"
-		resource, place = instancesResource, instance
-		patch = fmt.Sprintf(`{"status":{"memory":{"guestCurrent":"%dMi"}}}`, 8192+n%1000)
 	}
-	written, err := c.partial.Resource(resource).Namespace(place[0]).Patch(ctx, place[1], types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	key, value := cluster.Changed(i, n, time.Now(), n%2 == 0)
+	var err error
+	w.revision, err = c.etcd.change(ctx, key, value)
 	w.answered = time.Now().UnixNano()
-	if err != nil {
-		return w, err
-	}
-	w.revision = source.Revision(written.ResourceVersion)
-	return w, nil
+	return w, err
 }
 
 // latencies are how long each write took to be in the ledger once it was answered, in milliseconds, in order. One that

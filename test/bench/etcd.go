@@ -26,7 +26,8 @@ func newEtcd(cp *controlplane.ControlPlane) (*etcd, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &etcd{cp: cp, url: url, client: &http.Client{Transport: &http.Transport{TLSClientConfig: config}}}, nil
+	transport := &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: churnAtOnce}
+	return &etcd{cp: cp, url: url, client: &http.Client{Transport: transport}}, nil
 }
 
 // pair is one key and its value, as etcd's JSON has them.
@@ -69,6 +70,20 @@ func (e *etcd) put(ctx context.Context, pairs []pair) error {
 		operations[i].Put = p
 	}
 	return e.call(ctx, "kv/txn", map[string]any{"success": operations}, &struct{}{})
+}
+
+// header is what every answer of etcd begins with.
+type header struct {
+	Revision uint64 `json:"revision,string"`
+}
+
+// change writes one pair, and returns the revision that it has then.
+func (e *etcd) change(ctx context.Context, key string, value []byte) (uint64, error) {
+	var answer struct {
+		Header header `json:"header"`
+	}
+	err := e.call(ctx, "kv/put", pair{Key: []byte(key), Value: value}, &answer)
+	return answer.Header.Revision, err
 }
 
 const (
@@ -139,7 +154,7 @@ func (e *etcd) tidy(ctx context.Context) (now, before, used int64, err error) {
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	if _, err := e.cp.Etcdctl(ctx, "compact", "--physical", strconv.FormatInt(status.Header.Revision, 10)); err != nil && !strings.Contains(err.Error(), "has been compacted") {
+	if _, err := e.cp.Etcdctl(ctx, "compact", "--physical", strconv.FormatUint(status.Header.Revision, 10)); err != nil && !strings.Contains(err.Error(), "has been compacted") {
 		return 0, 0, 0, err
 	}
 	if status, err = e.status(ctx); err != nil {
@@ -154,11 +169,9 @@ func (e *etcd) tidy(ctx context.Context) (now, before, used int64, err error) {
 }
 
 type etcdStatus struct {
-	Header struct {
-		Revision int64 `json:"revision,string"`
-	} `json:"header"`
-	Size int64 `json:"dbSize,string"`
-	Used int64 `json:"dbSizeInUse,string"`
+	Header header `json:"header"`
+	Size   int64  `json:"dbSize,string"`
+	Used   int64  `json:"dbSizeInUse,string"`
 }
 
 func (e *etcd) status(ctx context.Context) (status etcdStatus, err error) {

@@ -1,7 +1,7 @@
 // Command bench measures the operator against what it could be compared to, each pair in the same run: publishing
 // records against a bare create loop, the ledger against a bare map, the memory of what is metered against a cache of
-// the same objects, a restart against a list of them, changes against a watch of them, and the journal against an object
-// per resource-hour.
+// the same objects, reports against databases, and what they say against what sampling says, a restart against a list of
+// objects, changes against a watch of them, and the journal against an object per resource-hour.
 package main
 
 import (
@@ -39,6 +39,9 @@ var benchmarks = []benchmark{
 	{1, "publish", benchmarkPublish},
 	{2, "ledger", benchmarkLedger},
 	{3, "memory", benchmarkMemory},
+	{4, "report", benchmarkReport},
+	{4, "refresh", benchmarkRefresh},
+	{5, "accuracy", benchmarkAccuracy},
 	{6, "restart", benchmarkRestart},
 	{7, "storage", benchmarkStorage},
 	{8, "churn", benchmarkChurn},
@@ -76,7 +79,7 @@ func parse(args []string) (*settings, error) {
 	for _, b := range benchmarks {
 		all = append(all, strconv.Itoa(b.number))
 	}
-	only := flags.String("only", strings.Join(all, ","), "The `numbers` of the benchmarks to run.")
+	only := flags.String("only", strings.Join(slices.Compact(all), ","), "The `numbers` of the benchmarks to run.")
 	flags.IntVar(&s.rounds, "rounds", 5, "How often each side is measured; the medians are compared.")
 	flags.BoolVar(&s.quick, "quick", false, "A tenth of the work: to see that it runs, not to compare.")
 	flags.IntVar(&s.restarted, "restarted", restartResources, "How many resources benchmark 6 has. For 100,000 the API server alone takes 8 to 10 GiB of memory.")
@@ -87,7 +90,7 @@ func parse(args []string) (*settings, error) {
 	for text := range strings.SplitSeq(*only, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil || !slices.ContainsFunc(benchmarks, func(b benchmark) bool { return b.number == n }) {
-			return nil, fmt.Errorf("--only=%s: there is no benchmark %q; there are %s", *only, text, strings.Join(all, ", "))
+			return nil, fmt.Errorf("--only=%s: there is no benchmark %q; there are %s", *only, text, strings.Join(slices.Compact(all), ", "))
 		}
 		s.only = append(s.only, n)
 	}

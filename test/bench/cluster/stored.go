@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"fmt"
+	"time"
 )
 
 // Stored hands out every object of a cluster of so many VirtualMachineInstances and pods as an API server keeps it in
@@ -59,11 +60,16 @@ func (k *kind) whole(text []byte) []byte {
 	return bytes.Replace(text, partial, fmt.Appendf(nil, `"apiVersion":%q,"kind":%q`, k.GroupVersion(), k.Kind), 1)
 }
 
-// Place is the namespace and name of an instance, and of a pod.
-func Place(i int) (instance, pod [2]string) {
-	at := func(k *kind) [2]string {
-		words := k.words(i)
-		return [2]string{words[wordNamespace], words[wordName]}
+// Changed is an object as an API server keeps it after its nth change, at that time: an instance has got more or less
+// memory, a pod a label.
+func Changed(i, n int, at time.Time, instance bool) (key string, value []byte) {
+	k, from, to := &pods, `"labels":{`, fmt.Sprintf(`"labels":{"bench":"%d",`, n)
+	if instance {
+		k, from, to = &instances, `"guestCurrent":"8Gi"`, fmt.Sprintf(`"guestCurrent":"%dMi"`, 8192+n%1000)
 	}
-	return at(&instances), at(&pods)
+	text := bytes.Replace(k.render(nil, i, ""), []byte(from), []byte(to), 1)
+	const written = `"time":"`
+	last := bytes.LastIndex(text, []byte(written+created)) // of its managers
+	copy(text[last+len(written):], at.UTC().Format(time.RFC3339))
+	return k.key(k.words(i)), text
 }
