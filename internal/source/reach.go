@@ -38,7 +38,8 @@ func (s *Source) Reach(ctx context.Context, resourceVersion string) error {
 func (s *Source) hasten(ctx context.Context, revision uint64) error {
 	w := s.await(revision)
 	defer s.leave(w)
-	for patience := reachPatience; ; patience = min(2*patience, glanceTimeout) {
+	for patience := reachPatience; ; {
+		before := s.Position().ResourceVersion
 		timer := s.clock.NewTimer(patience)
 		select {
 		case <-w.reached:
@@ -48,6 +49,11 @@ func (s *Source) hasten(ctx context.Context, revision uint64) error {
 			timer.Stop()
 			return ctx.Err()
 		case <-timer.C():
+		}
+		// A watch that catches up brings it by itself: a glance would have the API
+		// server send all of that a second time, when it has most to do.
+		if s.Position().ResourceVersion != before {
+			continue
 		}
 		select {
 		case <-w.reached:
@@ -59,6 +65,7 @@ func (s *Source) hasten(ctx context.Context, revision uint64) error {
 		if s.stopped() {
 			return errors.New("the source has stopped")
 		}
+		patience = min(2*patience, glanceTimeout)
 	}
 }
 

@@ -2,7 +2,9 @@ package source_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +69,62 @@ func TestABusyKindReachesARevisionByItsOwnWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.has(t, "ADDED busy")
+}
+
+// slow is a client whose watch takes its time for each event.
+type slow struct{ source.Client }
+
+func (c *slow) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
+	w, err := c.Client.Watch(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	events := make(chan watch.Event)
+	go func() {
+		defer close(events)
+		defer w.Stop()
+		for event := range w.ResultChan() {
+			select {
+			case <-time.After(20 * time.Millisecond):
+				events <- event
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return watch.NewProxyWatcher(events), nil
+}
+
+// watched counts the watches of a client.
+type watched struct {
+	source.Client
+	count atomic.Int64
+}
+
+func (c *watched) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
+	c.count.Add(1)
+	return c.Client.Watch(ctx, opts)
+}
+
+func TestAWatchThatCatchesUpIsLeftToIt(t *testing.T) {
+	second := &watched{Client: dynamicClient()}
+	w := newWorldWith(t, &slow{Client: dynamicClient()}, source.Options{Metadata: second})
+	w.run(t)
+	w.has(t, "listed 0")
+	const many = 50 // a second's worth of events
+	for i := range many {
+		w.create(t, fmt.Sprintf("one-of-%02d", i))
+	}
+	last, err := w.client.CoreV1().ConfigMaps(w.namespace).Get(t.Context(), fmt.Sprintf("one-of-%02d", many-1), metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.source.Reach(t.Context(), last.ResourceVersion); err != nil {
+		t.Fatal(err)
+	}
+	if count := second.count.Load(); count > 0 {
+		t.Errorf("%d more watches looked at what the first one was bringing", count)
+	}
 }
 
 func TestReachEndsWithTheSource(t *testing.T) {

@@ -40,25 +40,18 @@ type accurate struct {
 	days    int
 	answers *controllers.Answers
 	// truth, sampled and ours are what was held, by hour, pair and dimension.
-	truth, sampled, ours [][]usage.Amount
+	truth, sampled, ours []sums
 	changes              int
 }
-
-func (a *accurate) hour() []usage.Amount {
-	return make([]usage.Amount, accuracyPairs*len(fleetDimensions))
-}
-
-func accuracyCell(pair, dimension int) int { return pair*len(fleetDimensions) + dimension }
 
 // live lets the month pass. The sampler sees every machine that is there at its minute, and takes it for the minute.
 func (a *accurate) live(s *settings) {
 	hours := a.days * 24
 	done := 0
 	defer s.tell.during("a month passes", func() string { return fmt.Sprintf("hour %d of %d", done, hours) })()
-	var truth []usage.Amount
+	var truth sums
 	f := newFleet(accuracyPairs, accuracyPerPair, publishStart, func(m *machine, dimension int, amount usage.Amount) {
-		cell := &truth[accuracyCell(m.pair, dimension)]
-		*cell = cell.Plus(amount)
+		truth.add(m.pair, dimension, amount)
 	})
 	a.answers = controllers.NewAnswers()
 	a.answers.Begin()
@@ -66,15 +59,14 @@ func (a *accurate) live(s *settings) {
 	resizes, replaces := newPace(f, machines*soakResizes), newPace(f, machines*soakReplaces)
 	resizes.next, replaces.next = float64(publishStart), float64(publishStart)
 	for second := int64(publishStart); done < hours; done++ {
-		truth = a.hour()
-		sampled := a.hour()
+		truth = newSums(accuracyPairs)
+		sampled := newSums(accuracyPairs)
 		interval := usage.Interval(second, 3600)
 		for ; second < interval.End; second++ {
 			if second%accuracySample == 0 {
 				for i := range f.machines {
 					for dimension, level := range f.machines[i].levels() {
-						cell := &sampled[accuracyCell(f.machines[i].pair, dimension)]
-						*cell = cell.Plus(usage.Held(level, accuracySample))
+						sampled.add(f.machines[i].pair, dimension, usage.Held(level, accuracySample))
 					}
 				}
 			}
@@ -112,7 +104,7 @@ func (a *accurate) report() error {
 		pairs[[2]string{of.Namespace, of.Deployment}] = pair
 	}
 	for range a.truth {
-		a.ours = append(a.ours, a.hour())
+		a.ours = append(a.ours, newSums(accuracyPairs))
 	}
 	for _, row := range page.Rows {
 		var of [2]string
@@ -126,7 +118,7 @@ func (a *accurate) report() error {
 		}
 		for dimension, d := range fleetDimensions {
 			if d == row.Dimension {
-				a.ours[(row.Window.Start-publishStart)/3600][accuracyCell(pairs[of], dimension)] = row.Amount
+				a.ours[(row.Window.Start-publishStart)/3600].add(pairs[of], dimension, row.Amount)
 			}
 		}
 	}
@@ -134,7 +126,7 @@ func (a *accurate) report() error {
 }
 
 // errors compares what somebody says with the truth: how many cells differ, by how much in all and at most, in percent.
-func (a *accurate) errors(said [][]usage.Amount) (differ, mean, most float64) {
+func (a *accurate) errors(said []sums) (differ, mean, most float64) {
 	var off, held float64
 	for hour, truth := range a.truth {
 		for i, amount := range truth {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -61,8 +60,9 @@ var (
 	podsResource      = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	instancesResource = schema.GroupVersionResource{Group: "kubevirt.io", Version: "v1", Resource: "virtualmachineinstances"}
 	// metered are listed whole, owners as metadata alone: as the operator does it.
-	metered = []schema.GroupVersionResource{podsResource, instancesResource}
-	owners  = []schema.GroupVersionResource{
+	metered   = []schema.GroupVersionResource{podsResource, instancesResource}
+	meteredBy = []string{"container", "vm"} // each of them
+	owners    = []schema.GroupVersionResource{
 		{Version: "v1", Resource: "namespaces"}, {Version: "v1", Resource: "services"},
 		{Group: "apps", Version: "v1", Resource: "replicasets"}, {Group: "apps", Version: "v1", Resource: "deployments"},
 		{Group: "kubevirt.io", Version: "v1", Resource: "virtualmachines"},
@@ -161,11 +161,11 @@ type followed struct {
 	CPUSeconds float64
 	// Events is how many changes it got then. The peer's.
 	Events int64
-	// Seen is when which revision of a kind was in the ledger. Ours.
+	// Seen is when which revision of a meter's kind had come: to the ledger, or out of the peer's watch.
 	Seen map[string][]seenAt
 }
 
-// seenAt is a moment, in nanoseconds since the epoch, and the revision that was in the ledger by then.
+// seenAt is a moment, in nanoseconds since the epoch, and the revision that had come by then.
 type seenAt struct {
 	At       int64
 	Revision uint64
@@ -197,26 +197,40 @@ func runFollow(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	var events atomic.Int64
-	for _, resource := range metered {
+	f := &followedKinds{bare: b, seen: map[string][]seenAt{}}
+	for i, resource := range metered {
 		_, version, err := b.list(ctx, resource, true)
 		if err != nil {
 			return err
 		}
 		go func() {
 			for ctx.Err() == nil {
-				version = b.watch(ctx, resource, version, &events)
+				version = f.watch(ctx, resource, meteredBy[i], version)
 			}
 		}()
 	}
 	return converse(os.Stdin, os.Stdout, func() func(*followed) {
-		before := events.Load()
-		return func(told *followed) { told.Events = events.Load() - before }
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		before := f.events
+		return func(told *followed) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			told.Events, told.Seen = f.events-before, f.seen
+		}
 	})
 }
 
-func (b *bare) watch(ctx context.Context, resource schema.GroupVersionResource, version string, events *atomic.Int64) string {
-	watching, err := b.whole.Resource(resource).Watch(ctx, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true})
+// followedKinds are watched, and nothing is done with what comes but to note when it did.
+type followedKinds struct {
+	*bare
+	mu     sync.Mutex
+	events int64
+	seen   map[string][]seenAt
+}
+
+func (f *followedKinds) watch(ctx context.Context, resource schema.GroupVersionResource, meter, version string) string {
+	watching, err := f.whole.Resource(resource).Watch(ctx, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true})
 	if err != nil {
 		time.Sleep(100 * time.Millisecond)
 		return version
@@ -225,7 +239,10 @@ func (b *bare) watch(ctx context.Context, resource schema.GroupVersionResource, 
 	for event := range watching.ResultChan() {
 		if object, ok := event.Object.(metav1.Object); ok {
 			version = object.GetResourceVersion()
-			events.Add(1)
+			f.mu.Lock()
+			f.events++
+			f.seen[meter] = append(f.seen[meter], seenAt{At: time.Now().UnixNano(), Revision: source.Revision(version)})
+			f.mu.Unlock()
 		}
 	}
 	return version

@@ -153,3 +153,15 @@ func (f *fleet) batch(now int64, seals ...journal.Seal) *journal.Batch {
 	}
 	return b
 }
+
+// sums are what pairs hold, pair by pair and dimension by dimension.
+type sums []usage.Amount
+
+func newSums(pairs int) sums { return make(sums, pairs*len(fleetDimensions)) }
+
+func (s sums) of(pair, dimension int) usage.Amount { return s[pair*len(fleetDimensions)+dimension] }
+
+func (s sums) add(pair, dimension int, amount usage.Amount) {
+	at := &s[pair*len(fleetDimensions)+dimension]
+	*at = at.Plus(amount)
+}

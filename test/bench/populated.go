@@ -36,8 +36,12 @@ const operatorNamespace = "usage-system"
 // meters are those that meter what is there.
 var meters = []string{"vm", "container"}
 
+// vmsAreOneIn: one object in five is a virtual machine. Of those, an API server has 200 KiB in memory each, and as much
+// again for each change of the last minute: at its limit it does nothing but collect garbage.
+const vmsAreOneIn = 5
+
 // planeMemory is how much memory an API server may use before it collects garbage more often.
-const planeMemory = "10GiB"
+const planeMemory = "16GiB"
 
 // plane is an API server and an etcd, with our kinds.
 type plane struct {

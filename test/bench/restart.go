@@ -27,8 +27,6 @@ import (
 
 const (
 	restartResources = 100_000
-	// restartVMsAreOneIn: one object in five is a virtual machine. Of those, an API server has 200 KiB in memory each.
-	restartVMsAreOneIn = 5
 	// restartRounds is enough, and each takes minutes.
 	restartRounds = 3
 	// readyPatience is how long a start may take.
@@ -51,7 +49,7 @@ func benchmarkRestart(ctx context.Context, s *settings) (_ []Figure, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.Stop()) }()
-	r := &restarting{plane: p, instances: resources / restartVMsAreOneIn, pods: resources - resources/restartVMsAreOneIn}
+	r := &restarting{plane: p, instances: resources / vmsAreOneIn, pods: resources - resources/vmsAreOneIn}
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}

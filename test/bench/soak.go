@@ -67,9 +67,6 @@ func benchmarkSoak(ctx context.Context, s *settings) (_ []Figure, err error) {
 		soakHours, quantity(float64(pairs)), quantity(float64(len(k.fleet.machines))), soakRetention))
 }
 
-// cell is what the truth is told by.
-type cell struct{ pair, dimension int }
-
 // soaking is an operator without sources: what they would deliver is made up.
 type soaking struct {
 	*plane
@@ -84,7 +81,8 @@ type soaking struct {
 	want    int64
 
 	now         int64
-	hours       []map[cell]usage.Amount // the truth, hour by hour
+	hours       []sums // the truth, hour by hour, each made beforehand, so that it does not count as what grows
+	hour        int
 	differences int
 	cells       int
 	heap        []float64
@@ -114,12 +112,14 @@ func (l *soakLedger) Forget(before int64) {
 func newSoaking(ctx context.Context, p *plane, pairs int) (*soaking, error) {
 	k := &soaking{
 		plane: p, pairs: pairs, now: publishStart, sealed: controllers.NewSealed(),
-		clock: clocktesting.NewFakeClock(time.Unix(publishStart, 0)), hours: []map[cell]usage.Amount{{}},
+		clock: clocktesting.NewFakeClock(time.Unix(publishStart, 0)),
+		hours: make([]sums, soakHours+1),
+	}
+	for hour := range k.hours {
+		k.hours[hour] = newSums(pairs)
 	}
 	k.fleet = newFleet(pairs, soakPerPair, publishStart, func(m *machine, dimension int, amount usage.Amount) {
-		hour := k.hours[len(k.hours)-1]
-		at := cell{m.pair, dimension}
-		hour[at] = hour[at].Plus(amount)
+		k.hours[k.hour].add(m.pair, dimension, amount)
 	})
 	k.shared = &soakLedger{lockedLedger{ledger: k.fleet.ledger}}
 	namespaces := (pairs + deploymentsPerNamespace - 1) / deploymentsPerNamespace
@@ -215,12 +215,12 @@ func (k *soaking) end(ctx context.Context, interval usage.Window, ended <-chan e
 	var segments []usage.Segment
 	got := map[usage.Account]map[string]usage.Amount{}
 	for _, account := range accounts {
-		sums := map[string]usage.Amount{}
+		held := map[string]usage.Amount{}
 		for _, segment := range k.shared.ledger.Cut(account, interval, interval.End) {
 			segments = append(segments, segment)
-			sums[segment.Dimension.Name] = sums[segment.Dimension.Name].Plus(segment.Within(interval))
+			held[segment.Dimension.Name] = held[segment.Dimension.Name].Plus(segment.Within(interval))
 		}
-		got[account] = sums
+		got[account] = held
 	}
 	k.digest = ledger.Digest(k.digest, interval, segments, nil)
 	k.shared.ledger.Seal(interval)
@@ -229,8 +229,8 @@ func (k *soaking) end(ctx context.Context, interval usage.Window, ended <-chan e
 	if err := k.commit(ctx, batch); err != nil {
 		return err
 	}
-	k.compare(got, k.hours[len(k.hours)-1])
-	k.hours = append(k.hours, map[cell]usage.Amount{})
+	k.compare(got, k.hours[k.hour])
+	k.hour++
 	k.bounds = append(k.bounds, interval)
 	k.want += int64(len(accounts))
 	k.sealed.Add(ctx, interval)
@@ -251,11 +251,11 @@ func (k *soaking) end(ctx context.Context, interval usage.Window, ended <-chan e
 }
 
 // compare counts the cells in which the ledger says something else than the truth.
-func (k *soaking) compare(got map[usage.Account]map[string]usage.Amount, truth map[cell]usage.Amount) {
+func (k *soaking) compare(got map[usage.Account]map[string]usage.Amount, truth sums) {
 	for pair := range k.pairs {
 		for i, dimension := range fleetDimensions {
 			k.cells++
-			if got[account(pair)][dimension.Name] != truth[cell{pair, i}] {
+			if got[account(pair)][dimension.Name] != truth.of(pair, i) {
 				k.differences++
 			}
 		}
@@ -304,7 +304,7 @@ func (k *soaking) compareWhole(ctx context.Context) error {
 			got[account][segment.Dimension.Name] = got[account][segment.Dimension.Name].Plus(segment.Within(whole))
 		}
 	}
-	truth := map[cell]usage.Amount{}
+	truth := newSums(k.pairs)
 	for _, hour := range k.hours {
 		for at, amount := range hour {
 			truth[at] = truth[at].Plus(amount)
@@ -330,15 +330,15 @@ func (k *soaking) compareRecords(ctx context.Context) error {
 				byStart[start] = map[usage.Account]map[string]usage.Amount{}
 			}
 			of := usage.Account{Namespace: r.Spec.Namespace, NamespaceUID: r.Spec.NamespaceUID, Deployment: r.Spec.Deployment}
-			sums := map[string]usage.Amount{}
+			held := map[string]usage.Amount{}
 			for _, total := range r.Status.Totals {
 				amount, err := usage.ParseAmount(total.Exact)
 				if err != nil {
 					return err
 				}
-				sums[total.Dimension] = sums[total.Dimension].Plus(amount)
+				held[total.Dimension] = held[total.Dimension].Plus(amount)
 			}
-			byStart[start][of] = sums
+			byStart[start][of] = held
 		}
 	}
 	if len(byStart) < soakRetention || len(byStart) > soakRetention+1 {
