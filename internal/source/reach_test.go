@@ -85,7 +85,7 @@ func (c *slow) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interf
 		defer w.Stop()
 		for event := range w.ResultChan() {
 			select {
-			case <-time.After(20 * time.Millisecond):
+			case <-clockOfTests.After(20 * time.Millisecond):
 				events <- event
 			case <-ctx.Done():
 				return
