@@ -232,8 +232,8 @@ type ClusterUsageReportSpec struct {
 // +kubebuilder:printcolumn:name="Rows",type=integer,JSONPath=`.status.rowCount`
 // +kubebuilder:printcolumn:name="Coverage",type=string,JSONPath=`.status.coverage.percent`
 // +kubebuilder:printcolumn:name="Complete",type=string,JSONPath=`.status.conditions[?(@.type=="Complete")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Usage",type=string,priority=1,JSONPath=`.status.summary`
 type UsageReport struct {
 	metav1.TypeMeta `json:",inline"`
@@ -274,8 +274,8 @@ type UsageReportList struct {
 // +kubebuilder:printcolumn:name="Rows",type=integer,JSONPath=`.status.rowCount`
 // +kubebuilder:printcolumn:name="Coverage",type=string,JSONPath=`.status.coverage.percent`
 // +kubebuilder:printcolumn:name="Complete",type=string,JSONPath=`.status.conditions[?(@.type=="Complete")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Usage",type=string,priority=1,JSONPath=`.status.summary`
 type ClusterUsageReport struct {
 	metav1.TypeMeta `json:",inline"`
