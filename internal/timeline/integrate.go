@@ -1,7 +1,11 @@
 package timeline
 
 import (
+	"cmp"
 	"math/bits"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -39,29 +43,80 @@ func (s sum) isZero() bool { return s == sum{} }
 
 func (s sum) amount() usage.Amount { return usage.AmountOf(s.high, s.low) }
 
+// adder adds up for a tally. What it changes is its own, but for the groups: each
+// of those is one adder's at a time.
+type adder struct {
+	tally  *Tally
+	totals map[Measure]*sum
+	diff   []sum // how levels change from window to window; all zero between two uses
+}
+
+func (t *Tally) adder() *adder {
+	return &adder{tally: t, totals: map[Measure]*sum{}, diff: make([]sum, t.calendar.windows()+1)}
+}
+
+// done gives the tally the totals.
+func (a *adder) done() {
+	for key, total := range a.totals {
+		if t := a.tally.totals[key]; t != nil {
+			t.add(*total)
+		} else {
+			a.tally.totals[key] = total
+		}
+	}
+}
+
+// total is what all of a measure adds up to.
+func (a *adder) total(w *words) *sum {
+	key := Measure{ResourceType: w.ResourceType, Dimension: w.Dimension}
+	total := a.totals[key]
+	if total == nil {
+		total = &sum{}
+		a.totals[key] = total
+	}
+	return total
+}
+
+// groupsAtOnce is how many groups an adder takes on: less is not worth a goroutine.
+const groupsAtOnce = 64
+
 // integrate adds what was held from one moment to another.
 func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 	if t.grouping.byHolder {
-		for id, c := range s.classes {
-			if t.members[id] == none {
-				continue
-			}
-			for _, held := range c.series {
-				g := t.groups[t.held(t.members[id], held.holder, &c.words)]
-				in := integral{tally: t, group: g, from: from, until: until, total: t.total(&c.words)}
-				if err := in.series(held); err != nil {
-					return err
-				}
-				in.finish()
-			}
-		}
-		return nil
+		return t.integrateHolders(s, from, until)
 	}
-	for _, g := range t.groups {
-		in := integral{tally: t, group: g, from: from, until: until}
+	work := make(chan []*group, len(t.groups)/groupsAtOnce+1)
+	for some := range slices.Chunk(t.groups, groupsAtOnce) {
+		work <- some
+	}
+	close(work)
+	adders := make([]*adder, min(runtime.GOMAXPROCS(0), len(work)))
+	errs := make([]error, len(adders))
+	var working sync.WaitGroup
+	for i := range adders {
+		adders[i] = t.adder()
+		working.Go(func() {
+			for some := range work {
+				if errs[i] = adders[i].groups(s, some, from, until); errs[i] != nil {
+					return
+				}
+			}
+		})
+	}
+	working.Wait()
+	for _, a := range adders {
+		a.done()
+	}
+	return cmp.Or(errs...)
+}
+
+// groups adds what some groups held.
+func (a *adder) groups(s *Snapshot, groups []*group, from, until int64) error {
+	for _, g := range groups {
+		in := integral{adder: a, group: g, from: from, until: until}
 		for _, id := range g.classes {
 			c := s.classes[id]
-			in.total = t.total(&c.words)
+			in.total = a.total(&c.words)
 			for _, held := range c.series {
 				if err := in.series(held); err != nil {
 					return err
@@ -73,20 +128,29 @@ func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 	return nil
 }
 
-// total is what all of a measure adds up to.
-func (t *Tally) total(w *words) *sum {
-	key := Measure{ResourceType: w.ResourceType, Dimension: w.Dimension}
-	total := t.totals[key]
-	if total == nil {
-		total = &sum{}
-		t.totals[key] = total
+// integrateHolders does the same where a class has several groups, which are found on the way.
+func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
+	a := t.adder()
+	defer a.done()
+	for id, c := range s.classes {
+		if t.members[id] == none {
+			continue
+		}
+		for _, held := range c.series {
+			g := t.groups[t.held(t.members[id], held.holder, &c.words)]
+			in := integral{adder: a, group: g, from: from, until: until, total: a.total(&c.words)}
+			if err := in.series(held); err != nil {
+				return err
+			}
+			in.finish()
+		}
 	}
-	return total
+	return nil
 }
 
 // integral adds to one group.
 type integral struct {
-	tally       *Tally
+	*adder
 	group       *group
 	total       *sum
 	less        bool // what is held is taken off
@@ -154,7 +218,7 @@ func (in *integral) hold(start, end int64, held sum) {
 		return
 	}
 	// In all windows in between.
-	diff := in.tally.diff
+	diff := in.diff
 	diff[i].add(held)
 	diff[j].subtract(held)
 	if !in.changes {
@@ -168,7 +232,7 @@ func (in *integral) finish() {
 	if !in.changes {
 		return
 	}
-	c, diff, cells := in.tally.calendar, in.tally.diff, in.group.cells
+	c, diff, cells := in.tally.calendar, in.diff, in.group.cells
 	var held sum
 	for i := in.first; i < in.last; i++ {
 		held.add(diff[i])
@@ -221,6 +285,11 @@ func (in *integral) note(from, to int64, accuracy usage.Accuracy) error {
 
 // correct takes in corrections of what was added up.
 func (t *Tally) correct(s *Snapshot) error {
+	if t.corrections == len(s.corrections) {
+		return nil
+	}
+	a := t.adder()
+	defer a.done()
 	for ; t.corrections < len(s.corrections); t.corrections++ {
 		x := &s.corrections[t.corrections]
 		id := t.members[x.class]
@@ -234,7 +303,7 @@ func (t *Tally) correct(s *Snapshot) error {
 		}
 		// A correction is of an interval that is sealed, whatever was added up of it.
 		in := integral{
-			tally: t, group: t.groups[id], total: t.total(&c.words), less: x.less,
+			adder: a, group: t.groups[id], total: a.total(&c.words), less: x.less,
 			from: t.calendar.start(), until: t.calendar.end(),
 		}
 		if err := in.span(&x.span); err != nil {

@@ -3,6 +3,7 @@ package timeline
 import (
 	"encoding/binary"
 	"slices"
+	"sync/atomic"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -30,8 +31,7 @@ type Tally struct {
 	byHolder map[holding]int
 	meters   []string
 	totals   map[Measure]*sum
-	diff     []sum // how levels change from window to window; all zero between two uses
-	room     int   // for how many cells
+	room     atomic.Int64 // for how many cells
 	sorted   []*group
 }
 
@@ -102,9 +102,9 @@ func (t *Tally) Advance(s *Snapshot, until int64) error {
 func (t *Tally) begin(s *Snapshot) {
 	t.lineage, t.through, t.corrections = s.lineage, t.calendar.start(), 0
 	t.corrected = 0
-	t.members, t.groups, t.meters, t.sorted, t.room = nil, nil, nil, nil, 0
+	t.members, t.groups, t.meters, t.sorted = nil, nil, nil, nil
+	t.room.Store(0)
 	t.byLabels, t.byHolder, t.totals = map[string]int{}, map[holding]int{}, map[Measure]*sum{}
-	t.diff = make([]sum, t.calendar.windows()+1)
 }
 
 // classify finds the groups of classes that are new.
@@ -194,19 +194,21 @@ func (t *Tally) meter(name string) int {
 }
 
 // Cells is how much room the tally takes: 16 bytes for each, and one more where something is in doubt.
-func (t *Tally) Cells() int { return t.room }
+func (t *Tally) Cells() int { return int(t.room.Load()) }
 
 // touch makes room for what a group holds.
 func (t *Tally) touch(g *group) error {
 	if g.cells != nil {
 		return nil
 	}
-	if t.room += t.calendar.windows(); t.room > MaxCells {
+	windows := t.calendar.windows()
+	if room := t.room.Add(int64(windows)); room > MaxCells {
 		return &TooLargeError{
-			What: "groups times windows", Wanted: t.room, Max: MaxCells,
+			// Whoever comes first, the same is said.
+			What: "groups times windows", Wanted: (MaxCells/windows + 1) * windows, Max: MaxCells,
 			Remedy: "take larger windows, less time at once, fewer keys to group by, or filters",
 		}
 	}
-	g.cells = make([]sum, t.calendar.windows())
+	g.cells = make([]sum, windows)
 	return nil
 }

@@ -146,6 +146,7 @@ func (r *refreshing) run(ctx context.Context) (cpu, took []float64, err error) {
 	clock := clocktesting.NewFakeClock(time.Unix(r.at, 0))
 	reports := &controllers.UsageReportReconciler{
 		Client: mgr.GetClient(), Answers: r.answers, Clock: clock, Events: mgr.GetEventRecorder("bench"), Interval: 3600,
+		Health: &controllers.Health{},
 	}
 	if err := reports.SetupWithManager(mgr); err != nil {
 		return nil, nil, err
