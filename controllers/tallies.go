@@ -9,11 +9,14 @@ import (
 
 // tallies keeps those of reports that go on, so that an interval more costs what
 // it adds. Those that were used least recently go first when there are too many.
+// One that takes more than half of the room is not kept: it would drive out all
+// others at each seal, to save less than they do.
 type tallies struct {
 	mu    sync.Mutex
 	known map[reportKey]*list.Element
 	order list.List // of *kept, the most recently used first
 	cells int
+	room  int // for how many cells
 }
 
 type kept struct {
@@ -26,7 +29,7 @@ type kept struct {
 // maxKept is how many cells all tallies that are kept may have: about 64 MiB.
 const maxKept = 2_000_000
 
-func newTallies() *tallies { return &tallies{known: map[reportKey]*list.Element{}} }
+func newTallies(room int) *tallies { return &tallies{known: map[reportKey]*list.Element{}, room: room} }
 
 // take is the report's tally of the query: the one that is kept, or a new one.
 // Nobody else gets it until it is put back.
@@ -49,9 +52,12 @@ func (t *tallies) put(report reportKey, query timeline.Query, tally *timeline.Ta
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.remove(report)
+	if k.cells > t.room/2 {
+		return
+	}
 	t.known[report] = t.order.PushFront(k)
 	t.cells += k.cells
-	for t.cells > maxKept {
+	for t.cells > t.room {
 		t.remove(t.order.Back().Value.(*kept).report)
 	}
 }

@@ -1,63 +1,70 @@
 package controllers
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-func TestTalliesAreKeptAsFarAsThereIsRoom(t *testing.T) {
-	const hours = 9000
-	object := usage.Object{Kind: "VM", Name: "a", UID: "a"}
+func TestTalliesThatAreKept(t *testing.T) {
+	const day = 24 * 3600
 	line := timeline.New()
+	object := usage.Object{UID: "a"}
 	line.Take(timeline.Commit{
+		Meters: []timeline.Meter{{Name: "vm", ResourceType: "vm"}},
+		Sealed: []usage.Window{{Start: 0, End: day}},
 		Changes: []usage.Change{{Segment: usage.Segment{
-			Meter: "vm", Dimension: usage.Dimension{Name: "vm", Unit: usage.Count}, Level: 1000,
-			Subject: &usage.Subject{ResourceType: "vm", Resource: object, Instance: object},
-			Start:   usage.Boundary{Evidence: usage.Observed},
+			Meter: "vm", Subject: &usage.Subject{ResourceType: "vm", Resource: object, Instance: object},
+			Dimension: usage.Dimension{Name: "vcpu", Unit: usage.Core}, Level: 1,
 		}}},
-		Sealed: []usage.Window{{End: hours * 3600}},
 	})
 	line.Publish()
-	kept := newTallies()
-	query := timeline.Query{Window: usage.Window{End: hours * 3600}, Size: timeline.Hour}
-	take := func(n int, query timeline.Query) *timeline.Tally {
+	kept := newTallies(60)
+	query := func(hours int64) timeline.Query {
+		return timeline.Query{Window: usage.Window{Start: 0, End: hours * 3600}, Size: timeline.Hour}
+	}
+	use := func(report string, hours int64) (again bool) {
 		t.Helper()
-		tally, err := kept.take(reportKey{Name: fmt.Sprint(n)}, query)
-		if err == nil {
-			err = tally.Advance(line.Snapshot(), hours*3600)
-		}
+		key := reportKey{Name: report}
+		tally, err := kept.take(key, query(hours))
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept.put(reportKey{Name: fmt.Sprint(n)}, query, tally)
-		return tally
+		again = tally.Cells() > 0
+		if err := tally.Advance(line.Snapshot(), day); err != nil {
+			t.Fatal(err)
+		}
+		if tally.Cells() != int(hours) {
+			t.Fatalf("it takes %d cells: want %d", tally.Cells(), hours)
+		}
+		kept.put(key, query(hours), tally)
+		return again
 	}
-	const fit = maxKept / hours
-	first := take(0, query)
-	if take(0, query) != first {
-		t.Error("the same question has another tally")
+	steps := []struct {
+		report string
+		hours  int64
+		again  bool
+	}{
+		{"a", 24, false}, {"b", 24, false}, {"a", 24, true}, // both have room
+		{"a", 23, false},                   // another question
+		{"b", 24, true},                    // which drives nobody out
+		{"c", 24, false}, {"a", 23, false}, // the one used least recently goes
+		{"c", 24, true},
 	}
-	for n := 1; n < fit; n++ {
-		take(n, query)
+	for i, step := range steps {
+		if again := use(step.report, step.hours); again != step.again {
+			t.Errorf("step %d: %s of %d hours went on: %t, want %t", i, step.report, step.hours, again, step.again)
+		}
 	}
-	if take(0, query) != first {
-		t.Error("there was room for the first")
+	kept.room = 40
+	for i, again := range []bool{true, false} { // larger than half of it
+		if use("c", 24) != again {
+			t.Errorf("use %d of a large one went on: %t, want %t", i, !again, again)
+		}
 	}
-	second := kept.known[reportKey{Name: "1"}]
-	take(fit, query)
-	if kept.known[reportKey{Name: "1"}] != nil || second == nil || kept.cells > maxKept {
-		t.Errorf("%d cells are kept, and the one that was used least recently", kept.cells)
-	}
-	another := query
-	another.Zeros = true
-	if take(0, another) == first {
-		t.Error("another question has the same tally")
-	}
-	kept.drop(reportKey{Name: "0"})
-	if len(kept.known) != kept.order.Len() || kept.known[reportKey{Name: "0"}] != nil {
-		t.Error("it was not dropped")
+	kept.drop(reportKey{Name: "a"})
+	if kept.cells != 0 || kept.order.Len() != 0 || len(kept.known) != 0 {
+		t.Errorf("%d cells are kept of %d reports, %d by name: want none", kept.cells, kept.order.Len(), len(kept.known))
 	}
 }

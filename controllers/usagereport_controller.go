@@ -51,7 +51,7 @@ const reportConcurrency = 2
 
 // SetupWithManager starts the controller with the manager.
 func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.tallies = newTallies()
+	r.tallies = newTallies(maxKept)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("usagereport").
 		// Of all that happens to them, so that a status that somebody else wrote is put back.

@@ -49,14 +49,17 @@ type adder struct {
 	tally  *Tally
 	totals map[Measure]*sum
 	diff   []sum // how levels change from window to window; all zero between two uses
+	// touched are the groups that have got something for the first time.
+	touched []*group
 }
 
 func (t *Tally) adder() *adder {
 	return &adder{tally: t, totals: map[Measure]*sum{}, diff: make([]sum, t.calendar.windows()+1)}
 }
 
-// done gives the tally the totals.
+// done gives the tally what is known of it as a whole.
 func (a *adder) done() {
+	a.tally.unsorted = append(a.tally.unsorted, a.touched...)
 	for key, total := range a.totals {
 		if t := a.tally.totals[key]; t != nil {
 			t.add(*total)
@@ -137,6 +140,9 @@ func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 			continue
 		}
 		for _, held := range c.series {
+			if !held.goesOn(from) {
+				continue
+			}
 			g := t.groups[t.held(t.members[id], held.holder, &c.words)]
 			in := integral{adder: a, group: g, from: from, until: until, total: a.total(&c.words)}
 			if err := in.series(held); err != nil {
@@ -182,7 +188,7 @@ func (in *integral) series(s *series) error {
 func (in *integral) span(x *span) error {
 	start, end := max(x.start, in.from), min(x.end, in.until)
 	if start < end {
-		if err := in.tally.touch(in.group); err != nil {
+		if err := in.touch(in.group); err != nil {
 			return err
 		}
 		in.hold(start, end, in.sign(x.level))
@@ -190,6 +196,24 @@ func (in *integral) span(x *span) error {
 	if x.startSlack|x.endSlack != 0 || x.startEvidence > usage.ReplayBound || x.endEvidence > usage.ReplayBound {
 		return in.doubt(x)
 	}
+	return nil
+}
+
+// touch makes room for what a group holds.
+func (a *adder) touch(g *group) error {
+	if g.cells != nil {
+		return nil
+	}
+	windows := a.tally.calendar.windows()
+	if room := a.tally.room.Add(int64(windows)); room > MaxCells {
+		return &TooLargeError{
+			// Whoever comes first, the same is said.
+			What: "groups times windows", Wanted: (MaxCells/windows + 1) * windows, Max: MaxCells,
+			Remedy: "take larger windows, less time at once, fewer keys to group by, or filters",
+		}
+	}
+	g.cells = make([]sum, windows)
+	a.touched = append(a.touched, g)
 	return nil
 }
 
@@ -270,7 +294,7 @@ func (in *integral) note(from, to int64, accuracy usage.Accuracy) error {
 	if from >= to {
 		return nil
 	}
-	if err := in.tally.touch(in.group); err != nil {
+	if err := in.touch(in.group); err != nil {
 		return err
 	}
 	c, g := in.tally.calendar, in.group

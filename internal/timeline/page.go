@@ -102,20 +102,32 @@ func (t *Tally) rows() *rows {
 	for _, doubts := range r.doubts {
 		r.lost = append(r.lost, slices.ContainsFunc(doubts, func(d doubt) bool { return d != doubt{} }))
 	}
-	if t.sorted == nil {
-		for _, g := range t.groups {
-			if g.cells != nil {
-				t.sorted = append(t.sorted, g)
-			}
-		}
-		slices.SortFunc(t.sorted, func(a, b *group) int { return compareLabels(a.labels, b.labels) })
-	}
+	t.sort()
 	r.groups = t.sorted
 	if t.through > t.calendar.start() {
 		r.windows = t.calendar.at(t.through-1) + 1
 	}
 	return r
 }
+
+// sort puts the groups in order that hold something since they were sorted last.
+func (t *Tally) sort() {
+	if len(t.unsorted) == 0 {
+		return
+	}
+	slices.SortFunc(t.unsorted, compareGroups)
+	merged := make([]*group, 0, len(t.sorted)+len(t.unsorted))
+	old := t.sorted
+	for _, g := range t.unsorted {
+		// Few are new: what is before each goes over as it is.
+		n, _ := slices.BinarySearchFunc(old, g, compareGroups)
+		merged = append(append(merged, old[:n]...), g)
+		old = old[n:]
+	}
+	t.sorted, t.unsorted = append(merged, old...), nil
+}
+
+func compareGroups(a, b *group) int { return compareLabels(a.labels, b.labels) }
 
 // says is how well it is known what a group held in a window, whether anything
 // is, and whether it is a row.

@@ -91,3 +91,6 @@ func (s *series) after(from int64) []span {
 	})
 	return s.spans[i:]
 }
+
+// goesOn tells whether the series may say something of what is later than from.
+func (s *series) goesOn(from int64) bool { return s.open.level != 0 || len(s.after(from)) > 0 }

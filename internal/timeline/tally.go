@@ -32,7 +32,8 @@ type Tally struct {
 	meters   []string
 	totals   map[Measure]*sum
 	room     atomic.Int64 // for how many cells
-	sorted   []*group
+	sorted   []*group     // those that hold something, in order
+	unsorted []*group     // those that hold something since
 }
 
 // none is no group.
@@ -102,7 +103,7 @@ func (t *Tally) Advance(s *Snapshot, until int64) error {
 func (t *Tally) begin(s *Snapshot) {
 	t.lineage, t.through, t.corrections = s.lineage, t.calendar.start(), 0
 	t.corrected = 0
-	t.members, t.groups, t.meters, t.sorted = nil, nil, nil, nil
+	t.members, t.groups, t.meters, t.sorted, t.unsorted = nil, nil, nil, nil, nil
 	t.room.Store(0)
 	t.byLabels, t.byHolder, t.totals = map[string]int{}, map[holding]int{}, map[Measure]*sum{}
 }
@@ -151,7 +152,6 @@ func joined(labels []label) string {
 
 func (t *Tally) newGroup(labels []label, w *words) int {
 	t.groups = append(t.groups, &group{labels: labels, dimension: w.Dimension})
-	t.sorted = nil
 	return len(t.groups) - 1
 }
 
@@ -195,20 +195,3 @@ func (t *Tally) meter(name string) int {
 
 // Cells is how much room the tally takes: 16 bytes for each, and one more where something is in doubt.
 func (t *Tally) Cells() int { return int(t.room.Load()) }
-
-// touch makes room for what a group holds.
-func (t *Tally) touch(g *group) error {
-	if g.cells != nil {
-		return nil
-	}
-	windows := t.calendar.windows()
-	if room := t.room.Add(int64(windows)); room > MaxCells {
-		return &TooLargeError{
-			// Whoever comes first, the same is said.
-			What: "groups times windows", Wanted: (MaxCells/windows + 1) * windows, Max: MaxCells,
-			Remedy: "take larger windows, less time at once, fewer keys to group by, or filters",
-		}
-	}
-	g.cells = make([]sum, windows)
-	return nil
-}
