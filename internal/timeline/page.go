@@ -116,15 +116,15 @@ func (t *Tally) sort() {
 		return
 	}
 	slices.SortFunc(t.unsorted, compareGroups)
-	merged := make([]*group, 0, len(t.sorted)+len(t.unsorted))
 	old := t.sorted
+	t.sorted = make([]*group, 0, len(old)+len(t.unsorted))
 	for _, g := range t.unsorted {
 		// Few are new: what is before each goes over as it is.
 		n, _ := slices.BinarySearchFunc(old, g, compareGroups)
-		merged = append(append(merged, old[:n]...), g)
+		t.sorted = append(append(t.sorted, old[:n]...), g)
 		old = old[n:]
 	}
-	t.sorted, t.unsorted = append(merged, old...), nil
+	t.sorted, t.unsorted = append(t.sorted, old...), nil
 }
 
 func compareGroups(a, b *group) int { return compareLabels(a.labels, b.labels) }
