@@ -16,7 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/duckdb/duckdb-go/v2"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -28,15 +27,6 @@ type database struct {
 	stop func() error
 	// settle is what there is to do once everything is loaded.
 	settle []string
-}
-
-// newDuckDB is a database in a file, with two threads.
-func newDuckDB(ctx context.Context, folder string) (*database, error) {
-	db, err := sql.Open("duckdb", filepath.Join(folder, "duckdb")+"?threads=2")
-	if err != nil {
-		return nil, err
-	}
-	return &database{DB: db, stop: db.Close, settle: []string{"CHECKPOINT"}}, db.PingContext(ctx)
 }
 
 // newPostgreSQL starts a server of its own, with as much memory as all of its data takes.
