@@ -40,7 +40,8 @@ type UsageReportReconciler struct {
 	// Health tells what stands in every report's way.
 	Health *Health
 
-	tallies *tallies
+	tallies  *tallies
+	statuses *statusWriter
 }
 
 // reportKey names a UsageReport or, without a namespace, a ClusterUsageReport.
@@ -51,12 +52,13 @@ const reportConcurrency = 2
 
 // SetupWithManager starts the controller with the manager.
 func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.tallies = newTallies(maxKept)
+	r.tallies, r.statuses = newTallies(maxKept), newStatusWriter(r.Client)
+	// Also of changes to the status alone, so that one that somebody else wrote is put back.
+	others := builder.WithPredicates(r.statuses.others())
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("usagereport").
-		// Of all that happens to them, so that a status that somebody else wrote is put back.
-		For(&v1alpha1.UsageReport{}).
-		Watches(&v1alpha1.ClusterUsageReport{}, &handler.EnqueueRequestForObject{}).
+		For(&v1alpha1.UsageReport{}, others).
+		Watches(&v1alpha1.ClusterUsageReport{}, &handler.EnqueueRequestForObject{}, others).
 		WatchesMetadata(namespaceNamed(""), handler.EnqueueRequestsFromMapFunc(r.selecting), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(source.Func(r.follow)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: reportConcurrency}).
@@ -156,7 +158,7 @@ func (r *UsageReportReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	before := s.status.DeepCopy()
 	*s.status = made.status(before, s.GetGeneration(), metav1.NewTime(now.Truncate(time.Second)))
 	if !equality.Semantic.DeepEqual(before, s.status) {
-		err := r.Status().Update(ctx, s.Object)
+		err := r.statuses.write(ctx, s.Object, s.status)
 		if apierrors.IsConflict(err) {
 			return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
 		}

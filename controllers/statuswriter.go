@@ -1,0 +1,71 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+)
+
+// statusWriter writes statuses that are large, as reports' are: it is answered
+// with the metadata alone, and knows the events of its own writes, for which
+// nothing has to be reckoned again.
+type statusWriter struct {
+	client client.Client
+
+	mu      sync.Mutex
+	written map[types.UID]string // the resource version of the last write
+}
+
+func newStatusWriter(c client.Client) *statusWriter {
+	return &statusWriter{client: c, written: map[types.UID]string{}}
+}
+
+// write replaces the object's status. It fails with a Conflict where the object
+// is not what it was when it was read.
+func (w *statusWriter) write(ctx context.Context, object client.Object, status any) error {
+	kind, err := w.client.GroupVersionKindFor(object)
+	if err != nil {
+		return err
+	}
+	patch, err := json.Marshal([]map[string]any{
+		// Not "test", whose failure is an Invalid: the API server compares the version that an object claims.
+		{"op": "replace", "path": "/metadata/resourceVersion", "value": object.GetResourceVersion()},
+		{"op": "add", "path": "/status", "value": status},
+	})
+	if err != nil {
+		return err
+	}
+	answer := &metav1.PartialObjectMetadata{}
+	answer.SetGroupVersionKind(kind)
+	answer.Namespace, answer.Name = object.GetNamespace(), object.GetName()
+	if err := w.client.Status().Patch(ctx, answer, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.written[answer.UID] = answer.ResourceVersion
+	return nil
+}
+
+// others lets through all events but those of the last write of each object.
+func (w *statusWriter) others() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.written[e.ObjectNew.GetUID()] != e.ObjectNew.GetResourceVersion()
+		},
+		DeleteFunc: func(e event.DeleteEvent) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			delete(w.written, e.Object.GetUID())
+			return true
+		},
+	}
+}
