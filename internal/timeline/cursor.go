@@ -28,12 +28,19 @@ func (e *CursorError) Error() string {
 }
 
 // After is the cursor of the page that begins after a row.
-func (t *Tally) After(last *Row) string {
-	c := cursor{Query: t.query.Fingerprint(), Start: last.Window.Start}
+func (t *Tally) After(last *Row) string { return newCursor(t.query.Fingerprint(), last).String() }
+
+func newCursor(query string, last *Row) cursor {
+	c := cursor{Query: query, Start: last.Window.Start}
 	for _, value := range last.Group {
 		c.Group = append(c.Group, value.Value)
 	}
 	c.Group = append(c.Group, string(last.Unit))
+	return c
+}
+
+// String is the form that people carry from one page to the next.
+func (c cursor) String() string {
 	text, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("timeline: a cursor has no JSON: %v", err)) // strings and a number have
@@ -41,20 +48,27 @@ func (t *Tally) After(last *Row) string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// after is the first row that a cursor lets come: its window, and the place of its group.
-func (r *rows) after(text string) (window, next int, err error) {
+// parseCursor reads what String wrote for the query.
+func parseCursor(text, query string) (cursor, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	var c cursor
 	if err != nil || json.Unmarshal(raw, &c) != nil {
-		return 0, 0, &CursorError{"cannot be read"}
+		return c, errUnreadable
 	}
-	if c.Query != r.query.Fingerprint() {
-		return 0, 0, &CursorError{"is of another report, or of another period"}
+	if c.Query != query {
+		return c, &CursorError{"is of another report, or of another period"}
 	}
+	return c, nil
+}
+
+var errUnreadable = &CursorError{"cannot be read"}
+
+// after is the first row that a cursor lets come: its window, and the place of its group.
+func (r *rows) after(c cursor) (window, next int, err error) {
 	window, found := r.calendar.indexOf(c.Start)
 	labels, ok := r.parse(c.Group)
 	if !found || !ok {
-		return 0, 0, &CursorError{"cannot be read"}
+		return 0, 0, errUnreadable
 	}
 	next, found = slices.BinarySearchFunc(r.groups, labels, func(g *group, labels []label) int { return compareLabels(g.labels, labels) })
 	if found {

@@ -135,12 +135,16 @@ func (a *adder) groups(s *Snapshot, groups []*group, from, until int64) error {
 func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 	a := t.adder()
 	defer a.done()
+	since := from
+	if t.isPart() {
+		since = t.reach.Start
+	}
 	for id, c := range s.classes {
 		if t.members[id] == none {
 			continue
 		}
 		for _, held := range c.series {
-			if !held.goesOn(from) {
+			if !held.goesOn(since) || !t.query.holds(held.holder) {
 				continue
 			}
 			g := t.groups[t.held(t.members[id], held.holder, &c.words)]
@@ -167,6 +171,9 @@ type integral struct {
 
 // series adds what a series held.
 func (in *integral) series(s *series) error {
+	if t := in.tally; t.isPart() && s.says(t.reach) {
+		in.mention(in.group)
+	}
 	// Bounds may reach as far.
 	slack := int64(s.maxSlack)
 	for _, x := range s.after(in.from) {
@@ -213,8 +220,16 @@ func (a *adder) touch(g *group) error {
 		}
 	}
 	g.cells = make([]sum, windows)
-	a.touched = append(a.touched, g)
+	a.mention(g)
 	return nil
+}
+
+// mention makes a group one that has rows.
+func (a *adder) mention(g *group) {
+	if !g.mentioned {
+		g.mentioned = true
+		a.touched = append(a.touched, g)
+	}
 }
 
 // sign is the level as it counts.
@@ -317,7 +332,7 @@ func (t *Tally) correct(s *Snapshot) error {
 	for ; t.corrections < len(s.corrections); t.corrections++ {
 		x := &s.corrections[t.corrections]
 		id := t.members[x.class]
-		if id == none || (usage.Window{Start: x.start, End: x.end}).Intersect(t.query.Window).Seconds() == 0 {
+		if id == none || !t.query.holds(x.holder) || (usage.Window{Start: x.start, End: x.end}).Intersect(t.query.Window).Seconds() == 0 {
 			continue
 		}
 		t.corrected++
@@ -329,6 +344,9 @@ func (t *Tally) correct(s *Snapshot) error {
 		in := integral{
 			adder: a, group: t.groups[id], total: a.total(&c.words), less: x.less,
 			from: t.calendar.start(), until: t.calendar.end(),
+		}
+		if t.isPart() && x.says(t.reach) {
+			a.mention(in.group)
 		}
 		if err := in.span(&x.span); err != nil {
 			return err

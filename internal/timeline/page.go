@@ -62,27 +62,38 @@ func (t *Tally) Page(after string, limit int) (*Page, error) {
 	r := t.rows()
 	window, next := 0, 0
 	if after != "" {
-		var err error
-		if window, next, err = r.after(after); err != nil {
+		c, err := parseCursor(after, t.query.Fingerprint())
+		if err == nil {
+			window, next, err = r.after(c)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	page := &Page{Count: r.count()}
+	var more bool
+	if page.Rows, more = r.append(nil, window, next, limit); more {
+		page.Next = t.After(&page.Rows[limit-1])
+	}
+	return page, nil
+}
+
+// append appends the rows from one on, until there are as many as limit. More
+// tells that this was not all.
+func (r *rows) append(list []Row, window, next, limit int) (all []Row, more bool) {
 	for ; window < r.windows; window, next = window+1, 0 {
 		for ; next < len(r.groups); next++ {
 			row, there := r.row(window, r.groups[next])
 			if !there {
 				continue
 			}
-			if len(page.Rows) == limit {
-				last := &page.Rows[limit-1]
-				page.Next = t.After(last)
-				return page, nil
+			if len(list) == limit {
+				return list, true
 			}
-			page.Rows = append(page.Rows, row)
+			list = append(list, row)
 		}
 	}
-	return page, nil
+	return list, false
 }
 
 // Corrected is how many corrections of sealed intervals are counted in.
@@ -135,7 +146,7 @@ func (r *rows) says(window int, g *group) (accuracy usage.Accuracy, known, there
 	if g.accuracy != nil {
 		accuracy = g.accuracy[window]
 	}
-	nothing := g.cells[window].isZero()
+	nothing := g.held(window).isZero()
 	there = r.query.Zeros || !nothing || accuracy != usage.Exact
 	known = !nothing
 	passed := r.calendar.window(window).Intersect(r.Window()).Seconds()
@@ -151,7 +162,7 @@ func (r *rows) count() int {
 	count := 0
 	for _, g := range r.groups {
 		if r.plain(g) {
-			for i := range g.cells[:r.windows] {
+			for i := range g.cells[:min(r.windows, len(g.cells))] {
 				if !g.cells[i].isZero() {
 					count++
 				}
@@ -180,8 +191,16 @@ func (r *rows) row(window int, g *group) (Row, bool) {
 	}
 	return Row{
 		Window: r.calendar.window(window), Group: r.values(g.labels), Dimension: g.dimension,
-		Amount: g.cells[window].amount(), Known: known, Accuracy: accuracy,
+		Amount: g.held(window).amount(), Known: known, Accuracy: accuracy,
 	}, true
+}
+
+// held is what the group held in a window.
+func (g *group) held(window int) sum {
+	if g.cells == nil { // in this part
+		return sum{}
+	}
+	return g.cells[window]
 }
 
 // values are labels as rows show them.

@@ -65,6 +65,7 @@ type Filters struct {
 	Deployments   []string       // "" is unattributed
 	ResourceTypes []string
 	Dimensions    []string
+	Containers    []string            // "" is what no container holds
 	Attributes    map[string][]string // "" is without the attribute
 }
 
@@ -120,6 +121,9 @@ func (f *Filters) matches(w *words) bool {
 func (f *Filters) measures(w *words) bool {
 	return has(f.ResourceTypes, w.ResourceType) && has(f.Dimensions, w.Dimension.Name)
 }
+
+// holds tells whether the filters let a holder through.
+func (f *Filters) holds(h *holder) bool { return has(f.Containers, h.container) }
 
 func has(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
 

@@ -92,5 +92,26 @@ func (s *series) after(from int64) []span {
 	return s.spans[i:]
 }
 
+// says tells whether the series says something of a window.
+func (s *series) says(w usage.Window) bool {
+	if s.open.level != 0 && s.open.start-int64(s.open.slack) < w.End {
+		return true
+	}
+	for _, x := range s.after(w.Start) {
+		if x.start-int64(s.maxSlack) >= w.End {
+			return false
+		}
+		if x.says(w) {
+			return true
+		}
+	}
+	return false
+}
+
+// says tells whether the span, or its bounds, are of a time within the window.
+func (x *span) says(w usage.Window) bool {
+	return max(x.start-int64(x.startSlack), w.Start) < min(x.end+int64(x.endSlack), w.End)
+}
+
 // goesOn tells whether the series may say something of what is later than from.
 func (s *series) goesOn(from int64) bool { return s.open.level != 0 || len(s.after(from)) > 0 }

@@ -12,9 +12,14 @@ import (
 // does not change, so that an interval more costs what that interval adds. It is
 // not safe for concurrent use.
 type Tally struct {
-	query    Query
+	query Query
+	// calendar are the windows that it adds up: all that the query asks for or, of
+	// a part, some of them in a row.
 	calendar calendar
 	grouping
+	// reach is what a part looks for groups in: all that the query asks for, so that
+	// every part has the same groups. It is nothing for one that is no part.
+	reach usage.Window
 
 	lineage *int
 	// through is up to where it has added up; corrections, how many of them it has
@@ -51,6 +56,7 @@ type group struct {
 	dimension usage.Dimension
 	classes   []int // in it; not used by holder
 	meters    []int
+	mentioned bool
 	cells     []sum // what it held, by window; nil where nothing is in it
 	// accuracy is how well that is known, by window, for what its segments say; nil
 	// where it is all exact.
@@ -71,13 +77,27 @@ func NewTally(query Query) (*Tally, error) {
 	if err := query.validate(); err != nil {
 		return nil, err
 	}
-	t := &Tally{query: query, grouping: newGrouping(query.GroupBy)}
-	var err error
-	if t.calendar, err = newCalendar(query.Window, query.Size, query.zone()); err != nil {
+	c, err := newCalendar(query.Window, query.Size, query.zone())
+	if err != nil {
 		return nil, err
 	}
-	return t, nil
+	return newTally(query, c), nil
 }
+
+func newTally(query Query, c calendar) *Tally {
+	t := &Tally{query: query, calendar: c, grouping: newGrouping(query.GroupBy)}
+	t.grouping.byHolder = t.grouping.byHolder || len(query.Containers) > 0
+	return t
+}
+
+// newPart is a tally of some of the windows that a query asks for, up to a moment.
+func newPart(query Query, some calendar, until int64) *Tally {
+	t := newTally(query, some)
+	t.reach = usage.Window{Start: query.Window.Start, End: min(until, query.Window.End)}
+	return t
+}
+
+func (t *Tally) isPart() bool { return t.reach.Seconds() > 0 }
 
 // Advance adds up to the moment until, in seconds since the epoch: to the end of
 // what is sealed, if the tally is to go on later. What the snapshot holds that

@@ -120,6 +120,7 @@ func (t *Timeline) Publish() {
 	t.generation++
 	// Readers see what there is now: appending leaves that as it is, and whatever
 	// else changes is cloned.
+	t.next.version++
 	published := t.next
 	published.classes = slices.Clone(t.next.classes)
 	t.shared.Store(&published)
@@ -128,6 +129,7 @@ func (t *Timeline) Publish() {
 // Snapshot is the timeline as it was at one moment.
 type Snapshot struct {
 	lineage     *int
+	version     uint64 // within the lineage
 	classes     []*class
 	meters      []Meter
 	coverage    []usage.Stretch

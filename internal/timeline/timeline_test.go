@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,6 +159,7 @@ func drawQuery(t *rapid.T) timeline.Query {
 			Deployments:   rapid.SampledFrom([][]string{nil, {""}, {"web", "db"}}).Draw(t, "deployments"),
 			ResourceTypes: rapid.SampledFrom([][]string{nil, {"type-0"}}).Draw(t, "types"),
 			Dimensions:    rapid.SampledFrom([][]string{nil, {"memory"}}).Draw(t, "dimensions"),
+			Containers:    rapid.SampledFrom([][]string{nil, {""}, {"app"}}).Draw(t, "containers"),
 			Attributes:    rapid.SampledFrom([]map[string][]string{nil, {"class": {"fast", ""}}}).Draw(t, "attributes"),
 		}
 	}
@@ -300,7 +302,7 @@ func (w *world) counts(c *usage.Change, q timeline.Query) bool {
 		there = there || n.Name == s.Namespace && (n.UID == "" || n.UID == s.NamespaceUID)
 	}
 	return there && in(q.Deployments, s.Deployment) && in(q.ResourceTypes, s.ResourceType) &&
-		in(q.Dimensions, c.Dimension.Name) && in(q.Attributes["class"], s.Attributes.Map()["class"])
+		in(q.Dimensions, c.Dimension.Name) && in(q.Containers, s.Container) && in(q.Attributes["class"], s.Attributes.Map()["class"])
 }
 
 func groupOf(c *usage.Change, q timeline.Query) string {
@@ -453,6 +455,34 @@ func TestPagesAreOnePage(t *testing.T) {
 				break
 			}
 			after = p.Next
+		}
+		if difference := differ(got, want); difference != "" {
+			t.Fatal(difference)
+		}
+	})
+}
+
+func TestAPagerSaysWhatATallySays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		s := w.timeline().Snapshot()
+		until := min(s.Sealed(), q.Window.End) - rapid.SampledFrom([]int64{0, 0, 1, 90_000}).Draw(t, "until")
+		want := page(t, talliedUntil(t, s, q, until), "", 1<<30).Rows
+		limit := rapid.IntRange(1, 50).Draw(t, "limit")
+		pager := timeline.NewPager(rapid.SampledFrom([]int{8, 100, 10_000}).Draw(t, "cells"))
+		var got []timeline.Row
+		for after := ""; ; {
+			rows, next, err := pager.Page(s, q, until, after, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, rows...); next == "" {
+				break
+			}
+			if len(rows) != limit {
+				t.Fatalf("a page has %d rows, and there is another: want %d", len(rows), limit)
+			}
+			after = next
 		}
 		if difference := differ(got, want); difference != "" {
 			t.Fatal(difference)
@@ -628,4 +658,63 @@ func TestASnapshotNeverChanges(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestResourcesArePagedAndWhole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		s := w.timeline().Snapshot()
+		want := map[timeline.ResourceKey]string{}
+		for _, c := range slices.SortedFunc(slices.Values(w.segments), func(a, b usage.Change) int { return a.Compare(b.Segment) }) {
+			if touches(&c, q.Window) && w.counts(&c, q) {
+				key := timeline.ResourceKey{Namespace: c.Subject.Namespace, Type: c.Subject.ResourceType, Name: c.Subject.Resource.Name, UID: c.Subject.Resource.UID}
+				want[key] += fmt.Sprintln(c.Kind, c.Segment, c.End, *c.Subject)
+			}
+		}
+		limit := rapid.IntRange(1, 4).Draw(t, "limit")
+		got, after := map[timeline.ResourceKey]string{}, timeline.ResourceKey{}
+		for {
+			page := s.Resources(&q.Filters, q.Window, after, limit)
+			for _, r := range page {
+				if r.Compare(after) <= 0 {
+					t.Fatalf("%v comes after %v", r.ResourceKey, after)
+				}
+				after = r.ResourceKey
+				got[after] = shownResource(&r)
+			}
+			if len(page) < limit {
+				break
+			}
+		}
+		for key, text := range want {
+			if sortedLines(got[key]) != sortedLines(text) {
+				t.Fatalf("%v: got\n%swant\n%s", key, got[key], text)
+			}
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%d resources: want %d", len(got), len(want))
+		}
+		for key := range want {
+			whole := s.Resource(&q.Filters, key.UID)
+			if !slices.ContainsFunc(whole, func(r timeline.History) bool { return r.ResourceKey == key }) {
+				t.Fatalf("no %v by its UID", key)
+			}
+		}
+	})
+}
+
+func shownResource(r *timeline.History) string {
+	text := ""
+	for kind, segments := range map[usage.ChangeKind][]usage.Segment{usage.Put: r.Segments, usage.Less: r.Less, usage.More: r.More} {
+		for _, x := range segments {
+			text += fmt.Sprintln(kind, x, x.End, *x.Subject)
+		}
+	}
+	return text
+}
+
+func sortedLines(text string) string {
+	lines := strings.Split(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }

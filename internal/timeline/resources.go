@@ -1,0 +1,188 @@
+package timeline
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// ResourceKey tells a resource from every other. What has one UID may be measured
+// as several types.
+type ResourceKey struct{ Namespace, Type, Name, UID string }
+
+// Compare orders resources as they are listed.
+func (k ResourceKey) Compare(other ResourceKey) int {
+	return cmp.Or(cmp.Compare(k.Namespace, other.Namespace), cmp.Compare(k.Type, other.Type),
+		cmp.Compare(k.Name, other.Name), cmp.Compare(k.UID, other.UID))
+}
+
+// History is what a resource held.
+type History struct {
+	ResourceKey
+	// Segments are in canonical order; each says who held it, and on whose account.
+	Segments []usage.Segment
+	// Less and More are corrections of sealed intervals, by what was learnt after
+	// they were sealed: what is taken off the segments, and added to them.
+	Less, More []usage.Segment
+}
+
+// Resources are at most limit of those that held something in the window that the
+// filters let through, after a key: the zero value is before the first. Of each
+// there are the segments that reach into the window, whole.
+func (s *Snapshot) Resources(f *Filters, w usage.Window, after ResourceKey, limit int) []History {
+	found := map[ResourceKey]*History{}
+	classes := slices.DeleteFunc(s.listed(f), func(c *class) bool {
+		return cmp.Or(cmp.Compare(c.Namespace, after.Namespace), cmp.Compare(c.ResourceType, after.Type)) < 0
+	})
+	find := func(o occurrence) {
+		if key := o.key(); key.Compare(after) > 0 && found[key] == nil {
+			found[key] = &History{ResourceKey: key}
+		}
+	}
+	for i, c := range classes {
+		if i > 0 && len(found) >= limit && (c.Namespace != classes[i-1].Namespace || c.ResourceType != classes[i-1].ResourceType) {
+			classes = classes[:i] // what comes now is after all of these
+			break
+		}
+		c.each(f, w, find)
+	}
+	for _, x := range s.corrected(f, w) {
+		find(x)
+	}
+	keys := slices.SortedFunc(maps.Keys(found), ResourceKey.Compare)
+	for _, key := range keys[min(limit, len(keys)):] {
+		delete(found, key)
+	}
+	collect := func(o occurrence) {
+		if r := found[o.key()]; r != nil {
+			o.addTo(r, w)
+		}
+	}
+	for _, c := range classes {
+		c.each(f, w, collect)
+	}
+	for _, x := range s.corrected(f, w) {
+		collect(x)
+	}
+	return inOrder(found)
+}
+
+// Resource is all that the resource with a UID held of what the filters let
+// through, once for each type that it is measured as.
+func (s *Snapshot) Resource(f *Filters, uid string) []History {
+	always := usage.Window{Start: math.MinInt64, End: math.MaxInt64}
+	found := map[ResourceKey]*History{}
+	collect := func(o occurrence) {
+		if o.holder.resource.UID != uid {
+			return
+		}
+		key := o.key()
+		if found[key] == nil {
+			found[key] = &History{ResourceKey: key}
+		}
+		o.addTo(found[key], always)
+	}
+	for _, c := range s.listed(f) {
+		c.each(f, always, collect)
+	}
+	for _, x := range s.corrected(f, always) {
+		collect(x)
+	}
+	return inOrder(found)
+}
+
+func inOrder(found map[ResourceKey]*History) []History {
+	list := make([]History, 0, len(found))
+	for _, key := range slices.SortedFunc(maps.Keys(found), ResourceKey.Compare) {
+		r := found[key]
+		for _, segments := range [][]usage.Segment{r.Segments, r.Less, r.More} {
+			slices.SortFunc(segments, usage.Segment.Compare)
+		}
+		list = append(list, *r)
+	}
+	return list
+}
+
+// listed are the classes that the filters let through, in the order of their resources.
+func (s *Snapshot) listed(f *Filters) []*class {
+	var classes []*class
+	for _, c := range s.classes {
+		if f.matches(&c.words) {
+			classes = append(classes, c)
+		}
+	}
+	slices.SortStableFunc(classes, func(a, b *class) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.ResourceType, b.ResourceType))
+	})
+	return classes
+}
+
+// occurrence is where a holder comes up: in a series, or in a correction.
+type occurrence struct {
+	class      *class
+	holder     *holder
+	series     *series
+	correction *correction
+}
+
+func (o *occurrence) key() ResourceKey {
+	return ResourceKey{Namespace: o.class.Namespace, Type: o.class.ResourceType, Name: o.holder.resource.Name, UID: o.holder.resource.UID}
+}
+
+// each calls with what the class's holders held in the window.
+func (c *class) each(f *Filters, w usage.Window, call func(occurrence)) {
+	for _, held := range c.series {
+		if f.holds(held.holder) && held.says(w) {
+			call(occurrence{class: c, holder: held.holder, series: held})
+		}
+	}
+}
+
+// corrected are the corrections of what was held in the window.
+func (s *Snapshot) corrected(f *Filters, w usage.Window) []occurrence {
+	var found []occurrence
+	for i := range s.corrections {
+		x := &s.corrections[i]
+		if c := s.classes[x.class]; f.matches(&c.words) && f.holds(x.holder) && x.says(w) {
+			found = append(found, occurrence{class: c, holder: x.holder, correction: x})
+		}
+	}
+	return found
+}
+
+// addTo gives a resource what was held in the window.
+func (o *occurrence) addTo(r *History, w usage.Window) {
+	c, h := o.class, o.holder
+	subject := &usage.Subject{
+		ResourceType: c.ResourceType, Resource: *h.resource, Instance: *h.instance, Container: h.container,
+		Account: c.Account, Region: c.Region, Bundle: c.Bundle, Attributes: c.Attributes,
+	}
+	segment := func(x *span) usage.Segment {
+		return usage.Segment{
+			Meter: c.Meter, Subject: subject, Dimension: c.Dimension, Level: x.level,
+			Start: usage.Boundary{At: x.start, Slack: x.startSlack, Evidence: x.startEvidence},
+			End:   usage.Boundary{At: x.end, Slack: x.endSlack, Evidence: x.endEvidence},
+		}
+	}
+	if x := o.correction; x != nil {
+		if x.less {
+			r.Less = append(r.Less, segment(&x.span))
+		} else {
+			r.More = append(r.More, segment(&x.span))
+		}
+		return
+	}
+	for i := range o.series.spans {
+		if x := &o.series.spans[i]; x.says(w) {
+			r.Segments = append(r.Segments, segment(x))
+		}
+	}
+	if x := o.series.open.span(); x.level != 0 && x.says(w) {
+		open := segment(&x)
+		open.End = usage.Boundary{}
+		r.Segments = append(r.Segments, open)
+	}
+}
