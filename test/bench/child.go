@@ -26,7 +26,6 @@ import (
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
-	"github.com/usage-operator/usage-operator/internal/collector"
 	"github.com/usage-operator/usage-operator/internal/source"
 )
 
@@ -197,7 +196,7 @@ func runFollow(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	f := &followedKinds{bare: b, seen: map[string][]seenAt{}}
+	f := &followedKinds{bare: b, come: map[string]string{}}
 	for i, resource := range metered {
 		_, version, err := b.list(ctx, resource, true)
 		if err != nil {
@@ -210,23 +209,33 @@ func runFollow(ctx context.Context, args []string) error {
 		}()
 	}
 	return converse(os.Stdin, os.Stdout, func() func(*followed) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		before := f.events
+		before := f.counted()
+		end := observe(f.revision)
 		return func(told *followed) {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			told.Events, told.Seen = f.events-before, f.seen
+			end(told)
+			told.Events = f.counted() - before
 		}
 	})
 }
 
-// followedKinds are watched, and nothing is done with what comes but to note when it did.
+// followedKinds are watched, and nothing is done with what comes.
 type followedKinds struct {
 	*bare
 	mu     sync.Mutex
 	events int64
-	seen   map[string][]seenAt
+	come   map[string]string // the last revision, by meter
+}
+
+func (f *followedKinds) counted() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.events
+}
+
+func (f *followedKinds) revision(meter string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.come[meter]
 }
 
 func (f *followedKinds) watch(ctx context.Context, resource schema.GroupVersionResource, meter, version string) string {
@@ -241,14 +250,14 @@ func (f *followedKinds) watch(ctx context.Context, resource schema.GroupVersionR
 			version = object.GetResourceVersion()
 			f.mu.Lock()
 			f.events++
-			f.seen[meter] = append(f.seen[meter], seenAt{At: time.Now().UnixNano(), Revision: source.Revision(version)})
+			f.come[meter] = version
 			f.mu.Unlock()
 		}
 	}
 	return version
 }
 
-// lookEvery is how often the ledger is asked how far it has come.
+// lookEvery is how often a child asks itself how far it has come.
 const lookEvery = 2 * time.Millisecond
 
 // runOperate runs the operator as main wires it, and asks its collector every two milliseconds how far each meter has
@@ -302,11 +311,17 @@ func runOperate(ctx context.Context, args []string) error {
 		}
 	}
 	stop()
-	return converse(os.Stdin, os.Stdout, func() func(*followed) { return observe(collected) })
+	return converse(os.Stdin, os.Stdout, func() func(*followed) {
+		return observe(func(meter string) string {
+			status, _ := collected.Status(meter)
+			return status.ResourceVersion
+		})
+	})
 }
 
-// observe notes how far the meters have come, until the returned function is called.
-func observe(collected *collector.Collector) (end func(*followed)) {
+// observe notes how far each meter has come, until the returned function is called. Both sides are observed alike, for
+// that takes time, too.
+func observe(revision func(meter string) string) (end func(*followed)) {
 	seen := map[string][]seenAt{}
 	stop := make(chan struct{})
 	group := sync.WaitGroup{}
@@ -316,10 +331,9 @@ func observe(collected *collector.Collector) (end func(*followed)) {
 		last := map[string]string{}
 		for {
 			for _, name := range meters {
-				status, _ := collected.Status(name)
-				if status.ResourceVersion != last[name] {
-					last[name] = status.ResourceVersion
-					seen[name] = append(seen[name], seenAt{At: time.Now().UnixNano(), Revision: source.Revision(status.ResourceVersion)})
+				if come := revision(name); come != last[name] {
+					last[name] = come
+					seen[name] = append(seen[name], seenAt{At: time.Now().UnixNano(), Revision: source.Revision(come)})
 				}
 			}
 			select {
