@@ -27,6 +27,9 @@ type options struct {
 	probeAddress, metricsAddress        string
 	metricsSecure                       bool
 	metricsCertificates                 string
+	usageAddress, usageCertificates     string
+	usageRate                           float64
+	serveOnly                           bool
 	installMeters                       bool
 	logFormat, logLevel                 string
 }
@@ -68,6 +71,10 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "Where /metrics is served. 0: nowhere.")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics by HTTPS, to those who may get the URL /metrics. false: by plain HTTP, to everybody.")
 	flags.StringVar(&o.metricsCertificates, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
+	flags.StringVar(&o.usageAddress, "usage-api-bind-address", ":8444", "Where the usage API is served by HTTPS, on every replica. 0: nowhere.")
+	flags.StringVar(&o.usageCertificates, "usage-api-cert-dir", "", "A directory with tls.crt and tls.key for the usage API; they are read again when they change. Empty: a self-signed certificate.")
+	flags.Float64Var(&o.usageRate, "usage-api-requests-per-second", 50, "How many requests to the usage API one user may make, and twice as many at once.")
+	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
@@ -102,6 +109,8 @@ func (o *options) validate(rest []string) error {
 		{o.sealTimeout < 10*time.Second, "seal-timeout", o.sealTimeout, "at least 10s"},
 		{o.checkEvery != 0 && o.checkEvery < time.Second, "check-interval", o.checkEvery, "0, or at least 1s"},
 		{o.refresh != 0 && o.refresh < time.Second, "live-refresh", o.refresh, "0, or at least 1s"},
+		{o.usageRate <= 0, "usage-api-requests-per-second", o.usageRate, "more than 0"},
+		{o.serveOnly && (o.usageAddress == "" || o.usageAddress == "0"), "usage-api-bind-address", o.usageAddress, "an address, as there is --serve-only"},
 		{o.concurrency < 1, "publish-concurrency", o.concurrency, "at least 1"},
 		{o.logFormat != "json" && o.logFormat != "console", "log-format", o.logFormat, "json or console"},
 		{level != nil, "log-level", o.logLevel, "debug, info or error"},

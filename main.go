@@ -28,6 +28,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -97,7 +98,7 @@ func run(ctx context.Context, o *options) error {
 	if err != nil {
 		return fmt.Errorf("find out which cluster this is: %w", err)
 	}
-	collected, err := controllers.Setup(mgr, controllers.Options{
+	settings := controllers.Options{
 		Namespace: o.namespace,
 		Schedule: controllers.Schedule{
 			Interval: seconds(o.interval), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
@@ -110,21 +111,48 @@ func run(ctx context.Context, o *options) error {
 		Cluster:     cluster,
 		Clock:       clock.RealClock{},
 		Metrics:     metrics.Registry,
-	})
+		Serving:     controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, RequestsPerSecond: o.usageRate},
+	}
+	if o.serveOnly {
+		err = serve(mgr, settings)
+	} else {
+		err = meter(mgr, settings, o)
+	}
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
+	}
+	ctrl.Log.Info("starting", "version", version, "interval", o.interval.String(), "namespace", o.namespace, "serveOnly", o.serveOnly)
+	return mgr.Start(ctx)
+}
+
+// meter has the manager meter, once this replica leads.
+func meter(mgr ctrl.Manager, settings controllers.Options, o *options) error {
+	collected, err := controllers.Setup(mgr, settings)
+	if err != nil {
+		return err
 	}
 	installed := make(chan struct{})
 	if !o.installMeters {
 		close(installed)
 	} else if err := mgr.Add(builtinMeters(mgr, o.namespace, installed)); err != nil {
-		return fmt.Errorf("set up: %w", err)
+		return err
 	}
-	if err := addProbes(mgr, collected, installed, client.ObjectKey{Namespace: o.namespace, Name: leaseName}, lock.Identity()); err != nil {
-		return fmt.Errorf("set up the probes: %w", err)
+	return addProbes(mgr, collected, installed, client.ObjectKey{Namespace: o.namespace, Name: leaseName}, settings.Identity)
+}
+
+// serve has the manager serve the usage API alone.
+func serve(mgr ctrl.Manager, settings controllers.Options) error {
+	answers, err := controllers.SetupServing(mgr, settings)
+	if err != nil {
+		return err
 	}
-	ctrl.Log.Info("starting", "version", version, "interval", o.interval.String(), "namespace", o.namespace)
-	return mgr.Start(ctx)
+	loaded := func(*http.Request) error {
+		if !answers.Loaded() {
+			return errors.New("the ledger is being loaded")
+		}
+		return nil
+	}
+	return errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("ledger", loaded))
 }
 
 func managerOptions(o *options, scheme *runtime.Scheme, lock resourcelock.Interface) ctrl.Options {
@@ -142,7 +170,7 @@ func managerOptions(o *options, scheme *runtime.Scheme, lock resourcelock.Interf
 		Cache:                               cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
 		Metrics:                             serving,
 		HealthProbeBindAddress:              o.probeAddress,
-		LeaderElection:                      o.leaderElect,
+		LeaderElection:                      o.leaderElect && !o.serveOnly,
 		LeaderElectionResourceLockInterface: lock,
 		LeaderElectionReleaseOnCancel:       true, // main ends right after
 		LeaseDuration:                       &o.leaseDuration,

@@ -34,7 +34,7 @@ func (a *Answers) Begin() { a.timeline.Begin() }
 
 // Committed takes in what was committed.
 func (a *Answers) Committed(batch *journal.Batch) {
-	commit := timeline.Commit{Changes: batch.Changes, Coverage: batch.Coverage}
+	commit := timeline.Commit{Time: batch.Time, Changes: batch.Changes, Coverage: batch.Coverage}
 	if batch.Meters != nil {
 		commit.Meters = make([]timeline.Meter, len(batch.Meters))
 	}

@@ -39,7 +39,7 @@ func offered(t *testing.T) map[string]string {
 	t.Helper()
 	form := regexp.MustCompile(`fqName: "(usage_operator_\w+)", .*variableLabels: \{([^}]*)\}`)
 	found := map[string]string{}
-	for _, from := range []prometheus.Collector{&Metrics{}, ctrlmetrics.Registry.(prometheus.Collector)} {
+	for _, from := range []prometheus.Collector{&Metrics{}, newAnswerMetrics(), ctrlmetrics.Registry.(prometheus.Collector)} {
 		descriptions := make(chan *prometheus.Desc, 1000)
 		from.Describe(descriptions)
 		close(descriptions)

@@ -38,6 +38,8 @@ type Options struct {
 	Clock clock.WithTicker
 	// Metrics is where the metrics are registered; nil: nowhere.
 	Metrics prometheus.Registerer
+	// Serving is how the usage API is served.
+	Serving Serving
 }
 
 // pendingNews is how many meters' news may wait; what is lost comes with the
@@ -56,10 +58,6 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		return nil, err
 	}
 	writer, err := restclient.New(config, httpClient)
-	if err != nil {
-		return nil, err
-	}
-	blocks, err := usageblocks.New(config, httpClient, o.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +80,10 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		},
 	})
 	sealed, answers := NewSealed(), NewAnswers()
+	written, err := newJournal(mgr, &o, answers, steady)
+	if err != nil {
+		return nil, err
+	}
 	meters := &UsageMeterReconciler{
 		Client: mgr.GetClient(), Collector: collected, Mapper: mgr.GetRESTMapper(), Clock: steady, News: news, Health: health,
 	}
@@ -97,11 +99,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Concurrency: o.Concurrency,
 	}
 	keeper := &Keeper{
-		Collector: collected,
-		Journal: journal.New(journal.Options{
-			Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: steady, Log: mgr.GetLogger().WithName("journal"),
-			Follower: answers,
-		}),
+		Collector: collected, Journal: written,
 		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
 		Log: mgr.GetLogger().WithName("keeper"),
 	}
@@ -119,5 +117,17 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Client: mgr.GetClient(), Answers: answers, Clock: steady, Events: mgr.GetEventRecorder("usage-operator"),
 	}
 	return collected, errors.Join(err, mgr.Add(keeper), mgr.Add(&standby{journal: keeper.Journal, elected: mgr.Elected()}),
-		meters.SetupWithManager(mgr), records.SetupWithManager(mgr), reports.SetupWithManager(mgr), schedules.SetupWithManager(mgr))
+		meters.SetupWithManager(mgr), records.SetupWithManager(mgr), reports.SetupWithManager(mgr), schedules.SetupWithManager(mgr),
+		addUsageAPI(mgr, answers, &o))
+}
+
+// newJournal is the cluster's, with who is told of what it has.
+func newJournal(mgr ctrl.Manager, o *Options, follower journal.Follower, time clock.Clock) (*journal.Journal, error) {
+	blocks, err := usageblocks.New(mgr.GetConfig(), mgr.GetHTTPClient(), o.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	return journal.New(journal.Options{
+		Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: time, Log: mgr.GetLogger().WithName("journal"), Follower: follower,
+	}), nil
 }

@@ -183,6 +183,7 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 		"--install-meters",
 		"--health-probe-bind-address="+probes,
 		"--metrics-bind-address="+metrics,
+		"--usage-api-bind-address=0",
 		"--log-format=console",
 	)
 	command.Dir = s.dir

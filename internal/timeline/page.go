@@ -1,7 +1,6 @@
 package timeline
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 
@@ -50,9 +49,7 @@ func (t *Tally) Totals() []Total {
 			totals = append(totals, Total{Measure: measure, Amount: amount.amount()})
 		}
 	}
-	slices.SortFunc(totals, func(a, b Total) int {
-		return cmp.Or(cmp.Compare(a.ResourceType, b.ResourceType), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Unit, b.Unit))
-	})
+	slices.SortFunc(totals, func(a, b Total) int { return a.Compare(b.Measure) })
 	return totals
 }
 

@@ -86,6 +86,9 @@ func (p *Pager) Page(s *Snapshot, q Query, until int64, after string, limit int)
 	return list, "", nil
 }
 
+// After is the cursor of the page of a query's rows that begins after one of them.
+func (q *Query) After(last *Row) string { return newCursor(q.Fingerprint(), last).String() }
+
 // plan is how many windows are added up at a time.
 func (p *Pager) plan(s *Snapshot, q Query, key planKey, all calendar) int {
 	atOnce, known := p.plans.Get(key)

@@ -32,6 +32,9 @@ const attributePrefix = "attribute:"
 // Attribute is the key of a meter's attribute.
 func Attribute(name string) Key { return Key(attributePrefix + name) }
 
+// Attribute is the attribute that the key is of, if it is of one.
+func (k Key) Attribute() (name string, is bool) { return strings.CutPrefix(string(k), attributePrefix) }
+
 var keys = []Key{Namespace, Deployment, ResourceType, Resource, Instance, Container, Region, Bundle, Dimension}
 
 // ParseKey reads a key, or says which there are.
@@ -59,12 +62,17 @@ func (k Key) uid() Key {
 // NamespaceRef names a namespace. Without a UID it is any that had the name.
 type NamespaceRef struct{ Name, UID string }
 
+// Metric is a dimension that a resource type has.
+type Metric struct{ ResourceType, Dimension string }
+
 // Filters say what is counted. Each list that is empty lets everything through.
 type Filters struct {
 	Namespaces    []NamespaceRef // nil lets everything through; none of them, nothing
 	Deployments   []string       // "" is unattributed
 	ResourceTypes []string
 	Dimensions    []string
+	Metrics       []Metric
+	Regions       []string            // "" is unknown
 	Containers    []string            // "" is what no container holds
 	Attributes    map[string][]string // "" is without the attribute
 }
@@ -114,18 +122,19 @@ func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(tim
 
 // matches tells whether the filters let a class through.
 func (f *Filters) matches(w *words) bool {
-	return f.measures(w) && has(f.Deployments, w.Deployment) && f.within(w) && f.attributes(w.Attributes)
+	return f.measures(w) && has(f.Deployments, w.Deployment) && has(f.Regions, w.Region) && f.within(w) && f.attributes(w.Attributes)
 }
 
 // measures tells whether the filters let through what the class is of, whoever holds it.
 func (f *Filters) measures(w *words) bool {
-	return has(f.ResourceTypes, w.ResourceType) && has(f.Dimensions, w.Dimension.Name)
+	return has(f.ResourceTypes, w.ResourceType) && has(f.Dimensions, w.Dimension.Name) &&
+		has(f.Metrics, Metric{ResourceType: w.ResourceType, Dimension: w.Dimension.Name})
 }
 
 // holds tells whether the filters let a holder through.
 func (f *Filters) holds(h *holder) bool { return has(f.Containers, h.container) }
 
-func has(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
+func has[T comparable](list []T, value T) bool { return len(list) == 0 || slices.Contains(list, value) }
 
 func (f *Filters) within(w *words) bool {
 	return f.Namespaces == nil || slices.ContainsFunc(f.Namespaces, func(n NamespaceRef) bool {

@@ -31,7 +31,7 @@ type History struct {
 
 // Resources are at most limit of those that held something in the window that the
 // filters let through, after a key: the zero value is before the first. Of each
-// there are the segments that reach into the window, whole.
+// there is all that it ever held of what the filters let through.
 func (s *Snapshot) Resources(f *Filters, w usage.Window, after ResourceKey, limit int) []History {
 	found := map[ResourceKey]*History{}
 	classes := slices.DeleteFunc(s.listed(f), func(c *class) bool {
@@ -58,22 +58,23 @@ func (s *Snapshot) Resources(f *Filters, w usage.Window, after ResourceKey, limi
 	}
 	collect := func(o occurrence) {
 		if r := found[o.key()]; r != nil {
-			o.addTo(r, w)
+			o.addTo(r)
 		}
 	}
 	for _, c := range classes {
-		c.each(f, w, collect)
+		c.each(f, always, collect)
 	}
-	for _, x := range s.corrected(f, w) {
+	for _, x := range s.corrected(f, always) {
 		collect(x)
 	}
 	return inOrder(found)
 }
 
+var always = usage.Window{Start: math.MinInt64, End: math.MaxInt64}
+
 // Resource is all that the resource with a UID held of what the filters let
 // through, once for each type that it is measured as.
 func (s *Snapshot) Resource(f *Filters, uid string) []History {
-	always := usage.Window{Start: math.MinInt64, End: math.MaxInt64}
 	found := map[ResourceKey]*History{}
 	collect := func(o occurrence) {
 		if o.holder.resource.UID != uid {
@@ -83,7 +84,7 @@ func (s *Snapshot) Resource(f *Filters, uid string) []History {
 		if found[key] == nil {
 			found[key] = &History{ResourceKey: key}
 		}
-		o.addTo(found[key], always)
+		o.addTo(found[key])
 	}
 	for _, c := range s.listed(f) {
 		c.each(f, always, collect)
@@ -153,8 +154,8 @@ func (s *Snapshot) corrected(f *Filters, w usage.Window) []occurrence {
 	return found
 }
 
-// addTo gives a resource what was held in the window.
-func (o *occurrence) addTo(r *History, w usage.Window) {
+// addTo gives a resource what was held.
+func (o *occurrence) addTo(r *History) {
 	c, h := o.class, o.holder
 	subject := &usage.Subject{
 		ResourceType: c.ResourceType, Resource: *h.resource, Instance: *h.instance, Container: h.container,
@@ -176,13 +177,36 @@ func (o *occurrence) addTo(r *History, w usage.Window) {
 		return
 	}
 	for i := range o.series.spans {
-		if x := &o.series.spans[i]; x.says(w) {
-			r.Segments = append(r.Segments, segment(x))
-		}
+		r.Segments = append(r.Segments, segment(&o.series.spans[i]))
 	}
-	if x := o.series.open.span(); x.level != 0 && x.says(w) {
+	if x := o.series.open.span(); x.level != 0 {
 		open := segment(&x)
 		open.End = usage.Boundary{}
 		r.Segments = append(r.Segments, open)
 	}
+}
+
+// Metrics are all that anything was ever measured in, in order.
+func (s *Snapshot) Metrics() []Measure {
+	known := map[Measure]bool{}
+	for i := range s.meters {
+		for _, dimension := range s.meters[i].Dimensions {
+			known[Measure{ResourceType: s.meters[i].ResourceType, Dimension: dimension}] = true
+		}
+	}
+	for _, c := range s.classes {
+		known[Measure{ResourceType: c.ResourceType, Dimension: c.Dimension}] = true
+	}
+	return slices.SortedFunc(maps.Keys(known), Measure.Compare)
+}
+
+// Namespaces are all that anything was ever recorded under, in order.
+func (s *Snapshot) Namespaces() []NamespaceRef {
+	known := map[NamespaceRef]bool{}
+	for _, c := range s.classes {
+		known[NamespaceRef{Name: c.Namespace, UID: c.NamespaceUID}] = true
+	}
+	return slices.SortedFunc(maps.Keys(known), func(a, b NamespaceRef) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+	})
 }

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"sync/atomic"
@@ -48,6 +49,11 @@ const none = -1
 type Measure struct {
 	ResourceType string
 	usage.Dimension
+}
+
+// Compare orders measures by resource type, then by dimension.
+func (m Measure) Compare(other Measure) int {
+	return cmp.Or(cmp.Compare(m.ResourceType, other.ResourceType), cmp.Compare(m.Name, other.Name), cmp.Compare(m.Unit, other.Unit))
 }
 
 // group is what has the same labels.

@@ -38,6 +38,8 @@ type Meter struct {
 
 // Commit is what the journal has committed.
 type Commit struct {
+	// Time is when it was committed, in seconds since the epoch; 0: that is not known.
+	Time    int64
 	Changes []usage.Change
 	// Meters are all that are applied; nil: as before.
 	Meters []Meter
@@ -99,6 +101,7 @@ func (t *Timeline) Snapshot() *Snapshot { return t.shared.Load() }
 // Take takes in what was committed. Readers see it once it is published.
 func (t *Timeline) Take(c Commit) {
 	s := &t.next
+	s.time = max(s.time, c.Time)
 	for i := range c.Changes {
 		t.change(&c.Changes[i])
 	}
@@ -135,11 +138,16 @@ type Snapshot struct {
 	coverage    []usage.Stretch
 	corrections []correction
 	through     int64
+	time        int64
 }
 
 // Sealed is the end of the last interval that is sealed, in seconds since the
 // epoch; 0: there is none.
 func (s *Snapshot) Sealed() int64 { return s.through }
+
+// Time is when it was as it is here, in seconds since the epoch: never before the
+// end of what is sealed. What happened after that end may not all be known yet.
+func (s *Snapshot) Time() int64 { return max(s.time, s.through) }
 
 // Corrections is how many corrections of sealed intervals there are.
 func (s *Snapshot) Corrections() int { return len(s.corrections) }

@@ -159,6 +159,8 @@ func drawQuery(t *rapid.T) timeline.Query {
 			Deployments:   rapid.SampledFrom([][]string{nil, {""}, {"web", "db"}}).Draw(t, "deployments"),
 			ResourceTypes: rapid.SampledFrom([][]string{nil, {"type-0"}}).Draw(t, "types"),
 			Dimensions:    rapid.SampledFrom([][]string{nil, {"memory"}}).Draw(t, "dimensions"),
+			Metrics:       rapid.SampledFrom([][]timeline.Metric{nil, nil, {{ResourceType: "type-0", Dimension: "vcpu"}, {ResourceType: "type-1", Dimension: "memory"}}}).Draw(t, "metrics"),
+			Regions:       rapid.SampledFrom([][]string{nil, nil, {"eu-1"}}).Draw(t, "regions"),
 			Containers:    rapid.SampledFrom([][]string{nil, {""}, {"app"}}).Draw(t, "containers"),
 			Attributes:    rapid.SampledFrom([]map[string][]string{nil, {"class": {"fast", ""}}}).Draw(t, "attributes"),
 		}
@@ -301,7 +303,9 @@ func (w *world) counts(c *usage.Change, q timeline.Query) bool {
 	for _, n := range q.Namespaces {
 		there = there || n.Name == s.Namespace && (n.UID == "" || n.UID == s.NamespaceUID)
 	}
-	return there && in(q.Deployments, s.Deployment) && in(q.ResourceTypes, s.ResourceType) &&
+	metric := timeline.Metric{ResourceType: s.ResourceType, Dimension: c.Dimension.Name}
+	return there && (len(q.Metrics) == 0 || slices.Contains(q.Metrics, metric)) &&
+		in(q.Regions, s.Region) && in(q.Deployments, s.Deployment) && in(q.ResourceTypes, s.ResourceType) &&
 		in(q.Dimensions, c.Dimension.Name) && in(q.Containers, s.Container) && in(q.Attributes["class"], s.Attributes.Map()["class"])
 }
 
@@ -530,7 +534,12 @@ func TestCoverageIsTheWorstThatAnyMeterSays(t *testing.T) {
 func (w *world) known(q timeline.Query, second int64) usage.Coverage {
 	worst, began := usage.CoverageObserved, false
 	for _, m := range w.meters {
-		if second < m.Since || len(q.ResourceTypes) > 0 && !slices.Contains(q.ResourceTypes, m.ResourceType) {
+		measures := func(d usage.Dimension) bool {
+			return (len(q.ResourceTypes) == 0 || slices.Contains(q.ResourceTypes, m.ResourceType)) &&
+				(len(q.Dimensions) == 0 || slices.Contains(q.Dimensions, d.Name)) &&
+				(len(q.Metrics) == 0 || slices.Contains(q.Metrics, timeline.Metric{ResourceType: m.ResourceType, Dimension: d.Name}))
+		}
+		if second < m.Since || !slices.ContainsFunc(m.Dimensions, measures) {
 			continue
 		}
 		began = true
@@ -664,13 +673,15 @@ func TestResourcesArePagedAndWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, q := drawWorld(t), drawQuery(t)
 		s := w.timeline().Snapshot()
-		want := map[timeline.ResourceKey]string{}
+		want, there := map[timeline.ResourceKey]string{}, map[timeline.ResourceKey]bool{}
 		for _, c := range slices.SortedFunc(slices.Values(w.segments), func(a, b usage.Change) int { return a.Compare(b.Segment) }) {
-			if touches(&c, q.Window) && w.counts(&c, q) {
+			if w.counts(&c, q) {
 				key := timeline.ResourceKey{Namespace: c.Subject.Namespace, Type: c.Subject.ResourceType, Name: c.Subject.Resource.Name, UID: c.Subject.Resource.UID}
 				want[key] += fmt.Sprintln(c.Kind, c.Segment, c.End, *c.Subject)
+				there[key] = there[key] || touches(&c, q.Window)
 			}
 		}
+		maps.DeleteFunc(want, func(key timeline.ResourceKey, _ string) bool { return !there[key] })
 		limit := rapid.IntRange(1, 4).Draw(t, "limit")
 		got, after := map[timeline.ResourceKey]string{}, timeline.ResourceKey{}
 		for {

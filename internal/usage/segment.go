@@ -86,8 +86,12 @@ type Segment struct {
 // Within is the amount that the segment adds inside the window; an open
 // segment reaches to the window's end.
 func (s Segment) Within(w Window) Amount {
-	return Held(s.Level, s.span().Intersect(w).Seconds())
+	return Held(s.Level, s.Part(w).Seconds())
 }
+
+// Part is when the segment lasts within the window; an open segment reaches to
+// the window's end.
+func (s Segment) Part(w Window) Window { return s.span().Intersect(w) }
 
 // isBrief tells that it is not known whether the segment lasted any time: it has
 // no length, and lies somewhere between its start's earliest moment and its

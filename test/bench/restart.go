@@ -190,7 +190,7 @@ func (r *restarting) restart(ctx context.Context) (_ restarted, err error) {
 	}
 	defer out.Close()
 	child := exec.CommandContext(ctx, r.operator, "--kubeconfig="+r.Kubeconfig(), "--namespace="+operatorNamespace,
-		"--leader-elect=false", "--live-refresh=0", "--metrics-bind-address=0", "--health-probe-bind-address="+address)
+		"--leader-elect=false", "--live-refresh=0", "--metrics-bind-address=0", "--usage-api-bind-address=0", "--health-probe-bind-address="+address)
 	child.Stdout, child.Stderr = in, in
 	start := time.Now()
 	if err := child.Start(); err != nil {

@@ -25,6 +25,7 @@ type process struct {
 	command *exec.Cmd
 	ended   chan error
 	probes  string
+	usage   string // where the usage API is
 	log     string
 }
 
@@ -39,12 +40,13 @@ func startOperator(ctx context.Context, folder string) *process {
 	kubeconfig := filepath.Join(folder, "kubeconfig")
 	Expect(cp.ServiceAccountKubeconfig(ctx, "usage-system", "usage-operator", kubeconfig)).To(Succeed())
 
-	p := &process{ended: make(chan error, 1), probes: freeAddress(), log: filepath.Join(folder, "operator.log")}
+	p := &process{ended: make(chan error, 1), probes: freeAddress(), usage: freeAddress(), log: filepath.Join(folder, "operator.log")}
 	log, err := os.Create(p.log)
 	Expect(err).NotTo(HaveOccurred())
 	p.command = exec.Command(program, "--kubeconfig="+kubeconfig, "--namespace=usage-system", "--install-meters",
 		"--interval=1m", "--live-refresh=2s",
-		"--health-probe-bind-address="+p.probes, "--metrics-bind-address="+freeAddress())
+		"--health-probe-bind-address="+p.probes, "--metrics-bind-address="+freeAddress(),
+		"--usage-api-bind-address="+p.usage)
 	p.command.Stdout, p.command.Stderr = log, log
 	Expect(p.command.Start()).To(Succeed())
 	go func() { p.ended <- p.command.Wait() }()

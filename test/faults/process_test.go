@@ -52,6 +52,7 @@ func runWith(kubeconfig, folder, name, namespace string, more ...string) *proces
 	arguments := append([]string{
 		"--kubeconfig=" + kubeconfig, "--namespace=" + namespace,
 		"--health-probe-bind-address=" + p.probes, "--metrics-bind-address=" + p.metrics, "--metrics-secure=false",
+		"--usage-api-bind-address=0",
 	}, flags...)
 	p.command = exec.Command(program, append(arguments, more...)...)
 	p.command.Stdout, p.command.Stderr = log, log

@@ -1,0 +1,203 @@
+package controllers
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/apis/apiserver"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	authenticationv1 "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorizationv1 "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/util/cert"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usageapi"
+)
+
+// Serving is how the usage API is served.
+type Serving struct {
+	// Address is where; "" or "0" is nowhere.
+	Address string
+	// Certificates is a directory with tls.crt and tls.key, which are read again when
+	// they change. Empty: a self-signed certificate.
+	Certificates string
+	// RequestsPerSecond is how many requests one user may make.
+	RequestsPerSecond float64
+}
+
+const (
+	// answerTimeout is how long an answer may take.
+	answerTimeout = 30 * time.Second
+	// tokensKnown is how long a token that was good, or was not, is taken to be so.
+	tokensKnown = time.Minute
+	// allowedFor and deniedFor are how long a review counts.
+	allowedFor, deniedFor = time.Minute, 10 * time.Second
+	// lastAnswers is how long what is being answered may take when the operator ends.
+	lastAnswers = 5 * time.Second
+)
+
+// reviewRetries are for an API server that is away for a moment.
+var reviewRetries = wait.Backoff{Duration: 200 * time.Millisecond, Factor: 1.5, Jitter: 0.2, Steps: 4}
+
+// addUsageAPI has this replica serve the usage API, whether it leads or not.
+func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
+	if o.Serving.Address == "" || o.Serving.Address == "0" {
+		return nil
+	}
+	authenticator, authorizer, err := reviewers(mgr)
+	if err != nil {
+		return err
+	}
+	told := newAnswerMetrics()
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(told); err != nil {
+			return err
+		}
+	}
+	log := mgr.GetLogger().WithName("usage-api")
+	api := usageapi.New(usageapi.Options{
+		Ledger: answers, Authenticator: authenticator, Authorizer: authorizer,
+		Namespaces:        func(ctx context.Context) ([]timeline.NamespaceRef, error) { return namespacesNow(ctx, mgr.GetClient()) },
+		Clock:             o.Clock,
+		RequestsPerSecond: o.Serving.RequestsPerSecond, Timeout: answerTimeout,
+		Log: log, Observe: told.observe,
+	})
+	certificates, err := certificates(mgr, &o.Serving)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", o.Serving.Address)
+	if err != nil {
+		return fmt.Errorf("--usage-api-bind-address: %w", err)
+	}
+	last := lastAnswers
+	return mgr.Add(&manager.Server{
+		Name: "usage-api", ShutdownTimeout: &last,
+		Listener: tls.NewListener(listener, &tls.Config{
+			GetCertificate: certificates, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+		}),
+		Server: &http.Server{
+			Handler: api.Handler(), MaxHeaderBytes: 64 << 10,
+			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: answerTimeout, WriteTimeout: 2 * answerTimeout, IdleTimeout: 90 * time.Second,
+		},
+	})
+}
+
+// reviewers ask the API server who somebody is, and what he may do, and remember
+// what it said for a while.
+func reviewers(mgr ctrl.Manager) (authenticator.Request, authorizer.Authorizer, error) {
+	tokens, err := authenticationv1.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, nil, err
+	}
+	access, err := authorizationv1.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, nil, err
+	}
+	who, _, err := authenticatorfactory.DelegatingAuthenticatorConfig{
+		Anonymous: &apiserver.AnonymousAuthConfig{Enabled: false}, TokenAccessReviewClient: tokens,
+		TokenAccessReviewTimeout: 10 * time.Second, WebhookRetryBackoff: &reviewRetries, CacheTTL: tokensKnown,
+	}.New()
+	if err != nil {
+		return nil, nil, err
+	}
+	what, err := authorizerfactory.DelegatingAuthorizerConfig{
+		SubjectAccessReviewClient: access, AllowCacheTTL: allowedFor, DenyCacheTTL: deniedFor, WebhookRetryBackoff: &reviewRetries,
+	}.New()
+	return who, what, err
+}
+
+func namespacesNow(ctx context.Context, reader client.Reader) ([]timeline.NamespaceRef, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(namespaceNamed("").GroupVersionKind().GroupVersion().WithKind("NamespaceList"))
+	if err := reader.List(ctx, list); err != nil {
+		return nil, err
+	}
+	refs := make([]timeline.NamespaceRef, len(list.Items))
+	for i := range list.Items {
+		refs[i] = timeline.NamespaceRef{Name: list.Items[i].Name, UID: string(list.Items[i].UID)}
+	}
+	return refs, nil
+}
+
+// certificates gives the certificate that there is now.
+func certificates(mgr ctrl.Manager, o *Serving) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	if o.Certificates == "" {
+		// Whoever wants to know who answers gives one that he trusts.
+		crt, key, err := cert.GenerateSelfSignedCertKey("usage-operator", []net.IP{net.IPv4(127, 0, 0, 1)}, []string{"localhost"})
+		if err != nil {
+			return nil, err
+		}
+		made, err := tls.X509KeyPair(crt, key)
+		return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &made, nil }, err
+	}
+	watcher, err := certwatcher.New(filepath.Join(o.Certificates, "tls.crt"), filepath.Join(o.Certificates, "tls.key"))
+	if err != nil {
+		return nil, fmt.Errorf("--usage-api-cert-dir: %w", err)
+	}
+	return watcher.GetCertificate, mgr.Add(watcher)
+}
+
+// answerMetrics tell how the usage API is used.
+type answerMetrics struct {
+	requests, seconds *prometheus.CounterVec
+}
+
+func newAnswerMetrics() *answerMetrics {
+	return &answerMetrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "usage_operator_api_requests_total",
+			Help: "How many requests to the usage API were answered, with which status.",
+		}, []string{"route", "code"}),
+		seconds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "usage_operator_api_request_seconds_total",
+			Help: "How long requests to the usage API took, all together.",
+		}, []string{"route"}),
+	}
+}
+
+// Describe is prometheus.Collector's.
+func (m *answerMetrics) Describe(to chan<- *prometheus.Desc) {
+	m.requests.Describe(to)
+	m.seconds.Describe(to)
+}
+
+// Collect is prometheus.Collector's.
+func (m *answerMetrics) Collect(to chan<- prometheus.Metric) {
+	m.requests.Collect(to)
+	m.seconds.Collect(to)
+}
+
+func (m *answerMetrics) observe(route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(route).Add(took.Seconds())
+}
+
+// SetupServing has a replica serve the usage API and nothing else: it follows the
+// journal that others write.
+func SetupServing(mgr ctrl.Manager, o Options) (*Answers, error) {
+	answers := NewAnswers()
+	journal, err := newJournal(mgr, &o, answers, o.Clock)
+	if err != nil {
+		return nil, err
+	}
+	never := make(chan struct{})
+	return answers, errors.Join(mgr.Add(&standby{journal: journal, elected: never}), addUsageAPI(mgr, answers, &o))
+}

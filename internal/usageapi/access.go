@@ -1,0 +1,92 @@
+package usageapi
+
+import (
+	"slices"
+	"sync"
+
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/timeline"
+)
+
+// everywhere is the namespace in which one who may list, may list in all.
+const everywhere = ""
+
+// reviewsAtOnce is how many namespaces are reviewed at the same time.
+const reviewsAtOnce = 16
+
+// may tells whether who asks may list the UsageRecords of a namespace.
+func (c *call) may(namespace string) (bool, error) {
+	decision, _, err := c.Authorizer.Authorize(c.ctx, authorizer.AttributesRecord{
+		User: c.caller, Verb: "list", Namespace: namespace, ResourceRequest: true,
+		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: "usagerecords",
+	})
+	if decision == authorizer.DecisionAllow {
+		return true, nil
+	}
+	return false, err
+}
+
+// within are the namespaces that who asks may see: nil is all that there ever
+// were. Of others he sees those that there are now: one that had the name before
+// was another tenant's.
+func (c *call) within() ([]timeline.NamespaceRef, error) {
+	all, err := c.may(everywhere)
+	if all || err != nil {
+		return nil, err
+	}
+	now, err := c.Namespaces(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	allowed := make([]bool, len(now))
+	errs := make([]error, len(now))
+	var reviewing sync.WaitGroup
+	places := make(chan struct{}, reviewsAtOnce)
+	for i := range now {
+		places <- struct{}{}
+		reviewing.Go(func() {
+			defer func() { <-places }()
+			allowed[i], errs[i] = c.may(now[i].Name)
+		})
+	}
+	reviewing.Wait()
+	seen := []timeline.NamespaceRef{}
+	for i, ref := range now {
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
+		if allowed[i] {
+			seen = append(seen, ref)
+		}
+	}
+	return seen, nil
+}
+
+// named is one namespace, if who asks may see it.
+func (c *call) named(name string) ([]timeline.NamespaceRef, error) {
+	all, err := c.may(everywhere)
+	if err != nil {
+		return nil, err
+	}
+	now, err := c.Namespaces(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(now, func(ref timeline.NamespaceRef) bool { return ref.Name == name })
+	if all {
+		if i < 0 && !slices.ContainsFunc(c.snapshot.Namespaces(), func(ref timeline.NamespaceRef) bool { return ref.Name == name }) {
+			return nil, notFound("there is no namespace %s, and nothing was recorded under one: check the name", name)
+		}
+		return []timeline.NamespaceRef{{Name: name}}, nil
+	}
+	allowed, err := c.may(name)
+	if err != nil {
+		return nil, err
+	}
+	if !allowed || i < 0 {
+		return nil, forbidden("%s may not see the usage of namespace %s: ask for a RoleBinding there to the ClusterRole view, or to another that may list usagerecords", c.caller.GetName(), name)
+	}
+	return []timeline.NamespaceRef{now[i]}, nil
+}

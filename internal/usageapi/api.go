@@ -1,0 +1,114 @@
+// Package usageapi answers four public usage APIs from the timeline: hourly
+// details by container, charts by deployment, usage records by resource, and
+// batched usage by customer and metric. It has no arithmetic of its own.
+//
+// A namespace is their tenant: the organization, the project, the customer. Who
+// asks sees the namespaces in which he may list UsageRecords.
+package usageapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/lru"
+	"github.com/usage-operator/usage-operator/internal/timeline"
+)
+
+// Ledger is what is answered from.
+type Ledger interface {
+	// Loaded tells whether there is anything to answer from yet.
+	Loaded() bool
+	Snapshot() *timeline.Snapshot
+}
+
+// Options are what New needs.
+type Options struct {
+	Ledger        Ledger
+	Authenticator authenticator.Request
+	Authorizer    authorizer.UnconditionalAuthorizer
+	// Namespaces are those that there are now.
+	Namespaces func(context.Context) ([]timeline.NamespaceRef, error)
+	Clock      clock.PassiveClock
+	// RequestsPerSecond is how many requests one user may make; twice as many at once.
+	RequestsPerSecond float64
+	// Timeout is how long an answer may take.
+	Timeout time.Duration
+	Log     logr.Logger
+	// Observe is told of each answer: the route's name, its status, and how long it took.
+	Observe func(route string, status int, took time.Duration)
+}
+
+// API answers.
+type API struct {
+	Options
+	pager  *timeline.Pager
+	limits *lru.Cache[string, *rate.Limiter]
+}
+
+const (
+	// cellsKept is how many cells what was added up may take: about 64 MiB.
+	cellsKept = 4_000_000
+	// usersKept is how many users' rates are known.
+	usersKept = 10_000
+	// maxBody is how large a request's body may be, in bytes.
+	maxBody = 1 << 20
+)
+
+// New is an API. It answers on the handler that Handler gives.
+func New(o Options) *API {
+	return &API{Options: o, pager: timeline.NewPager(cellsKept), limits: lru.New[string, *rate.Limiter](usersKept)}
+}
+
+// route is a request that there is an answer to.
+type route struct {
+	name    string
+	pattern string
+	answer  func(*call) error
+	refuse  func(http.ResponseWriter, *problem)
+}
+
+func (a *API) routes() []route {
+	return []route{
+		{"hourly_usage_details", "POST /api/web/namespaces/{namespace}/hourly_usage_details", (*call).hourlyDetails, refuseWithText},
+		{"charts", "GET /api/v1/billing/costs/{organization}/deployments/{deployment}/charts", (*call).charts, refuseWithCodes},
+		{"usage", "GET /v1/usage", (*call).listUsage, refuse},
+		{"usage_of_resource", "GET /v1/usage/{resource}", (*call).getUsage, refuse},
+		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse},
+	}
+}
+
+// Handler answers requests.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range a.routes() {
+		mux.Handle(r.pattern, a.serve(r))
+	}
+	mux.HandleFunc("GET /openapi.json", serveDescription)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, notFound("there is no %s %s: /openapi.json describes what there is", r.Method, r.URL.Path))
+	})
+	return mux
+}
+
+// call is one request that is being answered.
+type call struct {
+	*API
+	ctx      context.Context
+	request  *http.Request
+	writer   http.ResponseWriter
+	caller   user.Info
+	snapshot *timeline.Snapshot
+	now      int64 // seconds since the epoch
+}
+
+// known is up to when there are figures: what happened after the last sealed
+// interval may not all be known yet.
+func (c *call) known() int64 { return c.snapshot.Time() }

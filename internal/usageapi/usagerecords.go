@@ -1,0 +1,314 @@
+package usageapi
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// usageRecord is what a resource used.
+type usageRecord struct {
+	Dimensions   []usageDimension `json:"dimensions"`
+	EndedAt      string           `json:"ended_at"`
+	ProjectID    string           `json:"project_id"`
+	Region       string           `json:"region"`
+	ResourceID   string           `json:"resource_id"`
+	ResourceType string           `json:"resource_type"`
+	StartedAt    string           `json:"started_at"`
+	Name         string           `json:"name"`
+	Open         bool             `json:"open"`
+}
+
+// usageDimension is a segment of the ledger or, with children, the time that an
+// instance was there under a bundle.
+type usageDimension struct {
+	usageSegment
+	Children []usageSegment `json:"children,omitempty"`
+}
+
+// usageSegment is a segment of the ledger.
+type usageSegment struct {
+	ID        string       `json:"id"`
+	Dimension string       `json:"dimension"`
+	EndedAt   string       `json:"ended_at"`
+	Quantity  *json.Number `json:"quantity"`
+	StartedAt string       `json:"started_at"`
+
+	Unit       string `json:"unit"`
+	Exact      string `json:"exact"`
+	ExactUnit  string `json:"exact_unit"`
+	Accuracy   string `json:"accuracy"`
+	Deployment string `json:"deployment"`
+	Instance   string `json:"instance"`
+	Container  string `json:"container,omitempty"`
+	// Level is how much is held, in the dimension's unit.
+	Level string `json:"level,omitempty"`
+	// Open tells that it goes on: it ends for now where figures end.
+	Open bool `json:"open"`
+	// Correction tells what is taken off sealed hours ("less"), or added to them
+	// ("more"), by what was learnt later.
+	Correction string `json:"correction,omitempty"`
+}
+
+type usageList struct {
+	Items      []usageRecord `json:"items"`
+	Pagination pagination    `json:"pagination"`
+}
+
+type pagination struct {
+	NextCursor *string `json:"next_cursor"`
+	Limit      int     `json:"limit"`
+}
+
+// publicTypes are the seven types of that API, by ours.
+var publicTypes = map[string]string{
+	"vm": "vm", "volume": "volume", "vpc": "vpc", "connection": "connect_connection",
+	"cluster": "nks_cluster", "node_pool": "nks_node_pool", "load_balancer": "nks_load_balancer",
+}
+
+func publicType(resourceType string) string { return cmp.Or(publicTypes[resourceType], resourceType) }
+
+// ownTypes are resource types by that API's names, or by ours.
+func ownTypes(names []string) []string {
+	var own []string
+	for _, name := range names {
+		for mine, public := range publicTypes {
+			if name == public {
+				name = mine
+				break
+			}
+		}
+		own = append(own, name)
+	}
+	slices.Sort(own)
+	return slices.Compact(own)
+}
+
+const (
+	defaultRecords = 100
+	maxRecords     = 1000
+)
+
+// listUsage answers with what resources used, resource by resource.
+func (c *call) listUsage() error {
+	query := c.request.URL.Query()
+	filters, window, err := c.usageFilters(query)
+	if err != nil {
+		return err
+	}
+	if len(filters.ResourceTypes) == 0 {
+		// A client of that API knows its seven types.
+		for own := range publicTypes {
+			filters.ResourceTypes = append(filters.ResourceTypes, own)
+		}
+	}
+	limit := defaultRecords
+	if text := query.Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxRecords {
+			return badRequest("limit: want a number from 1 to %d", maxRecords)
+		}
+	}
+	after, err := parseRecordCursor(query.Get("cursor"))
+	if err != nil {
+		return err
+	}
+	histories := c.snapshot.Resources(filters, window, after, limit+1)
+	answer := usageList{Items: []usageRecord{}, Pagination: pagination{Limit: limit}}
+	if len(histories) > limit {
+		histories = histories[:limit]
+		next := recordCursor(histories[limit-1].ResourceKey)
+		answer.Pagination.NextCursor = &next
+	}
+	for i := range histories {
+		if record, any := c.record(&histories[i], window); any {
+			answer.Items = append(answer.Items, record)
+		}
+	}
+	return c.write(answer)
+}
+
+// getUsage answers with what one resource used.
+func (c *call) getUsage() error {
+	filters, window, err := c.usageFilters(c.request.URL.Query())
+	if err != nil {
+		return err
+	}
+	id := c.request.PathValue("resource")
+	var records []usageRecord
+	var types []string
+	histories := c.snapshot.Resource(filters, id)
+	for i := range histories {
+		if record, any := c.record(&histories[i], window); any {
+			records, types = append(records, record), append(types, record.ResourceType)
+		}
+	}
+	switch len(records) {
+	case 0:
+		return notFound("there is no usage of a resource with the UID %q that %s may see: a resource's id is its metadata.uid", id, c.caller.GetName())
+	case 1:
+		return c.write(records[0])
+	}
+	return &problem{
+		status: 409, code: "conflict",
+		message: fmt.Sprintf("the resource is metered as %s: say which with ?resource_type=%s", strings.Join(types, " and as "), types[0]),
+	}
+}
+
+// usageFilters are those of the URL.
+func (c *call) usageFilters(query url.Values) (*timeline.Filters, usage.Window, error) {
+	w := usage.Window{Start: math.MinInt64, End: c.known()}
+	filters := &timeline.Filters{ResourceTypes: ownTypes(query["resource_type"]), Regions: query["region"], Deployments: query["deployment"]}
+	var err error
+	if project := query.Get("project_id"); project != "" {
+		filters.Namespaces, err = c.named(project)
+	} else {
+		filters.Namespaces, err = c.within()
+	}
+	if err != nil {
+		return nil, w, err
+	}
+	if from := query.Get("from"); from != "" {
+		if w.Start, err = parseTime("from", from); err != nil {
+			return nil, w, err
+		}
+	}
+	if to := query.Get("to"); to != "" {
+		end, err := parseTime("to", to)
+		if err != nil {
+			return nil, w, err
+		}
+		if end <= w.Start {
+			return nil, w, badRequest("to: %s is not after from: want a window that begins before it ends", to)
+		}
+		w.End = min(w.End, end)
+	}
+	return filters, w, nil
+}
+
+// record is what a resource used within a window; false where that is nothing.
+func (c *call) record(h *timeline.History, w usage.Window) (record usageRecord, any bool) {
+	stays, rest := h.Stays(w)
+	record = usageRecord{
+		Dimensions: []usageDimension{}, ProjectID: h.Namespace, ResourceID: h.UID, ResourceType: publicType(h.Type), Name: h.Name,
+	}
+	within := usage.Window{Start: math.MaxInt64, End: math.MinInt64}
+	note := func(s *usage.Segment, part usage.Window) {
+		within = usage.Window{Start: min(within.Start, part.Start), End: max(within.End, part.End)}
+		record.Region = cmp.Or(record.Region, s.Subject.Region)
+		record.Open = record.Open || s.End.IsZero() && part.End == c.known()
+	}
+	for i := range stays {
+		stay := &stays[i]
+		head := usageDimension{usageSegment: c.stay(stay)}
+		for j := range stay.Segments {
+			note(&stay.Segments[j], stay.Segments[j].Part(w))
+			head.Children = append(head.Children, c.segment(&stay.Segments[j], w))
+		}
+		record.Dimensions = append(record.Dimensions, head)
+	}
+	for i := range rest {
+		note(&rest[i], rest[i].Part(w))
+		record.Dimensions = append(record.Dimensions, usageDimension{usageSegment: c.segment(&rest[i], w)})
+	}
+	for correction, segments := range map[string][]usage.Segment{"less": h.Less, "more": h.More} {
+		for i := range segments {
+			s := &segments[i]
+			part := s.Part(w)
+			if part.Seconds() == 0 {
+				continue
+			}
+			note(s, part)
+			shown := c.segment(s, w)
+			shown.Correction = correction
+			shown.ID = uuidOf("correction", correction, strconv.Itoa(i), shown.ID, stamp(s.End.At))
+			if correction == "less" {
+				negative := json.Number("-" + shown.Quantity.String())
+				shown.Quantity, shown.Exact = &negative, "-"+shown.Exact
+			}
+			record.Dimensions = append(record.Dimensions, usageDimension{usageSegment: shown})
+		}
+	}
+	if len(record.Dimensions) == 0 {
+		return record, false
+	}
+	slices.SortStableFunc(record.Dimensions, func(a, b usageDimension) int {
+		return cmp.Or(cmp.Compare(a.StartedAt, b.StartedAt), cmp.Compare(a.Dimension, b.Dimension),
+			cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Container, b.Container), cmp.Compare(a.ID, b.ID))
+	})
+	record.StartedAt, record.EndedAt = stamp(within.Start), stamp(within.End)
+	return record, true
+}
+
+// segment is one as that API shows it, cut to a window.
+func (c *call) segment(s *usage.Segment, w usage.Window) usageSegment {
+	part := s.Part(w)
+	key := s.Key()
+	amount := s.Within(w)
+	accuracy := usage.Exact
+	if s.Start.Slack > 0 && part.Start == s.Start.At || s.End.Slack > 0 && part.End == s.End.At || s.Start.Evidence == usage.LastKnown {
+		accuracy = usage.Estimated
+	}
+	return usageSegment{
+		ID:        uuidOf("segment", key.ResourceUID, key.InstanceUID, key.Container, key.Dimension, strconv.FormatInt(key.Start, 10)),
+		Dimension: s.Dimension.Name, StartedAt: stamp(part.Start), EndedAt: stamp(part.End),
+		Quantity: hoursOf(s.Dimension, amount), Unit: s.Dimension.Unit.HourUnit(s.Dimension.Name),
+		Exact: amount.String(), ExactUnit: s.Dimension.Unit.ExactUnit(), Accuracy: accuracy.String(),
+		Deployment: s.Subject.Deployment, Instance: s.Subject.Instance.Name, Container: s.Subject.Container,
+		Level: s.Dimension.Unit.Level(s.Level), Open: s.End.IsZero() && part.End == c.known(),
+	}
+}
+
+// stayed is what a stay counts: instances.
+var stayed = usage.Dimension{Name: "instance", Unit: usage.Count}
+
+// stay is a bundle's head.
+func (c *call) stay(s *timeline.Stay) usageSegment {
+	first := &s.Segments[0]
+	amount := usage.Held(stayed.Unit.Scale(), s.Window.Seconds())
+	subject := first.Subject
+	return usageSegment{
+		ID:        uuidOf("bundle", subject.Resource.UID, subject.Instance.UID, subject.Container, subject.Bundle, strconv.FormatInt(s.Began, 10)),
+		Dimension: subject.Bundle, StartedAt: stamp(s.Window.Start), EndedAt: stamp(s.Window.End),
+		Quantity: hoursOf(stayed, amount), Unit: stayed.Unit.HourUnit(stayed.Name),
+		Exact: amount.String(), ExactUnit: stayed.Unit.ExactUnit(), Accuracy: s.Accuracy.String(),
+		Deployment: subject.Deployment, Instance: subject.Instance.Name, Container: subject.Container,
+		Open: s.Open && s.Window.End == c.known(),
+	}
+}
+
+// write answers with an object.
+func (c *call) write(answer any) error {
+	c.begin()
+	if json.NewEncoder(c.writer).Encode(answer) != nil {
+		return errGone
+	}
+	return nil
+}
+
+func recordCursor(after timeline.ResourceKey) string {
+	text, err := json.Marshal(after)
+	if err != nil {
+		panic(fmt.Sprintf("usageapi: a cursor has no JSON: %v", err)) // strings have
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func parseRecordCursor(text string) (after timeline.ResourceKey, err error) {
+	if text == "" {
+		return after, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || json.Unmarshal(raw, &after) != nil {
+		return after, badRequest("cursor cannot be read: take pagination.next_cursor of the page before, or none to begin with the first page")
+	}
+	return after, nil
+}
