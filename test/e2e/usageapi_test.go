@@ -1,0 +1,271 @@
+package e2e_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/types"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+)
+
+// token is one that a program of the namespace has.
+func token(ctx context.Context, namespace, account string) string {
+	GinkgoHelper()
+	return strings.TrimSpace(kubectl(ctx, "create", "token", "-n", namespace, account))
+}
+
+// insecure is for a server that nobody knows.
+var insecure = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+
+// asked is what the usage API answers to a token.
+func asked(ctx context.Context, token, method, path, body string) (status int, header http.Header, answer string) {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, method, "https://"+operator.usage+path, strings.NewReader(body))
+	Expect(err).NotTo(HaveOccurred())
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := insecure.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	Expect(err).NotTo(HaveOccurred())
+	return response.StatusCode, response.Header, string(text)
+}
+
+const example = `
+apiVersion: v1
+kind: Pod
+metadata: {name: example, labels: {metering.usage-operator.dev/deployment: example}}
+spec: {containers: [{name: example, image: example.com/example, resources: {requests: {cpu: "1", memory: 1Gi}}}]}`
+
+const exampleVolume = `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: example}
+spec:
+  accessModes: [ReadWriteOnce]
+  capacity: {storage: 10Gi}
+  storageClassName: example
+  hostPath: {path: /example}
+  claimRef: {namespace: example, name: example}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: example, labels: {metering.usage-operator.dev/deployment: example}}
+spec:
+  accessModes: [ReadWriteOnce]
+  storageClassName: example
+  volumeName: example
+  resources: {requests: {storage: 10Gi}}
+`
+
+var _ = Describe("The usage API", Ordered, func() {
+	var (
+		volumeUID, namespaceUID string
+		tokens                  = map[string]string{}
+	)
+
+	BeforeAll(func(ctx SpecContext) {
+		namespace := newNamespace(ctx, "example")
+		newNamespace(ctx, "other")
+		create(ctx, namespace, example)
+		create(ctx, "other", pod)
+		apply(ctx, namespace, exampleVolume)
+		DeferCleanup(func(ctx SpecContext) { kubectl(ctx, "delete", "pv", "example", "--ignore-not-found", "--wait=false") })
+		for account, sees := range map[string][]string{"tenant": {"example"}, "two": {"example", "other"}, "nobody": nil} {
+			kubectl(ctx, "create", "serviceaccount", account, "-n", namespace)
+			for _, seen := range sees {
+				kubectl(ctx, "create", "rolebinding", account, "-n", seen, "--clusterrole=view", "--serviceaccount="+namespace+":"+account)
+			}
+			tokens[account] = token(ctx, namespace, account)
+		}
+		var err error
+		tokens["expired"], err = cp.Expired(tokens["tenant"])
+		Expect(err).NotTo(HaveOccurred())
+		volumeUID = kubectl(ctx, "get", "pvc", "example", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
+		namespaceUID = kubectl(ctx, "get", "namespace", namespace, "-o", "jsonpath={.metadata.uid}")
+		Eventually(ctx, func(g Gomega) { // both have been metered for some time, and an hour of that is sealed
+			final := records(ctx, g, namespace, v1alpha1.PhaseFinal)
+			g.Expect(slices.ContainsFunc(final, func(r v1alpha1.UsageRecord) bool { return len(r.Status.Usage) > 1 })).To(BeTrue())
+		}).Should(Succeed())
+	}, NodeTimeout(4*time.Minute))
+
+	// Each file of the folder is a request as a public page prints it, but for the host and the token, and what is
+	// answered. UPDATE_TRANSCRIPTS=1 writes the answers anew.
+	It("answers what the public pages print", func(ctx SpecContext) {
+		files, err := filepath.Glob("testdata/usage-api/*.txt")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(len(files)).To(BeNumerically(">=", 6))
+		today := time.Now().UTC().Truncate(24 * time.Hour)
+		values := []string{
+			"HOST=" + operator.usage, "TOKEN=" + tokens["tenant"], "RESOURCE_ID=" + volumeUID, "CUSTOMER_ID=" + namespaceUID,
+			"TODAY=" + today.Format(time.RFC3339), "TOMORROW=" + today.Add(24*time.Hour).Format(time.RFC3339),
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			command, want, found := strings.Cut(string(text), "\n\n")
+			Expect(found).To(BeTrue(), "%s has no empty line after the request", file)
+			shell := exec.CommandContext(ctx, "bash", "-c", "curl() { command curl -sSk \"$@\"; }\n"+strings.TrimPrefix(command, "$ "))
+			shell.Env = append(os.Environ(), values...)
+			out, err := shell.CombinedOutput()
+			Expect(err).NotTo(HaveOccurred(), "%s: %s", file, out)
+			got := shown(out)
+			if os.Getenv("UPDATE_TRANSCRIPTS") != "" {
+				Expect(os.WriteFile(file, []byte(command+"\n\n"+got), 0o600)).To(Succeed())
+				continue
+			}
+			Expect(got).To(Equal(want), file)
+		}
+	}, SpecTimeout(time.Minute))
+
+	It("adds up to what the records say", func(ctx SpecContext) {
+		var final []v1alpha1.UsageRecord
+		Eventually(ctx, func(g Gomega) { final = records(ctx, g, "example", v1alpha1.PhaseFinal) }).Should(Succeed())
+		compared := 0
+		for i := range final {
+			r := &final[i]
+			body := fmt.Sprintf(`{"window_size":"none","starting_on":%q,"ending_before":%q,"customer_ids":[%q]}`,
+				r.Spec.StartTime.UTC().Format(time.RFC3339), r.Spec.EndTime.UTC().Format(time.RFC3339), namespaceUID)
+			status, _, text := asked(ctx, tokens["tenant"], http.MethodPost, "/v1/usage", body)
+			Expect(status).To(Equal(http.StatusOK), text)
+			var answer struct {
+				Data []struct {
+					ResourceType string `json:"resource_type"`
+					Dimension    string
+					Exact        string
+					Sealed       bool
+				}
+			}
+			Expect(json.Unmarshal([]byte(text), &answer)).To(Succeed())
+			exact := map[string]string{}
+			for _, row := range answer.Data {
+				Expect(row.Sealed).To(BeTrue())
+				exact[row.ResourceType+" "+row.Dimension] = row.Exact
+			}
+			for _, total := range r.Status.Totals { // example is the only deployment
+				Expect(exact).To(HaveKeyWithValue(total.ResourceType+" "+total.Dimension, total.Exact), "%s of %s", r.Name, body)
+				compared++
+			}
+		}
+		Expect(compared).To(BeNumerically(">", 1))
+	}, SpecTimeout(time.Minute))
+
+	It("shows to everybody what he may see, and nothing else", func(ctx SpecContext) {
+		now := time.Now().UTC()
+		window := fmt.Sprintf(`"window_size":"none","starting_on":%q,"ending_before":%q`,
+			now.Add(-time.Hour).Format(time.RFC3339), now.Add(time.Hour).Format(time.RFC3339))
+		otherUID := kubectl(ctx, "get", "namespace", "other", "-o", "jsonpath={.metadata.uid}")
+		type request struct{ method, path, body string }
+		// Of each shape: about a namespace, and about everything.
+		of := func(namespace, uid string) map[string]request {
+			return map[string]request{
+				"hourly":  {"POST", "/api/web/namespaces/" + namespace + "/hourly_usage_details", `{}`},
+				"charts":  {"GET", "/api/v1/billing/costs/" + namespace + "/deployments/example/charts", ""},
+				"records": {"GET", "/v1/usage?resource_type=container&project_id=" + namespace, ""},
+				"batched": {"POST", "/v1/usage", `{` + window + `,"customer_ids":["` + uid + `"]}`},
+			}
+		}
+		everything := map[string]request{
+			"charts": {"GET", "/api/v1/billing/costs/-/deployments/example/charts", ""}, "records": {"GET", "/v1/usage?resource_type=container", ""},
+			"batched": {"POST", "/v1/usage", `{` + window + `}`},
+		}
+		both := And(ContainSubstring("example"), ContainSubstring(`"other"`))
+		cases := []struct {
+			about    string
+			who      string
+			requests map[string]request
+			status   int
+			says     types.GomegaMatcher
+		}{
+			{"allowed", "tenant", of("example", namespaceUID), 200, ContainSubstring(`"exact"`)},
+			{"forbidden", "tenant", of("other", otherUID), 403, ContainSubstring("may not see")},
+			{"mixed", "tenant", everything, 200, Not(ContainSubstring(`"other"`))},
+			{"mixed, both", "two", map[string]request{"records": everything["records"], "batched": everything["batched"]}, 200, both},
+			{"nothing", "nobody", everything, 200, Not(ContainSubstring(`"exact"`))},
+			{"nobody", "nobody", of("example", namespaceUID), 403, ContainSubstring("may not see")},
+			{"anonymous", "", of("example", namespaceUID), 401, ContainSubstring("Authorization")},
+			{"anonymous, everything", "", everything, 401, ContainSubstring("Authorization")},
+			{"expired", "expired", of("example", namespaceUID), 401, ContainSubstring("Authorization")},
+		}
+		for _, c := range cases {
+			for shape, r := range c.requests {
+				status, _, text := asked(ctx, tokens[c.who], r.method, r.path, r.body)
+				Expect(status).To(Equal(c.status), "%s, %s: %s", shape, c.about, text)
+				Expect(text).To(c.says, "%s, %s", shape, c.about)
+			}
+		}
+	}, SpecTimeout(time.Minute))
+})
+
+var (
+	uuids    = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+	integers = regexp.MustCompile(`^[0-9]+$`)
+)
+
+// shown is an answer without what differs from run to run.
+func shown(answer []byte) string {
+	GinkgoHelper()
+	var value any
+	Expect(json.Unmarshal(answer, &value)).To(Succeed(), string(answer))
+	var out strings.Builder
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	Expect(encoder.Encode(same(value))).To(Succeed())
+	return out.String()
+}
+
+// same is a value with what differs replaced, and what is the same then, once.
+func same(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = same(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = same(v[i])
+		}
+		seen := map[string]bool{}
+		return slices.DeleteFunc(v, func(element any) bool {
+			text, err := json.Marshal(element)
+			again := err == nil && seen[string(text)]
+			seen[string(text)] = true
+			return again
+		})
+	case float64:
+		return "<number>"
+	case bool:
+		return "<true or false>"
+	case string:
+		if _, err := time.Parse(time.RFC3339, v); err == nil {
+			return "<time>"
+		}
+		if v == string(v1alpha1.AccuracyExact) || v == string(v1alpha1.AccuracyEstimated) || v == string(v1alpha1.AccuracyPartial) {
+			return "<accuracy>"
+		}
+		if uuids.MatchString(v) {
+			return "<uuid>"
+		}
+		if integers.MatchString(v) {
+			return "<integer>"
+		}
+	}
+	return value
+}
