@@ -58,6 +58,27 @@ func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, e
 	return status, nil
 }
 
+// Answer is a report that is asked for without an object: a page of rows, what
+// everything adds up to and how well that is known, by a tally of the whole, and
+// up to when it is sealed.
+func Answer(r *Resolved, whole *timeline.Tally, rows []timeline.Row, next string, sealed int64) *v1alpha1.UsageReportStatus {
+	status := &v1alpha1.UsageReportStatus{Window: &v1alpha1.TimeWindow{}, NextPage: next, Corrections: int64(whole.Corrected())}
+	*status.Window = window(r.Window)
+	status.Totals, status.Summary = totals(whole.Totals())
+	if whole.Window().Seconds() > 0 {
+		status.Coverage = coverage(whole.Coverage())
+	}
+	for i := range rows {
+		row, _ := row(&rows[i])
+		status.Rows = append(status.Rows, row)
+	}
+	if sealed > 0 {
+		reached := seconds(min(sealed, r.Window.End))
+		status.SealedTime = &reached
+	}
+	return status
+}
+
 // Refused is the problem that an error of the timeline's is; nil where it is none.
 func Refused(err error) *Problem {
 	if tooLarge, is := errors.AsType[*timeline.TooLargeError](err); is {

@@ -42,9 +42,12 @@ type Page struct {
 func (t *Tally) Window() usage.Window { return usage.Window{Start: t.calendar.start(), End: t.through} }
 
 // Totals are what all rows add up to, by resource type and dimension.
-func (t *Tally) Totals() []Total {
-	totals := make([]Total, 0, len(t.totals))
-	for measure, amount := range maps.All(t.totals) {
+func (t *Tally) Totals() []Total { return inOrderOfMeasures(t.totals) }
+
+// inOrderOfMeasures are sums that are not zero.
+func inOrderOfMeasures(sums map[Measure]*sum) []Total {
+	totals := make([]Total, 0, len(sums))
+	for measure, amount := range maps.All(sums) {
 		if !amount.isZero() {
 			totals = append(totals, Total{Measure: measure, Amount: amount.amount()})
 		}

@@ -73,6 +73,7 @@ type Filters struct {
 	Dimensions    []string
 	Metrics       []Metric
 	Regions       []string            // "" is unknown
+	Resources     []string            // by their names
 	Containers    []string            // "" is what no container holds
 	Attributes    map[string][]string // "" is without the attribute
 }
@@ -132,7 +133,12 @@ func (f *Filters) measures(w *words) bool {
 }
 
 // holds tells whether the filters let a holder through.
-func (f *Filters) holds(h *holder) bool { return has(f.Containers, h.container) }
+func (f *Filters) holds(h *holder) bool {
+	return has(f.Containers, h.container) && has(f.Resources, h.resource.Name)
+}
+
+// byHolder tells whether there are filters that let through one holder of a class, and not another.
+func (f *Filters) byHolder() bool { return len(f.Containers)+len(f.Resources) > 0 }
 
 func has[T comparable](list []T, value T) bool { return len(list) == 0 || slices.Contains(list, value) }
 

@@ -29,6 +29,30 @@ type History struct {
 	Less, More []usage.Segment
 }
 
+// Totals are what the resource held within a window, corrections counted, by
+// dimension; one that goes on is held to the window's end.
+func (h *History) Totals(w usage.Window) []Total {
+	sums := map[Measure]*sum{}
+	add := func(segments []usage.Segment, less bool) {
+		for i := range segments {
+			s := &segments[i]
+			key := Measure{ResourceType: h.Type, Dimension: s.Dimension}
+			if sums[key] == nil {
+				sums[key] = &sum{}
+			}
+			held := sum{low: uint64(s.Level)}.times(s.Part(w).Seconds())
+			if less {
+				held = held.negative()
+			}
+			sums[key].add(held)
+		}
+	}
+	add(h.Segments, false)
+	add(h.More, false)
+	add(h.Less, true)
+	return inOrderOfMeasures(sums)
+}
+
 // Resources are at most limit of those that held something in the window that the
 // filters let through, after a key: the zero value is before the first. Of each
 // there is all that it ever held of what the filters let through.

@@ -92,7 +92,7 @@ func NewTally(query Query) (*Tally, error) {
 
 func newTally(query Query, c calendar) *Tally {
 	t := &Tally{query: query, calendar: c, grouping: newGrouping(query.GroupBy)}
-	t.grouping.byHolder = t.grouping.byHolder || len(query.Containers) > 0
+	t.grouping.byHolder = t.grouping.byHolder || query.byHolder()
 	return t
 }
 

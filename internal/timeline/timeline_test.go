@@ -161,6 +161,7 @@ func drawQuery(t *rapid.T) timeline.Query {
 			Dimensions:    rapid.SampledFrom([][]string{nil, {"memory"}}).Draw(t, "dimensions"),
 			Metrics:       rapid.SampledFrom([][]timeline.Metric{nil, nil, {{ResourceType: "type-0", Dimension: "vcpu"}, {ResourceType: "type-1", Dimension: "memory"}}}).Draw(t, "metrics"),
 			Regions:       rapid.SampledFrom([][]string{nil, nil, {"eu-1"}}).Draw(t, "regions"),
+			Resources:     rapid.SampledFrom([][]string{nil, nil, {"vm-0", "vm-2"}}).Draw(t, "resources"),
 			Containers:    rapid.SampledFrom([][]string{nil, {""}, {"app"}}).Draw(t, "containers"),
 			Attributes:    rapid.SampledFrom([]map[string][]string{nil, {"class": {"fast", ""}}}).Draw(t, "attributes"),
 		}
@@ -306,7 +307,7 @@ func (w *world) counts(c *usage.Change, q timeline.Query) bool {
 	metric := timeline.Metric{ResourceType: s.ResourceType, Dimension: c.Dimension.Name}
 	return there && (len(q.Metrics) == 0 || slices.Contains(q.Metrics, metric)) &&
 		in(q.Regions, s.Region) && in(q.Deployments, s.Deployment) && in(q.ResourceTypes, s.ResourceType) &&
-		in(q.Dimensions, c.Dimension.Name) && in(q.Containers, s.Container) && in(q.Attributes["class"], s.Attributes.Map()["class"])
+		in(q.Dimensions, c.Dimension.Name) && in(q.Resources, s.Resource.Name) && in(q.Containers, s.Container) && in(q.Attributes["class"], s.Attributes.Map()["class"])
 }
 
 func groupOf(c *usage.Change, q timeline.Query) string {
@@ -710,6 +711,30 @@ func TestResourcesArePagedAndWhole(t *testing.T) {
 			if !slices.ContainsFunc(whole, func(r timeline.History) bool { return r.ResourceKey == key }) {
 				t.Fatalf("no %v by its UID", key)
 			}
+		}
+	})
+}
+
+func TestAHistoryAddsUpToWhatReportsSay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		s := w.timeline().Snapshot()
+		q.Size, q.GroupBy, q.Zeros = timeline.None, []timeline.Key{timeline.ResourceType, timeline.Resource}, false
+		want := map[string]string{}
+		for _, row := range page(t, tallied(t, s, q), "", 1<<30).Rows {
+			if !row.Amount.IsZero() {
+				want[fmt.Sprint(row.Group[0].Value, row.Group[2].Value, row.Dimension)] = row.Amount.String()
+			}
+		}
+		got := map[string]string{}
+		known := q.Window.Intersect(usage.Window{Start: 0, End: s.Sealed()})
+		for _, h := range s.Resources(&q.Filters, q.Window, timeline.ResourceKey{}, 1000) {
+			for _, total := range h.Totals(known) {
+				got[fmt.Sprint(h.Type, h.UID, total.Dimension)] = total.Amount.String()
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("histories say %v: reports %v", got, want)
 		}
 	})
 }

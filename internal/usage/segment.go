@@ -93,6 +93,17 @@ func (s Segment) Within(w Window) Amount {
 // the window's end.
 func (s Segment) Part(w Window) Window { return s.span().Intersect(w) }
 
+// Touches tells whether the segment, or the bounds of its ends, are of a time
+// within the window.
+func (s Segment) Touches(w Window) bool {
+	earliest, _ := s.Start.StartBounds()
+	latest := int64(maxTime)
+	if !s.End.IsZero() {
+		_, latest = s.End.EndBounds()
+	}
+	return max(earliest, w.Start) < min(latest, w.End)
+}
+
 // isBrief tells that it is not known whether the segment lasted any time: it has
 // no length, and lies somewhere between its start's earliest moment and its
 // end's latest.

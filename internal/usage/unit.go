@@ -61,6 +61,11 @@ func (u Unit) LevelWords(held Amount, dimension string, digits int) string {
 	return u.named(held.Decimal(u.Scale()*u.multiple(), digits)+" "+u.shown(dimension), dimension)
 }
 
+// Shown is level base units as people read them, and in which unit: "16", "GiB".
+func (u Unit) Shown(level int64, dimension string, digits int) (quantity, unit string) {
+	return Held(level, 1).Decimal(u.Scale()*u.multiple(), digits), u.shown(dimension)
+}
+
 // Level is level base units, written in the unit itself: 2500 millicores are "2.5".
 func (u Unit) Level(level int64) string {
 	return Held(level, 1).Decimal(u.Scale(), 3)

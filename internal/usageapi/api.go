@@ -1,6 +1,7 @@
 // Package usageapi answers four public usage APIs from the timeline: hourly
 // details by container, charts by deployment, usage records by resource, and
-// batched usage by customer and metric. It has no arithmetic of its own.
+// batched usage by customer and metric; and, for kubectl usage, reports and
+// resources as the operator itself has them. It has no arithmetic of its own.
 //
 // A namespace is their tenant: the organization, the project, the customer. Who
 // asks sees the namespaces in which he may list UsageRecords.
@@ -82,6 +83,8 @@ func (a *API) routes() []route {
 		{"usage", "GET /v1/usage", (*call).listUsage, refuse},
 		{"usage_of_resource", "GET /v1/usage/{resource}", (*call).getUsage, refuse},
 		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse},
+		{"report", "POST /v1alpha1/report", (*call).report, refuse},
+		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse},
 	}
 }
 

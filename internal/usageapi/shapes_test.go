@@ -11,6 +11,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 type hourlyAnswer struct {
@@ -415,5 +416,111 @@ func TestBatchedUsageInPages(t *testing.T) {
 	first := decode[batchedAnswer](t, ask(t, h, "admin", "POST", "/v1/usage", body("hour")))
 	if w := ask(t, h, "admin", "POST", "/v1/usage?next_page="+*first.Next, body("day")); w.Code != http.StatusBadRequest {
 		t.Errorf("the cursor of another request: status %d, want 400", w.Code)
+	}
+}
+
+func TestReports(t *testing.T) {
+	h := newFixture().handler()
+	type answer struct {
+		Rows []struct {
+			StartTime string
+			Group     map[string]string
+			Quantity  string
+			Unit      string
+			Accuracy  string
+		}
+		Totals []struct {
+			ResourceType, Dimension, Quantity string
+		}
+		NextPage, Summary, SealedTime string
+		Corrections                   int
+	}
+	spec := `"startingOn":"2026-11-20T00:00:00+01:00","endingBefore":"2026-11-22T00:00:00+01:00","timeZone":"Europe/Berlin","windowSize":"day","groupBy":["namespace","resource"],"filters":{"resourceTypes":["vm"],"dimensions":["vcpu"]}`
+	got := decode[answer](t, ask(t, h, "both", "POST", "/v1alpha1/report", "{"+spec+"}"))
+	lines := []string{}
+	for _, r := range got.Rows {
+		lines = append(lines, fmt.Sprint(r.StartTime, " ", r.Group["namespace"], "/", r.Group["resource"], " ", r.Quantity, " ", r.Unit, " ", r.Accuracy))
+	}
+	want := []string{
+		"2026-11-19T23:00:00Z bank/vm-3 46 core-hour Exact", "2026-11-19T23:00:00Z shop/vm-1 10 core-hour Exact",
+		"2026-11-20T23:00:00Z bank/vm-3 27 core-hour Exact", "2026-11-20T23:00:00Z shop/vm-2 1.5 core-hour Exact",
+	}
+	if diff := cmp.Diff(want, lines); diff != "" {
+		t.Errorf("wanted (-), got (+):\n%s", diff)
+	}
+	if len(got.Totals) != 1 || got.Totals[0].Quantity != "84.5" || got.SealedTime != "2026-11-21T12:00:00Z" {
+		t.Errorf("%+v: want 84.5 core-hours in all, sealed up to noon", got)
+	}
+	// Page by page it is the same, and one who sees less is told less.
+	paged, next := 0, ""
+	for first := true; first || next != ""; first = false {
+		page := decode[answer](t, ask(t, h, "both", "POST", "/v1alpha1/report", `{`+spec+`,"limit":3,"startFrom":"`+next+`"}`))
+		paged, next = paged+len(page.Rows), page.NextPage
+	}
+	if paged != len(want) {
+		t.Errorf("%d rows in pages: want %d", paged, len(want))
+	}
+	if own := decode[answer](t, ask(t, h, "shop", "POST", "/v1alpha1/report", "{"+spec+"}")); len(own.Rows) != 2 || own.Totals[0].Quantity != "11.5" {
+		t.Errorf("%+v: want what the shop used", own)
+	}
+	for body, says := range map[string]string{
+		`{}`: "want startingOn and endingBefore, or period",
+		`{"period":{"unit":"day"},"startingOn":"2026-11-20T00:00:00Z"}`:                                     "not both",
+		`{"period":{"unit":"year"}}`:                                                                        "none of hour, day, week, month",
+		`{"period":{"unit":"day","offset":1}}`:                                                              "period.offset",
+		`{"period":{"unit":"day"},"windowSize":"minute"}`:                                                   "windowSize",
+		`{"period":{"unit":"day"},"groupBy":["mood"]}`:                                                      "groupBy",
+		`{"period":{"unit":"day"},"limit":1001}`:                                                            "limit",
+		`{"period":{"unit":"day"},"zeros":"Some"}`:                                                          "zeros",
+		`{"period":{"unit":"day"},"timeZone":"Europe/Atlantis"}`:                                            "no time zone",
+		`{"period":{"unit":"day"},"startFrom":"x"}`:                                                         "cursor",
+		`{"period":{"unit":"day"},"filters":{"namespaceSelector":{}}}`:                                      "name the namespaces",
+		`{"startingOn":"2026-11-20T00:00:00Z","endingBefore":"2026-11-20T00:00:00Z"}`:                       "is not before",
+		`{"startingOn":"1926-11-20T00:00:00Z","endingBefore":"2026-11-20T00:00:00Z","windowSize":"hour"}`:   "at most 10000",
+		`{"period":{"unit":"day"},"filters":{"namespaces":["shop"],"deployments":["a"]},"unheardOf":"xyz"}`: "unknown field",
+	} {
+		w := ask(t, h, "shop", "POST", "/v1alpha1/report", body)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: status %d: %s: want 400 and %s", body, w.Code, w.Body, says)
+		}
+	}
+	if w := ask(t, h, "shop", "POST", "/v1alpha1/report", `{"period":{"unit":"day"},"filters":{"namespaces":["bank"]}}`); w.Code != http.StatusForbidden {
+		t.Errorf("another's namespace: status %d, want 403", w.Code)
+	}
+}
+
+func TestResources(t *testing.T) {
+	h := newFixture().handler()
+	get := func(token, query string) wire.ResourceList {
+		t.Helper()
+		return decode[wire.ResourceList](t, ask(t, h, token, "GET", "/v1alpha1/resources?"+query, ""))
+	}
+	one := get("shop", "uid=uid-vm-1&resource_type=vm&from=2026-11-20T11:45:00Z&to=2026-11-21T00:00:00Z")
+	if len(one.Resources) != 1 || one.Known != "2026-11-21T12:30:00Z" || one.Sealed != "2026-11-21T12:00:00Z" {
+		t.Fatalf("%+v: want vm-1, known up to half past twelve", one)
+	}
+	vm := one.Resources[0]
+	last := vm.Segments[len(vm.Segments)-1]
+	if len(vm.Segments) != 2 || last.Dimension != "vcpu" || last.Level != "8" || last.ExactLevel != 8000 || last.Quantity != "2" || last.Start.Time != "2026-11-20T11:30:00Z" ||
+		last.End == nil || last.End.Evidence != "Observed" || last.Bundle != "m1.large" {
+		t.Errorf("%+v: want memory and the 8 cores of the last half hour, of which a quarter counts", vm.Segments)
+	}
+	if diff := cmp.Diff([]wire.Quantity{
+		{Dimension: "memory", Quantity: "2", Unit: "GiB-hour", Exact: fmt.Sprint(900 * 8 << 30), ExactUnit: "byte-second"},
+		{Dimension: "vcpu", Quantity: "2", Unit: "core-hour", Exact: "7200000", ExactUnit: "millicore-second"},
+	}, vm.Totals); diff != "" {
+		t.Errorf("wanted (-), got (+):\n%s", diff)
+	}
+	if late := get("shop", "name=vm-4").Resources; len(late) != 1 || len(late[0].Corrections) != 1 || late[0].Totals[0].Quantity != "0.333333" {
+		t.Errorf("%+v: want vm-4 with its correction", late)
+	}
+	if open := get("shop", "name=vm-2").Resources; len(open) != 1 || open[0].Segments[0].End != nil {
+		t.Errorf("%+v: want vm-2, which goes on", open)
+	}
+	if all := get("both", "resource_type=vm"); len(all.Resources) != 4 {
+		t.Errorf("%d resources: want vm-1 to vm-4", len(all.Resources))
+	}
+	if none := get("nobody", ""); len(none.Resources) != 0 {
+		t.Errorf("nobody sees %+v", none.Resources)
 	}
 }

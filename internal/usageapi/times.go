@@ -5,21 +5,16 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // parseTime reads a moment with a time zone, in seconds since the epoch.
 func parseTime(field, text string) (int64, error) {
-	t, err := time.Parse(time.RFC3339, text)
-	if err == nil {
-		return t.Unix(), nil
+	t, err := wire.ParseTime(text)
+	if err != nil {
+		return 0, badRequest("%s: %v (in a URL, a + is written %%2B)", field, err)
 	}
-	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", time.DateOnly} {
-		if local, err := time.Parse(layout, text); err == nil {
-			return 0, badRequest("%s: %s has no time zone: write %s for UTC, or %s for a zone that is an hour ahead of it",
-				field, text, local.Format(time.RFC3339), local.Format("2006-01-02T15:04:05")+"+01:00")
-		}
-	}
-	return 0, badRequest("%s: %q is no time: want one such as 2026-11-01T00:00:00Z (in a URL, a + is written %%2B)", field, text)
+	return t.Unix(), nil
 }
 
 // parseWindow reads a window's bounds, each of which has a default for when it is "".

@@ -251,20 +251,25 @@ func (c *call) record(h *timeline.History, w usage.Window) (record usageRecord, 
 // segment is one as that API shows it, cut to a window.
 func (c *call) segment(s *usage.Segment, w usage.Window) usageSegment {
 	part := s.Part(w)
-	key := s.Key()
 	amount := s.Within(w)
 	accuracy := usage.Exact
 	if s.Start.Slack > 0 && part.Start == s.Start.At || s.End.Slack > 0 && part.End == s.End.At || s.Start.Evidence == usage.LastKnown {
 		accuracy = usage.Estimated
 	}
 	return usageSegment{
-		ID:        uuidOf("segment", key.ResourceUID, key.InstanceUID, key.Container, key.Dimension, strconv.FormatInt(key.Start, 10)),
+		ID:        segmentID(s),
 		Dimension: s.Dimension.Name, StartedAt: stamp(part.Start), EndedAt: stamp(part.End),
 		Quantity: hoursOf(s.Dimension, amount), Unit: s.Dimension.Unit.HourUnit(s.Dimension.Name),
 		Exact: amount.String(), ExactUnit: s.Dimension.Unit.ExactUnit(), Accuracy: accuracy.String(),
 		Deployment: s.Subject.Deployment, Instance: s.Subject.Instance.Name, Container: s.Subject.Container,
 		Level: s.Dimension.Unit.Level(s.Level), Open: s.End.IsZero() && part.End == c.known(),
 	}
+}
+
+// segmentID is what the segment is known by, open or ended, on every replica.
+func segmentID(s *usage.Segment) string {
+	key := s.Key()
+	return uuidOf("segment", key.ResourceUID, key.InstanceUID, key.Container, key.Dimension, strconv.FormatInt(key.Start, 10))
 }
 
 // stayed is what a stay counts: instances.

@@ -35,6 +35,7 @@ const (
 	sideList     = "list"    // the peer of restart
 	sideFollow   = "follow"  // the peer of churn
 	sideOperate  = "operate" // the operator, with an eye on its ledger
+	sideServe    = "serve"   // the usage API
 )
 
 var errNotByHand = errors.New("a child is started by a benchmark, and not by hand")
@@ -51,6 +52,8 @@ func runChild(ctx context.Context, args []string) error {
 		return runFollow(ctx, args[1:])
 	case sideOperate:
 		return runOperate(ctx, args[1:])
+	case sideServe:
+		return runServe(ctx, args[1:])
 	}
 	return runMemoryChild(ctx, args)
 }

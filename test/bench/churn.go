@@ -235,6 +235,11 @@ type follower struct {
 // startFollower returns when the child is ready.
 func (c *churning) startFollower(ctx context.Context, args ...string) (*follower, error) {
 	defer c.tell.during(args[0]+": starting", nil)()
+	return startChild(ctx, args...)
+}
+
+// startChild returns when the child says that it is ready.
+func startChild(ctx context.Context, args ...string) (*follower, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err

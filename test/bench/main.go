@@ -46,6 +46,7 @@ var benchmarks = []benchmark{
 	{7, "storage", benchmarkStorage},
 	{8, "churn", benchmarkChurn},
 	{9, "soak", benchmarkSoak},
+	{10, "serve", benchmarkServe},
 }
 
 func main() {

@@ -251,7 +251,10 @@ func newHoldings(resources int) holdings {
 }
 
 // timeline is one that has the month, sealed.
-func (all holdings) timeline() *timeline.Snapshot {
+func (all holdings) timeline() *timeline.Snapshot { return all.timelineOf(tenantNumber).Snapshot() }
+
+// timelineOf is the same, where each resource is a tenant's.
+func (all holdings) timelineOf(number func(resource int) int) *timeline.Timeline {
 	commit := timeline.Commit{
 		Sealed: []usage.Window{reportMonth},
 		Meters: []timeline.Meter{{Name: "vm", ResourceType: "vm", Since: reportMonth.Start, Dimensions: holdingDimensions}},
@@ -259,7 +262,7 @@ func (all holdings) timeline() *timeline.Snapshot {
 	for i := range all {
 		h := &all[i]
 		object := usage.Object{APIVersion: "kubevirt.io/v1", Kind: "VirtualMachine", Name: fmt.Sprint("vm-", h.resource), UID: fmt.Sprintf("%08x-5a2e-4d7b-b1c9-000000000000", h.resource)}
-		tenant := tenantName(tenantNumber(h.resource))
+		tenant := tenantName(number(h.resource))
 		subject := &usage.Subject{
 			ResourceType: "vm", Resource: object, Instance: object,
 			Account: usage.Account{Namespace: tenant, NamespaceUID: tenant, Deployment: deploymentPrefix + strconv.Itoa(deploymentNumber(h.resource))},
@@ -280,5 +283,5 @@ func (all holdings) timeline() *timeline.Snapshot {
 	line.Begin()
 	line.Take(commit)
 	line.Publish()
-	return line.Snapshot()
+	return line
 }

@@ -22,11 +22,12 @@ import (
 
 // process is the operator, running.
 type process struct {
-	command *exec.Cmd
-	ended   chan error
-	probes  string
-	usage   string // where the usage API is
-	log     string
+	command    *exec.Cmd
+	kubeconfig string
+	ended      chan error
+	probes     string
+	usage      string // where the usage API is
+	log        string
 }
 
 // startOperator builds the program, and runs it with its service account's token and the flags of the Deployment, but
@@ -40,19 +41,27 @@ func startOperator(ctx context.Context, folder string) *process {
 	kubeconfig := filepath.Join(folder, "kubeconfig")
 	Expect(cp.ServiceAccountKubeconfig(ctx, "usage-system", "usage-operator", kubeconfig)).To(Succeed())
 
-	p := &process{ended: make(chan error, 1), probes: freeAddress(), usage: freeAddress(), log: filepath.Join(folder, "operator.log")}
-	log, err := os.Create(p.log)
-	Expect(err).NotTo(HaveOccurred())
-	p.command = exec.Command(program, "--kubeconfig="+kubeconfig, "--namespace=usage-system", "--install-meters",
-		"--interval=1m", "--live-refresh=2s",
-		"--health-probe-bind-address="+p.probes, "--metrics-bind-address="+freeAddress(),
-		"--usage-api-bind-address="+p.usage)
-	p.command.Stdout, p.command.Stderr = log, log
-	Expect(p.command.Start()).To(Succeed())
-	go func() { p.ended <- p.command.Wait() }()
+	p := startProcess(program, kubeconfig, filepath.Join(folder, "operator.log"), "--install-meters", "--interval=1m", "--live-refresh=2s")
 	Expect(p.ready(ctx)).NotTo(Succeed(), "it cannot be metering yet")
 	Eventually(ctx, p.ready).WithPolling(10*time.Millisecond).Should(Succeed(), "the operator's log is %s", p.log)
 	expectMetering(ctx)
+	return p
+}
+
+// startProcess runs the program on addresses of its own.
+func startProcess(program, kubeconfig, logFile string, more ...string) *process {
+	GinkgoHelper()
+	p := &process{kubeconfig: kubeconfig, ended: make(chan error, 1), probes: freeAddress(), usage: freeAddress(), log: logFile}
+	log, err := os.Create(p.log)
+	Expect(err).NotTo(HaveOccurred())
+	defer log.Close()
+	p.command = exec.Command(program, append([]string{
+		"--kubeconfig=" + kubeconfig, "--namespace=usage-system", "--health-probe-bind-address=" + p.probes,
+		"--metrics-bind-address=" + freeAddress(), "--usage-api-bind-address=" + p.usage,
+	}, more...)...)
+	p.command.Stdout, p.command.Stderr = log, log
+	Expect(p.command.Start()).To(Succeed())
+	go func() { p.ended <- p.command.Wait() }()
 	return p
 }
 

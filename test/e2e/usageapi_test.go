@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/types"
+	"k8s.io/client-go/util/cert"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
@@ -31,10 +34,10 @@ func token(ctx context.Context, namespace, account string) string {
 // insecure is for a server that nobody knows.
 var insecure = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 
-// asked is what the usage API answers to a token.
-func asked(ctx context.Context, token, method, path, body string) (status int, header http.Header, answer string) {
+// asked is what a replica's usage API answers to a token.
+func (p *process) asked(ctx context.Context, token, method, path, body string) (status int, answer string) {
 	GinkgoHelper()
-	request, err := http.NewRequestWithContext(ctx, method, "https://"+operator.usage+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, "https://"+p.usage+path, strings.NewReader(body))
 	Expect(err).NotTo(HaveOccurred())
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -44,7 +47,7 @@ func asked(ctx context.Context, token, method, path, body string) (status int, h
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	Expect(err).NotTo(HaveOccurred())
-	return response.StatusCode, response.Header, string(text)
+	return response.StatusCode, string(text)
 }
 
 const example = `
@@ -142,7 +145,7 @@ var _ = Describe("The usage API", Ordered, func() {
 			r := &final[i]
 			body := fmt.Sprintf(`{"window_size":"none","starting_on":%q,"ending_before":%q,"customer_ids":[%q]}`,
 				r.Spec.StartTime.UTC().Format(time.RFC3339), r.Spec.EndTime.UTC().Format(time.RFC3339), namespaceUID)
-			status, _, text := asked(ctx, tokens["tenant"], http.MethodPost, "/v1/usage", body)
+			status, text := operator.asked(ctx, tokens["tenant"], http.MethodPost, "/v1/usage", body)
 			Expect(status).To(Equal(http.StatusOK), text)
 			var answer struct {
 				Data []struct {
@@ -205,12 +208,65 @@ var _ = Describe("The usage API", Ordered, func() {
 		}
 		for _, c := range cases {
 			for shape, r := range c.requests {
-				status, _, text := asked(ctx, tokens[c.who], r.method, r.path, r.body)
+				status, text := operator.asked(ctx, tokens[c.who], r.method, r.path, r.body)
 				Expect(status).To(Equal(c.status), "%s, %s: %s", shape, c.about, text)
 				Expect(text).To(c.says, "%s, %s", shape, c.about)
 			}
 		}
 	}, SpecTimeout(time.Minute))
+})
+
+var _ = Describe("A replica that serves only", func() {
+	It("answers as the others do, and takes a new certificate without a restart", func(ctx SpecContext) {
+		folder := GinkgoT().TempDir()
+		issue := func(name string) *x509.Certificate {
+			GinkgoHelper()
+			crt, key, err := cert.GenerateSelfSignedCertKey(name, nil, nil)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(os.WriteFile(filepath.Join(folder, "tls.key"), key, 0o600)).To(Succeed())
+			Expect(os.WriteFile(filepath.Join(folder, "tls.crt"), crt, 0o600)).To(Succeed())
+			issued, err := cert.ParseCertsPEM(crt)
+			Expect(err).NotTo(HaveOccurred())
+			return issued[0]
+		}
+		first := issue("first")
+		replica := startProcess(operator.command.Path, operator.kubeconfig, filepath.Join(folder, "serving.log"),
+			"--serve-only", "--usage-api-cert-dir="+folder)
+		DeferCleanup(replica.kill)
+		Eventually(ctx, replica.ready).Should(Succeed(), "its log is %s", replica.log)
+
+		kubectl(ctx, "create", "serviceaccount", "reader", "-n", "usage-system")
+		kubectl(ctx, "create", "clusterrolebinding", "reader", "--clusterrole=view", "--serviceaccount=usage-system:reader")
+		reader := token(ctx, "usage-system", "reader")
+		var sealed time.Time
+		Eventually(ctx, func(g Gomega) {
+			final := &v1alpha1.UsageRecordList{}
+			g.Expect(cluster.List(ctx, final, client.MatchingFields{"status.phase": string(v1alpha1.PhaseFinal)})).To(Succeed())
+			g.Expect(final.Items).NotTo(BeEmpty())
+			sealed = final.Items[0].Spec.EndTime.UTC()
+		}).Should(Succeed())
+		body := fmt.Sprintf(`{"window_size":"none","starting_on":%q,"ending_before":%q}`, sealed.Add(-time.Hour).Format(time.RFC3339), sealed.Format(time.RFC3339))
+		status, want := operator.asked(ctx, reader, http.MethodPost, "/v1/usage", body)
+		Expect(status).To(Equal(http.StatusOK), want)
+		Expect(want).To(ContainSubstring(`"exact"`))
+		Eventually(ctx, func() string { // it follows the journal a moment behind
+			_, got := replica.asked(ctx, reader, http.MethodPost, "/v1/usage", body)
+			return got
+		}).Should(Equal(want))
+
+		shown := func(g Gomega) *x509.Certificate {
+			connection, err := tls.Dial("tcp", replica.usage, &tls.Config{InsecureSkipVerify: true})
+			g.Expect(err).NotTo(HaveOccurred())
+			defer connection.Close()
+			return connection.ConnectionState().PeerCertificates[0]
+		}
+		Eventually(ctx, shown).Should(HaveField("Raw", first.Raw))
+		second := issue("second")
+		Eventually(ctx, shown).Should(HaveField("Raw", second.Raw))
+
+		Expect(replica.terminate()).To(Succeed())
+		Eventually(ctx, replica.ended).WithTimeout(15*time.Second).Should(Receive(BeNil()), "it exits with 0")
+	}, SpecTimeout(4*time.Minute))
 })
 
 var (

@@ -1,0 +1,87 @@
+// Package wire is what the operator says to kubectl usage, beyond the API types.
+package wire
+
+import (
+	"fmt"
+	"time"
+)
+
+// ResourceList is what resources held, with the evidence.
+type ResourceList struct {
+	Resources []Resource `json:"resources"`
+	// Known is up to when segments that go on are known.
+	Known string `json:"known"`
+	// Sealed is the end of the last sealed interval.
+	Sealed string `json:"sealed"`
+	// Next is the cursor of the next page; "" after the last.
+	Next string `json:"next"`
+}
+
+// Resource is what one held.
+type Resource struct {
+	Namespace    string `json:"namespace"`
+	NamespaceUID string `json:"namespaceUID"`
+	ResourceType string `json:"resourceType"`
+	APIVersion   string `json:"apiVersion"`
+	Kind         string `json:"kind"`
+	Name         string `json:"name"`
+	UID          string `json:"uid"`
+	// Segments reach into what was asked for; they are whole.
+	Segments    []Segment `json:"segments"`
+	Corrections []Segment `json:"corrections,omitempty"`
+	// Totals are within what was asked for, corrections counted.
+	Totals []Quantity `json:"totals"`
+}
+
+// Quantity is how much of a dimension.
+type Quantity struct {
+	Dimension string `json:"dimension"`
+	Quantity  string `json:"quantity"`
+	Unit      string `json:"unit"`
+	Exact     string `json:"exact"`
+	ExactUnit string `json:"exactUnit"`
+}
+
+// Segment is a segment, whole, with how its ends are known.
+type Segment struct {
+	ID         string            `json:"id"`
+	Dimension  string            `json:"dimension"`
+	Level      string            `json:"level"` // how much is held, in unit: 16 GiB
+	Unit       string            `json:"unit"`
+	ExactLevel int64             `json:"exactLevel"` // in base units: bytes, millicores
+	Start      Moment            `json:"start"`
+	End        *Moment           `json:"end,omitempty"` // none: it goes on
+	Quantity   string            `json:"quantity"`      // within what was asked for
+	HourUnit   string            `json:"hourUnit"`
+	Meter      string            `json:"meter"`
+	Deployment string            `json:"deployment"`
+	Instance   string            `json:"instance"`
+	Container  string            `json:"container,omitempty"`
+	Region     string            `json:"region,omitempty"`
+	Bundle     string            `json:"bundle,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Correction string            `json:"correction,omitempty"`
+}
+
+// Moment is a moment, the bounds between which it lies, and how that is known.
+type Moment struct {
+	Time     string `json:"time"`
+	Earliest string `json:"earliest"`
+	Latest   string `json:"latest"`
+	Evidence string `json:"evidence"`
+}
+
+// ParseTime reads a moment with a time zone. The error says what to write instead.
+func ParseTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, text)
+	if err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", time.DateOnly} {
+		if local, err := time.Parse(layout, text); err == nil {
+			return t, fmt.Errorf("%s has no time zone: write %s for UTC, or %s for a zone that is an hour ahead of it",
+				text, local.Format(time.RFC3339), local.Format("2006-01-02T15:04:05")+"+01:00")
+		}
+	}
+	return t, fmt.Errorf("%q is no time: want one such as 2026-11-01T00:00:00Z", text)
+}

@@ -1,0 +1,156 @@
+package usagecli
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+)
+
+// chart is kubectl usage chart.
+func (c *cli) chart() *cobra.Command {
+	var (
+		asked scope
+		at    when
+		out   format
+		by    string
+		ascii bool
+	)
+	command := &cobra.Command{
+		Use:   "chart [deployment/NAME | namespace/NAME]",
+		Short: "Draw what was used, window by window.",
+		Example: `  kubectl usage chart deployment/web --by day
+  kubectl usage chart --by hour --last 24h --type vm --dimension vcpu`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return misused("want one of deployment/NAME and namespace/NAME, or neither: there are %d arguments", len(args))
+			}
+			sizes := []string{"hour", "day", "week", "month"}
+			if !slices.Contains(sizes, by) {
+				return misused("--by=%s: want one of %s", by, strings.Join(sizes, ", "))
+			}
+			spec, err := c.spec(&asked, &at, &out)
+			if err != nil {
+				return err
+			}
+			if err := narrow(spec, args); err != nil {
+				return err
+			}
+			spec.WindowSize, spec.Zeros, spec.GroupBy = v1alpha1.WindowSize(by), v1alpha1.ZerosFill, []v1alpha1.GroupKey{"resourceType"}
+			connected, err := c.connect()
+			if err != nil {
+				return err
+			}
+			answer, err := c.ask(cmd.Context(), connected, spec)
+			if err != nil {
+				return err
+			}
+			switch out {
+			case "csv":
+				return c.printCSV(rowTable(answer.Rows, "resourceType"))
+			case "json", "yaml":
+				return c.print(out, nil, answer)
+			}
+			zone, err := time.LoadLocation(spec.TimeZone)
+			if err != nil {
+				zone = time.UTC
+			}
+			if _, err := fmt.Fprint(c.Out, c.bars(answer.Rows, by, zone, ascii)); err != nil {
+				return err
+			}
+			return c.foot(answer)
+		},
+	}
+	command.Flags().StringVar(&by, "by", "day", "How long a bar's window is: hour, day, week, month.")
+	command.Flags().BoolVar(&ascii, "ascii", false, "Draw with # alone.")
+	asked.addFlags(command.Flags())
+	at.addFlags(command.Flags())
+	out.addFlag(command.Flags())
+	return command
+}
+
+// narrow has the report count what the argument names.
+func narrow(spec *v1alpha1.ClusterUsageReportSpec, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	kind, name, found := strings.Cut(args[0], "/")
+	switch {
+	case !found || name == "":
+		return misused("%s: want deployment/NAME or namespace/NAME", args[0])
+	case strings.HasPrefix("deployments", kind) && len(kind) > 2:
+		spec.Filters.Deployments = values([]string{name})
+	case strings.HasPrefix("namespaces", kind) && len(kind) > 1:
+		spec.Filters.Namespaces = values([]string{name})
+	default:
+		return misused("%s: want deployment/NAME or namespace/NAME", args[0])
+	}
+	return nil
+}
+
+var layouts = map[string]string{"hour": "2006-01-02 15:04", "day": "Mon 2006-01-02", "week": "2006-01-02", "month": "2006-01"}
+
+// bars draws a metric after the other.
+func (c *cli) bars(rows []v1alpha1.ReportRow, by string, zone *time.Location, ascii bool) string {
+	series := map[string][]*v1alpha1.ReportRow{}
+	var metrics []string
+	for i := range rows {
+		m := metric(&rows[i]) + " " + rows[i].Unit
+		if series[m] == nil {
+			metrics = append(metrics, m)
+		}
+		series[m] = append(series[m], &rows[i])
+	}
+	slices.Sort(metrics)
+	var out strings.Builder
+	for i, m := range metrics {
+		if i > 0 {
+			out.WriteString("\n")
+		}
+		name, unit, _ := strings.Cut(m, " ")
+		fmt.Fprintf(&out, "%s, in %ss\n", plain(name), plain(unit))
+		most, width := new(big.Int), 0
+		for _, row := range series[m] {
+			if n := exact(row); n != nil && n.Cmp(most) > 0 {
+				most = n
+			}
+			width = max(width, utf8.RuneCountInString(quantity(row)))
+		}
+		for _, row := range series[m] {
+			label := row.StartTime.In(zone).Format(layouts[by])
+			room := max(8, c.columns()-utf8.RuneCountInString(label)-width-4)
+			line := fmt.Sprintf("%s  %*s  %s", label, width, quantity(row), bar(exact(row), most, room, ascii))
+			out.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+	}
+	return out.String()
+}
+
+// eighths are the ends of bars.
+var eighths = []string{"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"}
+
+// bar is as long as part is of most.
+func bar(part, most *big.Int, room int, ascii bool) string {
+	if part == nil || most.Sign() == 0 {
+		return ""
+	}
+	scale := int64(8)
+	if ascii {
+		scale = 1
+	}
+	n := new(big.Int).Mul(part, big.NewInt(int64(room)*scale))
+	long := int(n.Add(n, new(big.Int).Rsh(most, 1)).Div(n, most).Int64())
+	if long == 0 && part.Sign() > 0 {
+		long = 1 // something is not nothing
+	}
+	if ascii {
+		return strings.Repeat("#", long)
+	}
+	return strings.Repeat("█", long/8) + eighths[long%8]
+}

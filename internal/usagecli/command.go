@@ -1,0 +1,142 @@
+// Package usagecli is kubectl usage: what was used, asked of the operator's usage
+// API and shown to people, or written for programs.
+package usagecli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// What the command ends with.
+const (
+	exitDone    = 0
+	exitFailed  = 1 // it could not be done
+	exitMisused = 2 // it was asked for in a way that makes no sense
+)
+
+// Run runs the command line, and returns the exit status.
+func Run(args []string, streams genericiooptions.IOStreams) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newCommand(streams)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe), errors.Is(ctx.Err(), context.Canceled):
+		return exitFailed // nobody reads any more
+	}
+	fmt.Fprintf(streams.ErrOut, "error: %v\n", strings.TrimSpace(err.Error()))
+	if misused, is := errors.AsType[*misuse](err); is {
+		if misused.command != "" {
+			fmt.Fprintf(streams.ErrOut, "See %s --help.\n", misused.command)
+		}
+		return exitMisused
+	}
+	return exitFailed
+}
+
+// misuse is a command line that makes no sense.
+type misuse struct {
+	command string // whose help says how to do it; "": the error does
+	error
+}
+
+func misused(format string, args ...any) error {
+	return &misuse{error: fmt.Errorf(format, args...)}
+}
+
+// cli is what all commands share.
+type cli struct {
+	genericiooptions.IOStreams
+	config *genericclioptions.ConfigFlags
+	now    func() time.Time
+
+	server            string
+	serverCertificate string
+	insecure          bool
+	operator          string // the operator's namespace
+	width             int
+}
+
+const about = `Show what was used in a cluster, and when: exactly, to the second.
+
+The figures are the operator's own: those of the UsageRecords and UsageReports,
+and, where an interval is not sealed yet, those of the journal up to now. You see
+the namespaces in which you may list usagerecords.
+
+The operator is reached through the API server, with your kubeconfig and its
+token. With --server it is reached directly.`
+
+func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
+	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true), now: time.Now}
+	c.config.APIServer = nil // --server is the usage API's
+	// The usage API knows people by their own tokens.
+	c.config.Impersonate, c.config.ImpersonateUID, c.config.ImpersonateGroup, c.config.ImpersonateUserExtra = nil, nil, nil, nil
+	root := &cobra.Command{
+		Use:   "kubectl-usage",
+		Short: "Show what was used in a cluster, and when.",
+		Long:  about,
+		Example: `  kubectl usage list --this-month
+  kubectl usage top deployments -A --last 7d
+  kubectl usage chart deployment/web --by day
+  kubectl usage get vm/db-0
+  kubectl usage explain vm/db-0 --last 24h`,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl usage"},
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &misuse{command: cmd.CommandPath(), error: err} })
+	flags := root.PersistentFlags()
+	flags.SortFlags = false
+	c.config.AddFlags(flags)
+	flags.StringVar(&c.server, "server", "", "The usage API's address, to reach it directly: https://localhost:8444")
+	flags.StringVar(&c.serverCertificate, "server-certificate-authority", "", "A file with the certificates that --server's is checked against.")
+	flags.BoolVar(&c.insecure, "insecure-skip-server-verify", false, "Do not check --server's certificate, such as the one that the operator makes for itself.")
+	flags.StringVar(&c.operator, "operator-namespace", "usage-system", "The namespace that the operator is installed in.")
+	flags.IntVar(&c.width, "width", 0, "How wide the output may be, in columns. 0: as wide as the terminal, or 80.")
+	root.SetUsageTemplate(strings.NewReplacer(
+		"Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}",
+		`Use "kubectl usage --help" for the flags that all commands have.`,
+	).Replace(root.UsageTemplate()))
+	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.report} {
+		command := add()
+		run := command.RunE
+		command.RunE = func(cmd *cobra.Command, args []string) error {
+			err := run(cmd, args)
+			if wrong, is := errors.AsType[*misuse](err); is && wrong.command == "" {
+				wrong.command = cmd.CommandPath()
+			}
+			return err
+		}
+		root.AddCommand(command)
+	}
+	return root
+}
+
+// exactly is how many arguments a command takes.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return misused("want %s: there are %d arguments", what, len(args))
+		}
+		return nil
+	}
+}

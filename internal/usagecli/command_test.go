@@ -1,0 +1,288 @@
+package usagecli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi"
+)
+
+// day is the first of November 2026.
+const day = int64(1793491200)
+
+func ledger() *timeline.Timeline {
+	vcpu, memory := usage.Dimension{Name: "vcpu", Unit: usage.Core}, usage.Dimension{Name: "memory", Unit: usage.Byte}
+	held := func(namespace, deployment, name string, d usage.Dimension, level, from, to int64) usage.Change {
+		object := usage.Object{APIVersion: "kubevirt.io/v1", Kind: "VirtualMachine", Name: name, UID: "uid-" + name}
+		c := usage.Change{Segment: usage.Segment{
+			Meter: "vm", Dimension: d, Level: level, Start: usage.Boundary{At: day + from*3600, Evidence: usage.CreationTime},
+			Subject: &usage.Subject{
+				ResourceType: "vm", Resource: object, Instance: object,
+				Account: usage.Account{Namespace: namespace, NamespaceUID: "uid-" + namespace, Deployment: deployment},
+			},
+		}}
+		if to > 0 {
+			c.End = usage.Boundary{At: day + to*3600, Evidence: usage.Observed}
+		}
+		return c
+	}
+	bounded := held("shop", "web", "web-0", vcpu, 4000, 10, 34)
+	bounded.End.Slack, bounded.End.Evidence = 90, usage.ReplayBound
+	t := timeline.New()
+	t.Take(timeline.Commit{
+		Time: day + 72*3600, Sealed: []usage.Window{{Start: day, End: day + 71*3600}},
+		Meters: []timeline.Meter{{Name: "vm", ResourceType: "vm", Since: day, Dimensions: []usage.Dimension{vcpu, memory}}},
+		Changes: []usage.Change{
+			bounded,
+			held("shop", "web", "web-0", memory, 16<<30, 10, 34),
+			held("shop", "web", "web-1", vcpu, 2000, 24, 0),
+			held("shop", "", "=cmd|' /C calc'!A0", vcpu, 1000, 48, 60),
+			held("bank", "ledger", "db", vcpu, 8000, 0, 0),
+		},
+	})
+	t.Publish()
+	return t
+}
+
+type answers struct{ *timeline.Timeline }
+
+func (answers) Loaded() bool { return true }
+
+// tenants: who is known sees the namespace of his name, and admin sees all.
+type tenants struct{}
+
+func (tenants) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
+	name := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return &authenticator.Response{User: &user.DefaultInfo{Name: name}}, name != "", nil
+}
+
+func (tenants) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	if name := a.GetUser().GetName(); name == "admin" || name == a.GetNamespace() {
+		return authorizer.DecisionAllow, "", nil
+	}
+	return authorizer.DecisionDeny, "", nil
+}
+
+// cluster is an API server that has nothing but a proxy to the usage API, and
+// keeps Authorization to itself.
+func cluster(t *testing.T) *httptest.Server {
+	t.Helper()
+	api := usageapi.New(usageapi.Options{
+		Ledger: answers{ledger()}, Authenticator: tenants{}, Authorizer: tenants{}, Clock: clock.RealClock{}, Log: logr.Discard(),
+		RequestsPerSecond: 1e6, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
+		Namespaces: func(context.Context) ([]timeline.NamespaceRef, error) {
+			return []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "shop", UID: "uid-shop"}}, nil
+		},
+	}).Handler()
+	const proxy = "/api/v1/namespaces/usage-system/services/https:usage-api:https/proxy"
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if direct := !strings.HasPrefix(r.URL.Path, "/api/v1/"); direct {
+			api.ServeHTTP(w, r)
+			return
+		}
+		r.Header.Del("Authorization")
+		if !strings.HasPrefix(r.URL.Path, proxy) {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"kind":"Status","message":"services \"https:usage-api:https\" not found","code":404}`)
+			return
+		}
+		r.URL.Path = strings.TrimPrefix(r.URL.Path, proxy)
+		api.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// kubeconfig is of a user with a token, or without one.
+func kubeconfig(t *testing.T, server *httptest.Server, token, namespace string) string {
+	t.Helper()
+	as := map[string]any{}
+	if token != "" {
+		as["token"] = token
+	}
+	text, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Config", "current-context": "a",
+		"clusters": []any{map[string]any{"name": "a", "cluster": map[string]any{"server": server.URL, "insecure-skip-tls-verify": true}}},
+		"users":    []any{map[string]any{"name": "a", "user": as}},
+		"contexts": []any{map[string]any{"name": "a", "context": map[string]any{"cluster": "a", "user": "a", "namespace": namespace}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func run(args ...string) (status int, out, err string) {
+	var stdout, stderr bytes.Buffer
+	status = Run(args, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr})
+	return status, stdout.String(), stderr.String()
+}
+
+const november = "--from=2026-11-01T00:00:00Z --to=2026-11-04T00:00:00Z"
+
+func TestWhatPeopleSee(t *testing.T) {
+	server := cluster(t)
+	shop, admin := kubeconfig(t, server, "shop", "shop"), kubeconfig(t, server, "admin", "default")
+	cases := []struct {
+		name, kubeconfig, command, want string
+	}{
+		{"list", shop, "list " + november, `
+NAMESPACE   TYPE   NAME                 DEPLOYMENT   USAGE
+shop        vm     =cmd|' /C calc'!A0   -            vcpu 12 core-hour
+shop        vm     web-0                web          memory 384 GiB-hour, vcpu ~96 core-hour
+shop        vm     web-1                web          vcpu 96 core-hour
+`},
+		{"list of all", admin, "list -A --type vm --deployment ledger " + november, `
+NAMESPACE   TYPE   NAME   DEPLOYMENT   USAGE
+bank        vm     db     ledger       vcpu 576 core-hour
+`},
+		{"list as csv", shop, "list -o csv --dimension vcpu " + november, `
+start_time,end_time,namespace,resource_type,resource,resource_uid,deployment,dimension,quantity,unit,exact,exact_unit,accuracy
+2026-11-01T00:00:00Z,2026-11-04T00:00:00Z,shop,vm,'=cmd|' /C calc'!A0,uid-=cmd|' /C calc'!A0,,vcpu,12,core-hour,43200000,millicore-second,Exact
+2026-11-01T00:00:00Z,2026-11-04T00:00:00Z,shop,vm,web-0,uid-web-0,web,vcpu,96,core-hour,345600000,millicore-second,Estimated
+2026-11-01T00:00:00Z,2026-11-04T00:00:00Z,shop,vm,web-1,uid-web-1,web,vcpu,96,core-hour,345600000,millicore-second,Exact
+`},
+		{"top", admin, "top namespaces -A " + november, `
+METRIC      NAMESPACE   USAGE   UNIT         SHARE
+vm.memory   shop          384   GiB-hour    100.0%
+vm.vcpu     bank          576   core-hour    73.8%
+vm.vcpu     shop         ~204   core-hour    26.2%
+`},
+		{"top resources", admin, "top resources -A --most 1 --dimension vcpu " + november, `
+METRIC    NAMESPACE   RESOURCE   USAGE   UNIT        SHARE
+vm.vcpu   bank        db           576   core-hour   73.8%
+`},
+		{"chart", shop, "chart deployment/web --dimension vcpu --width 60 " + november, `
+vm.vcpu, in core-hours
+Sun 2026-11-01   56  ████████████████████████▉
+Mon 2026-11-02  ~88  ███████████████████████████████████████
+Tue 2026-11-03   48  █████████████████████▎
+`},
+		{"chart without color or much room", shop, "chart --ascii --dimension memory --width 40 --by day " + november, `
+vm.memory, in GiB-hours
+Sun 2026-11-01  224  ###################
+Mon 2026-11-02  160  ##############
+Tue 2026-11-03    0
+`},
+		{"get", shop, "get vm/web-0", `
+vm/web-0 in shop, VirtualMachine uid-web-0
+memory 384 GiB-hour, vcpu 96 core-hour
+
+DIMENSION   LEVEL   UNIT   START                  END                           USAGE   DEPLOYMENT
+memory         16   GiB    2026-11-01T10:00:00Z   2026-11-02T10:00:00Z   384 GiB-hour   web
+vcpu            4   core   2026-11-01T10:00:00Z   2026-11-02T10:00:00Z   96 core-hour   web
+`},
+		{"get as csv", shop, "get vm/web-1 -o csv", `
+dimension,level,unit,start,end,usage,deployment,instance,container,bundle,region,meter,id
+vcpu,2,core,2026-11-02T00:00:00Z,(goes on),96 core-hour,web,web-1,,,,vm,50d0fa63-dd02-8553-b999-e6ca77d3fba7
+`},
+		{"explain", shop, "explain vms/web-0 --from=2026-11-02T09:00:00Z --to=2026-11-02T12:00:00Z", `
+vm/web-0 in shop, VirtualMachine uid-web-0
+memory 16 GiB-hour, vcpu 4 core-hour
+
+DIMENSION   HELD     START                  KNOWN BY       END                    KNOWN BY                                                          USAGE
+memory      16 GiB   2026-11-01T10:00:00Z   CreationTime   2026-11-02T10:00:00Z   Observed                                                    16 GiB-hour
+vcpu        4 core   2026-11-01T10:00:00Z   CreationTime   2026-11-02T10:00:00Z   ReplayBound, 2026-11-02T10:00:00Z to 2026-11-02T10:01:30Z   4 core-hour
+`},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			status, out, stderr := run(append(strings.Fields(c.command), "--kubeconfig="+c.kubeconfig)...)
+			if status != 0 {
+				t.Fatalf("status %d: %s", status, stderr)
+			}
+			if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), out); diff != "" {
+				t.Errorf("wanted (-), got (+):\n%s\nstderr: %s", diff, stderr)
+			}
+		})
+	}
+}
+
+func TestWhatGoesWrong(t *testing.T) {
+	server := cluster(t)
+	shop := kubeconfig(t, server, "shop", "shop")
+	certificate := kubeconfig(t, server, "", "shop")
+	cases := []struct {
+		kubeconfig, command string
+		status              int
+		says                string
+	}{
+		{shop, "list --from=2026-11-01", exitMisused, "2026-11-01 has no time zone: write 2026-11-01T00:00:00Z for UTC, or 2026-11-01T00:00:00+01:00"},
+		{shop, "list --to=2026-11-01T00:00:00Z", exitMisused, "--to without --from"},
+		{shop, "list --from=2026-11-02T00:00:00Z --to=2026-11-01T00:00:00Z", exitMisused, "is not before"},
+		{shop, "list --last=1w", exitMisused, "7d, 24h, 30m"},
+		{shop, "list --last=1d --this-month", exitMisused, "want one of"},
+		{shop, "list --output=xml", exitMisused, "want one of table"},
+		{shop, "list extra", exitMisused, "want no arguments"},
+		{shop, "list --colour", exitMisused, "See kubectl usage list --help."},
+		{shop, "lists", exitFailed, "unknown command"},
+		{shop, "list --time-zone=Europe/Atlantis", exitMisused, "no time zone"},
+		{shop, "list -n bank", exitFailed, "may not see the usage of namespace bank"},
+		{shop, "chart web", exitMisused, "deployment/NAME"},
+		{shop, "chart --by=minute", exitMisused, "hour, day, week, month"},
+		{shop, "top everything", exitMisused, "deployments, namespaces or resources"},
+		{shop, "get web-0/", exitMisused, "TYPE/NAME"},
+		{shop, "get vm/none", exitFailed, "check the name"},
+		{shop, "get", exitMisused, "TYPE/NAME"},
+		{certificate, "list", exitFailed, "has no token"},
+		{shop, "list --operator-namespace=elsewhere", exitFailed, "is the operator installed"},
+		{shop, "list --server=http://localhost", exitMisused, "want an address such as https://"},
+		{shop, "list --server=" + server.URL, exitFailed, "certificate"},
+		{"/none", "list", exitFailed, "kubeconfig"},
+	}
+	for _, c := range cases {
+		status, out, stderr := run(append(strings.Fields(c.command), "--kubeconfig="+c.kubeconfig)...)
+		if status != c.status || !strings.Contains(stderr, c.says) || out != "" || strings.Count(stderr, "\n") > 2 {
+			t.Errorf("%s: status %d, %q, %s: want %d and one line that says %q", c.command, status, out, stderr, c.status, c.says)
+		}
+	}
+	status, out, stderr := run("list", "--kubeconfig="+shop, "--server="+server.URL, "--insecure-skip-server-verify", "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z")
+	if status != exitDone || !strings.Contains(out, "web-1") {
+		t.Errorf("directly: status %d: %s%s", status, out, stderr)
+	}
+}
+
+// broken is a pipe that nobody reads.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, fmt.Errorf("write: %w", io.ErrClosedPipe) }
+
+func TestABrokenPipeIsQuiet(t *testing.T) {
+	server := cluster(t)
+	var stderr bytes.Buffer
+	status := Run([]string{"list", "-o", "json", "--kubeconfig=" + kubeconfig(t, server, "shop", "shop"), "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z"},
+		genericiooptions.IOStreams{In: strings.NewReader(""), Out: broken{}, ErrOut: &stderr})
+	if status != exitFailed || stderr.Len() > 0 {
+		t.Errorf("status %d, %q: want %d, and nothing said", status, stderr.String(), exitFailed)
+	}
+}
+
+func TestNamesDoNothingToATerminal(t *testing.T) {
+	if got := plain("a\x1b[31mb\nc\u009bd é"); got != "a?[31mb?c?d é" {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,171 @@
+package usagecli
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
+)
+
+// connection is to the usage API.
+type connection struct {
+	client *http.Client
+	base   *url.URL
+	token  string // the whole header: "Bearer ..."
+	direct bool
+}
+
+// service is the usage API's, as the API server's proxy names it.
+const service = "https:usage-api:https"
+
+// tokenHeader is what the usage API takes a token from behind the API server's
+// proxy, which keeps Authorization to itself.
+const tokenHeader = "X-Usage-Authorization"
+
+// connect reaches the usage API through the API server or, with --server, directly.
+func (c *cli) connect() (*connection, error) {
+	config, err := c.config.ToRESTConfig()
+	if err != nil {
+		return nil, noCluster(err)
+	}
+	token, err := tokenOf(config)
+	if err != nil {
+		return nil, err
+	}
+	if token == "" {
+		return nil, errors.New("your kubeconfig's user has no token, and the usage API knows who you are by one: " +
+			"add --token=$(kubectl create token SERVICEACCOUNT), or choose another user with --user")
+	}
+	if c.server != "" {
+		return c.connectDirectly(token)
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	base, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, err
+	}
+	base = base.JoinPath("api", "v1", "namespaces", c.operator, "services", service, "proxy")
+	return &connection{client: client, base: base, token: token}, nil
+}
+
+func (c *cli) connectDirectly(token string) (*connection, error) {
+	base, err := url.Parse(c.server)
+	if err != nil || base.Scheme != "https" || base.Host == "" {
+		return nil, misused("--server=%s: want an address such as https://localhost:8444", c.server)
+	}
+	settings := &tls.Config{InsecureSkipVerify: c.insecure}
+	if c.serverCertificate != "" {
+		text, err := os.ReadFile(c.serverCertificate)
+		if err != nil {
+			return nil, fmt.Errorf("--server-certificate-authority: %w", err)
+		}
+		settings.RootCAs = x509.NewCertPool()
+		if !settings.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("--server-certificate-authority: there is no certificate in %s", c.serverCertificate)
+		}
+	}
+	return &connection{client: &http.Client{Transport: &http.Transport{TLSClientConfig: settings}}, base: base, token: token, direct: true}, nil
+}
+
+// tokenOf is what the kubeconfig's user shows to the API server: its token, a file
+// of one, or one that a login plugin gives. It is "" for a client certificate.
+func tokenOf(config *rest.Config) (string, error) {
+	settings, err := config.TransportConfig()
+	if err != nil {
+		return "", err
+	}
+	seen := &lookout{}
+	wrapped, err := transport.HTTPWrappersForConfig(settings, seen)
+	if err != nil {
+		return "", err
+	}
+	request, err := http.NewRequest(http.MethodGet, "https://nowhere.invalid", http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	response, err := wrapped.RoundTrip(request)
+	if err != nil {
+		return "", fmt.Errorf("your kubeconfig's user cannot log in: %w", err)
+	}
+	return seen.header, response.Body.Close()
+}
+
+// lookout sends nothing, and sees with which token it would have been sent.
+type lookout struct{ header string }
+
+// RoundTrip is http.RoundTripper's.
+func (l *lookout) RoundTrip(request *http.Request) (*http.Response, error) {
+	l.header = request.Header.Get("Authorization")
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request}, nil
+}
+
+// ask makes a request, and reads the answer into an object.
+func (c *connection) ask(ctx context.Context, method, path string, query url.Values, body, into any) error {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	target := c.base.JoinPath(path)
+	target.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if c.direct {
+		request.Header.Set("Authorization", c.token)
+	} else {
+		request.Header.Set(tokenHeader, c.token)
+	}
+	response, err := c.client.Do(request)
+	if err != nil {
+		return fmt.Errorf("the usage API cannot be reached: %w", err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("the usage API's answer ended early: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return refusal(response.StatusCode, answer)
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// refusal is what the usage API says, or the API server in front of it.
+func refusal(status int, answer []byte) error {
+	var said struct{ Message, Kind string }
+	if json.Unmarshal(answer, &said) != nil || said.Message == "" {
+		return fmt.Errorf("the usage API answers %d %s: %.200s", status, http.StatusText(status), strings.TrimSpace(string(answer)))
+	}
+	if said.Kind != "Status" {
+		if status == http.StatusBadRequest {
+			return misused("%s", said.Message)
+		}
+		return errors.New(said.Message)
+	}
+	switch status {
+	case http.StatusForbidden:
+		return fmt.Errorf("the API server does not let you reach the usage API: %s: ask for a role that may get and create services/proxy of usage-api, or use --server", said.Message)
+	case http.StatusNotFound, http.StatusServiceUnavailable:
+		return fmt.Errorf("there is no usage API behind the API server: %s: is the operator installed, and in which namespace (--operator-namespace)?", said.Message)
+	}
+	return errors.New(said.Message)
+}

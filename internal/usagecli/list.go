@@ -1,0 +1,254 @@
+package usagecli
+
+import (
+	"cmp"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+)
+
+// list is kubectl usage list.
+func (c *cli) list() *cobra.Command {
+	var (
+		asked scope
+		at    when
+		out   format
+	)
+	command := &cobra.Command{
+		Use:   "list",
+		Short: "Show what was used, by resource.",
+		Example: `  kubectl usage list                            # this month, in your namespace
+  kubectl usage list -A --last 24h --type vm
+  kubectl usage list --deployment web -o csv > web.csv`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, err := c.spec(&asked, &at, &out)
+			if err != nil {
+				return err
+			}
+			spec.GroupBy = []v1alpha1.GroupKey{"namespace", "resourceType", "resource", "deployment"}
+			connected, err := c.connect()
+			if err != nil {
+				return err
+			}
+			answer, err := c.ask(cmd.Context(), connected, spec)
+			if err != nil {
+				return err
+			}
+			if out == "csv" {
+				return c.printCSV(rowTable(answer.Rows, "namespace", "resourceType", "resource", "resourceUID", "deployment"))
+			}
+			if err := c.print(out, byResource(answer.Rows), answer); err != nil || out == "json" || out == "yaml" {
+				return err
+			}
+			return c.foot(answer)
+		},
+	}
+	asked.addFlags(command.Flags())
+	at.addFlags(command.Flags())
+	out.addFlag(command.Flags())
+	return command
+}
+
+// spec is a report of what a command line asks for.
+func (c *cli) spec(asked *scope, at *when, out *format) (*v1alpha1.ClusterUsageReportSpec, error) {
+	if err := out.validate(); err != nil {
+		return nil, err
+	}
+	window, err := at.window(c.now())
+	if err != nil {
+		return nil, err
+	}
+	filters, err := c.filters(asked)
+	if err != nil {
+		return nil, err
+	}
+	return &v1alpha1.ClusterUsageReportSpec{ReportWindow: *window, Filters: filters}, nil
+}
+
+// byResource is a table with a line for each resource.
+func byResource(rows []v1alpha1.ReportRow) *table {
+	t := &table{columns: []column{{name: "NAMESPACE"}, {name: "TYPE"}, {name: "NAME"}, {name: "DEPLOYMENT"}, {name: "USAGE"}, {name: "UID", wide: true}}}
+	var before string
+	for i := range rows {
+		row := &rows[i]
+		g := row.Group
+		words := fmt.Sprintf("%s %s %s", g["dimension"], quantity(row), row.Unit)
+		if strings.TrimSuffix(row.Unit, "-hour") == string(g["dimension"]) {
+			words = fmt.Sprintf("%s %s", quantity(row), row.Unit)
+		}
+		same := strings.Join([]string{string(g["namespaceUID"]), string(g["resourceType"]), string(g["resourceUID"]), string(g["resource"]), string(g["deployment"])}, "\x00")
+		if same == before {
+			last := t.rows[len(t.rows)-1]
+			last[4] += ", " + words
+			continue
+		}
+		before = same
+		t.add(string(g["namespace"]), string(g["resourceType"]), string(g["resource"]), string(g["deployment"]), words, string(g["resourceUID"]))
+	}
+	return t
+}
+
+// rowTable has a line for each row, as it is, for programs.
+func rowTable(rows []v1alpha1.ReportRow, keys ...string) *table {
+	t := &table{columns: []column{{name: "start_time"}, {name: "end_time"}}}
+	for _, key := range append(slices.Clone(keys), "dimension") {
+		t.columns = append(t.columns, column{name: key})
+	}
+	for _, name := range []string{"quantity", "unit", "exact", "exact_unit", "accuracy"} {
+		t.columns = append(t.columns, column{name: name})
+	}
+	for i := range rows {
+		row := &rows[i]
+		cells := []string{row.StartTime.UTC().Format(stampLayout), row.EndTime.UTC().Format(stampLayout)}
+		for _, key := range append(slices.Clone(keys), "dimension") {
+			cells = append(cells, string(row.Group[key]))
+		}
+		t.add(append(cells, row.Quantity, row.Unit, row.Exact, row.ExactUnit, string(row.Accuracy))...)
+	}
+	return t
+}
+
+const stampLayout = "2006-01-02T15:04:05Z07:00"
+
+// foot tells what the figures are of, and how final they are.
+func (c *cli) foot(a *answered) error {
+	if len(a.Rows) == 0 {
+		_, err := fmt.Fprintf(c.ErrOut, "Nothing was used from %s to %s.\n", a.Window.StartTime.UTC().Format(stampLayout), a.Window.EndTime.UTC().Format(stampLayout))
+		return err
+	}
+	text := "\n" + marks(a.Rows)
+	if text == "\n" {
+		text = ""
+	}
+	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
+		reached := "nothing yet"
+		if a.SealedTime != nil {
+			reached = "up to " + a.SealedTime.UTC().Format(stampLayout)
+		}
+		text += "Final: " + reached + "; what comes after is as of now.\n"
+	}
+	_, err := fmt.Fprint(c.ErrOut, text)
+	return err
+}
+
+// top is kubectl usage top.
+func (c *cli) top() *cobra.Command {
+	var (
+		asked scope
+		at    when
+		out   format
+		most  int
+	)
+	kinds := map[string][]v1alpha1.GroupKey{
+		"namespaces":  {"namespace", "resourceType"},
+		"deployments": {"namespace", "deployment", "resourceType"},
+		"resources":   {"namespace", "resource", "resourceType"},
+	}
+	command := &cobra.Command{
+		Use:       "top [deployments|namespaces|resources]",
+		Short:     "Show who used most, of each dimension.",
+		Example:   "  kubectl usage top namespaces -A --last 7d\n  kubectl usage top resources --type vm --dimension vcpu",
+		ValidArgs: []string{"deployments", "namespaces", "resources"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			kind := "deployments"
+			if len(args) == 1 {
+				kind = args[0]
+			}
+			if kinds[kind] == nil || len(args) > 1 {
+				return misused("want deployments, namespaces or resources: not %q", strings.Join(args, " "))
+			}
+			if most < 1 {
+				return misused("--most=%d: want at least 1", most)
+			}
+			spec, err := c.spec(&asked, &at, &out)
+			if err != nil {
+				return err
+			}
+			spec.GroupBy = kinds[kind]
+			connected, err := c.connect()
+			if err != nil {
+				return err
+			}
+			answer, err := c.ask(cmd.Context(), connected, spec)
+			if err != nil {
+				return err
+			}
+			answer.Rows = largest(answer.Rows, most)
+			if out == "csv" {
+				keys := []string{"resourceType"}
+				for _, key := range spec.GroupBy {
+					keys = append(keys, string(key))
+				}
+				return c.printCSV(rowTable(answer.Rows, slices.Compact(keys)...))
+			}
+			if err := c.print(out, ranked(answer, kind), answer); err != nil || out == "json" || out == "yaml" {
+				return err
+			}
+			return c.foot(answer)
+		},
+	}
+	command.Flags().IntVar(&most, "most", 10, "How many of each dimension.")
+	asked.addFlags(command.Flags())
+	at.addFlags(command.Flags())
+	out.addFlag(command.Flags())
+	return command
+}
+
+// largest are the rows with the most, of each metric in order.
+func largest(rows []v1alpha1.ReportRow, most int) []v1alpha1.ReportRow {
+	slices.SortStableFunc(rows, func(a, b v1alpha1.ReportRow) int {
+		first, second := cmp.Or(exact(&a), new(big.Int)), cmp.Or(exact(&b), new(big.Int))
+		return cmp.Or(cmp.Compare(metric(&a), metric(&b)), cmp.Compare(a.Unit, b.Unit), second.Cmp(first))
+	})
+	var kept []v1alpha1.ReportRow
+	n := 0
+	for i := range rows {
+		if i > 0 && metric(&rows[i]) == metric(&rows[i-1]) && rows[i].Unit == rows[i-1].Unit {
+			n++
+		} else {
+			n = 0
+		}
+		if n < most {
+			kept = append(kept, rows[i])
+		}
+	}
+	return kept
+}
+
+func ranked(a *answered, kind string) *table {
+	t := &table{columns: []column{{name: "METRIC"}, {name: "NAMESPACE"}}}
+	if kind != "namespaces" {
+		t.columns = append(t.columns, column{name: strings.ToUpper(strings.TrimSuffix(kind, "s"))})
+	}
+	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT"}, column{name: "SHARE", right: true})
+	whole := map[string]*big.Int{}
+	for i := range a.Totals {
+		total := &a.Totals[i]
+		n, _ := new(big.Int).SetString(total.Exact, 10)
+		whole[total.ResourceType+"."+total.Dimension+total.Unit] = n
+	}
+	for i := range a.Rows {
+		row := &a.Rows[i]
+		cells := []string{metric(row), string(row.Group["namespace"])}
+		if kind != "namespaces" {
+			cells = append(cells, string(row.Group[strings.TrimSuffix(kind, "s")]))
+		}
+		t.add(append(cells, quantity(row), row.Unit, share(exact(row), whole[metric(row)+row.Unit]))...)
+	}
+	return t
+}
+
+// share is a part of the whole in percent.
+func share(part, whole *big.Int) string {
+	if part == nil || whole == nil || whole.Sign() == 0 {
+		return "-"
+	}
+	ratio := new(big.Rat).SetFrac(new(big.Int).Mul(part, big.NewInt(100)), whole)
+	return ratio.FloatString(1) + "%"
+}

@@ -1,0 +1,163 @@
+package usagecli
+
+import (
+	"cmp"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/yaml"
+)
+
+// format is how the output is written.
+type format string
+
+var formats = []string{"table", "wide", "json", "yaml", "csv"}
+
+func (f *format) addFlag(flags *pflag.FlagSet) {
+	flags.StringVarP((*string)(f), "output", "o", "table", "One of "+strings.Join(formats, ", ")+".")
+}
+
+func (f *format) validate() error {
+	if !slices.Contains(formats, string(*f)) {
+		return misused("--output=%s: want one of %s", *f, strings.Join(formats, ", "))
+	}
+	return nil
+}
+
+// table is rows of cells. Those that are empty say "-" to people.
+type table struct {
+	columns []column
+	rows    [][]string
+}
+
+type column struct {
+	name string
+	// wide shows the column with -o wide alone; csv has all.
+	wide bool
+	// right aligns it there.
+	right bool
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// print writes the table, or the object that it is made of.
+func (c *cli) print(f format, t *table, object any) error {
+	switch f {
+	case "json":
+		encoder := json.NewEncoder(c.Out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(object)
+	case "yaml":
+		text, err := yaml.Marshal(object)
+		if err == nil {
+			_, err = c.Out.Write(text)
+		}
+		return err
+	case "csv":
+		return c.printCSV(t)
+	}
+	return c.printTable(t, f == "wide")
+}
+
+func (c *cli) printCSV(t *table) error {
+	out := csv.NewWriter(c.Out)
+	header := make([]string, len(t.columns))
+	for i, column := range t.columns {
+		header[i] = snake(column.name)
+	}
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	for _, row := range t.rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = inert(cell)
+		}
+		if err := out.Write(cells); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// snake is a column's name as programs have it: RESOURCE UID and resourceUID are resource_uid.
+func snake(name string) string {
+	var out strings.Builder
+	for i, r := range name {
+		upper := r >= 'A' && r <= 'Z'
+		if upper && i > 0 && name[i-1] >= 'a' && name[i-1] <= 'z' {
+			out.WriteByte('_')
+		}
+		if r == ' ' || r == ':' {
+			r = '_'
+		}
+		out.WriteRune(r)
+	}
+	return strings.ToLower(out.String())
+}
+
+// inert is a cell that no spreadsheet takes for a formula: names are what tenants make them.
+func inert(cell string) string {
+	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) && !isNumber(cell) {
+		return "'" + cell
+	}
+	return cell
+}
+
+func isNumber(cell string) bool { return json.Valid([]byte(cell)) && cell[0] != '"' }
+
+func (c *cli) printTable(t *table, wide bool) error {
+	widths := make([]int, len(t.columns))
+	for i, column := range t.columns {
+		widths[i] = utf8.RuneCountInString(column.name)
+		for _, row := range t.rows {
+			widths[i] = max(widths[i], 1, utf8.RuneCountInString(row[i]))
+		}
+	}
+	var out strings.Builder
+	line := func(cells []string) {
+		var text strings.Builder
+		for i, column := range t.columns {
+			if column.wide && !wide {
+				continue
+			}
+			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cells[i]))
+			if column.right {
+				text.WriteString(space + cells[i] + "   ")
+			} else {
+				text.WriteString(cells[i] + space + "   ")
+			}
+		}
+		out.WriteString(strings.TrimRight(text.String(), " ") + "\n")
+	}
+	header := make([]string, len(t.columns))
+	for i, column := range t.columns {
+		header[i] = column.name
+	}
+	line(header)
+	for _, row := range t.rows {
+		shown := make([]string, len(row))
+		for i := range row {
+			shown[i] = cmp.Or(plain(row[i]), "-")
+		}
+		line(shown)
+	}
+	_, err := fmt.Fprint(c.Out, out.String())
+	return err
+}
+
+// plain is a cell that does nothing to a terminal.
+func plain(cell string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, cell)
+}

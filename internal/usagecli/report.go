@@ -1,0 +1,189 @@
+package usagecli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+)
+
+// report is kubectl usage report.
+func (c *cli) report() *cobra.Command {
+	var (
+		ofCluster, waits, all bool
+		timeout               time.Duration
+		out                   format
+	)
+	command := &cobra.Command{
+		Use:   "report NAME",
+		Short: "Show the rows of a UsageReport.",
+		Long: "Show the rows of a UsageReport, or with --cluster of a ClusterUsageReport.\n\n" +
+			"A report's status has up to 1,000 rows; --all reads the rest from the usage API.",
+		Example: "  kubectl usage report november --wait\n  kubectl usage report teams --cluster --all -o csv > teams.csv",
+		Args:    exactly(1, "a report's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := out.validate(); err != nil {
+				return err
+			}
+			reader, key, err := c.reader(args[0], ofCluster)
+			if err != nil {
+				return err
+			}
+			found, err := readReport(cmd.Context(), reader, key)
+			if err == nil && waits {
+				found, err = c.waitForReport(cmd.Context(), reader, key, timeout)
+			}
+			if err != nil {
+				return err
+			}
+			answer := &answered{&found.status}
+			if all && found.status.NextPage != "" {
+				if answer, err = c.allPages(cmd.Context(), found); err != nil {
+					return err
+				}
+			}
+			return c.printReport(found, answer, out)
+		},
+	}
+	command.Flags().BoolVar(&ofCluster, "cluster", false, "A ClusterUsageReport.")
+	command.Flags().BoolVar(&waits, "wait", false, "Wait until every interval of the report is sealed.")
+	command.Flags().DurationVar(&timeout, "timeout", 2*time.Hour, "How long --wait waits.")
+	command.Flags().BoolVar(&all, "all", false, "All rows, not only those in the status.")
+	out.addFlag(command.Flags())
+	return command
+}
+
+// reader reads reports from the API server.
+func (c *cli) reader(name string, ofCluster bool) (client.Reader, client.ObjectKey, error) {
+	key := client.ObjectKey{Name: name}
+	config, err := c.config.ToRESTConfig()
+	if err != nil {
+		return nil, key, noCluster(err)
+	}
+	if !ofCluster {
+		if key.Namespace, err = c.namespace(); err != nil {
+			return nil, key, err
+		}
+	}
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, key, err
+	}
+	reader, err := client.New(config, client.Options{Scheme: scheme})
+	return reader, key, err
+}
+
+// foundReport is one of either kind.
+type foundReport struct {
+	spec   v1alpha1.ClusterUsageReportSpec
+	status v1alpha1.UsageReportStatus
+}
+
+func readReport(ctx context.Context, reader client.Reader, key client.ObjectKey) (*foundReport, error) {
+	if key.Namespace == "" {
+		report := &v1alpha1.ClusterUsageReport{}
+		if err := reader.Get(ctx, key, report); err != nil {
+			return nil, unread(err, "ClusterUsageReport "+key.Name, "clusterusagereports")
+		}
+		return &foundReport{report.Spec, report.Status}, nil
+	}
+	report := &v1alpha1.UsageReport{}
+	if err := reader.Get(ctx, key, report); err != nil {
+		return nil, unread(err, "UsageReport "+key.Name+" in namespace "+key.Namespace, "usagereports -n "+key.Namespace)
+	}
+	found := &foundReport{status: report.Status}
+	found.spec.ReportWindow = report.Spec.ReportWindow
+	found.spec.Filters = &v1alpha1.ClusterReportFilters{Namespaces: values([]string{key.Namespace})}
+	if report.Spec.Filters != nil {
+		found.spec.Filters.ReportFilters = *report.Spec.Filters
+	}
+	return found, nil
+}
+
+func unread(err error, name, list string) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("there is no %s: kubectl get %s shows those that there are", name, list)
+	}
+	return err
+}
+
+// waitForReport waits until the report is complete, and says how far it is.
+func (c *cli) waitForReport(ctx context.Context, reader client.Reader, key client.ObjectKey, timeout time.Duration) (found *foundReport, err error) {
+	progress := c.progress()
+	defer progress.end()
+	err = wait.PollUntilContextTimeout(ctx, time.Second, timeout, true, func(ctx context.Context) (bool, error) {
+		if found, err = readReport(ctx, reader, key); err != nil {
+			return false, err
+		}
+		if stalled := meta.FindStatusCondition(found.status.Conditions, v1alpha1.ConditionStalled); stalled != nil && stalled.Status == metav1.ConditionTrue {
+			return false, fmt.Errorf("report %s is stalled: %s", key.Name, stalled.Message)
+		}
+		complete := meta.FindStatusCondition(found.status.Conditions, v1alpha1.ConditionComplete)
+		if complete == nil {
+			progress.say("waiting until the operator has seen the report ...")
+			return false, nil
+		}
+		progress.say("%s ...", complete.Message)
+		return complete.Status == metav1.ConditionTrue, nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("report %s is not complete after %s: kubectl describe says how far it is", key.Name, timeout)
+	}
+	return found, err
+}
+
+func (c *cli) allPages(ctx context.Context, found *foundReport) (*answered, error) {
+	connected, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	found.spec.StartFrom, found.spec.Suspend = "", false
+	return c.ask(ctx, connected, &found.spec)
+}
+
+func (c *cli) printReport(found *foundReport, answer *answered, out format) error {
+	keys := []string{}
+	for _, key := range found.spec.GroupBy {
+		keys = append(keys, string(key))
+	}
+	switch out {
+	case "csv":
+		return c.printCSV(rowTable(answer.Rows, keys...))
+	case "json", "yaml":
+		return c.print(out, nil, answer)
+	}
+	if answer.Window == nil {
+		return errors.New("the report has no rows yet: --wait waits for them")
+	}
+	t := &table{columns: []column{{name: "START"}, {name: "END"}}}
+	for _, key := range append(keys, "dimension") {
+		t.columns = append(t.columns, column{name: strings.ToUpper(key)})
+	}
+	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT"}, column{name: "ACCURACY", wide: true}, column{name: "EXACT", wide: true, right: true}, column{name: "EXACT UNIT", wide: true})
+	for i := range answer.Rows {
+		row := &answer.Rows[i]
+		cells := []string{row.StartTime.UTC().Format(stampLayout), row.EndTime.UTC().Format(stampLayout)}
+		for _, key := range append(keys, "dimension") {
+			cells = append(cells, string(row.Group[key]))
+		}
+		t.add(append(cells, quantity(row), row.Unit, string(row.Accuracy), row.Exact, row.ExactUnit)...)
+	}
+	if err := c.printTable(t, out == "wide"); err != nil {
+		return err
+	}
+	if answer.NextPage != "" {
+		fmt.Fprintf(c.ErrOut, "%d of %d rows: --all shows all.\n", len(answer.Rows), answer.RowCount)
+	}
+	return c.foot(answer)
+}

@@ -1,0 +1,188 @@
+package usagecli
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+)
+
+// scope is whose usage a command line asks for, and of what.
+type scope struct {
+	everywhere                     bool
+	types, deployments, dimensions []string
+}
+
+func (s *scope) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVarP(&s.everywhere, "all-namespaces", "A", false, "All namespaces that you may see.")
+	flags.StringSliceVar(&s.types, "type", nil, "Only these resource types: vm, volume, container")
+	flags.StringSliceVar(&s.deployments, "deployment", nil, "Only what is under these deployments.")
+	flags.StringSliceVar(&s.dimensions, "dimension", nil, "Only these dimensions: vcpu, memory, storage")
+}
+
+// filters are the report's.
+func (c *cli) filters(s *scope) (*v1alpha1.ClusterReportFilters, error) {
+	f := &v1alpha1.ClusterReportFilters{}
+	f.ResourceTypes, f.Deployments, f.Dimensions = values(s.types), values(s.deployments), values(s.dimensions)
+	if s.everywhere {
+		return f, nil
+	}
+	namespace, err := c.namespace()
+	if err != nil {
+		return nil, err
+	}
+	f.Namespaces = []v1alpha1.FilterValue{v1alpha1.FilterValue(namespace)}
+	return f, nil
+}
+
+// namespace is the one of -n, or of the kubeconfig's context.
+func (c *cli) namespace() (string, error) {
+	namespace, _, err := c.config.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return "", noCluster(err)
+	}
+	return namespace, nil
+}
+
+func noCluster(err error) error {
+	return fmt.Errorf("no cluster to ask: %w: set --kubeconfig or KUBECONFIG", err)
+}
+
+func values(texts []string) []v1alpha1.FilterValue {
+	var out []v1alpha1.FilterValue
+	for _, text := range texts {
+		out = append(out, v1alpha1.FilterValue(text))
+	}
+	return out
+}
+
+// answered is a report with the rows of all its pages.
+type answered struct {
+	*v1alpha1.UsageReportStatus
+}
+
+// rowsAtOnce is how many rows are asked for at a time.
+const rowsAtOnce = 1000
+
+// ask reads a report, all its pages.
+func (c *cli) ask(ctx context.Context, at *connection, spec *v1alpha1.ClusterUsageReportSpec) (*answered, error) {
+	progress := c.progress()
+	defer progress.end()
+	spec.Limit = rowsAtOnce
+	var all *answered
+	for {
+		page := &v1alpha1.UsageReportStatus{}
+		if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{}, spec, page); err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = &answered{page}
+		} else {
+			all.Rows = append(all.Rows, page.Rows...)
+		}
+		if page.NextPage == "" {
+			all.NextPage = ""
+			return all, nil
+		}
+		spec.StartFrom = page.NextPage
+		progress.say("%d rows ...", len(all.Rows))
+	}
+}
+
+// metric is what a row counts, such as vm.vcpu.
+func metric(row *v1alpha1.ReportRow) string {
+	return string(row.Group["resourceType"]) + "." + string(row.Group["dimension"])
+}
+
+// exact is a row's figure; nil where nobody knows.
+func exact(row *v1alpha1.ReportRow) *big.Int {
+	n, ok := new(big.Int).SetString(row.Exact, 10)
+	if !ok {
+		return nil
+	}
+	return n
+}
+
+// quantity is a row's figure as people read it.
+func quantity(row *v1alpha1.ReportRow) string {
+	text := row.Quantity
+	if text == "" {
+		text = "unknown"
+	}
+	switch row.Accuracy {
+	case v1alpha1.AccuracyEstimated:
+		return "~" + text
+	case v1alpha1.AccuracyPartial:
+		return text + "?"
+	}
+	return text
+}
+
+// marks says what the marks of quantity mean, if there are any.
+func marks(rows []v1alpha1.ReportRow) string {
+	estimated, partial := false, false
+	for i := range rows {
+		estimated = estimated || rows[i].Accuracy == v1alpha1.AccuracyEstimated
+		partial = partial || rows[i].Accuracy == v1alpha1.AccuracyPartial
+	}
+	text := ""
+	if estimated {
+		text += "~  estimated: a moment is known only within bounds\n"
+	}
+	if partial {
+		text += "?  partial: a part of the time was not seen\n"
+	}
+	return text
+}
+
+// progress tells people at a terminal that something goes on.
+type progress struct {
+	cli   *cli
+	start time.Time
+	shown bool
+}
+
+// patience is how long people wait without being told anything.
+const patience = 2 * time.Second
+
+func (c *cli) progress() *progress { return &progress{cli: c, start: c.now()} }
+
+func (p *progress) say(format string, args ...any) {
+	if !isTerminal(p.cli.ErrOut) || p.cli.now().Sub(p.start) < patience {
+		return
+	}
+	p.shown = true
+	fmt.Fprintf(p.cli.ErrOut, "\r\x1b[K"+format, args...)
+}
+
+func (p *progress) end() {
+	if p.shown {
+		fmt.Fprint(p.cli.ErrOut, "\r\x1b[K")
+	}
+}
+
+// isTerminal tells whether a stream is one.
+func isTerminal(stream any) bool {
+	file, is := stream.(interface{ Fd() uintptr })
+	return is && term.IsTerminal(int(file.Fd()))
+}
+
+// columns is how wide the output may be.
+func (c *cli) columns() int {
+	if c.width > 0 {
+		return c.width
+	}
+	if file, is := c.Out.(interface{ Fd() uintptr }); is {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+			return width
+		}
+	}
+	return 80
+}

@@ -1,0 +1,120 @@
+package usagecli
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
+)
+
+// when is the window that a command line asks for.
+type when struct {
+	from, to, last       string
+	thisMonth, lastMonth bool
+	zone                 string
+}
+
+func (w *when) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&w.from, "from", "", "The first second: 2026-11-01T00:00:00Z")
+	flags.StringVar(&w.to, "to", "", "The first second after it. Now, if there is --from alone.")
+	flags.StringVar(&w.last, "last", "", "The last so many days or hours, up to now: 7d, 24h, 30m")
+	flags.BoolVar(&w.thisMonth, "this-month", false, "This month, up to now. It is what is shown where nothing else is asked for.")
+	flags.BoolVar(&w.lastMonth, "last-month", false, "The month before this one.")
+	flags.StringVar(&w.zone, "time-zone", "UTC", "Where days and months begin: Europe/Berlin")
+}
+
+// window is the report's.
+func (w *when) window(now time.Time) (*v1alpha1.ReportWindow, error) {
+	asked := 0
+	for _, is := range []bool{w.from != "" || w.to != "", w.last != "", w.thisMonth, w.lastMonth} {
+		if is {
+			asked++
+		}
+	}
+	if asked > 1 {
+		return nil, misused("want one of --from and --to, --last, --this-month, --last-month")
+	}
+	out := &v1alpha1.ReportWindow{}
+	out.TimeZone = w.zone
+	now = now.UTC().Truncate(time.Second)
+	between := func(start, end time.Time) *v1alpha1.ReportWindow {
+		out.StartingOn, out.EndingBefore = &metav1.Time{Time: start}, &metav1.Time{Time: end}
+		return out
+	}
+	switch {
+	case w.last != "":
+		long, err := duration(w.last)
+		if err != nil {
+			return nil, misused("--last=%s: %v", w.last, err)
+		}
+		return between(now.Add(-long), now), nil
+	case w.from != "" || w.to != "":
+		return w.bounds(now, between)
+	case w.lastMonth:
+		out.Period = &v1alpha1.Period{Unit: "month", Offset: -1}
+	default:
+		out.Period = &v1alpha1.Period{Unit: "month"}
+	}
+	return out, nil
+}
+
+// moments are the bounds of the window.
+func (w *when) moments(now time.Time) (start, end time.Time, err error) {
+	window, err := w.window(now)
+	if err != nil {
+		return start, end, err
+	}
+	if window.Period == nil {
+		return window.StartingOn.Time, window.EndingBefore.Time, nil
+	}
+	zone, err := time.LoadLocation(w.zone)
+	if err != nil {
+		return start, end, misused("--time-zone=%s: want a name of the IANA time zone database, such as Europe/Berlin", w.zone)
+	}
+	month := timeline.Period(now.Unix(), timeline.Month, int(window.Period.Offset), zone)
+	return time.Unix(month.Start, 0), time.Unix(month.End, 0), nil
+}
+
+func (w *when) bounds(now time.Time, between func(start, end time.Time) *v1alpha1.ReportWindow) (*v1alpha1.ReportWindow, error) {
+	if w.from == "" {
+		return nil, misused("there is --to without --from: say where the window begins")
+	}
+	start, err := wire.ParseTime(w.from)
+	if err != nil {
+		return nil, misused("--from: %v", err)
+	}
+	end := now
+	if w.to != "" {
+		if end, err = wire.ParseTime(w.to); err != nil {
+			return nil, misused("--to: %v", err)
+		}
+	}
+	if !start.Before(end) {
+		return nil, misused("--from: %s is not before %s", start.Format(time.RFC3339), end.Format(time.RFC3339))
+	}
+	return between(start, end), nil
+}
+
+// duration reads 7d, 24h, 30m.
+func duration(text string) (time.Duration, error) {
+	if days, is := strings.CutSuffix(text, "d"); is {
+		n, err := strconv.ParseFloat(days, 64)
+		if err != nil || n <= 0 || n > 36525 {
+			return 0, errDuration
+		}
+		return time.Duration(n * 24 * float64(time.Hour)), nil
+	}
+	long, err := time.ParseDuration(text)
+	if err != nil || long < time.Second {
+		return 0, errDuration
+	}
+	return long.Truncate(time.Second), nil
+}
+
+var errDuration = misused("want days, hours or minutes: 7d, 24h, 30m")
