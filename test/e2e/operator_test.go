@@ -51,7 +51,7 @@ func startOperator(ctx context.Context, folder string) *process {
 // startProcess runs the program on addresses of its own.
 func startProcess(program, kubeconfig, logFile string, more ...string) *process {
 	GinkgoHelper()
-	p := &process{kubeconfig: kubeconfig, ended: make(chan error, 1), probes: freeAddress(), usage: freeAddress(), log: logFile}
+	p := &process{kubeconfig: kubeconfig, ended: make(chan error, 1), probes: freeAddress(), usage: reachableAddress(), log: logFile}
 	log, err := os.Create(p.log)
 	Expect(err).NotTo(HaveOccurred())
 	defer log.Close()
@@ -85,6 +85,27 @@ func freeAddress() string {
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { Expect(listener.Close()).To(Succeed()) }()
 	return listener.Addr().String()
+}
+
+// reachableAddress is one that the API server's proxy goes to, which it does to no loopback address.
+func reachableAddress() string {
+	GinkgoHelper()
+	all, err := net.InterfaceAddrs()
+	Expect(err).NotTo(HaveOccurred())
+	for _, address := range all {
+		network, is := address.(*net.IPNet)
+		if !is || !network.IP.IsGlobalUnicast() {
+			continue
+		}
+		listener, err := net.Listen("tcp", net.JoinHostPort(network.IP.String(), "0"))
+		if err != nil {
+			continue
+		}
+		defer func() { Expect(listener.Close()).To(Succeed()) }()
+		return listener.Addr().String()
+	}
+	Fail("this machine has no address but loopback ones: give its network interface one")
+	return ""
 }
 
 // ready asks the readiness probe.
