@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/bits"
+	"strconv"
 	"strings"
 )
 
@@ -76,6 +77,9 @@ func (a Amount) big() *big.Int {
 // to at most digits decimals, without trailing zeros. An amount that is not
 // zero never reads as zero: it is then given to its first digit instead.
 func (a Amount) Decimal(divisor int64, digits int) string {
+	if text, done := a.shortDecimal(divisor, digits); done {
+		return text
+	}
 	ratio := new(big.Rat).SetFrac(a.big(), big.NewInt(divisor))
 	text := trimZeros(ratio.FloatString(digits))
 	for text == "0" && !a.IsZero() {
@@ -84,6 +88,39 @@ func (a Amount) Decimal(divisor int64, digits int) string {
 	}
 	return text
 }
+
+// shortDecimal is Decimal of what 64 bits hold, as nearly everything is, without
+// big numbers; false where that does not do.
+func (a Amount) shortDecimal(divisor int64, digits int) (text string, done bool) {
+	if a.high != 0 || divisor <= 0 || digits < 1 || digits >= len(powersOfTen) {
+		return "", false
+	}
+	by := uint64(divisor)
+	whole, rest := a.low/by, a.low%by
+	high, low := bits.Mul64(rest, powersOfTen[digits])
+	fraction, rest := bits.Div64(high, low, by)
+	if rest >= by-rest { // half of it, or more
+		fraction++
+	}
+	if fraction == powersOfTen[digits] {
+		whole, fraction = whole+1, 0
+	}
+	if whole == 0 && fraction == 0 && a.low != 0 {
+		return "", false
+	}
+	out := make([]byte, 0, 20+1+digits)
+	out = strconv.AppendUint(out, whole, 10)
+	if fraction == 0 {
+		return string(out), true
+	}
+	point := len(out)
+	// With a 1 in front it has all its digits.
+	out = strconv.AppendUint(out, powersOfTen[digits]+fraction, 10)
+	out[point] = '.'
+	return strings.TrimRight(string(out), "0"), true
+}
+
+var powersOfTen = [...]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
 
 func trimZeros(text string) string {
 	if !strings.Contains(text, ".") {

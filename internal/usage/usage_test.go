@@ -161,3 +161,22 @@ func TestCutKeepsWhatBoundsReach(t *testing.T) {
 		})
 	}
 }
+
+func TestADecimalWithoutBigNumbersIsTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		amount := AmountOf(0, rapid.Uint64().Draw(t, "amount"))
+		if rapid.Bool().Draw(t, "small") {
+			amount.low %= 10_000
+		}
+		divisor := rapid.SampledFrom([]int64{1, 3, 3600, 3_600_000, 3600 << 30, 3_600_000_000_000, math.MaxInt64}).Draw(t, "divisor")
+		digits := rapid.IntRange(1, 9).Draw(t, "digits")
+		got, done := amount.shortDecimal(divisor, digits)
+		want := trimZeros(new(big.Rat).SetFrac(amount.big(), big.NewInt(divisor)).FloatString(digits))
+		switch {
+		case done && got != want:
+			t.Fatalf("%s / %d to %d digits: %s, want %s", amount, divisor, digits, got, want)
+		case !done && want != "0":
+			t.Fatalf("%s / %d to %d digits is left to big numbers, and is %s", amount, divisor, digits, want)
+		}
+	})
+}

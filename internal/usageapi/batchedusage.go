@@ -32,13 +32,12 @@ type batchedGroupBy struct {
 }
 
 type batchedRow struct {
-	CustomerID         string       `json:"customer_id"`
-	CustomerName       string       `json:"customer_name"`
-	BillableMetricID   string       `json:"billable_metric_id"`
-	BillableMetricName string       `json:"billable_metric_name"`
-	StartTimestamp     string       `json:"start_timestamp"`
-	EndTimestamp       string       `json:"end_timestamp"`
-	Value              *json.Number `json:"value"` // null where nobody knows
+	CustomerID   string `json:"customer_id"`
+	CustomerName string `json:"customer_name"`
+	billableMetric
+	StartTimestamp string       `json:"start_timestamp"`
+	EndTimestamp   string       `json:"end_timestamp"`
+	Value          *json.Number `json:"value"` // null where nobody knows
 	// Groups are the values by the key's values, where a metric is grouped.
 	Groups map[string]*json.Number `json:"groups,omitempty"`
 	figures
@@ -86,6 +85,29 @@ func (c *call) batchedUsage() error {
 type batch struct {
 	timeline.Query
 	key timeline.Key
+	// metrics are those of the rows so far.
+	metrics map[timeline.Measure]billableMetric
+}
+
+// billableMetric is how answers name a metric.
+type billableMetric struct {
+	BillableMetricID   string `json:"billable_metric_id"`
+	BillableMetricName string `json:"billable_metric_name"`
+}
+
+func (b *batch) metric(m timeline.Measure) billableMetric {
+	named, known := b.metrics[m]
+	if !known {
+		named = billableMetric{
+			BillableMetricID:   metricID(&m),
+			BillableMetricName: fmt.Sprintf("%s %s (%s)", m.ResourceType, m.Name, m.Unit.HourUnit(m.Name)),
+		}
+		if b.metrics == nil {
+			b.metrics = map[timeline.Measure]billableMetric{}
+		}
+		b.metrics[m] = named
+	}
+	return named
 }
 
 var windowSizes = map[string]timeline.Size{"hour": timeline.Hour, "day": timeline.Day, "none": timeline.None}
@@ -273,9 +295,8 @@ func (p *pendingRow) row(c *call, b *batch) batchedRow {
 	f := c.figuresOf(&whole)
 	return batchedRow{
 		CustomerID: valueOf(&whole, timeline.Namespace+"UID"), CustomerName: valueOf(&whole, timeline.Namespace),
-		BillableMetricID:   metricID(&timeline.Measure{ResourceType: f.ResourceType, Dimension: whole.Dimension}),
-		BillableMetricName: fmt.Sprintf("%s %s (%s)", f.ResourceType, whole.Name, whole.Unit.HourUnit(whole.Name)),
-		StartTimestamp:     stamp(whole.Window.Start), EndTimestamp: stamp(whole.Window.End),
+		billableMetric: b.metric(timeline.Measure{ResourceType: f.ResourceType, Dimension: whole.Dimension}),
+		StartTimestamp: stamp(whole.Window.Start), EndTimestamp: stamp(whole.Window.End),
 		Value: hours(&whole), Groups: p.groups, figures: f,
 	}
 }

@@ -250,11 +250,16 @@ func runServe(_ context.Context, args []string) error {
 	defer listening.Close()
 	told := served{Before: residentBytes()}
 	peaks := watchMemory()
+	stop, err := profileCPU()
+	if err != nil {
+		return err
+	}
 	fmt.Println(saidReady)
 	fmt.Println(listening.URL)
 	if lines := bufio.NewScanner(os.Stdin); !lines.Scan() || lines.Text() != saidStop {
 		return errNotByHand
 	}
+	stop()
 	told.Peak, _ = peaks()
 	return json.NewEncoder(os.Stdout).Encode(told)
 }
