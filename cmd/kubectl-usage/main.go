@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the logins of cloud providers' kubeconfigs
@@ -11,5 +12,5 @@ import (
 )
 
 func main() {
-	os.Exit(usagecli.Run(os.Args[1:], genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}))
+	os.Exit(usagecli.Run(os.Args[1:], genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}, time.Now))
 }

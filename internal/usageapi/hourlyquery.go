@@ -118,58 +118,59 @@ func (p *queryParser) found() string {
 }
 
 func (p *queryParser) query(f *hourlyFilter) error {
+	if p.kind == endToken {
+		return nil
+	}
+	if name, alone := p.alone(); alone {
+		f.deployments = []string{name}
+		return nil
+	}
 	braces := p.is("{")
 	if braces {
 		p.next()
 	}
-	name := ""
-	switch {
-	case p.kind == endToken && !braces:
-		return nil
-	case !braces && (p.kind == wordToken || p.kind == stringToken):
-		first := p.kind
-		name = p.text
-		p.next()
-		if p.kind == endToken {
-			f.deployments = []string{name}
-			return nil
-		}
-		if first == stringToken {
-			return fmt.Errorf("%q is followed by %s", name, p.found())
-		}
-	}
-	for {
-		if name == "" && braces && p.is("}") {
-			break
-		}
-		if name == "" {
-			if p.kind != wordToken {
-				return fmt.Errorf("%s is where a condition should begin", p.found())
-			}
-			name = p.text
-			p.next()
-		}
-		if err := p.condition(f, strings.ToLower(name)); err != nil {
+	if !braces || !p.is("}") {
+		if err := p.conditions(f); err != nil {
 			return err
 		}
-		name = ""
-		if p.kind == endToken || braces && p.is("}") {
-			break
-		}
-		if p.is(",") || p.isKeyword("and") {
-			p.next()
-		}
+	}
+	if braces && !p.is("}") {
+		return fmt.Errorf("%s is where } should be", p.found())
 	}
 	if braces {
-		if !p.is("}") {
-			return fmt.Errorf("%s is where } should be", p.found())
-		}
 		p.next()
 	}
 	if p.kind != endToken {
 		return fmt.Errorf("%s comes after the end", p.found())
 	}
 	return nil
+}
+
+// alone is the value that is all there is, if that is so.
+func (p *queryParser) alone() (value string, is bool) {
+	ahead := *p
+	value, err := ahead.value()
+	return value, err == nil && ahead.kind == endToken
+}
+
+// conditions reads at least one.
+func (p *queryParser) conditions(f *hourlyFilter) error {
+	for {
+		if p.kind != wordToken {
+			return fmt.Errorf("%s is where a condition should begin", p.found())
+		}
+		name := p.text
+		p.next()
+		if err := p.condition(f, strings.ToLower(name)); err != nil {
+			return err
+		}
+		if p.kind == endToken || p.is("}") {
+			return nil
+		}
+		if p.is(",") || p.isKeyword("and") {
+			p.next()
+		}
+	}
 }
 
 func (p *queryParser) condition(f *hourlyFilter, name string) error {

@@ -35,7 +35,7 @@ func TestQueriesThatMeanNothing(t *testing.T) {
 		`deployment=web and`:             "the end is where a condition should begin",
 		`{deployment=web`:                "the end is where } should be",
 		`{deployment=web} x`:             `"x" comes after the end`,
-		`deployment=web}`:                `"}" is where a condition should begin`,
+		`deployment=web}`:                `"}" comes after the end`,
 		`deployment=web deployment=db`:   "deployment is there twice",
 		`deployment in web`:              `"web" is where ( should be`,
 		`deployment in (web`:             "the end is where , or ) should be",
@@ -46,7 +46,7 @@ func TestQueriesThatMeanNothing(t *testing.T) {
 		`deployment!=web`:                `after deployment comes "!"`,
 		`deployment=*`:                   `"*" is where a value should be`,
 		`web db`:                         `"web" is none of from`,
-		`"web" db`:                       `"web" is followed by "db"`,
+		`"web" db`:                       `"web" is where a condition should begin`,
 		`*`:                              `"*" is where a condition should begin`,
 	} {
 		_, err := parseHourlyQuery(text)

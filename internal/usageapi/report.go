@@ -84,25 +84,43 @@ const maxPage = 1000
 
 // validate is what the API server checks of an object.
 func validate(w *v1alpha1.ReportWindow) error {
+	var err error
 	switch {
 	case w.Period == nil && (w.StartingOn == nil || w.EndingBefore == nil):
-		return badRequest("want startingOn and endingBefore, or period")
-	case w.Period != nil && (w.StartingOn != nil || w.EndingBefore != nil):
-		return badRequest("want startingOn and endingBefore, or period, not both")
-	case w.Period != nil && !slices.Contains([]v1alpha1.PeriodUnit{"hour", "day", "week", "month"}, w.Period.Unit):
-		return badRequest("period.unit: %q is none of hour, day, week, month", w.Period.Unit)
-	case w.Period != nil && (w.Period.Offset > 0 || w.Period.Offset < -1000):
-		return badRequest("period.offset: want 0 for the one that goes on, down to -1000")
+		err = badRequest("want startingOn and endingBefore, or period")
 	case w.Period == nil && !w.StartingOn.Before(w.EndingBefore):
-		return badRequest("startingOn: %s is not before endingBefore, %s", stamp(w.StartingOn.Unix()), stamp(w.EndingBefore.Unix()))
-	case w.WindowSize != "" && !slices.Contains(timeline.Sizes, timeline.Size(w.WindowSize)):
-		return badRequest("windowSize: %q is none of none, hour, day, week, month", w.WindowSize)
-	case w.Zeros != "" && w.Zeros != v1alpha1.ZerosOmit && w.Zeros != v1alpha1.ZerosFill:
-		return badRequest("zeros: %q is none of Omit, Fill", w.Zeros)
-	case w.Limit < 0 || w.Limit > maxPage:
+		err = badRequest("startingOn: %s is not before endingBefore, %s", stamp(w.StartingOn.Unix()), stamp(w.EndingBefore.Unix()))
+	case w.Period != nil && (w.StartingOn != nil || w.EndingBefore != nil):
+		err = badRequest("want startingOn and endingBefore, or period, not both")
+	case w.Period != nil:
+		err = validatePeriod(w.Period)
+	}
+	if err != nil {
+		return err
+	}
+	return validateShape(&w.ReportShape)
+}
+
+func validatePeriod(p *v1alpha1.Period) error {
+	if !slices.Contains([]v1alpha1.PeriodUnit{"hour", "day", "week", "month"}, p.Unit) {
+		return badRequest("period.unit: %q is none of hour, day, week, month", p.Unit)
+	}
+	if p.Offset > 0 || p.Offset < -1000 {
+		return badRequest("period.offset: want 0 for the one that goes on, down to -1000")
+	}
+	return nil
+}
+
+func validateShape(s *v1alpha1.ReportShape) error {
+	switch {
+	case s.WindowSize != "" && !slices.Contains(timeline.Sizes, timeline.Size(s.WindowSize)):
+		return badRequest("windowSize: %q is none of none, hour, day, week, month", s.WindowSize)
+	case s.Zeros != "" && s.Zeros != v1alpha1.ZerosOmit && s.Zeros != v1alpha1.ZerosFill:
+		return badRequest("zeros: %q is none of Omit, Fill", s.Zeros)
+	case s.Limit < 0 || s.Limit > maxPage:
 		return badRequest("limit: want 1 to %d", maxPage)
 	}
-	for _, key := range w.GroupBy {
+	for _, key := range s.GroupBy {
 		if _, err := timeline.ParseKey(string(key)); err != nil {
 			return badRequest("groupBy: %v", err)
 		}

@@ -491,11 +491,7 @@ func TestReports(t *testing.T) {
 
 func TestResources(t *testing.T) {
 	h := newFixture().handler()
-	get := func(token, query string) wire.ResourceList {
-		t.Helper()
-		return decode[wire.ResourceList](t, ask(t, h, token, "GET", "/v1alpha1/resources?"+query, ""))
-	}
-	one := get("shop", "uid=uid-vm-1&resource_type=vm&from=2026-11-20T11:45:00Z&to=2026-11-21T00:00:00Z")
+	one := decode[wire.ResourceList](t, ask(t, h, "shop", "GET", "/v1alpha1/resources?uid=uid-vm-1&resource_type=vm&from=2026-11-20T11:45:00Z&to=2026-11-21T00:00:00Z", ""))
 	if len(one.Resources) != 1 || one.Known != "2026-11-21T12:30:00Z" || one.Sealed != "2026-11-21T12:00:00Z" {
 		t.Fatalf("%+v: want vm-1, known up to half past twelve", one)
 	}
@@ -510,6 +506,14 @@ func TestResources(t *testing.T) {
 		{Dimension: "vcpu", Quantity: "2", Unit: "core-hour", Exact: "7200000", ExactUnit: "millicore-second"},
 	}, vm.Totals); diff != "" {
 		t.Errorf("wanted (-), got (+):\n%s", diff)
+	}
+}
+
+func TestResourcesThatGoOnAndThoseThatWereCorrected(t *testing.T) {
+	h := newFixture().handler()
+	get := func(token, query string) wire.ResourceList {
+		t.Helper()
+		return decode[wire.ResourceList](t, ask(t, h, token, "GET", "/v1alpha1/resources?"+query, ""))
 	}
 	if late := get("shop", "name=vm-4").Resources; len(late) != 1 || len(late[0].Corrections) != 1 || late[0].Totals[0].Quantity != "0.333333" {
 		t.Errorf("%+v: want vm-4 with its correction", late)

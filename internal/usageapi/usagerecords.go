@@ -129,7 +129,7 @@ func (c *call) listUsage() error {
 		answer.Pagination.NextCursor = &next
 	}
 	for i := range histories {
-		if record, any := c.record(&histories[i], window); any {
+		if record, used := c.record(&histories[i], window); used {
 			answer.Items = append(answer.Items, record)
 		}
 	}
@@ -147,7 +147,7 @@ func (c *call) getUsage() error {
 	var types []string
 	histories := c.snapshot.Resource(filters, id)
 	for i := range histories {
-		if record, any := c.record(&histories[i], window); any {
+		if record, used := c.record(&histories[i], window); used {
 			records, types = append(records, record), append(types, record.ResourceType)
 		}
 	}
@@ -195,7 +195,7 @@ func (c *call) usageFilters(query url.Values) (*timeline.Filters, usage.Window, 
 }
 
 // record is what a resource used within a window; false where that is nothing.
-func (c *call) record(h *timeline.History, w usage.Window) (record usageRecord, any bool) {
+func (c *call) record(h *timeline.History, w usage.Window) (record usageRecord, used bool) {
 	stays, rest := h.Stays(w)
 	record = usageRecord{
 		Dimensions: []usageDimension{}, ProjectID: h.Namespace, ResourceID: h.UID, ResourceType: publicType(h.Type), Name: h.Name,

@@ -84,9 +84,9 @@ func narrow(spec *v1alpha1.ClusterUsageReportSpec, args []string) error {
 	switch {
 	case !found || name == "":
 		return misused("%s: want deployment/NAME or namespace/NAME", args[0])
-	case strings.HasPrefix("deployments", kind) && len(kind) > 2:
+	case slices.Contains([]string{"deployment", "deployments", "deploy"}, kind):
 		spec.Filters.Deployments = values([]string{name})
-	case strings.HasPrefix("namespaces", kind) && len(kind) > 1:
+	case slices.Contains([]string{"namespace", "namespaces", "ns"}, kind):
 		spec.Filters.Namespaces = values([]string{name})
 	default:
 		return misused("%s: want deployment/NAME or namespace/NAME", args[0])

@@ -26,10 +26,10 @@ const (
 )
 
 // Run runs the command line, and returns the exit status.
-func Run(args []string, streams genericiooptions.IOStreams) int {
+func Run(args []string, streams genericiooptions.IOStreams, now func() time.Time) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := newCommand(streams)
+	root := newCommand(streams, now)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	switch {
@@ -80,8 +80,8 @@ the namespaces in which you may list usagerecords.
 The operator is reached through the API server, with your kubeconfig and its
 token. With --server it is reached directly.`
 
-func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
-	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true), now: time.Now}
+func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra.Command {
+	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true), now: now}
 	c.config.APIServer = nil // --server is the usage API's
 	// The usage API knows people by their own tokens.
 	c.config.Impersonate, c.config.ImpersonateUID, c.config.ImpersonateGroup, c.config.ImpersonateUserExtra = nil, nil, nil, nil

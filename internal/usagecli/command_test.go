@@ -136,9 +136,12 @@ func kubeconfig(t *testing.T, server *httptest.Server, token, namespace string) 
 	return path
 }
 
+// noon is when the commands are run.
+func noon() time.Time { return time.Unix(day+72*3600+12*3600, 0) }
+
 func run(args ...string) (status int, out, err string) {
 	var stdout, stderr bytes.Buffer
-	status = Run(args, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr})
+	status = Run(args, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr}, noon)
 	return status, stdout.String(), stderr.String()
 }
 
@@ -275,7 +278,7 @@ func TestABrokenPipeIsQuiet(t *testing.T) {
 	server := cluster(t)
 	var stderr bytes.Buffer
 	status := Run([]string{"list", "-o", "json", "--kubeconfig=" + kubeconfig(t, server, "shop", "shop"), "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z"},
-		genericiooptions.IOStreams{In: strings.NewReader(""), Out: broken{}, ErrOut: &stderr})
+		genericiooptions.IOStreams{In: strings.NewReader(""), Out: broken{}, ErrOut: &stderr}, noon)
 	if status != exitFailed || stderr.Len() > 0 {
 		t.Errorf("status %d, %q: want %d, and nothing said", status, stderr.String(), exitFailed)
 	}

@@ -399,18 +399,24 @@ func same(value any) any {
 	case bool:
 		return "<true or false>"
 	case string:
-		if _, err := time.Parse(time.RFC3339, v); err == nil {
-			return "<time>"
-		}
-		if v == string(v1alpha1.AccuracyExact) || v == string(v1alpha1.AccuracyEstimated) || v == string(v1alpha1.AccuracyPartial) {
-			return "<accuracy>"
-		}
-		if uuids.MatchString(v) {
-			return "<uuid>"
-		}
-		if integers.MatchString(v) {
-			return "<integer>"
-		}
+		return sameText(v)
 	}
 	return value
+}
+
+func sameText(text string) string {
+	if _, err := time.Parse(time.RFC3339, text); err == nil {
+		return "<time>"
+	}
+	switch v1alpha1.Accuracy(text) {
+	case v1alpha1.AccuracyExact, v1alpha1.AccuracyEstimated, v1alpha1.AccuracyPartial:
+		return "<accuracy>"
+	}
+	switch {
+	case uuids.MatchString(text):
+		return "<uuid>"
+	case integers.MatchString(text):
+		return "<integer>"
+	}
+	return text
 }
