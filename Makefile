@@ -24,7 +24,7 @@ CONTROLLER_GEN := $(BIN)/controller-gen
 GOLANGCI_LINT := $(BIN)/golangci-lint
 
 # The packages without I/O: their tests take seconds.
-PURE := $(wildcard internal/usage internal/ledger internal/timeline internal/chronology internal/meter internal/attribution internal/record internal/report)
+PURE := $(wildcard internal/usage internal/ledger internal/timeline internal/chronology internal/meter internal/attribution internal/record internal/report internal/lru internal/usageapi internal/usagecli)
 
 # The race detector is C code: Go links it where there is a C compiler.
 RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)

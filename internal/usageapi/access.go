@@ -25,7 +25,14 @@ func (c *call) may(namespace string) (bool, error) {
 	if decision == authorizer.DecisionAllow {
 		return true, nil
 	}
-	return false, err
+	if err != nil && c.ctx.Err() != nil {
+		return false, c.ctx.Err()
+	}
+	if err != nil {
+		c.Log.Error(err, "cannot ask what somebody may see", "user", c.caller.GetName(), "namespace", namespace)
+		return false, unasked()
+	}
+	return false, nil
 }
 
 // within are the namespaces that who asks may see: nil is all that there ever

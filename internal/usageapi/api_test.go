@@ -8,11 +8,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -125,6 +127,8 @@ type cluster struct {
 func (c *cluster) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch {
+	case token == "unasked":
+		return nil, false, utilerrors.NewAggregate([]error{&url.Error{Op: "Post", URL: "https://10.0.0.1", Err: errors.New("connection refused")}})
 	case token == "expired":
 		return nil, false, errors.New("token has expired")
 	case c.allowed[token] == nil:
@@ -415,9 +419,11 @@ func TestWhatGoesWrongInside(t *testing.T) {
 	f.cluster.broken = errors.New("connection refused")
 	for _, s := range shapes() {
 		method, url, body := s.ask("shop")
-		w := ask(t, f.handler(), "shop", method, url, body)
-		if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "refused") {
-			t.Errorf("%s: status %d: %swant 500, and nothing of the inside", s.name, w.Code, w.Body)
+		for _, token := range []string{"shop", "unasked"} {
+			w := ask(t, f.handler(), token, method, url, body)
+			if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "refused") {
+				t.Errorf("%s: %s: status %d: %swant 503, and nothing of the inside", s.name, token, w.Code, w.Body)
+			}
 		}
 	}
 	f = newFixture()

@@ -5,8 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
@@ -38,6 +43,28 @@ func forbidden(format string, args ...any) *problem {
 
 func notFound(format string, args ...any) *problem {
 	return &problem{status: http.StatusNotFound, code: "not_found", message: fmt.Sprintf(format, args...)}
+}
+
+// unasked is that the API server cannot be asked about who asks.
+func unasked() *problem {
+	return &problem{
+		status: http.StatusServiceUnavailable, code: "unavailable", retryAfter: 5,
+		message: "the cluster's API server cannot be asked who you are and what you may see: ask again in a moment",
+	}
+}
+
+// isUnreachable tells whether an error is that the API server did not answer, or
+// did not as it should.
+func isUnreachable(err error) bool {
+	all := []error{err}
+	if several, is := err.(utilerrors.Aggregate); is {
+		all = utilerrors.Flatten(several).Errors()
+	}
+	return slices.ContainsFunc(all, func(err error) bool {
+		var network net.Error
+		var status apierrors.APIStatus
+		return errors.As(err, &network) || errors.As(err, &status)
+	})
 }
 
 // problemOf is the problem that an error is.

@@ -110,6 +110,9 @@ func (c *call) authenticate() error {
 	if err != nil {
 		// Also of a token that the cluster does not know, or knows no longer.
 		c.Log.V(1).Info("not authenticated", "error", err.Error())
+		if isUnreachable(err) {
+			return unasked()
+		}
 	}
 	if !known || answer.User == nil || answer.User.GetName() == "system:anonymous" {
 		return unauthorized()
