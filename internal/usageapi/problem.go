@@ -57,7 +57,7 @@ func unasked() *problem {
 // did not as it should.
 func isUnreachable(err error) bool {
 	all := []error{err}
-	if several, is := err.(utilerrors.Aggregate); is {
+	if several, is := errors.AsType[utilerrors.Aggregate](err); is {
 		all = utilerrors.Flatten(several).Errors()
 	}
 	return slices.ContainsFunc(all, func(err error) bool {

@@ -43,19 +43,12 @@ func (c *cli) chart() *cobra.Command {
 				return err
 			}
 			spec.WindowSize, spec.Zeros, spec.GroupBy = v1alpha1.WindowSize(by), v1alpha1.ZerosFill, []v1alpha1.GroupKey{"resourceType"}
-			connected, err := c.connect()
+			answer, err := c.ask(cmd.Context(), spec)
 			if err != nil {
 				return err
 			}
-			answer, err := c.ask(cmd.Context(), connected, spec)
-			if err != nil {
+			if done, err := c.forPrograms(out, answer, texts(spec.GroupBy)...); done {
 				return err
-			}
-			switch out {
-			case "csv":
-				return c.printCSV(rowTable(answer.Rows, "resourceType"))
-			case "json", "yaml":
-				return c.print(out, nil, answer)
 			}
 			zone, err := time.LoadLocation(spec.TimeZone)
 			if err != nil {

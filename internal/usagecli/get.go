@@ -58,8 +58,11 @@ func (c *cli) ofResource(name, short, example string, show func(*wire.ResourceLi
 			if len(list.Resources) == 0 {
 				return fmt.Errorf("no usage of %s: check the name, the namespace (-n, -A) and the time", args[0])
 			}
-			if out == "json" || out == "yaml" || out == "csv" {
-				return c.print(out, show(list), list)
+			switch out {
+			case "csv":
+				return c.printCSV(show(list))
+			case "json", "yaml":
+				return c.printObject(out, list)
 			}
 			return c.printResources(list, show, out == "wide")
 		},

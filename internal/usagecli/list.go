@@ -32,18 +32,14 @@ func (c *cli) list() *cobra.Command {
 				return err
 			}
 			spec.GroupBy = []v1alpha1.GroupKey{"namespace", "resourceType", "resource", "deployment"}
-			connected, err := c.connect()
+			answer, err := c.ask(cmd.Context(), spec)
 			if err != nil {
 				return err
 			}
-			answer, err := c.ask(cmd.Context(), connected, spec)
-			if err != nil {
+			if done, err := c.forPrograms(out, answer, "namespace", "resourceType", "resource", "resourceUID", "deployment"); done {
 				return err
 			}
-			if out == "csv" {
-				return c.printCSV(rowTable(answer.Rows, "namespace", "resourceType", "resource", "resourceUID", "deployment"))
-			}
-			if err := c.print(out, byResource(answer.Rows), answer); err != nil || out == "json" || out == "yaml" {
+			if err := c.printTable(byResource(answer.Rows), out == "wide"); err != nil {
 				return err
 			}
 			return c.foot(answer)
@@ -53,6 +49,26 @@ func (c *cli) list() *cobra.Command {
 	at.addFlags(command.Flags())
 	out.addFlag(command.Flags())
 	return command
+}
+
+// forPrograms writes a report as programs read it, if that is asked for; keys are
+// what its rows are told apart by.
+func (c *cli) forPrograms(f format, a *answered, keys ...string) (done bool, err error) {
+	switch f {
+	case "csv":
+		return true, c.printCSV(rowTable(a.Rows, keys...))
+	case "json", "yaml":
+		return true, c.printObject(f, a)
+	}
+	return false, nil
+}
+
+func texts(keys []v1alpha1.GroupKey) []string {
+	out := make([]string, len(keys))
+	for i, key := range keys {
+		out[i] = string(key)
+	}
+	return out
 }
 
 // spec is a report of what a command line asks for.
@@ -171,23 +187,15 @@ func (c *cli) top() *cobra.Command {
 				return err
 			}
 			spec.GroupBy = kinds[kind]
-			connected, err := c.connect()
-			if err != nil {
-				return err
-			}
-			answer, err := c.ask(cmd.Context(), connected, spec)
+			answer, err := c.ask(cmd.Context(), spec)
 			if err != nil {
 				return err
 			}
 			answer.Rows = largest(answer.Rows, most)
-			if out == "csv" {
-				keys := []string{"resourceType"}
-				for _, key := range spec.GroupBy {
-					keys = append(keys, string(key))
-				}
-				return c.printCSV(rowTable(answer.Rows, slices.Compact(keys)...))
+			if done, err := c.forPrograms(out, answer, texts(spec.GroupBy)...); done {
+				return err
 			}
-			if err := c.print(out, ranked(answer, kind), answer); err != nil || out == "json" || out == "yaml" {
+			if err := c.printTable(ranked(answer, kind), out == "wide"); err != nil {
 				return err
 			}
 			return c.foot(answer)

@@ -45,23 +45,18 @@ type column struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// print writes the table, or the object that it is made of.
-func (c *cli) print(f format, t *table, object any) error {
-	switch f {
-	case "json":
-		encoder := json.NewEncoder(c.Out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(object)
-	case "yaml":
+// printObject writes an object as json or yaml.
+func (c *cli) printObject(f format, object any) error {
+	if f == "yaml" {
 		text, err := yaml.Marshal(object)
 		if err == nil {
 			_, err = c.Out.Write(text)
 		}
 		return err
-	case "csv":
-		return c.printCSV(t)
 	}
-	return c.printTable(t, f == "wide")
+	encoder := json.NewEncoder(c.Out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(object)
 }
 
 func (c *cli) printCSV(t *table) error {

@@ -49,7 +49,8 @@ func (c *cli) report() *cobra.Command {
 			}
 			answer := &answered{&found.status}
 			if all && found.status.NextPage != "" {
-				if answer, err = c.allPages(cmd.Context(), found); err != nil {
+				found.spec.StartFrom, found.spec.Suspend = "", false
+				if answer, err = c.ask(cmd.Context(), &found.spec); err != nil {
 					return err
 				}
 			}
@@ -143,25 +144,10 @@ func (c *cli) waitForReport(ctx context.Context, reader client.Reader, key clien
 	return found, err
 }
 
-func (c *cli) allPages(ctx context.Context, found *foundReport) (*answered, error) {
-	connected, err := c.connect()
-	if err != nil {
-		return nil, err
-	}
-	found.spec.StartFrom, found.spec.Suspend = "", false
-	return c.ask(ctx, connected, &found.spec)
-}
-
 func (c *cli) printReport(found *foundReport, answer *answered, out format) error {
-	keys := []string{}
-	for _, key := range found.spec.GroupBy {
-		keys = append(keys, string(key))
-	}
-	switch out {
-	case "csv":
-		return c.printCSV(rowTable(answer.Rows, keys...))
-	case "json", "yaml":
-		return c.print(out, nil, answer)
+	keys := texts(found.spec.GroupBy)
+	if done, err := c.forPrograms(out, answer, keys...); done {
+		return err
 	}
 	if answer.Window == nil {
 		return errors.New("the report has no rows yet: --wait waits for them")

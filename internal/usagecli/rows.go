@@ -72,7 +72,11 @@ type answered struct {
 const rowsAtOnce = 1000
 
 // ask reads a report, all its pages.
-func (c *cli) ask(ctx context.Context, at *connection, spec *v1alpha1.ClusterUsageReportSpec) (*answered, error) {
+func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*answered, error) {
+	at, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
 	progress := c.progress()
 	defer progress.end()
 	spec.Limit = rowsAtOnce
