@@ -297,6 +297,24 @@ endpoints: [{addresses: [%q], conditions: {ready: true}, targetRef: {kind: Pod, 
 				Expect(out).NotTo(MatchRegexp(`\bother\b`), all)
 			}
 		}
+
+		By("showing a report once it is complete")
+		end := time.Now().UTC().Truncate(time.Minute).Add(time.Minute)
+		apply(ctx, "example", fmt.Sprintf(`
+apiVersion: metering.usage-operator.dev/v1alpha1
+kind: UsageReport
+metadata: {name: minutes}
+spec: {startingOn: %q, endingBefore: %q, groupBy: [resourceType, resource], limit: 1}
+`, end.Add(-2*time.Minute).Format(time.RFC3339), end.Format(time.RFC3339)))
+		answer, err := usage(tenant, "report minutes -n example --wait --timeout 3m")
+		Expect(err).NotTo(HaveOccurred(), answer)
+		Expect(answer).To(MatchRegexp(`(?s)START +END +RESOURCETYPE +RESOURCE +DIMENSION +USAGE +UNIT\n.*container +example +cpu .*1 of 3 rows: --all`))
+		answer, err = usage(tenant, "report minutes -n example --all -o csv")
+		Expect(err).NotTo(HaveOccurred(), answer)
+		Expect(strings.Count(answer, "\n")).To(Equal(1+3), answer)
+		answer, err = usage(tenant, "report none -n example")
+		Expect(err).To(HaveOccurred())
+		Expect(answer).To(ContainSubstring("kubectl get usagereports -n example"))
 	}, SpecTimeout(6*time.Minute)) // with BeforeAll
 })
 
