@@ -10,9 +10,12 @@ import (
 //
 // It is safe for concurrent use.
 type Pager struct {
-	most  int // about how many cells are added up at a time
-	plans *lru.Cache[planKey, int]
-	parts *lru.Cache[partKey, *rows]
+	most int // about how many cells are added up at a time
+	// building has room for as many parts as may be added up at the same time: what
+	// asks for more waits, instead of taking memory.
+	building chan struct{}
+	plans    *lru.Cache[planKey, int]
+	parts    *lru.Cache[partKey, *rows]
 }
 
 // planKey is what decides how many windows are added up at a time.
@@ -31,6 +34,8 @@ type partKey struct {
 const (
 	// partsKept is how many parts of the largest size there is room for.
 	partsKept = 8
+	// builtAtOnce is how many parts may be added up at the same time.
+	builtAtOnce = 4
 	// maxPlans is how many queries' are kept.
 	maxPlans = 4096
 	// labelCells is how many cells what is known of a group takes as much as, beside its own.
@@ -39,7 +44,7 @@ const (
 
 // NewPager keeps about so many cells of 16 bytes.
 func NewPager(cells int) *Pager {
-	return &Pager{most: cells / partsKept, plans: lru.New[planKey, int](maxPlans), parts: lru.New[partKey, *rows](cells)}
+	return &Pager{most: cells / partsKept, building: make(chan struct{}, builtAtOnce), plans: lru.New[planKey, int](maxPlans), parts: lru.New[partKey, *rows](cells)}
 }
 
 // Page is at most limit of the rows that a query has up to a moment, in seconds
@@ -119,6 +124,11 @@ func (t *Tally) breadth(s *Snapshot) int {
 // part is what some windows have.
 func (p *Pager) part(s *Snapshot, q Query, key partKey, some calendar) (*rows, error) {
 	if kept, known := p.parts.Get(key); known {
+		return kept, nil
+	}
+	p.building <- struct{}{}
+	defer func() { <-p.building }()
+	if kept, known := p.parts.Get(key); known { // by now
 		return kept, nil
 	}
 	t := newPart(q, some, key.until)
