@@ -39,7 +39,11 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
-	return c.write(report.Answer(resolved, tally, rows, next, c.snapshot.Sealed()))
+	answer := wire.Report{UsageReportStatus: *report.Answer(resolved, tally, rows, next, c.snapshot.Sealed())}
+	if resolved.From == "" && next == "" {
+		answer.RowCount = new(int64(len(rows)))
+	}
+	return c.write(answer)
 }
 
 // refused is an error of a report as a problem.

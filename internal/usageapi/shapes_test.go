@@ -434,6 +434,7 @@ func TestReports(t *testing.T) {
 		}
 		NextPage, Summary, SealedTime string
 		Corrections                   int
+		RowCount                      *int
 	}
 	spec := `"startingOn":"2026-11-20T00:00:00+01:00","endingBefore":"2026-11-22T00:00:00+01:00","timeZone":"Europe/Berlin","windowSize":"day","groupBy":["namespace","resource"],"filters":{"resourceTypes":["vm"],"dimensions":["vcpu"]}`
 	got := decode[answer](t, ask(t, h, "both", "POST", "/v1alpha1/report", "{"+spec+"}"))
@@ -447,6 +448,9 @@ func TestReports(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Errorf("wanted (-), got (+):\n%s", diff)
+	}
+	if got.RowCount == nil || *got.RowCount != len(want) {
+		t.Errorf("%v rows in all: want %d", got.RowCount, len(want))
 	}
 	if len(got.Totals) != 1 || got.Totals[0].Quantity != "84.5" || got.SealedTime != "2026-11-21T12:00:00Z" {
 		t.Errorf("%+v: want 84.5 core-hours in all, sealed up to noon", got)
@@ -463,6 +467,10 @@ func TestReports(t *testing.T) {
 	if own := decode[answer](t, ask(t, h, "shop", "POST", "/v1alpha1/report", "{"+spec+"}")); len(own.Rows) != 2 || own.Totals[0].Quantity != "11.5" {
 		t.Errorf("%+v: want what the shop used", own)
 	}
+}
+
+func TestReportsThatMakeNoSense(t *testing.T) {
+	h := newFixture().handler()
 	for body, says := range map[string]string{
 		`{}`: "want startingOn and endingBefore, or period",
 		`{"period":{"unit":"day"},"startingOn":"2026-11-20T00:00:00Z"}`:                                     "not both",

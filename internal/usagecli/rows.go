@@ -92,7 +92,7 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 			all.Rows = append(all.Rows, page.Rows...)
 		}
 		if page.NextPage == "" {
-			all.NextPage = ""
+			all.NextPage, all.RowCount = "", int64(len(all.Rows))
 			return all, nil
 		}
 		spec.StartFrom = page.NextPage

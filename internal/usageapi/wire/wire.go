@@ -4,7 +4,16 @@ package wire
 import (
 	"fmt"
 	"time"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
+
+// Report is a page of a report that is asked for without an object.
+type Report struct {
+	v1alpha1.UsageReportStatus
+	// RowCount is how many rows there are on all pages, where this is the only one.
+	RowCount *int64 `json:"rowCount,omitempty"`
+}
 
 // ResourceList is what resources held, with the evidence.
 type ResourceList struct {
