@@ -13,6 +13,9 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
 
+// sizes are those of a chart's windows.
+var sizes = []string{"hour", "day", "week", "month"}
+
 // chart is kubectl usage chart.
 func (c *cli) chart() *cobra.Command {
 	var (
@@ -31,7 +34,6 @@ func (c *cli) chart() *cobra.Command {
 			if len(args) > 1 {
 				return misused("want one of deployment/NAME and namespace/NAME, or neither: there are %d arguments", len(args))
 			}
-			sizes := []string{"hour", "day", "week", "month"}
 			if !slices.Contains(sizes, by) {
 				return misused("--by=%s: want one of %s", by, strings.Join(sizes, ", "))
 			}
@@ -60,6 +62,12 @@ func (c *cli) chart() *cobra.Command {
 			return c.foot(answer)
 		},
 	}
+	command.ValidArgsFunction = c.suggest(false, func(group map[string]string) string {
+		if group["deployment"] == "" {
+			return ""
+		}
+		return "deployment/" + group["deployment"]
+	}, "namespace", "deployment")
 	command.Flags().StringVar(&by, "by", "day", "How long a bar's window is: hour, day, week, month.")
 	command.Flags().BoolVar(&ascii, "ascii", false, "Draw with # alone.")
 	asked.addFlags(command.Flags())

@@ -118,6 +118,7 @@ func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra
 	).Replace(root.UsageTemplate()))
 	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.report} {
 		command := add()
+		c.completions(command)
 		run := command.RunE
 		command.RunE = func(cmd *cobra.Command, args []string) error {
 			err := run(cmd, args)
@@ -128,6 +129,7 @@ func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra
 		}
 		root.AddCommand(command)
 	}
+	_ = root.RegisterFlagCompletionFunc("namespace", c.suggest(true, valueOf("namespace"), "namespace")) // the flag is there
 	return root
 }
 

@@ -20,7 +20,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/utils/clock"
+	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -88,7 +88,7 @@ func (tenants) Authorize(_ context.Context, a authorizer.Attributes) (authorizer
 func cluster(t *testing.T) *httptest.Server {
 	t.Helper()
 	api := usageapi.New(usageapi.Options{
-		Ledger: answers{ledger()}, Authenticator: tenants{}, Authorizer: tenants{}, Clock: clock.RealClock{}, Log: logr.Discard(),
+		Ledger: answers{ledger()}, Authenticator: tenants{}, Authorizer: tenants{}, Clock: testclock.NewFakePassiveClock(noon()), Log: logr.Discard(),
 		RequestsPerSecond: 1e6, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(context.Context) ([]timeline.NamespaceRef, error) {
 			return []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "shop", UID: "uid-shop"}}, nil
@@ -287,5 +287,27 @@ func TestABrokenPipeIsQuiet(t *testing.T) {
 func TestNamesDoNothingToATerminal(t *testing.T) {
 	if got := plain("a\x1b[31mb\nc\u009bd é"); got != "a?[31mb?c?d é" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestWordsAreCompletedFromTheCluster(t *testing.T) {
+	server := cluster(t)
+	shop, admin := kubeconfig(t, server, "shop", "shop"), kubeconfig(t, server, "admin", "default")
+	for command, want := range map[string]string{
+		"get vm/web":          "vm/web-0 vm/web-1",
+		"chart deployment/":   "deployment/web",
+		"list --deployment w": "web",
+		"top --type v":        "vm",
+		"list -o j":           "table wide json yaml csv", // the shell chooses
+		"chart --by d":        "hour day week month",
+	} {
+		status, out, stderr := run(append([]string{"__complete", "--kubeconfig=" + shop}, strings.Fields(command)...)...)
+		words, _, _ := strings.Cut(out, "\n:")
+		if status != exitDone || strings.Join(strings.Fields(words), " ") != want {
+			t.Errorf("%s: status %d, %q, %s: want %q", command, status, words, stderr, want)
+		}
+	}
+	if _, out, _ := run("__complete", "--kubeconfig="+admin, "list", "-n", "s"); !strings.HasPrefix(out, "shop\n") {
+		t.Errorf("namespaces: %q", out)
 	}
 }

@@ -67,6 +67,9 @@ func (c *cli) ofResource(name, short, example string, show func(*wire.ResourceLi
 			return c.printResources(list, show, out == "wide")
 		},
 	}
+	command.ValidArgsFunction = c.suggest(false, func(group map[string]string) string {
+		return group["resourceType"] + "/" + group["resource"]
+	}, "resourceType", "resource")
 	command.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "Look in all namespaces that you may see.")
 	command.Flags().StringVar(&moment, "at", "", "Only what was held at this moment.")
 	at.addFlags(command.Flags())
