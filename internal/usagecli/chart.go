@@ -49,7 +49,7 @@ func (c *cli) chart() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if done, err := c.forPrograms(out, answer, texts(spec.GroupBy)...); done {
+			if done, err := c.forPrograms(out.name, answer, texts(spec.GroupBy)...); done {
 				return err
 			}
 			zone, err := time.LoadLocation(spec.TimeZone)
@@ -72,7 +72,7 @@ func (c *cli) chart() *cobra.Command {
 	command.Flags().BoolVar(&ascii, "ascii", false, "Draw with # alone.")
 	asked.addFlags(command.Flags())
 	at.addFlags(command.Flags())
-	out.addFlag(command.Flags())
+	out.addFlag(command, parquetFile)
 	return command
 }
 

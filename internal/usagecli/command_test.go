@@ -3,6 +3,7 @@ package usagecli
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,12 +11,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -240,6 +243,8 @@ func TestWhatGoesWrong(t *testing.T) {
 		{shop, "list --last=1w", exitMisused, "7d, 24h, 30m"},
 		{shop, "list --last=1d --this-month", exitMisused, "want one of"},
 		{shop, "list --output=xml", exitMisused, "want one of table"},
+		{shop, "list --by=day", exitMisused, "with -o csv, parquet"},
+		{shop, "get vm/web-0 -o parquet", exitMisused, "want one of table"},
 		{shop, "list extra", exitMisused, "want no arguments"},
 		{shop, "list --colour", exitMisused, "See kubectl usage list --help."},
 		{shop, "lists", exitFailed, "unknown command"},
@@ -298,7 +303,7 @@ func TestWordsAreCompletedFromTheCluster(t *testing.T) {
 		"chart deployment/":   "deployment/web",
 		"list --deployment w": "web",
 		"top --type v":        "vm",
-		"list -o j":           "table wide json yaml csv", // the shell chooses
+		"list -o j":           "table wide json yaml csv parquet focus-csv", // the shell chooses
 		"chart --by d":        "hour day week month",
 	} {
 		status, out, stderr := run(append([]string{"__complete", "--kubeconfig=" + shop}, strings.Fields(command)...)...)
@@ -309,5 +314,70 @@ func TestWordsAreCompletedFromTheCluster(t *testing.T) {
 	}
 	if _, out, _ := run("__complete", "--kubeconfig="+admin, "list", "-n", "s"); !strings.HasPrefix(out, "shop\n") {
 		t.Errorf("namespaces: %q", out)
+	}
+}
+
+func TestFOCUS(t *testing.T) {
+	server := cluster(t)
+	status, out, stderr := run("list", "--by=day", "--dimension=vcpu", "--deployment=web", "-o=focus-csv", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"),
+		"--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z")
+	if status != exitDone || !strings.Contains(stderr, "costs") {
+		t.Fatalf("status %d: %s: want 0, and a word about costs", status, stderr)
+	}
+	lines, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if err != nil || len(lines) != 1+4 {
+		t.Fatalf("%d lines, %v: want a head and four:\n%s", len(lines), err, out)
+	}
+	got := map[string]string{}
+	for i, column := range lines[0] {
+		if value := lines[2][i]; value != "" {
+			got[column] = value
+		}
+	}
+	want := map[string]string{
+		"ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based", "ChargeDescription": "vm vcpu",
+		"ChargePeriodStart": "2026-11-02T00:00:00Z", "ChargePeriodEnd": "2026-11-03T00:00:00Z", "ConsumedQuantity": "40", "ConsumedUnit": "core-hours",
+		"ResourceId": "uid-web-0", "ResourceName": "web-0", "ResourceType": "vm", "ServiceCategory": "Compute", "ServiceName": "vm",
+		"ServiceSubcategory": "Virtual Machines", "SkuMeter": "vm.vcpu", "SubAccountId": "uid-shop", "SubAccountName": "shop", "SubAccountType": "Namespace",
+		"Tags": `{"deployment":"web"}`, "x_Accuracy": "Estimated", "x_Deployment": "web", "x_ExactQuantity": "144000000", "x_ExactUnit": "millicore-second",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("wanted (-), got (+):\n%s", diff)
+	}
+}
+
+func TestParquet(t *testing.T) {
+	server := cluster(t)
+	status, out, stderr := run("list", "-o=parquet", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"), "--from=2026-10-31T00:00:00Z", "--to=2026-11-04T00:00:00Z", "--by=day")
+	if status != exitDone {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	type row struct {
+		Start    time.Time `parquet:"start_time,timestamp(millisecond)"`
+		End      time.Time `parquet:"end_time,timestamp(millisecond)"`
+		Resource string    `parquet:"resource"`
+		UID      string    `parquet:"resource_uid"`
+		Quantity *string   `parquet:"quantity,optional"`
+		Exact    *string   `parquet:"exact,optional"`
+		Accuracy string    `parquet:"accuracy"`
+	}
+	rows, err := parquet.Read[row](strings.NewReader(out), int64(len(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rows {
+		quantity := "unknown"
+		if r.Quantity != nil {
+			quantity = *r.Quantity + " " + *r.Exact
+		}
+		got = append(got, fmt.Sprint(r.Start.UTC().Format(time.DateOnly), " ", r.Resource, " ", quantity, " ", r.Accuracy))
+	}
+	for _, want := range []string{
+		"2026-10-31 web-0 unknown Partial", "2026-11-01 web-0 56 201600000 Exact", "2026-11-03 =cmd|' /C calc'!A0 12 43200000 Exact",
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("there is no %q in %q", want, got)
+		}
 	}
 }

@@ -52,9 +52,7 @@ func (c *cli) completions(command *cobra.Command) {
 			_ = command.RegisterFlagCompletionFunc(flag, c.suggest(false, valueOf(key), key)) // the flag is there
 		}
 	}
-	for flag, values := range map[string][]string{"output": formats, "by": sizes} {
-		if command.Flags().Lookup(flag) != nil {
-			_ = command.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-		}
+	if command.Flags().Lookup("by") != nil {
+		_ = command.RegisterFlagCompletionFunc("by", cobra.FixedCompletions(sizes, cobra.ShellCompDirectiveNoFileComp))
 	}
 }

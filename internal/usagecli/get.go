@@ -58,13 +58,13 @@ func (c *cli) ofResource(name, short, example string, show func(*wire.ResourceLi
 			if len(list.Resources) == 0 {
 				return fmt.Errorf("no usage of %s: check the name, the namespace (-n, -A) and the time", args[0])
 			}
-			switch out {
+			switch out.name {
 			case "csv":
 				return c.printCSV(show(list))
 			case "json", "yaml":
-				return c.printObject(out, list)
+				return c.printObject(out.name, list)
 			}
-			return c.printResources(list, show, out == "wide")
+			return c.printResources(list, show, out.name == "wide")
 		},
 	}
 	command.ValidArgsFunction = c.suggest(false, func(group map[string]string) string {
@@ -73,7 +73,7 @@ func (c *cli) ofResource(name, short, example string, show func(*wire.ResourceLi
 	command.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "Look in all namespaces that you may see.")
 	command.Flags().StringVar(&moment, "at", "", "Only what was held at this moment.")
 	at.addFlags(command.Flags())
-	out.addFlag(command.Flags())
+	out.addFlag(command)
 	return command
 }
 

@@ -18,45 +18,59 @@ func (c *cli) list() *cobra.Command {
 		asked scope
 		at    when
 		out   format
+		by    string
 	)
 	command := &cobra.Command{
 		Use:   "list",
 		Short: "Show what was used, by resource.",
 		Example: `  kubectl usage list                            # this month, in your namespace
   kubectl usage list -A --last 24h --type vm
-  kubectl usage list --deployment web -o csv > web.csv`,
+  kubectl usage list --deployment web -o csv > web.csv
+  kubectl usage list -A --last-month --by day -o focus-csv > focus.csv`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec, err := c.spec(&asked, &at, &out)
 			if err != nil {
 				return err
 			}
-			spec.GroupBy = []v1alpha1.GroupKey{"namespace", "resourceType", "resource", "deployment"}
+			if by != "none" && (out.name == "table" || out.name == "wide") || !slices.Contains(append([]string{"none"}, sizes...), by) {
+				return misused("--by=%s: want one of %s, with -o csv, parquet, focus-csv, json or yaml", by, strings.Join(sizes, ", "))
+			}
+			spec.WindowSize, spec.GroupBy = v1alpha1.WindowSize(by), []v1alpha1.GroupKey{"namespace", "resourceType", "resource", "deployment"}
+			if out.name == focusCSV {
+				spec.GroupBy = focusKeys
+			}
 			answer, err := c.ask(cmd.Context(), spec)
 			if err != nil {
 				return err
 			}
-			if done, err := c.forPrograms(out, answer, "namespace", "resourceType", "resource", "resourceUID", "deployment"); done {
+			if out.name == focusCSV {
+				return c.printFocus(answer.Rows)
+			}
+			if done, err := c.forPrograms(out.name, answer, "namespace", "resourceType", "resource", "resourceUID", "deployment"); done {
 				return err
 			}
-			if err := c.printTable(byResource(answer.Rows), out == "wide"); err != nil {
+			if err := c.printTable(byResource(answer.Rows), out.name == "wide"); err != nil {
 				return err
 			}
 			return c.foot(answer)
 		},
 	}
+	command.Flags().StringVar(&by, "by", "none", "Cut the time into windows, for programs: hour, day, week, month.")
 	asked.addFlags(command.Flags())
 	at.addFlags(command.Flags())
-	out.addFlag(command.Flags())
+	out.addFlag(command, parquetFile, focusCSV)
 	return command
 }
 
 // forPrograms writes a report as programs read it, if that is asked for; keys are
 // what its rows are told apart by.
-func (c *cli) forPrograms(f format, a *answered, keys ...string) (done bool, err error) {
+func (c *cli) forPrograms(f string, a *answered, keys ...string) (done bool, err error) {
 	switch f {
 	case "csv":
 		return true, c.printCSV(rowTable(a.Rows, keys...))
+	case "parquet":
+		return true, c.printParquet(a.Rows, keys...)
 	case "json", "yaml":
 		return true, c.printObject(f, a)
 	}
@@ -192,10 +206,10 @@ func (c *cli) top() *cobra.Command {
 				return err
 			}
 			answer.Rows = largest(answer.Rows, most)
-			if done, err := c.forPrograms(out, answer, texts(spec.GroupBy)...); done {
+			if done, err := c.forPrograms(out.name, answer, texts(spec.GroupBy)...); done {
 				return err
 			}
-			if err := c.printTable(ranked(answer, kind), out == "wide"); err != nil {
+			if err := c.printTable(ranked(answer, kind), out.name == "wide"); err != nil {
 				return err
 			}
 			return c.foot(answer)
@@ -204,7 +218,7 @@ func (c *cli) top() *cobra.Command {
 	command.Flags().IntVar(&most, "most", 10, "How many of each dimension.")
 	asked.addFlags(command.Flags())
 	at.addFlags(command.Flags())
-	out.addFlag(command.Flags())
+	out.addFlag(command, parquetFile)
 	return command
 }
 

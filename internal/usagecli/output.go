@@ -9,22 +9,31 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 )
 
 // format is how the output is written.
-type format string
+type format struct {
+	name  string
+	known []string
+}
 
-var formats = []string{"table", "wide", "json", "yaml", "csv"}
+// Formats that some commands have beside those that all have.
+const (
+	parquetFile = "parquet"
+	focusCSV    = "focus-csv"
+)
 
-func (f *format) addFlag(flags *pflag.FlagSet) {
-	flags.StringVarP((*string)(f), "output", "o", "table", "One of "+strings.Join(formats, ", ")+".")
+func (f *format) addFlag(command *cobra.Command, more ...string) {
+	f.known = append([]string{"table", "wide", "json", "yaml", "csv"}, more...)
+	command.Flags().StringVarP(&f.name, "output", "o", "table", "One of "+strings.Join(f.known, ", ")+".")
+	_ = command.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(f.known, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
 func (f *format) validate() error {
-	if !slices.Contains(formats, string(*f)) {
-		return misused("--output=%s: want one of %s", *f, strings.Join(formats, ", "))
+	if !slices.Contains(f.known, f.name) {
+		return misused("--output=%s: want one of %s", f.name, strings.Join(f.known, ", "))
 	}
 	return nil
 }
@@ -46,7 +55,7 @@ type column struct {
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 // printObject writes an object as json or yaml.
-func (c *cli) printObject(f format, object any) error {
+func (c *cli) printObject(f string, object any) error {
 	if f == "yaml" {
 		text, err := yaml.Marshal(object)
 		if err == nil {

@@ -54,14 +54,14 @@ func (c *cli) report() *cobra.Command {
 					return err
 				}
 			}
-			return c.printReport(found, answer, out)
+			return c.printReport(found, answer, out.name)
 		},
 	}
 	command.Flags().BoolVar(&ofCluster, "cluster", false, "A ClusterUsageReport.")
 	command.Flags().BoolVar(&waits, "wait", false, "Wait until every interval of the report is sealed.")
 	command.Flags().DurationVar(&timeout, "timeout", 2*time.Hour, "How long --wait waits.")
 	command.Flags().BoolVar(&all, "all", false, "All rows, not only those in the status.")
-	out.addFlag(command.Flags())
+	out.addFlag(command, parquetFile)
 	return command
 }
 
@@ -144,7 +144,7 @@ func (c *cli) waitForReport(ctx context.Context, reader client.Reader, key clien
 	return found, err
 }
 
-func (c *cli) printReport(found *foundReport, answer *answered, out format) error {
+func (c *cli) printReport(found *foundReport, answer *answered, out string) error {
 	keys := texts(found.spec.GroupBy)
 	if done, err := c.forPrograms(out, answer, keys...); done {
 		return err
