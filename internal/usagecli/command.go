@@ -38,7 +38,12 @@ func Run(args []string, streams genericiooptions.IOStreams, now func() time.Time
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe), errors.Is(ctx.Err(), context.Canceled):
 		return exitFailed // nobody reads any more
 	}
-	fmt.Fprintf(streams.ErrOut, "error: %v\n", strings.TrimSpace(err.Error()))
+	if text := strings.TrimSpace(err.Error()); text != "" {
+		fmt.Fprintf(streams.ErrOut, "error: %s\n", text)
+	}
+	if end, is := errors.AsType[*outcome](err); is {
+		return end.status
+	}
 	if misused, is := errors.AsType[*misuse](err); is {
 		if misused.command != "" {
 			fmt.Fprintf(streams.ErrOut, "See %s --help.\n", misused.command)
@@ -116,7 +121,7 @@ func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra
 		"Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}",
 		`Use "kubectl usage --help" for the flags that all commands have.`,
 	).Replace(root.UsageTemplate()))
-	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.report} {
+	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.report, c.verify} {
 		command := add()
 		c.completions(command)
 		run := command.RunE

@@ -258,6 +258,8 @@ func TestWhatGoesWrong(t *testing.T) {
 		{shop, "get", exitMisused, "TYPE/NAME"},
 		{certificate, "list", exitFailed, "has no token"},
 		{shop, "list --operator-namespace=elsewhere", exitFailed, "is the operator installed"},
+		{shop, "verify --interval-from=yesterday", exitMisused, "want a time such as"},
+		{shop, "verify", exitUnreadable, "usageblocks"},
 		{shop, "list --server=http://localhost", exitMisused, "want an address such as https://"},
 		{shop, "list --server=" + server.URL, exitFailed, "certificate"},
 		{"/none", "list", exitFailed, "kubeconfig"},
