@@ -23,6 +23,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // The made-up cluster: two tenants, and one whose namespace is gone, in November 2026.
@@ -449,7 +450,7 @@ func TestWhatGoesWrongInside(t *testing.T) {
 func TestTheWordsBeforeTheToken(t *testing.T) {
 	h := newFixture().handler()
 	for header, value := range map[string]string{
-		"Authorization": "ApiKey shop", "authorization": "APIToken shop", usageapi.TokenHeader: "Bearer shop",
+		"Authorization": "ApiKey shop", "authorization": "APIToken shop", wire.TokenHeader: "Bearer shop",
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/v1/usage", http.NoBody)
 		r.Header.Set(header, value)

@@ -11,11 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-)
 
-// TokenHeader carries the token where something in between keeps Authorization to
-// itself, as the API server's proxy does.
-const TokenHeader = "X-Usage-Authorization"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
+)
 
 // statusWriter knows what was answered.
 type statusWriter struct {
@@ -94,7 +92,7 @@ func (c *call) authenticate() error {
 	header := c.request.Header
 	text := header.Get("Authorization")
 	if text == "" {
-		text = header.Get(TokenHeader)
+		text = header.Get(wire.TokenHeader)
 	}
 	if scheme, token, found := strings.Cut(text, " "); found {
 		switch strings.ToLower(scheme) {
@@ -102,7 +100,7 @@ func (c *call) authenticate() error {
 			header.Set("Authorization", "Bearer "+strings.TrimSpace(token))
 		}
 	}
-	header.Del(TokenHeader)
+	header.Del(wire.TokenHeader)
 	answer, known, err := c.Authenticator.AuthenticateRequest(c.request)
 	if err != nil && c.ctx.Err() != nil {
 		return c.ctx.Err()

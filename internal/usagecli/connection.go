@@ -16,6 +16,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
+
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // connection is to the usage API.
@@ -28,10 +30,6 @@ type connection struct {
 
 // service is the usage API's, as the API server's proxy names it.
 const service = "https:usage-api:https"
-
-// tokenHeader is what the usage API takes a token from behind the API server's
-// proxy, which keeps Authorization to itself.
-const tokenHeader = "X-Usage-Authorization"
 
 // connect reaches the usage API through the API server or, with --server, directly.
 func (c *cli) connect() (*connection, error) {
@@ -132,7 +130,7 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	if c.direct {
 		request.Header.Set("Authorization", c.token)
 	} else {
-		request.Header.Set(tokenHeader, c.token)
+		request.Header.Set(wire.TokenHeader, c.token)
 	}
 	response, err := c.client.Do(request)
 	if err != nil {

@@ -8,6 +8,10 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
 
+// TokenHeader carries the token where something in between keeps Authorization to
+// itself, as the API server's proxy does.
+const TokenHeader = "X-Usage-Authorization"
+
 // Report is a page of a report that is asked for without an object.
 type Report struct {
 	v1alpha1.UsageReportStatus
