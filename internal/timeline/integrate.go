@@ -345,7 +345,7 @@ func (t *Tally) correct(s *Snapshot) error {
 			adder: a, group: t.groups[id], total: a.total(&c.words), less: x.less,
 			from: t.calendar.start(), until: t.calendar.end(),
 		}
-		if t.isPart() && x.says(t.reach) {
+		if t.isPart() && x.says(t.query.Window) { // as it counts: whatever was added up
 			a.mention(in.group)
 		}
 		if err := in.span(&x.span); err != nil {
