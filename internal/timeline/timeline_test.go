@@ -495,6 +495,38 @@ func TestAPagerSaysWhatATallySays(t *testing.T) {
 	})
 }
 
+// Corrections count whatever was added up: also of what lies after it.
+func TestAPagerHasTheGroupsOfCorrections(t *testing.T) {
+	object := usage.Object{Kind: "VM", Name: "vm-0", UID: "uid-0"}
+	less := usage.Change{Kind: usage.Less, Segment: usage.Segment{
+		Meter: "vm", Subject: &usage.Subject{ResourceType: "vm", Resource: object, Instance: object}, Dimension: dimensions[0], Level: 1,
+		Start: usage.Boundary{At: second0 + 7200, Evidence: usage.IntervalCut}, End: usage.Boundary{At: second0 + 7210, Evidence: usage.IntervalCut},
+	}}
+	line := timeline.New()
+	line.Take(timeline.Commit{
+		Meters:  []timeline.Meter{{Name: "vm", ResourceType: "vm", Since: second0 + 3600, Dimensions: dimensions}},
+		Sealed:  []usage.Window{{Start: second0, End: second0 + 10800}},
+		Changes: []usage.Change{less},
+	})
+	line.Publish()
+	q := timeline.Query{Window: usage.Window{Start: second0, End: second0 + 10800}, Size: timeline.Hour}
+	tally, err := timeline.NewTally(q)
+	if err == nil {
+		err = tally.Advance(line.Snapshot(), second0+7200)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := tally.Page("", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := timeline.NewPager(8).Page(line.Snapshot(), q, second0+7200, "", 100)
+	if err != nil || len(want.Rows) == 0 || !reflect.DeepEqual(got, want.Rows) {
+		t.Errorf("got %v, %v: want %v, and at least one", got, err, want.Rows)
+	}
+}
+
 func TestCoverageIsTheWorstThatAnyMeterSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, q := drawWorld(t), drawQuery(t)
