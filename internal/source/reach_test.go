@@ -47,8 +47,8 @@ func TestAQuietKindReachesTheCurrentRevisionWithinSeconds(t *testing.T) {
 		callers.Wait()
 		took := clockOfTests.Since(began)
 		t.Logf("reached in %s", took)
-		if took > 4*time.Second {
-			t.Errorf("it took %s", took)
+		if took > 30*time.Second {
+			t.Errorf("it took %s: as if it had waited for the bookmark that comes each minute", took)
 		}
 		if source.Newer(now, w.source.Position().ResourceVersion) {
 			t.Errorf("at %s: want %s", w.source.Position().ResourceVersion, now)
@@ -59,7 +59,7 @@ func TestAQuietKindReachesTheCurrentRevisionWithinSeconds(t *testing.T) {
 func TestABusyKindReachesARevisionByItsOwnWatch(t *testing.T) {
 	w := newWorld(t, dynamicClient())
 	w.run(t)
-	w.has(t, "listed 0")
+	w.looks(t)
 	w.create(t, "busy")
 	object, err := w.client.CoreV1().ConfigMaps(w.namespace).Get(t.Context(), "busy", metav1.GetOptions{})
 	if err != nil {
@@ -110,7 +110,7 @@ func TestAWatchThatCatchesUpIsLeftToIt(t *testing.T) {
 	second := &watched{Client: dynamicClient()}
 	w := newWorldWith(t, &slow{Client: dynamicClient()}, source.Options{Metadata: second})
 	w.run(t)
-	w.has(t, "listed 0")
+	w.looks(t)
 	const many = 50 // a second's worth of events
 	for i := range many {
 		w.create(t, fmt.Sprintf("one-of-%02d", i))
@@ -165,7 +165,7 @@ func (c *deaf) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interf
 func TestAWatchThatHangsIsReplaced(t *testing.T) {
 	w := newWorld(t, &deaf{Client: dynamicClient()})
 	w.run(t)
-	w.has(t, "listed 0")
+	w.looks(t)
 	w.create(t, "unheard")
 	if err := w.source.Reach(t.Context(), w.now(t)); err != nil {
 		t.Fatal(err)
@@ -200,6 +200,7 @@ func TestAKindThatIsRemovedAndInstalledAgain(t *testing.T) {
 	install()
 	createWidget("one")
 	w.until(t, func() bool { return w.mentions("one") })
+	w.looks(t)
 	if err := definitions.Delete(t.Context(), "widgets.test.example.com", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

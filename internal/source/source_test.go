@@ -203,6 +203,14 @@ func (w *world) run(t *testing.T) (stop func()) {
 	return stop
 }
 
+// looks waits until the source looks live: what happens between its list and its
+// watch is rightly said to be replayed. Only a watch does what is asked for.
+func (w *world) looks(t *testing.T) {
+	t.Helper()
+	w.source.Replay("looks")
+	w.has(t, "list 2 for looks", "listed 2")
+}
+
 // restart stops the source, if it runs, and puts another in its place, with a
 // new diary, that goes on where it was.
 func (w *world) restart(client source.Client, options source.Options) {
@@ -272,6 +280,7 @@ func TestItListsThenWatches(t *testing.T) {
 			w.create(t, "there")
 			w.run(t)
 			w.has(t, "list 0 for <nil>", "item there", "listed 0")
+			w.looks(t)
 			w.create(t, "new")
 			w.update(t, "new", "1")
 			w.delete(t, "new")
@@ -296,7 +305,7 @@ func TestAListOfManyPagesIsWhole(t *testing.T) {
 func TestAReplayShowsEverythingAndDisturbsNothing(t *testing.T) {
 	w := newWorld(t, dynamicClient())
 	w.run(t)
-	w.has(t, "listed 0")
+	w.looks(t)
 	w.create(t, "replayed")
 	w.has(t, "ADDED replayed")
 	w.source.Replay("somebody")

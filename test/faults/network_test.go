@@ -105,7 +105,7 @@ var _ = Describe("The network", func() {
 		one.remove()
 
 		Eventually(ctx, between.Dropped).Should(BeNumerically(">", 0))
-		Eventually(ctx, func() int { status, _ := op.collector.Status("widgets"); return status.Active }).Should(Equal(1))
+		Eventually(ctx, func() []end { return d.endsOf(one, "size") }).Should(HaveLen(1))
 		d.judged(op.seal(ctx))
 		Expect(d.accuracies("web")).To(Equal([]v1alpha1.Accuracy{v1alpha1.AccuracyEstimated}))
 	}, SpecTimeout(minutes))
