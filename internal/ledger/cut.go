@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -55,7 +54,7 @@ func (l *Ledger) Accounts(w usage.Window, now int64) []usage.Account {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, CompareAccounts)
+	slices.SortFunc(keys, usage.Account.Compare)
 	return keys
 }
 
@@ -78,15 +77,6 @@ func (a *account) touches(w usage.Window, now int64) bool {
 		}
 	}
 	return false
-}
-
-// CompareAccounts orders accounts by namespace, then deployment.
-func CompareAccounts(a, b usage.Account) int {
-	return cmp.Or(
-		cmp.Compare(a.Namespace, b.Namespace),
-		cmp.Compare(a.NamespaceUID, b.NamespaceUID),
-		cmp.Compare(a.Deployment, b.Deployment),
-	)
 }
 
 // Changed are the accounts whose segments changed since it was last called.

@@ -65,10 +65,10 @@ func split(segments []usage.Segment) [][]usage.Segment {
 	var subject *usage.Subject
 	for i := range segments {
 		size := segmentBytes
-		if segments[i].Subject != subject {
-			subject = segments[i].Subject
-			size += subjectBytes(subject)
+		if !same(segments[i].Subject, subject) {
+			size += subjectBytes(segments[i].Subject)
 		}
+		subject = segments[i].Subject
 		if i-start == maxSegments || (i > start && bytes+size > maxBytes) {
 			parts = append(parts, segments[start:i])
 			start, bytes = i, 0
@@ -80,6 +80,11 @@ func split(segments []usage.Segment) [][]usage.Segment {
 		parts = append(parts, segments[start:])
 	}
 	return parts
+}
+
+// same tells whether it is the same subject as before; nil is none.
+func same(a, before *usage.Subject) bool {
+	return a == before || before != nil && *a == *before
 }
 
 // segmentBytes is about what a segment takes as JSON.
@@ -161,7 +166,7 @@ func entries(segments []usage.Segment, known usage.Window) []v1alpha1.Usage {
 	var subject *usage.Subject
 	for i := range segments {
 		s := &segments[i]
-		if subject == nil || (s.Subject != subject && *s.Subject != *subject) {
+		if !same(s.Subject, subject) {
 			list = append(list, entry(s.Subject))
 		}
 		subject = s.Subject

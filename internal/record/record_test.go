@@ -210,6 +210,20 @@ func TestTheSameSegmentsGiveTheSameBytes(t *testing.T) {
 	}
 }
 
+// Who reads the journal may have a subject twice where the ledger has it once.
+func TestASubjectThatIsThereTwiceIsOne(t *testing.T) {
+	var once, twice []usage.Segment
+	for i := range 500 {
+		name := strings.Repeat("x", 200) + fmt.Sprint(i)
+		s := subject(name)
+		once = append(once, held(s, vcpu, 1000, 0, 10), held(s, vcpu, 1000, 20, 30))
+		twice = append(twice, held(subject(name), vcpu, 1000, 0, 10), held(subject(name), vcpu, 1000, 20, 30))
+	}
+	if diff := cmp.Diff(For(final("web", once...)), For(final("web", twice...))); diff != "" {
+		t.Errorf("(-once +twice):\n%s", diff)
+	}
+}
+
 func TestNames(t *testing.T) {
 	minute := usage.Interval(hour.Start+5*60, 60)
 	cases := map[string]struct {

@@ -180,34 +180,45 @@ func (s *Snapshot) corrected(f *Filters, w usage.Window) []occurrence {
 
 // addTo gives a resource what was held.
 func (o *occurrence) addTo(r *History) {
+	held := &r.Segments
+	if o.correction != nil {
+		held = &r.More
+		if o.correction.less {
+			held = &r.Less
+		}
+	}
+	*held = append(*held, o.segments(always)...)
+}
+
+// segments are what was held, as far as it may say something of a window.
+func (o *occurrence) segments(w usage.Window) []usage.Segment {
 	c, h := o.class, o.holder
 	subject := &usage.Subject{
 		ResourceType: c.ResourceType, Resource: *h.resource, Instance: *h.instance, Container: h.container,
 		Account: c.Account, Region: c.Region, Bundle: c.Bundle, Attributes: c.Attributes,
 	}
-	segment := func(x *span) usage.Segment {
-		return usage.Segment{
+	var held []usage.Segment
+	add := func(x *span, end usage.Boundary) {
+		held = append(held, usage.Segment{
 			Meter: c.Meter, Subject: subject, Dimension: c.Dimension, Level: x.level,
-			Start: usage.Boundary{At: x.start, Slack: x.startSlack, Evidence: x.startEvidence},
-			End:   usage.Boundary{At: x.end, Slack: x.endSlack, Evidence: x.endEvidence},
-		}
+			Start: usage.Boundary{At: x.start, Slack: x.startSlack, Evidence: x.startEvidence}, End: end,
+		})
 	}
-	if x := o.correction; x != nil {
-		if x.less {
-			r.Less = append(r.Less, segment(&x.span))
-		} else {
-			r.More = append(r.More, segment(&x.span))
-		}
-		return
+	ended := func(x *span) { add(x, usage.Boundary{At: x.end, Slack: x.endSlack, Evidence: x.endEvidence}) }
+	if o.correction != nil {
+		ended(&o.correction.span)
+		return held
 	}
-	for i := range o.series.spans {
-		r.Segments = append(r.Segments, segment(&o.series.spans[i]))
+	for _, x := range o.series.after(w.Start) {
+		if x.start-int64(o.series.maxSlack) >= w.End {
+			break
+		}
+		ended(&x)
 	}
 	if x := o.series.open.span(); x.level != 0 {
-		open := segment(&x)
-		open.End = usage.Boundary{}
-		r.Segments = append(r.Segments, open)
+		add(&x, usage.Boundary{})
 	}
+	return held
 }
 
 // Metrics are all that anything was ever measured in, in order.

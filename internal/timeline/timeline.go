@@ -112,6 +112,7 @@ func (t *Timeline) Take(c Commit) {
 	for _, interval := range c.Sealed {
 		s.through = max(s.through, interval.End)
 	}
+	s.sealed = append(s.sealed, c.Sealed...)
 }
 
 // Publish shows readers what was taken in.
@@ -137,7 +138,8 @@ type Snapshot struct {
 	meters      []Meter
 	coverage    []usage.Stretch
 	corrections []correction
-	through     int64
+	sealed      []usage.Window // in order
+	through     int64          // the end of the last of them
 	time        int64
 }
 

@@ -771,6 +771,66 @@ func TestAHistoryAddsUpToWhatReportsSay(t *testing.T) {
 	})
 }
 
+func TestHoldingsAreTheSegmentsCut(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		s := w.timeline().Snapshot()
+		interval := usage.Interval(second0+rapid.Int64Range(0, length).Draw(t, "moment"), rapid.SampledFrom([]int64{60, 3600, 86400}).Draw(t, "interval"))
+		want := map[usage.Account]string{}
+		for _, c := range slices.SortedFunc(slices.Values(w.segments), func(a, b usage.Change) int { return a.Compare(b.Segment) }) {
+			if part, inside := c.Cut(interval, interval.End); c.Kind == usage.Put && w.counts(&c, q) && inside {
+				want[c.Subject.Account] += fmt.Sprintln(part, part.End, *part.Subject)
+			}
+		}
+		got := map[usage.Account]string{}
+		var after *usage.Account
+		for more := true; more; { // some at a time
+			more = false
+			for held := range s.Holdings(&q.Filters, interval, after) {
+				if after != nil && held.Compare(*after) <= 0 {
+					t.Fatalf("%v comes after %v", held.Account, *after)
+				}
+				after, more = &held.Account, true
+				for _, x := range held.Segments {
+					got[held.Account] += fmt.Sprintln(x, x.End, *x.Subject)
+				}
+				if rapid.Bool().Draw(t, "page ends") {
+					break
+				}
+			}
+		}
+		for account := range want {
+			if sortedLines(got[account]) != sortedLines(want[account]) {
+				t.Fatalf("%v: got\n%swant\n%s", account, got[account], want[account])
+			}
+		}
+		if len(got) != len(want) {
+			t.Fatalf("%d accounts: want %d", len(got), len(want))
+		}
+	})
+}
+
+func TestIntervalsAreThoseThatAWindowTouches(t *testing.T) {
+	line := timeline.New()
+	sealed := []usage.Window{{Start: 3600, End: 7200}, {Start: 7200, End: 10800}, {Start: 14400, End: 14460}}
+	for _, interval := range sealed {
+		apply(line, timeline.Commit{Sealed: []usage.Window{interval}})
+	}
+	for w, want := range map[usage.Window][]usage.Window{
+		{Start: 0, End: 20000}:     sealed,
+		{Start: 0, End: 3600}:      {},
+		{Start: 7199, End: 7201}:   sealed[:2],
+		{Start: 7200, End: 7201}:   sealed[1:2],
+		{Start: 10800, End: 14400}: {},
+		{Start: 14459, End: 14460}: sealed[2:],
+		{Start: 14460, End: 20000}: {},
+	} {
+		if got := line.Snapshot().Intervals(w); !slices.Equal(got, want) {
+			t.Errorf("%v touches %v: want %v", w, got, want)
+		}
+	}
+}
+
 func shownResource(r *timeline.History) string {
 	text := ""
 	for kind, segments := range map[usage.ChangeKind][]usage.Segment{usage.Put: r.Segments, usage.Less: r.Less, usage.More: r.More} {

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -18,6 +19,15 @@ type Account struct {
 	Namespace    string
 	NamespaceUID string // a namespace recreated under its old name is another tenant
 	Deployment   string // "" is unattributed
+}
+
+// Compare orders accounts by namespace, then deployment.
+func (a Account) Compare(other Account) int {
+	return cmp.Or(
+		cmp.Compare(a.Namespace, other.Namespace),
+		cmp.Compare(a.NamespaceUID, other.NamespaceUID),
+		cmp.Compare(a.Deployment, other.Deployment),
+	)
 }
 
 // Subject is who holds something, and under which attribution. Two subjects
