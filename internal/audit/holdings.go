@@ -18,7 +18,7 @@ type holdings struct {
 func hold(changes []usage.Change) *holdings {
 	changes = slices.DeleteFunc(changes, func(c usage.Change) bool { return c.Kind != usage.Put })
 	slices.SortFunc(changes, func(a, b usage.Change) int {
-		return cmp.Or(a.Subject.Account.Compare(b.Subject.Account), a.Compare(b.Segment))
+		return cmp.Or(usage.CompareAccounts(a.Subject.Account, b.Subject.Account), a.Compare(b.Segment))
 	})
 	h := &holdings{segments: changes, byStart: make([]int32, len(changes))}
 	for i := range h.byStart {
@@ -57,7 +57,7 @@ func cut(inside []usage.Segment, c *usage.Change, interval usage.Window) []usage
 // of are the account's segments inside a sealed interval.
 func (h *holdings) of(account usage.Account, interval usage.Window) []usage.Segment {
 	first, _ := slices.BinarySearchFunc(h.segments, account, func(c usage.Change, account usage.Account) int {
-		return c.Subject.Account.Compare(account)
+		return usage.CompareAccounts(c.Subject.Account, account)
 	})
 	var inside []usage.Segment
 	for i := first; i < len(h.segments) && h.segments[i].Subject.Account == account; i++ {

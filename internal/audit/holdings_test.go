@@ -59,7 +59,7 @@ func TestASweepCutsWhatOneCutAfterTheOtherDoes(t *testing.T) {
 				}
 			}
 			slices.SortFunc(want, func(a, b usage.Segment) int {
-				if order := a.Subject.Account.Compare(b.Subject.Account); order != 0 {
+				if order := usage.CompareAccounts(a.Subject.Account, b.Subject.Account); order != 0 {
 					return order
 				}
 				return a.Compare(b)

@@ -152,7 +152,7 @@ func (w *world) accounts() []usage.Account {
 	for _, c := range w.changes {
 		accounts[c.Subject.Account] = true
 	}
-	return slices.SortedFunc(maps.Keys(accounts), usage.Account.Compare)
+	return slices.SortedFunc(maps.Keys(accounts), usage.CompareAccounts)
 }
 
 func (w *world) cut(account usage.Account, interval usage.Window) []usage.Segment {

@@ -54,7 +54,7 @@ func (l *Ledger) Accounts(w usage.Window, now int64) []usage.Account {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, usage.Account.Compare)
+	slices.SortFunc(keys, usage.CompareAccounts)
 	return keys
 }
 

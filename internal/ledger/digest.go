@@ -11,7 +11,7 @@ import (
 // Digest is what seals an interval: SHA-256 over the digest of the interval
 // before, the interval, its rows and its coverage, in this order. Segments are
 // those of all accounts, cut to the interval, account by account
-// (usage.Account.Compare) in canonical order (usage.Segment.Compare); coverage is cut
+// (usage.CompareAccounts) in canonical order (usage.Segment.Compare); coverage is cut
 // to it too. Numbers are 8 bytes, big-endian; strings have their length before
 // them; each list has its length before it.
 func Digest(previous [sha256.Size]byte, interval usage.Window, segments []usage.Segment, coverage []usage.Stretch) [sha256.Size]byte {

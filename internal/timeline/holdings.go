@@ -42,12 +42,12 @@ type Holding struct {
 func (s *Snapshot) Holdings(f *Filters, interval usage.Window, after *usage.Account) iter.Seq[Holding] {
 	accounts := map[usage.Account][]*class{}
 	for _, c := range s.classes {
-		if f.matches(&c.words) && (after == nil || c.Account.Compare(*after) > 0) {
+		if f.matches(&c.words) && (after == nil || usage.CompareAccounts(c.Account, *after) > 0) {
 			accounts[c.Account] = append(accounts[c.Account], c)
 		}
 	}
 	return func(yield func(Holding) bool) {
-		for _, account := range slices.SortedFunc(maps.Keys(accounts), usage.Account.Compare) {
+		for _, account := range slices.SortedFunc(maps.Keys(accounts), usage.CompareAccounts) {
 			held := Holding{Account: account, Segments: within(accounts[account], f, interval)}
 			if len(held.Segments) > 0 && !yield(held) {
 				return

@@ -787,7 +787,7 @@ func TestHoldingsAreTheSegmentsCut(t *testing.T) {
 		for more := true; more; { // some at a time
 			more = false
 			for held := range s.Holdings(&q.Filters, interval, after) {
-				if after != nil && held.Compare(*after) <= 0 {
+				if after != nil && usage.CompareAccounts(held.Account, *after) <= 0 {
 					t.Fatalf("%v comes after %v", held.Account, *after)
 				}
 				after, more = &held.Account, true

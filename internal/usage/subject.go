@@ -21,12 +21,12 @@ type Account struct {
 	Deployment   string // "" is unattributed
 }
 
-// Compare orders accounts by namespace, then deployment.
-func (a Account) Compare(other Account) int {
+// CompareAccounts orders accounts by namespace, then deployment.
+func CompareAccounts(a, b Account) int {
 	return cmp.Or(
-		cmp.Compare(a.Namespace, other.Namespace),
-		cmp.Compare(a.NamespaceUID, other.NamespaceUID),
-		cmp.Compare(a.Deployment, other.Deployment),
+		cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.NamespaceUID, b.NamespaceUID),
+		cmp.Compare(a.Deployment, b.Deployment),
 	)
 }
 
