@@ -75,7 +75,7 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	api := usageapi.New(usageapi.Options{
 		Ledger: answers, Authenticator: authenticator, Authorizer: authorizer,
 		Namespaces:        func(ctx context.Context) ([]timeline.NamespaceRef, error) { return namespacesNow(ctx, mgr.GetClient()) },
-		Clock:             o.Clock,
+		OperatorNamespace: o.Namespace, Clock: o.Clock,
 		RequestsPerSecond: o.Serving.RequestsPerSecond, Timeout: answerTimeout,
 		Log: log, Observe: told.observe,
 	})

@@ -1,7 +1,7 @@
 // Package usageapi answers four public usage APIs from the timeline: hourly
 // details by container, charts by deployment, usage records by resource, and
-// batched usage by customer and metric; and, for kubectl usage, reports and
-// resources as the operator itself has them. It has no arithmetic of its own.
+// batched usage by customer and metric; and, for kubectl usage, reports,
+// resources and records as the operator itself has them. It has no arithmetic of its own.
 //
 // A namespace is their tenant: the organization, the project, the customer. Who
 // asks sees the namespaces in which he may list UsageRecords.
@@ -37,7 +37,9 @@ type Options struct {
 	Authorizer    authorizer.UnconditionalAuthorizer
 	// Namespaces are those that there are now.
 	Namespaces func(context.Context) ([]timeline.NamespaceRef, error)
-	Clock      clock.PassiveClock
+	// OperatorNamespace is where the records are of namespaces that are gone.
+	OperatorNamespace string
+	Clock             clock.PassiveClock
 	// RequestsPerSecond is how many requests one user may make; twice as many at once.
 	RequestsPerSecond float64
 	// Timeout is how long an answer may take.
@@ -85,6 +87,7 @@ func (a *API) routes() []route {
 		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse},
 		{"report", "POST /v1alpha1/report", (*call).report, refuse},
 		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse},
+		{"records", "GET /v1alpha1/records", (*call).records, refuse},
 	}
 }
 

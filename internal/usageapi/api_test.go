@@ -88,7 +88,6 @@ func ledger() *timeline.Timeline {
 	c := timeline.Commit{
 		Time:   committedAt,
 		Meters: []timeline.Meter{{Name: "vm", ResourceType: "vm", Since: at("2026-11-01T00:00:00Z"), Dimensions: []usage.Dimension{vcpu, memory}}},
-		Sealed: []usage.Window{{Start: at("2026-11-01T00:00:00Z"), End: sealedAt}},
 		Changes: []usage.Change{
 			held("vm", vm, vcpu, 4000, "2026-11-20T10:00:00Z", "2026-11-20T11:30:00Z"),
 			held("vm", vm, vcpu, 8000, "2026-11-20T11:30:00Z", "2026-11-20T12:00:00Z"),
@@ -101,6 +100,9 @@ func ledger() *timeline.Timeline {
 			held("vm", gone, vcpu, 2000, "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"),
 			held("vm", late, vcpu, 1000, "2026-11-19T10:00:00Z", "2026-11-19T10:30:00Z"),
 		},
+	}
+	for hour := at("2026-11-01T00:00:00Z"); hour < sealedAt; hour += 3600 {
+		c.Sealed = append(c.Sealed, usage.Interval(hour, 3600))
 	}
 	less := held("vm", late, vcpu, 1000, "2026-11-19T10:20:00Z", "2026-11-19T10:30:00Z")
 	less.Kind, less.Corrects = usage.Less, at("2026-11-19T10:00:00Z")
@@ -169,7 +171,7 @@ func newFixture() *fixture {
 
 func (f *fixture) handler() http.Handler {
 	return usageapi.New(usageapi.Options{
-		Ledger: &f.ledger, Authenticator: &f.cluster, Authorizer: &f.cluster, Clock: f.clock, Log: logr.Discard(),
+		Ledger: &f.ledger, Authenticator: &f.cluster, Authorizer: &f.cluster, Clock: f.clock, Log: logr.Discard(), OperatorNamespace: "usage-system",
 		RequestsPerSecond: f.rate, Timeout: f.timeout, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(context.Context) ([]timeline.NamespaceRef, error) {
 			return []timeline.NamespaceRef{{Name: "bank", UID: bankUID}, {Name: "empty", UID: "44"}, {Name: "shop", UID: shopUID}}, nil

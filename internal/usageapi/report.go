@@ -135,7 +135,7 @@ func validateShape(s *v1alpha1.ReportShape) error {
 // resources answers with what resources held, segment by segment, with evidence.
 func (c *call) resources() error {
 	query := c.request.URL.Query()
-	filters, window, err := c.usageFilters(query)
+	filters, window, err := c.ownFilters(query)
 	if err != nil {
 		return err
 	}

@@ -6,14 +6,15 @@ import (
 	"io"
 )
 
-// array writes a JSON object whose one field is an array, an element at a time, so
-// that it is never held whole. Nothing is written before the first element, or the
+// array writes a JSON object whose last field is an array, an element at a time,
+// so that it is never held whole. Nothing is written before the first element, or the
 // end: until then a request can be refused.
 type array struct {
-	call  *call
-	out   *bufio.Writer
-	field string
-	begun bool
+	call   *call
+	out    *bufio.Writer
+	before string // other fields, each with a comma after it
+	field  string
+	begun  bool
 }
 
 // arrayBuffer is how much is written at once.
@@ -42,7 +43,7 @@ func (a *array) add(element any) error {
 func (a *array) begin() string {
 	a.begun = true
 	a.call.begin()
-	return `{"` + a.field + `":[` + "\n"
+	return "{" + a.before + `"` + a.field + `":[` + "\n"
 }
 
 // end ends it.

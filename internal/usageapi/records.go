@@ -1,0 +1,134 @@
+package usageapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/record"
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// records answers with the UsageRecords of sealed intervals, byte by byte as they
+// were published, also where the cluster has them no longer.
+func (c *call) records() error {
+	query := c.request.URL.Query()
+	for _, field := range []string{"resource_type", "region"} {
+		if query.Has(field) {
+			return badRequest("%s: a record has all that a deployment held: leave it out, and choose from status.usage", field)
+		}
+	}
+	filters, window, err := c.ownFilters(query)
+	if err != nil {
+		return err
+	}
+	place, err := parseRecordPlace(query.Get("cursor"))
+	if err != nil {
+		return err
+	}
+	now, err := c.Namespaces(c.ctx)
+	if err != nil {
+		return err
+	}
+	page, next := c.recordPage(filters, window, place)
+	out := c.array("items")
+	out.before = fmt.Sprintf(`"apiVersion":%q,"kind":"UsageRecordList","metadata":{"continue":%q},`, v1alpha1.GroupVersion.String(), next)
+	for i := range page {
+		in := &page[i]
+		in.Namespace = c.OperatorNamespace // of those that are gone
+		if slices.Contains(now, timeline.NamespaceRef{Name: in.Account.Namespace, UID: in.Account.NamespaceUID}) {
+			in.Namespace = in.Account.Namespace
+		}
+		for _, r := range record.For(*in) {
+			if err := c.alive(); err != nil {
+				return err
+			}
+			if err := out.add(r); err != nil {
+				return err
+			}
+		}
+	}
+	return out.end()
+}
+
+// recordSegments is how many segments the records of a page have at least, if
+// there are so many: about a megabyte.
+const recordSegments = 5000
+
+// recordPage is what the records of a page are made from, and the cursor of the
+// next page; "" after the last.
+func (c *call) recordPage(f *timeline.Filters, w usage.Window, place recordPlace) (page []record.Input, next string) {
+	segments := 0
+	w.Start = max(w.Start, place.Interval)
+	for _, interval := range c.snapshot.Intervals(w) {
+		after := place.After
+		if interval.Start != place.Interval {
+			after = nil
+		}
+		for held := range c.snapshot.Holdings(f, interval, after) {
+			if segments >= recordSegments {
+				return page, next
+			}
+			page = append(page, record.Input{
+				Key: record.Key{Account: held.Account, Interval: interval}, Segments: held.Segments,
+				Coverage: c.snapshot.Coverage(interval), Final: true,
+			})
+			segments += len(held.Segments)
+			next = recordPlace{Interval: interval.Start, After: &held.Account}.String()
+		}
+	}
+	return page, ""
+}
+
+// recordPlace is where a page of records goes on: in an interval, after an account.
+// The zero value is before the first.
+type recordPlace struct {
+	Interval int64          // when it starts
+	After    *usage.Account `json:",omitempty"`
+}
+
+func (p recordPlace) String() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(fmt.Sprintf("usageapi: a cursor has no JSON: %v", err)) // strings and numbers have
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func parseRecordPlace(text string) (place recordPlace, err error) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if text != "" && (err != nil || json.Unmarshal(raw, &place) != nil) {
+		return place, badRequest("cursor cannot be read: take metadata.continue of the page before, or none to begin with the first page")
+	}
+	return place, nil
+}
+
+// ownFilters are those of the URL, where an interval may be asked for.
+func (c *call) ownFilters(query url.Values) (*timeline.Filters, usage.Window, error) {
+	filters, window, err := c.usageFilters(query)
+	if err == nil && query.Has("interval") {
+		window, err = c.interval(query)
+	}
+	return filters, window, err
+}
+
+// interval is the sealed one that a moment lies in.
+func (c *call) interval(query url.Values) (usage.Window, error) {
+	moment, err := parseTime("interval", query.Get("interval"))
+	if err != nil {
+		return usage.Window{}, err
+	}
+	if query.Has("from") || query.Has("to") {
+		return usage.Window{}, badRequest("interval: want it, or from and to, not both")
+	}
+	found := c.snapshot.Intervals(usage.Window{Start: moment, End: moment + 1})
+	if len(found) == 0 {
+		return usage.Window{}, badRequest("interval: no interval that is sealed has %s in it: the last one ends at %s; what comes after is asked for with from and to",
+			stamp(moment), stamp(c.snapshot.Sealed()))
+	}
+	return found[0], nil
+}
