@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
 )
@@ -75,6 +76,7 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	api := usageapi.New(usageapi.Options{
 		Ledger: answers, Authenticator: authenticator, Authorizer: authorizer,
 		Namespaces:        func(ctx context.Context) ([]timeline.NamespaceRef, error) { return namespacesNow(ctx, mgr.GetClient()) },
+		Meters:            func(ctx context.Context) ([]v1alpha1.UsageMeter, error) { return metersNow(ctx, mgr.GetClient()) },
 		OperatorNamespace: o.Namespace, Clock: o.Clock,
 		RequestsPerSecond: o.Serving.RequestsPerSecond, Timeout: answerTimeout,
 		Log: log, Observe: told.observe,
@@ -122,6 +124,12 @@ func reviewers(mgr ctrl.Manager) (authenticator.Request, authorizer.Authorizer, 
 		SubjectAccessReviewClient: access, AllowCacheTTL: allowedFor, DenyCacheTTL: deniedFor, WebhookRetryBackoff: &reviewRetries,
 	}.New()
 	return who, what, err
+}
+
+func metersNow(ctx context.Context, reader client.Reader) ([]v1alpha1.UsageMeter, error) {
+	list := &v1alpha1.UsageMeterList{}
+	err := reader.List(ctx, list)
+	return list.Items, err
 }
 
 func namespacesNow(ctx context.Context, reader client.Reader) ([]timeline.NamespaceRef, error) {

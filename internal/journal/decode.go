@@ -65,6 +65,20 @@ func listsOf(spec *v1alpha1.UsageBlockSpec, w *words) (lists, error) {
 	return out, r.err
 }
 
+// Changes hands out what a block says of segments, once it is known to be whole: a
+// later block may say otherwise of one.
+func Changes(stored Stored, each func(*usage.Change)) error {
+	b, err := openBlock(stored)
+	if err != nil {
+		return err
+	}
+	file, err := fileOf(b.spec)
+	if err != nil {
+		return err
+	}
+	return decodeRows(file, newWords(), each)
+}
+
 // fileOf is the Parquet file with a block's segments.
 func fileOf(spec *v1alpha1.UsageBlockSpec) ([]byte, error) {
 	return base64.StdEncoding.Strict().DecodeString(spec.Segments)

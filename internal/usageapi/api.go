@@ -19,6 +19,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/lru"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
@@ -37,6 +38,8 @@ type Options struct {
 	Authorizer    authorizer.UnconditionalAuthorizer
 	// Namespaces are those that there are now.
 	Namespaces func(context.Context) ([]timeline.NamespaceRef, error)
+	// Meters are those that are applied now.
+	Meters func(context.Context) ([]v1alpha1.UsageMeter, error)
 	// OperatorNamespace is where the records are of namespaces that are gone.
 	OperatorNamespace string
 	Clock             clock.PassiveClock

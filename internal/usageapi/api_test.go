@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	testclock "k8s.io/utils/clock/testing"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
@@ -70,6 +72,14 @@ func held(meter string, s *usage.Subject, d usage.Dimension, level int64, start,
 		c.End = usage.Boundary{At: at(end), Evidence: usage.Observed}
 	}
 	return c
+}
+
+// metersNow are a meter of what there is, and one of what there is none of.
+func metersNow(context.Context) ([]v1alpha1.UsageMeter, error) {
+	meters := []v1alpha1.UsageMeter{{ObjectMeta: metav1.ObjectMeta{Name: "volume"}}, {ObjectMeta: metav1.ObjectMeta{Name: "vm"}}}
+	meters[1].Spec.Target = v1alpha1.TargetReference{Group: "kubevirt.io", Kind: "VirtualMachineInstance"}
+	meters[1].Spec.Dimensions = []v1alpha1.Dimension{{Name: "vcpu", Unit: "core", Quantity: "self.spec.cores"}}
+	return meters, nil
 }
 
 func ledger() *timeline.Timeline {
@@ -171,7 +181,7 @@ func newFixture() *fixture {
 
 func (f *fixture) handler() http.Handler {
 	return usageapi.New(usageapi.Options{
-		Ledger: &f.ledger, Authenticator: &f.cluster, Authorizer: &f.cluster, Clock: f.clock, Log: logr.Discard(), OperatorNamespace: "usage-system",
+		Ledger: &f.ledger, Authenticator: &f.cluster, Authorizer: &f.cluster, Clock: f.clock, Log: logr.Discard(), OperatorNamespace: "usage-system", Meters: metersNow,
 		RequestsPerSecond: f.rate, Timeout: f.timeout, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(context.Context) ([]timeline.NamespaceRef, error) {
 			return []timeline.NamespaceRef{{Name: "bank", UID: bankUID}, {Name: "empty", UID: "44"}, {Name: "shop", UID: shopUID}}, nil

@@ -71,6 +71,7 @@ func FuzzCursors(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		cursor := base64.RawURLEncoding.EncodeToString(raw)
 		answered(t, h, "GET", "/v1/usage?cursor="+cursor, "")
+		answered(t, h, "GET", "/v1alpha1/records?cursor="+cursor, "")
 		answered(t, h, "POST", "/v1/usage?next_page="+cursor, `{"window_size":"hour","starting_on":"2026-11-19T00:00:00Z","ending_before":"2026-11-22T00:00:00Z"}`)
 		within := base64.RawURLEncoding.EncodeToString([]byte(`{"q":0,"a":"` + cursor + `"}`))
 		answered(t, h, "POST", "/v1/usage?next_page="+within, `{"window_size":"hour","starting_on":"2026-11-19T00:00:00Z","ending_before":"2026-11-22T00:00:00Z"}`)

@@ -6,7 +6,6 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/report"
 	"github.com/usage-operator/usage-operator/internal/timeline"
-	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
@@ -130,84 +129,4 @@ func validateShape(s *v1alpha1.ReportShape) error {
 		}
 	}
 	return nil
-}
-
-// resources answers with what resources held, segment by segment, with evidence.
-func (c *call) resources() error {
-	query := c.request.URL.Query()
-	filters, window, err := c.ownFilters(query)
-	if err != nil {
-		return err
-	}
-	filters.Resources = query["name"]
-	if uid := query.Get("uid"); uid != "" {
-		return c.write(c.resourceList(c.snapshot.Resource(filters, uid), window))
-	}
-	after, err := parseRecordCursor(query.Get("cursor"))
-	if err != nil {
-		return err
-	}
-	histories := c.snapshot.Resources(filters, window, after, defaultRecords+1)
-	more := len(histories) > defaultRecords
-	if more {
-		histories = histories[:defaultRecords]
-	}
-	list := c.resourceList(histories, window)
-	if more {
-		list.Next = recordCursor(histories[defaultRecords-1].ResourceKey)
-	}
-	return c.write(list)
-}
-
-func (c *call) resourceList(histories []timeline.History, w usage.Window) wire.ResourceList {
-	list := wire.ResourceList{Resources: []wire.Resource{}, Known: stamp(c.known()), Sealed: stamp(c.snapshot.Sealed())}
-	for i := range histories {
-		h := &histories[i]
-		shown := wire.Resource{Namespace: h.Namespace, ResourceType: h.Type, Name: h.Name, UID: h.UID, Segments: []wire.Segment{}, Totals: []wire.Quantity{}}
-		for j := range h.Segments {
-			s := &h.Segments[j]
-			if !s.Touches(w) {
-				continue
-			}
-			shown.NamespaceUID, shown.APIVersion, shown.Kind = s.Subject.NamespaceUID, s.Subject.Resource.APIVersion, s.Subject.Resource.Kind
-			shown.Segments = append(shown.Segments, c.evident(s, w))
-		}
-		for correction, segments := range map[string][]usage.Segment{"less": h.Less, "more": h.More} {
-			for j := range segments {
-				if segments[j].Touches(w) {
-					made := c.evident(&segments[j], w)
-					made.Correction = correction
-					shown.Corrections = append(shown.Corrections, made)
-				}
-			}
-		}
-		for _, total := range h.Totals(w) {
-			shown.Totals = append(shown.Totals, wire.Quantity{
-				Dimension: total.Name, Quantity: total.Unit.Hours(total.Amount, digits), Unit: total.Unit.HourUnit(total.Name),
-				Exact: total.Amount.String(), ExactUnit: total.Unit.ExactUnit(),
-			})
-		}
-		if len(shown.Segments)+len(shown.Corrections) > 0 {
-			list.Resources = append(list.Resources, shown)
-		}
-	}
-	return list
-}
-
-// evident is a segment with what it adds up to within a window.
-func (c *call) evident(s *usage.Segment, w usage.Window) wire.Segment {
-	made := wire.Segment{
-		ID: segmentID(s), Dimension: s.Dimension.Name, ExactLevel: s.Level,
-		Quantity: s.Dimension.Unit.Hours(s.Within(w), digits), HourUnit: s.Dimension.Unit.HourUnit(s.Dimension.Name),
-		Meter: s.Meter, Deployment: s.Subject.Deployment, Instance: s.Subject.Instance.Name, Container: s.Subject.Container,
-		Region: s.Subject.Region, Bundle: s.Subject.Bundle, Attributes: s.Subject.Attributes.Map(),
-	}
-	made.Level, made.Unit = s.Dimension.Unit.Shown(s.Level, s.Dimension.Name, usage.LineDigits)
-	earliest, latest := s.Start.StartBounds()
-	made.Start = wire.Moment{Time: stamp(s.Start.At), Earliest: stamp(earliest), Latest: stamp(latest), Evidence: s.Start.Evidence.String()}
-	if !s.End.IsZero() {
-		earliest, latest := s.End.EndBounds()
-		made.End = &wire.Moment{Time: stamp(s.End.At), Earliest: stamp(earliest), Latest: stamp(latest), Evidence: s.End.Evidence.String()}
-	}
-	return made
 }

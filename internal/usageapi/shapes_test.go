@@ -517,6 +517,18 @@ func TestResources(t *testing.T) {
 	}
 }
 
+func TestResourcesSayHowTheyAreMetered(t *testing.T) {
+	h := newFixture().handler()
+	one := decode[wire.ResourceList](t, ask(t, h, "shop", "GET", "/v1alpha1/resources?name=vm-2&from=2026-11-21T11:45:00Z&to=2026-11-22T00:00:00Z", ""))
+	want := []wire.Meter{{Name: "vm", Target: "VirtualMachineInstance.kubevirt.io", Dimensions: []wire.Formula{{Dimension: "vcpu", Quantity: "self.spec.cores"}}}}
+	if diff := cmp.Diff(want, one.Meters); diff != "" {
+		t.Errorf("the vm's meter: wanted (-), got (+):\n%s", diff)
+	}
+	if one.From != "2026-11-21T11:45:00Z" || one.To != "2026-11-21T12:30:00Z" || one.Resources[0].Segments[0].Seconds != 45*60 {
+		t.Errorf("%+v: want what is known of the time that was asked for", one)
+	}
+}
+
 func TestResourcesThatGoOnAndThoseThatWereCorrected(t *testing.T) {
 	h := newFixture().handler()
 	get := func(token, query string) wire.ResourceList {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // usageRecord is what a resource used.
@@ -229,7 +230,7 @@ func (c *call) record(h *timeline.History, w usage.Window) (record usageRecord, 
 			note(s, part)
 			shown := c.segment(s, w)
 			shown.Correction = correction
-			shown.ID = uuidOf("correction", correction, strconv.Itoa(i), shown.ID, stamp(s.End.At))
+			shown.ID = wire.ID("correction", correction, strconv.Itoa(i), shown.ID, stamp(s.End.At))
 			if correction == "less" {
 				negative := json.Number("-" + shown.Quantity.String())
 				shown.Quantity, shown.Exact = &negative, "-"+shown.Exact
@@ -257,19 +258,13 @@ func (c *call) segment(s *usage.Segment, w usage.Window) usageSegment {
 		accuracy = usage.Estimated
 	}
 	return usageSegment{
-		ID:        segmentID(s),
+		ID:        wire.SegmentID(s),
 		Dimension: s.Dimension.Name, StartedAt: stamp(part.Start), EndedAt: stamp(part.End),
 		Quantity: hoursOf(s.Dimension, amount), Unit: s.Dimension.Unit.HourUnit(s.Dimension.Name),
 		Exact: amount.String(), ExactUnit: s.Dimension.Unit.ExactUnit(), Accuracy: accuracy.String(),
 		Deployment: s.Subject.Deployment, Instance: s.Subject.Instance.Name, Container: s.Subject.Container,
 		Level: s.Dimension.Unit.Level(s.Level), Open: s.End.IsZero() && part.End == c.known(),
 	}
-}
-
-// segmentID is what the segment is known by, open or ended, on every replica.
-func segmentID(s *usage.Segment) string {
-	key := s.Key()
-	return uuidOf("segment", key.ResourceUID, key.InstanceUID, key.Container, key.Dimension, strconv.FormatInt(key.Start, 10))
 }
 
 // stayed is what a stay counts: instances.
@@ -281,7 +276,7 @@ func (c *call) stay(s *timeline.Stay) usageSegment {
 	amount := usage.Held(stayed.Unit.Scale(), s.Window.Seconds())
 	subject := first.Subject
 	return usageSegment{
-		ID:        uuidOf("bundle", subject.Resource.UID, subject.Instance.UID, subject.Container, subject.Bundle, strconv.FormatInt(s.Began, 10)),
+		ID:        wire.ID("bundle", subject.Resource.UID, subject.Instance.UID, subject.Container, subject.Bundle, strconv.FormatInt(s.Began, 10)),
 		Dimension: subject.Bundle, StartedAt: stamp(s.Window.Start), EndedAt: stamp(s.Window.End),
 		Quantity: hoursOf(stayed, amount), Unit: stayed.Unit.HourUnit(stayed.Name),
 		Exact: amount.String(), ExactUnit: stayed.Unit.ExactUnit(), Accuracy: s.Accuracy.String(),

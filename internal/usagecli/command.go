@@ -98,7 +98,8 @@ func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra
   kubectl usage top deployments -A --last 7d
   kubectl usage chart deployment/web --by day
   kubectl usage get vm/db-0
-  kubectl usage explain vm/db-0 --last 24h`,
+  kubectl usage explain vm/db-0 --last 24h
+  kubectl usage records --interval 2026-11-01T10:00:00Z`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl usage"},
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -121,7 +122,7 @@ func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra
 		"Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}",
 		`Use "kubectl usage --help" for the flags that all commands have.`,
 	).Replace(root.UsageTemplate()))
-	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.report, c.verify} {
+	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.records, c.report, c.verify} {
 		command := add()
 		c.completions(command)
 		run := command.RunE

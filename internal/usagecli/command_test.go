@@ -19,12 +19,14 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	testclock "k8s.io/utils/clock/testing"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
@@ -53,7 +55,7 @@ func ledger() *timeline.Timeline {
 	bounded.End.Slack, bounded.End.Evidence = 90, usage.ReplayBound
 	t := timeline.New()
 	t.Take(timeline.Commit{
-		Time: day + 72*3600, Sealed: []usage.Window{{Start: day, End: day + 71*3600}},
+		Time: day + 72*3600, Sealed: hours(day, day+71*3600),
 		Meters: []timeline.Meter{{Name: "vm", ResourceType: "vm", Since: day, Dimensions: []usage.Dimension{vcpu, memory}}},
 		Changes: []usage.Change{
 			bounded,
@@ -65,6 +67,22 @@ func ledger() *timeline.Timeline {
 	})
 	t.Publish()
 	return t
+}
+
+// hours are the intervals between two moments.
+func hours(start, end int64) (list []usage.Window) {
+	for ; start < end; start += 3600 {
+		list = append(list, usage.Interval(start, 3600))
+	}
+	return list
+}
+
+// metersNow is the meter as it is applied.
+func metersNow(context.Context) ([]v1alpha1.UsageMeter, error) {
+	m := v1alpha1.UsageMeter{ObjectMeta: metav1.ObjectMeta{Name: "vm"}}
+	m.Spec.Target = v1alpha1.TargetReference{Group: "kubevirt.io", Kind: "VirtualMachineInstance"}
+	m.Spec.Dimensions = []v1alpha1.Dimension{{Name: "vcpu", Unit: "core", Quantity: "self.spec\n  .cores"}}
+	return []v1alpha1.UsageMeter{m}, nil
 }
 
 type answers struct{ *timeline.Timeline }
@@ -92,7 +110,7 @@ func cluster(t *testing.T) *httptest.Server {
 	t.Helper()
 	api := usageapi.New(usageapi.Options{
 		Ledger: answers{ledger()}, Authenticator: tenants{}, Authorizer: tenants{}, Clock: testclock.NewFakePassiveClock(noon()), Log: logr.Discard(),
-		RequestsPerSecond: 1e6, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
+		RequestsPerSecond: 1e6, OperatorNamespace: "usage-system", Meters: metersNow, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(context.Context) ([]timeline.NamespaceRef, error) {
 			return []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "shop", UID: "uid-shop"}}, nil
 		},
@@ -208,11 +226,40 @@ vcpu,2,core,2026-11-02T00:00:00Z,(goes on),96 core-hour,web,web-1,,,,vm,50d0fa63
 `},
 		{"explain", shop, "explain vms/web-0 --from=2026-11-02T09:00:00Z --to=2026-11-02T12:00:00Z", `
 vm/web-0 in shop, VirtualMachine uid-web-0
-memory 16 GiB-hour, vcpu 4 core-hour
+memory 16 GiB-hour, vcpu 4 core-hour, from 2026-11-02T09:00:00Z to 2026-11-02T12:00:00Z
 
-DIMENSION   HELD     START                  KNOWN BY       END                    KNOWN BY                                                          USAGE
-memory      16 GiB   2026-11-01T10:00:00Z   CreationTime   2026-11-02T10:00:00Z   Observed                                                    16 GiB-hour
-vcpu        4 core   2026-11-01T10:00:00Z   CreationTime   2026-11-02T10:00:00Z   ReplayBound, 2026-11-02T10:00:00Z to 2026-11-02T10:01:30Z   4 core-hour
+memory: 16 GiB
+  began    2026-11-01T10:00:00Z
+           CreationTime: the object's creationTimestamp
+  ended    2026-11-02T10:00:00Z
+           Observed: when the watch delivered the change, by the operator's clock
+  counts   16 GiB x 3600 s = 16 GiB-hour
+  meter    vm, which is applied no more or measures this no more
+
+vcpu: 4 core
+  began    2026-11-01T10:00:00Z
+           CreationTime: the object's creationTimestamp
+  ended    2026-11-02T10:00:00Z, or up to 2026-11-02T10:01:30Z at the latest
+           ReplayBound: nobody looked when it happened: what counts is the shorter usage
+  counts   4 core x 3600 s = 4 core-hour
+  meter    vm reads this now from VirtualMachineInstance.kubevirt.io as
+           self.spec
+             .cores
+`},
+		{"explain an interval as csv", shop, "explain vm/web-1 --interval=20261102T0000Z -o csv", `
+dimension,level,unit,start,start_earliest,start_evidence,end,end_latest,end_evidence,seconds,usage,usage_unit,correction,instance,container,meter,formula,id,blocks
+vcpu,2,core,2026-11-02T00:00:00Z,2026-11-02T00:00:00Z,CreationTime,,,,3600,2,core-hour,,web-1,,vm,"self.spec
+  .cores",50d0fa63-dd02-8553-b999-e6ca77d3fba7,
+`},
+		{"records", shop, "records --interval=2026-11-02T09:59:59Z", `
+NAMESPACE   NAME             DEPLOYMENT   START                  ACCURACY   USAGE
+shop        web.2026110209   web          2026-11-02T09:00:00Z   Exact      memory 16 GiB-hour, vcpu 6 core-hour
+`},
+		{"records as csv", admin, "records -A --from=2026-11-02T09:00:00Z --to=2026-11-02T11:00:00Z --deployment web -o csv", `
+start_time,end_time,namespace,deployment,record,resource_type,dimension,quantity,unit,exact,exact_unit,accuracy
+2026-11-02T09:00:00Z,2026-11-02T10:00:00Z,shop,web,web.2026110209,vm,memory,16,GiB-hour,61847529062400,byte-second,Exact
+2026-11-02T09:00:00Z,2026-11-02T10:00:00Z,shop,web,web.2026110209,vm,vcpu,6,core-hour,21600000,millicore-second,Exact
+2026-11-02T10:00:00Z,2026-11-02T11:00:00Z,shop,web,web.2026110210,vm,vcpu,2,core-hour,7200000,millicore-second,Estimated
 `},
 	}
 	for _, c := range cases {
@@ -256,6 +303,12 @@ func TestWhatGoesWrong(t *testing.T) {
 		{shop, "get web-0/", exitMisused, "TYPE/NAME"},
 		{shop, "get vm/none", exitFailed, "check the name"},
 		{shop, "get", exitMisused, "TYPE/NAME"},
+		{shop, "get vm/web-0 --at=2026-11-02T09:00:00Z --last=1h", exitMisused, "want one of --interval, --at"},
+		{shop, "explain vm/web-0 --interval=2026-11-09T09:00:00Z", exitMisused, "the last one ends at 2026-11-03T23:00:00Z"},
+		{shop, "explain vm/web-0 --interval=2026110209", exitMisused, "is no time"},
+		{shop, "explain vm/web-0 --blocks", exitFailed, "usageblocks"},
+		{shop, "records --at=2026-11-02T09:00:00Z", exitMisused, "unknown flag"},
+		{shop, "records -n bank", exitFailed, "may not see the usage of namespace bank"},
 		{certificate, "list", exitFailed, "has no token"},
 		{shop, "list --operator-namespace=elsewhere", exitFailed, "is the operator installed"},
 		{shop, "verify --interval-from=yesterday", exitMisused, "want a time such as"},

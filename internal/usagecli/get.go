@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,71 +14,78 @@ import (
 
 // get is kubectl usage get.
 func (c *cli) get() *cobra.Command {
-	return c.ofResource("get", "Show what one resource held, segment by segment.",
-		"  kubectl usage get vm/db-0\n  kubectl usage get 7c8c2ec2-1f3b-4c3b-9f0e-5d3d1f4f1a11 -o yaml", c.segments)
+	return c.ofResource(&resourceCommand{
+		name: "get", short: "Show what one resource held, segment by segment.",
+		example: "  kubectl usage get vm/db-0\n  kubectl usage get 7c8c2ec2-1f3b-4c3b-9f0e-5d3d1f4f1a11 -o yaml",
+		table:   segments,
+		print: func(list *wire.ResourceList, wide bool) error {
+			return c.printTable(segments(list), wide)
+		},
+	})
 }
 
-// explain is kubectl usage explain.
-func (c *cli) explain() *cobra.Command {
-	command := c.ofResource("explain", "Show why the figures of a resource are what they are.",
-		"  kubectl usage explain vm/db-0 --at 2026-11-21T10:30:00Z\n  kubectl usage explain vm/db-0 --last 24h", c.reasons)
-	command.Long = "Show why the figures of a resource are what they are: when each segment began and\n" +
-		"ended, how that is known and within which bounds, and how the usage follows."
-	return command
+// resourceCommand is a command about one resource.
+type resourceCommand struct {
+	name, short, example string
+	// prepare is done before anything is printed; nil is nothing.
+	prepare func(context.Context, *wire.ResourceList) error
+	// table is for programs, and print shows people a list that has one resource.
+	table func(*wire.ResourceList) *table
+	print func(list *wire.ResourceList, wide bool) error
 }
 
-// ofResource is a command about one resource.
-func (c *cli) ofResource(name, short, example string, show func(*wire.ResourceList) *table) *cobra.Command {
+func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 	var (
 		everywhere bool
 		at         when
-		moment     string
 		out        format
 	)
 	command := &cobra.Command{
-		Use: name + " (TYPE/NAME | UID)", Short: short, Example: example,
+		Use: r.name + " (TYPE/NAME | UID)", Short: r.short, Example: r.example,
 		Args: exactly(1, "TYPE/NAME, such as vm/db-0, or a UID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.validate(); err != nil {
 				return err
 			}
-			query, err := c.resourceQuery(args[0], everywhere, &at, moment)
+			query, err := c.resourceQuery(args[0], everywhere, &at)
 			if err != nil {
 				return err
 			}
-			connected, err := c.connect()
+			list, err := c.resources(cmd.Context(), query)
+			if err == nil && len(list.Resources) == 0 {
+				err = fmt.Errorf("no usage of %s: check the name, the namespace (-n, -A) and the time", args[0])
+			}
+			if err == nil && r.prepare != nil {
+				err = r.prepare(cmd.Context(), list)
+			}
 			if err != nil {
 				return err
-			}
-			list, err := c.resources(cmd.Context(), connected, query)
-			if err != nil {
-				return err
-			}
-			if len(list.Resources) == 0 {
-				return fmt.Errorf("no usage of %s: check the name, the namespace (-n, -A) and the time", args[0])
 			}
 			switch out.name {
 			case "csv":
-				return c.printCSV(show(list))
+				return c.printCSV(r.table(list))
 			case "json", "yaml":
 				return c.printObject(out.name, list)
 			}
-			return c.printResources(list, show, out.name == "wide")
+			return c.printResources(list, r.print, out.name == "wide")
 		},
 	}
 	command.ValidArgsFunction = c.suggest(false, func(group map[string]string) string {
 		return group["resourceType"] + "/" + group["resource"]
 	}, "resourceType", "resource")
 	command.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "Look in all namespaces that you may see.")
-	command.Flags().StringVar(&moment, "at", "", "Only what was held at this moment.")
+	at.addMomentFlags(command.Flags())
 	at.addFlags(command.Flags())
 	out.addFlag(command)
 	return command
 }
 
 // resourceQuery is the request for what the argument names.
-func (c *cli) resourceQuery(argument string, everywhere bool, at *when, moment string) (url.Values, error) {
-	query := url.Values{}
+func (c *cli) resourceQuery(argument string, everywhere bool, at *when) (url.Values, error) {
+	query, err := at.query(c.now(), true)
+	if err != nil {
+		return nil, err
+	}
 	kind, name, named := strings.Cut(argument, "/")
 	switch {
 	case named && kind != "" && name != "":
@@ -97,29 +103,15 @@ func (c *cli) resourceQuery(argument string, everywhere bool, at *when, moment s
 	default:
 		return nil, misused("%q: want TYPE/NAME, such as vm/db-0, or a UID", argument)
 	}
-	if moment != "" {
-		t, err := wire.ParseTime(moment)
-		if err != nil {
-			return nil, misused("--at: %v", err)
-		}
-		query.Set("from", t.UTC().Format(time.RFC3339))
-		query.Set("to", t.Add(time.Second).UTC().Format(time.RFC3339))
-		return query, nil
-	}
-	if *at == (when{zone: at.zone}) {
-		return query, nil // everything
-	}
-	start, end, err := at.moments(c.now())
-	if err != nil {
-		return nil, err
-	}
-	query.Set("from", start.UTC().Format(time.RFC3339))
-	query.Set("to", end.UTC().Format(time.RFC3339))
 	return query, nil
 }
 
 // resources reads all pages.
-func (c *cli) resources(ctx context.Context, at *connection, query url.Values) (*wire.ResourceList, error) {
+func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceList, error) {
+	at, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
 	var all *wire.ResourceList
 	for {
 		page := &wire.ResourceList{}
@@ -138,21 +130,17 @@ func (c *cli) resources(ctx context.Context, at *connection, query url.Values) (
 	}
 }
 
-func (c *cli) printResources(list *wire.ResourceList, show func(*wire.ResourceList) *table, wide bool) error {
+func (c *cli) printResources(list *wire.ResourceList, show func(*wire.ResourceList, bool) error, wide bool) error {
 	for i := range list.Resources {
 		r := &list.Resources[i]
-		var words []string
-		for _, total := range r.Totals {
-			words = append(words, fmt.Sprintf("%s %s %s", total.Dimension, total.Quantity, total.Unit))
-		}
 		if i > 0 {
 			fmt.Fprintln(c.Out)
 		}
-		_, err := fmt.Fprintf(c.Out, "%s/%s in %s, %s %s\n%s\n\n", plain(r.ResourceType), plain(r.Name), plain(r.Namespace), plain(r.Kind), r.UID, plain(strings.Join(words, ", ")))
+		_, err := fmt.Fprintf(c.Out, "%s/%s in %s, %s %s\n%s\n\n", plain(r.ResourceType), plain(r.Name), plain(r.Namespace), plain(r.Kind), r.UID, totalsOf(list, r))
 		if err == nil {
 			one := *list
 			one.Resources = list.Resources[i : i+1]
-			err = c.printTable(show(&one), wide)
+			err = show(&one, wide)
 		}
 		if err != nil {
 			return err
@@ -160,6 +148,18 @@ func (c *cli) printResources(list *wire.ResourceList, show func(*wire.ResourceLi
 	}
 	_, err := fmt.Fprintf(c.ErrOut, "\nFinal: up to %s; what comes after is as of %s.\n", list.Sealed, list.Known)
 	return err
+}
+
+func totalsOf(list *wire.ResourceList, r *wire.Resource) string {
+	var words []string
+	for _, total := range r.Totals {
+		words = append(words, fmt.Sprintf("%s %s %s", total.Dimension, total.Quantity, total.Unit))
+	}
+	text := plain(strings.Join(words, ", "))
+	if list.From != "" {
+		text += fmt.Sprintf(", from %s to %s", list.From, list.To)
+	}
+	return text
 }
 
 func eachSegment(list *wire.ResourceList, call func(*wire.Resource, *wire.Segment)) {
@@ -175,7 +175,7 @@ func eachSegment(list *wire.ResourceList, call func(*wire.Resource, *wire.Segmen
 }
 
 // segments is a line for each segment.
-func (c *cli) segments(list *wire.ResourceList) *table {
+func segments(list *wire.ResourceList) *table {
 	t := &table{columns: []column{
 		{name: "DIMENSION"}, {name: "LEVEL", right: true}, {name: "UNIT"}, {name: "START"}, {name: "END"}, {name: "USAGE", right: true}, {name: "DEPLOYMENT"},
 		{name: "INSTANCE", wide: true}, {name: "CONTAINER", wide: true}, {name: "BUNDLE", wide: true}, {name: "REGION", wide: true}, {name: "METER", wide: true}, {name: "ID", wide: true},
@@ -202,29 +202,4 @@ func signed(s *wire.Segment) string {
 		return "+" + s.Quantity
 	}
 	return s.Quantity
-}
-
-// reasons is a line for each segment, with how its ends are known.
-func (c *cli) reasons(list *wire.ResourceList) *table {
-	t := &table{columns: []column{
-		{name: "DIMENSION"}, {name: "HELD"}, {name: "START"}, {name: "KNOWN BY"}, {name: "END"}, {name: "KNOWN BY"}, {name: "USAGE", right: true},
-		{name: "INSTANCE", wide: true}, {name: "CONTAINER", wide: true}, {name: "METER", wide: true}, {name: "ID", wide: true},
-	}}
-	eachSegment(list, func(_ *wire.Resource, s *wire.Segment) {
-		end, known := "(goes on)", ""
-		if s.End != nil {
-			end, known = bounded(s.End)
-		}
-		start, began := bounded(&s.Start)
-		t.add(s.Dimension, s.Level+" "+s.Unit, start, began, end, known, signed(s)+" "+s.HourUnit, s.Instance, s.Container, s.Meter, s.ID)
-	})
-	return t
-}
-
-// bounded is a moment with its bounds, if there are any, and how it is known.
-func bounded(m *wire.Moment) (moment, evidence string) {
-	if m.Earliest == m.Latest {
-		return m.Time, m.Evidence
-	}
-	return m.Time, fmt.Sprintf("%s, %s to %s", m.Evidence, m.Earliest, m.Latest)
 }

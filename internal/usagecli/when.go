@@ -1,6 +1,7 @@
 package usagecli
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
@@ -18,6 +20,7 @@ type when struct {
 	from, to, last       string
 	thisMonth, lastMonth bool
 	zone                 string
+	at, interval         string // of commands that have them
 }
 
 func (w *when) addFlags(flags *pflag.FlagSet) {
@@ -29,15 +32,28 @@ func (w *when) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&w.zone, "time-zone", "UTC", "Where days and months begin: Europe/Berlin")
 }
 
-// window is the report's.
-func (w *when) window(now time.Time) (*v1alpha1.ReportWindow, error) {
-	asked := 0
-	for _, is := range []bool{w.from != "" || w.to != "", w.last != "", w.thisMonth, w.lastMonth} {
+func (w *when) addIntervalFlag(flags *pflag.FlagSet) {
+	flags.StringVar(&w.interval, "interval", "", "The sealed interval that this moment lies in: 2026-11-21T10:00:00Z, or as records are labelled, 20261121T1000Z")
+}
+
+func (w *when) addMomentFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&w.at, "at", "", "Only what was held at this moment.")
+	w.addIntervalFlag(flags)
+}
+
+// asked is how many windows are asked for.
+func (w *when) asked() (n int) {
+	for _, is := range []bool{w.from != "" || w.to != "", w.last != "", w.thisMonth, w.lastMonth, w.at != "", w.interval != ""} {
 		if is {
-			asked++
+			n++
 		}
 	}
-	if asked > 1 {
+	return n
+}
+
+// window is the report's.
+func (w *when) window(now time.Time) (*v1alpha1.ReportWindow, error) {
+	if w.asked() > 1 {
 		return nil, misused("want one of --from and --to, --last, --this-month, --last-month")
 	}
 	out := &v1alpha1.ReportWindow{}
@@ -62,6 +78,49 @@ func (w *when) window(now time.Time) (*v1alpha1.ReportWindow, error) {
 		out.Period = &v1alpha1.Period{Unit: "month"}
 	}
 	return out, nil
+}
+
+// query is what the usage API is asked: bounds, or an interval. Where nothing is
+// asked for and everything is meant, it has none.
+func (w *when) query(now time.Time, everything bool) (url.Values, error) {
+	query := url.Values{}
+	bounds := func(start, end time.Time) {
+		query.Set("from", start.UTC().Format(time.RFC3339))
+		query.Set("to", end.UTC().Format(time.RFC3339))
+	}
+	switch asked := w.asked(); {
+	case asked > 1:
+		return nil, misused("want one of --interval, --at, --from and --to, --last, --this-month, --last-month")
+	case asked == 0 && everything:
+		return query, nil
+	case w.interval != "":
+		moment, err := parseInterval(w.interval)
+		if err != nil {
+			return nil, misused("--interval: %v", err)
+		}
+		query.Set("interval", moment.UTC().Format(time.RFC3339))
+		return query, nil
+	case w.at != "":
+		moment, err := wire.ParseTime(w.at)
+		if err != nil {
+			return nil, misused("--at: %v", err)
+		}
+		bounds(moment, moment.Add(time.Second))
+		return query, nil
+	}
+	start, end, err := w.moments(now)
+	if err == nil {
+		bounds(start, end)
+	}
+	return query, err
+}
+
+// parseInterval reads a moment, or the label of an interval.
+func parseInterval(text string) (time.Time, error) {
+	if start, err := record.ParseIntervalLabel(text); err == nil {
+		return time.Unix(start, 0), nil
+	}
+	return wire.ParseTime(text)
 }
 
 // moments are the bounds of the window.

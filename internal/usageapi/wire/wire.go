@@ -22,12 +22,30 @@ type Report struct {
 // ResourceList is what resources held, with the evidence.
 type ResourceList struct {
 	Resources []Resource `json:"resources"`
+	// From and To are what was asked for; without From it is everything up to To.
+	From string `json:"from,omitempty"`
+	To   string `json:"to"`
 	// Known is up to when segments that go on are known.
 	Known string `json:"known"`
 	// Sealed is the end of the last sealed interval.
 	Sealed string `json:"sealed"`
 	// Next is the cursor of the next page; "" after the last.
 	Next string `json:"next"`
+	// Meters are those of the segments that are applied now.
+	Meters []Meter `json:"meters"`
+}
+
+// Meter says how a meter reads what it measures, as it is now.
+type Meter struct {
+	Name       string    `json:"name"`
+	Target     string    `json:"target"` // the kind: VirtualMachineInstance.kubevirt.io
+	Dimensions []Formula `json:"dimensions"`
+}
+
+// Formula is the CEL expression that gives a dimension's level.
+type Formula struct {
+	Dimension string `json:"dimension"`
+	Quantity  string `json:"quantity"`
 }
 
 // Resource is what one held.
@@ -64,7 +82,8 @@ type Segment struct {
 	ExactLevel int64             `json:"exactLevel"` // in base units: bytes, millicores
 	Start      Moment            `json:"start"`
 	End        *Moment           `json:"end,omitempty"` // none: it goes on
-	Quantity   string            `json:"quantity"`      // within what was asked for
+	Seconds    int64             `json:"seconds"`       // within what was asked for
+	Quantity   string            `json:"quantity"`      // level times seconds
 	HourUnit   string            `json:"hourUnit"`
 	Meter      string            `json:"meter"`
 	Deployment string            `json:"deployment"`

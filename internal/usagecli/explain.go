@@ -1,0 +1,224 @@
+package usagecli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+
+	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
+	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
+)
+
+// explain is kubectl usage explain.
+func (c *cli) explain() *cobra.Command {
+	var (
+		looks bool
+		found blocks
+	)
+	r := &resourceCommand{
+		name: "explain", short: "Show why the figures of a resource are what they are.",
+		example: "  kubectl usage explain vm/db-0 --at 2026-11-21T10:30:00Z\n  kubectl usage explain vm/db-0 --interval 20261121T1000Z --blocks",
+		table:   func(list *wire.ResourceList) *table { return reasons(list, found) },
+		print:   func(list *wire.ResourceList, _ bool) error { return explained(c.Out, list, found) },
+	}
+	r.prepare = func(ctx context.Context, list *wire.ResourceList) (err error) {
+		if looks {
+			found, err = c.blocksOf(ctx, list)
+		}
+		return err
+	}
+	command := c.ofResource(r)
+	command.Long = `Show why the figures of a resource are what they are: when each segment began and
+ended, how that is known and within which bounds, how the usage follows, and by
+which formula its meter reads the level.
+
+With --blocks also where the journal has it: that needs the right to list
+usageblocks in the operator's namespace, as auditors have.`
+	command.Flags().BoolVar(&looks, "blocks", false, "Name the UsageBlocks that hold each segment. It reads the whole journal.")
+	return command
+}
+
+// known says in words how a moment is known.
+var known = map[usage.Evidence]string{
+	usage.ObjectTime:      "the object states it: the transition of a condition, a container's finishedAt",
+	usage.CreationTime:    "the object's creationTimestamp",
+	usage.ManagedFields:   "the API server's time of the write that made the change",
+	usage.Observed:        "when the watch delivered the change, by the operator's clock",
+	usage.ReplayBound:     "nobody looked when it happened: what counts is the shorter usage",
+	usage.MeteringStarted: "the meter began to watch: what was held before is not known",
+	usage.LastKnown:       "the object could not be read from here on: it is taken to hold what it last held",
+	usage.MeteringStopped: "the meter was deleted, suspended or changed",
+	usage.Late:            "learnt after the interval before was final: the segment is cut there",
+	usage.IntervalCut:     "the interval's own end: what is held goes on in the next one",
+}
+
+// inWords is how a moment is known, by the word that records use.
+func inWords(word string) string {
+	for evidence, words := range known {
+		if evidence.String() == word {
+			return word + ": " + words
+		}
+	}
+	return word
+}
+
+// explained tells of each segment of a resource.
+func explained(out io.Writer, list *wire.ResourceList, found blocks) error {
+	var text strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&text, "  %-8s %s\n", name, plain(fmt.Sprintf(format, args...)))
+	}
+	eachSegment(list, func(r *wire.Resource, s *wire.Segment) {
+		if text.Len() > 0 {
+			text.WriteString("\n")
+		}
+		fmt.Fprintf(&text, "%s: %s %s%s\n", plain(s.Dimension), s.Level, plain(s.Unit), corrects[s.Correction])
+		if s.Instance != r.Name || s.Container != "" {
+			line("held by", "%s", holder(s))
+		}
+		line("began", "%s%s", s.Start.Time, bounds(&s.Start, s.Start.Earliest, "earliest"))
+		line("", "%s", inWords(s.Start.Evidence))
+		if s.End == nil {
+			line("goes on", "as of %s", list.Known)
+		} else {
+			line("ended", "%s%s", s.End.Time, bounds(s.End, s.End.Latest, "latest"))
+			line("", "%s", inWords(s.End.Evidence))
+		}
+		line("counts", "%s", sum(s))
+		target, quantity := formula(list, s)
+		if quantity == "" {
+			line("meter", "%s, which is applied no more or measures this no more", s.Meter)
+		} else {
+			line("meter", "%s reads this now from %s as", s.Meter, target)
+			for part := range strings.SplitSeq(strings.TrimSpace(quantity), "\n") {
+				line("", "%s", part)
+			}
+		}
+		if found != nil {
+			line("blocks", "%s", found.of(s))
+		}
+	})
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+var corrects = map[string]string{
+	"less": ", taken off sealed intervals by what was learnt later",
+	"more": ", added to sealed intervals by what was learnt later",
+}
+
+func holder(s *wire.Segment) string {
+	if s.Container == "" {
+		return s.Instance
+	}
+	return s.Instance + ", container " + s.Container
+}
+
+// bounds are how much earlier or later a moment may have been.
+func bounds(m *wire.Moment, other, which string) string {
+	if m.Earliest == m.Latest {
+		return ""
+	}
+	return fmt.Sprintf(", or up to %s at the %s", other, which)
+}
+
+// sum is how the usage follows.
+func sum(s *wire.Segment) string {
+	return fmt.Sprintf("%s %s x %d s = %s %s", s.Level, s.Unit, s.Seconds, signed(s), s.HourUnit)
+}
+
+// formula is how the segment's meter reads its level now; "" where it does not.
+func formula(list *wire.ResourceList, s *wire.Segment) (target, quantity string) {
+	for _, m := range list.Meters {
+		for _, d := range m.Dimensions {
+			if m.Name == s.Meter && d.Dimension == s.Dimension {
+				return m.Target, d.Quantity
+			}
+		}
+	}
+	return "", ""
+}
+
+// reasons is a line for each segment, for programs.
+func reasons(list *wire.ResourceList, found blocks) *table {
+	t := &table{}
+	for _, name := range []string{
+		"dimension", "level", "unit", "start", "start_earliest", "start_evidence", "end", "end_latest", "end_evidence",
+		"seconds", "usage", "usage_unit", "correction", "instance", "container", "meter", "formula", "id", "blocks",
+	} {
+		t.columns = append(t.columns, column{name: name})
+	}
+	eachSegment(list, func(_ *wire.Resource, s *wire.Segment) {
+		end := wire.Moment{}
+		if s.End != nil {
+			end = *s.End
+		}
+		_, quantity := formula(list, s)
+		t.add(s.Dimension, s.Level, s.Unit, s.Start.Time, s.Start.Earliest, s.Start.Evidence, end.Time, end.Latest, end.Evidence,
+			fmt.Sprint(s.Seconds), signed(s), s.HourUnit, s.Correction, s.Instance, s.Container, s.Meter, quantity, s.ID, found.of(s))
+	})
+	return t
+}
+
+// blocks are the names of those that hold a segment, by its ID and correction.
+type blocks map[[2]string][]string
+
+func (b blocks) of(s *wire.Segment) string {
+	return strings.Join(b[[2]string{s.ID, s.Correction}], ", ")
+}
+
+var corrections = map[usage.ChangeKind]string{usage.Less: "less", usage.More: "more"}
+
+// blocksOf reads the journal for the segments of resources.
+func (c *cli) blocksOf(ctx context.Context, list *wire.ResourceList) (blocks, error) {
+	config, err := c.config.ToRESTConfig()
+	if err != nil {
+		return nil, noCluster(err)
+	}
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, err
+	}
+	store, err := usageblocks.New(config, httpClient, c.operator)
+	if err != nil {
+		return nil, err
+	}
+	held := map[string]bool{}
+	for i := range list.Resources {
+		held[list.Resources[i].UID] = true
+	}
+	progress := c.progress()
+	defer progress.end()
+	found, read := blocks{}, 0
+	err = store.List(ctx, func(stored journal.Stored) error {
+		name := stored.Key.String()
+		in := map[[2]string]bool{}
+		err := journal.Changes(stored, func(change *usage.Change) {
+			if change.Kind != usage.Void && held[change.Subject.Resource.UID] {
+				in[[2]string{wire.SegmentID(&change.Segment), corrections[change.Kind]}] = true
+			}
+		})
+		if err != nil {
+			return fmt.Errorf("UsageBlock %s cannot be read: %w: kubectl usage verify says more", name, err)
+		}
+		for _, key := range slices.Collect(maps.Keys(in)) {
+			found[key] = append(found[key], name)
+		}
+		read++
+		progress.say("%d blocks ...", read)
+		return nil
+	})
+	if apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("--blocks: %w: ask for the ClusterRole usage-operator-auditor", err)
+	}
+	return found, err
+}

@@ -1,0 +1,132 @@
+package usagecli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+)
+
+// records is kubectl usage records.
+func (c *cli) records() *cobra.Command {
+	var (
+		everywhere  bool
+		deployments []string
+		at          when
+		out         format
+	)
+	command := &cobra.Command{
+		Use:   "records",
+		Short: "Show the UsageRecords of any time, from the ledger.",
+		Long: `Show the UsageRecords of any time, from the ledger: also those that the cluster has
+pruned. They are byte by byte what was published, with the same digests.
+
+Intervals that are sealed have records here; kubectl get usagerecords also shows
+the one that goes on.`,
+		Example: `  kubectl usage records --interval 2026-11-01T10:00:00Z
+  kubectl usage records --deployment web --last-month -o csv > web.csv
+  kubectl usage records -A --interval 20261101T1000Z -o yaml`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := out.validate(); err != nil {
+				return err
+			}
+			query, err := at.query(c.now(), false)
+			if err != nil {
+				return err
+			}
+			if !everywhere {
+				namespace, err := c.namespace()
+				if err != nil {
+					return err
+				}
+				query.Set("project_id", namespace)
+			}
+			query["deployment"] = deployments
+			list, err := c.readRecords(cmd.Context(), query)
+			if err != nil {
+				return err
+			}
+			return c.printRecords(list, &out)
+		},
+	}
+	command.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "All namespaces that you may see.")
+	command.Flags().StringSliceVar(&deployments, "deployment", nil, "Only what is under these deployments.")
+	at.addIntervalFlag(command.Flags())
+	at.addFlags(command.Flags())
+	out.addFlag(command, parquetFile)
+	return command
+}
+
+// readRecords reads all pages.
+func (c *cli) readRecords(ctx context.Context, query url.Values) (*v1alpha1.UsageRecordList, error) {
+	at, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	progress := c.progress()
+	defer progress.end()
+	all := &v1alpha1.UsageRecordList{}
+	for {
+		page := &v1alpha1.UsageRecordList{}
+		if err := at.ask(ctx, http.MethodGet, "v1alpha1/records", query, nil, page); err != nil {
+			return nil, err
+		}
+		next := page.Continue
+		page.Items, page.Continue = append(all.Items, page.Items...), ""
+		if all = page; next == "" {
+			return all, nil
+		}
+		query.Set("cursor", next)
+		progress.say("%d records ...", len(all.Items))
+	}
+}
+
+func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format) error {
+	if out.name == "json" || out.name == "yaml" {
+		return c.printObject(out.name, list)
+	}
+	if done, err := c.forPrograms(out.name, totalsOfRecords(list), "namespace", "deployment", "record", "resourceType"); done {
+		return err
+	}
+	if len(list.Items) == 0 {
+		_, err := fmt.Fprintln(c.ErrOut, "No records: nothing was used then, or it is not sealed yet.")
+		return err
+	}
+	// As kubectl get usagerecords has them.
+	t := &table{columns: []column{
+		{name: "NAMESPACE"}, {name: "NAME"}, {name: "DEPLOYMENT"}, {name: "START"}, {name: "ACCURACY"}, {name: "USAGE"},
+		{name: "END", wide: true}, {name: "RESOURCES", wide: true, right: true}, {name: "DIGEST", wide: true},
+	}}
+	for i := range list.Items {
+		r := &list.Items[i]
+		t.add(r.Namespace, r.Name, r.Spec.Deployment, r.Spec.StartTime.UTC().Format(stampLayout), string(r.Status.Accuracy), r.Status.Summary,
+			r.Spec.EndTime.UTC().Format(stampLayout), fmt.Sprint(r.Status.Resources), r.Status.Digest)
+	}
+	return c.printTable(t, out.name == "wide")
+}
+
+// totalsOfRecords are the totals of records as a report's rows.
+func totalsOfRecords(list *v1alpha1.UsageRecordList) *answered {
+	a := &answered{&v1alpha1.UsageReportStatus{}}
+	for i := range list.Items {
+		r := &list.Items[i]
+		for _, total := range r.Status.Totals {
+			row := v1alpha1.ReportRow{
+				Group: map[string]v1alpha1.AttributeValue{
+					"namespace": v1alpha1.AttributeValue(r.Spec.Namespace), "deployment": v1alpha1.AttributeValue(r.Spec.Deployment),
+					"record": v1alpha1.AttributeValue(r.Name), "resourceType": v1alpha1.AttributeValue(total.ResourceType),
+					"dimension": v1alpha1.AttributeValue(total.Dimension),
+				},
+				Quantity: total.Quantity, Unit: total.Unit, Exact: total.Exact, ExactUnit: total.ExactUnit, Accuracy: r.Status.Accuracy,
+			}
+			row.StartTime, row.EndTime = r.Spec.StartTime, r.Spec.EndTime
+			a.Rows = append(a.Rows, row)
+		}
+	}
+	return a
+}
