@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/apis/apiserver"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -75,7 +77,9 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	log := mgr.GetLogger().WithName("usage-api")
 	api := usageapi.New(usageapi.Options{
 		Ledger: answers, Authenticator: authenticator, Authorizer: authorizer,
-		Namespaces:        func(ctx context.Context) ([]timeline.NamespaceRef, error) { return namespacesNow(ctx, mgr.GetClient()) },
+		Namespaces: func(ctx context.Context, selector labels.Selector) ([]timeline.NamespaceRef, error) {
+			return namespacesNow(ctx, mgr.GetClient(), selector)
+		},
 		Meters:            func(ctx context.Context) ([]v1alpha1.UsageMeter, error) { return metersNow(ctx, mgr.GetClient()) },
 		OperatorNamespace: o.Namespace, Clock: o.Clock,
 		RequestsPerSecond: o.Serving.RequestsPerSecond, Timeout: answerTimeout,
@@ -132,10 +136,11 @@ func metersNow(ctx context.Context, reader client.Reader) ([]v1alpha1.UsageMeter
 	return list.Items, err
 }
 
-func namespacesNow(ctx context.Context, reader client.Reader) ([]timeline.NamespaceRef, error) {
+// namespacesNow are the namespaces that there are, and that a selector lets through.
+func namespacesNow(ctx context.Context, reader client.Reader, selector labels.Selector) ([]timeline.NamespaceRef, error) {
 	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(namespaceNamed("").GroupVersionKind().GroupVersion().WithKind("NamespaceList"))
-	if err := reader.List(ctx, list); err != nil {
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	if err := reader.List(ctx, list, client.MatchingLabelsSelector{Selector: selector}); err != nil {
 		return nil, err
 	}
 	refs := make([]timeline.NamespaceRef, len(list.Items))

@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -257,21 +256,9 @@ func (r *UsageReportReconciler) selected(ctx context.Context, filters *v1alpha1.
 	if err != nil {
 		return nil, &report.Problem{Reason: v1alpha1.ReasonInvalidSelector, Message: "spec.filters.namespaceSelector: " + err.Error()}
 	}
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-	if err := r.List(ctx, list); err != nil {
+	selected, err := namespacesNow(ctx, r, selector)
+	if err != nil {
 		return nil, err
 	}
-	named := map[string]bool{}
-	for _, name := range filters.Namespaces {
-		named[string(name)] = true
-	}
-	selected := []timeline.NamespaceRef{}
-	for i := range list.Items {
-		namespace := &list.Items[i]
-		if selector.Matches(labels.Set(namespace.Labels)) && (len(named) == 0 || named[namespace.Name]) {
-			selected = append(selected, timeline.NamespaceRef{Name: namespace.Name, UID: string(namespace.UID)})
-		}
-	}
-	return report.Ordered(selected), nil
+	return report.Ordered(report.Named(selected, filters.Namespaces)), nil
 }

@@ -124,6 +124,13 @@ func texts(values []v1alpha1.FilterValue) []string {
 	return out
 }
 
+// Named are those of the namespaces that have one of the names; all, where there are none.
+func Named(namespaces []timeline.NamespaceRef, names []v1alpha1.FilterValue) []timeline.NamespaceRef {
+	return slices.DeleteFunc(namespaces, func(ref timeline.NamespaceRef) bool {
+		return len(names) > 0 && !slices.Contains(names, v1alpha1.FilterValue(ref.Name))
+	})
+}
+
 // Ordered are namespaces in order: a report does not depend on how they were listed.
 func Ordered(namespaces []timeline.NamespaceRef) []timeline.NamespaceRef {
 	slices.SortFunc(namespaces, func(a, b timeline.NamespaceRef) int {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
@@ -43,7 +44,7 @@ func (c *call) within() ([]timeline.NamespaceRef, error) {
 	if all || err != nil {
 		return nil, err
 	}
-	now, err := c.Namespaces(c.ctx)
+	now, err := c.Namespaces(c.ctx, labels.Everything())
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func (c *call) named(name string) ([]timeline.NamespaceRef, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, err := c.Namespaces(c.ctx)
+	now, err := c.Namespaces(c.ctx, labels.Everything())
 	if err != nil {
 		return nil, err
 	}

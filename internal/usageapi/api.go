@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -36,8 +37,8 @@ type Options struct {
 	Ledger        Ledger
 	Authenticator authenticator.Request
 	Authorizer    authorizer.UnconditionalAuthorizer
-	// Namespaces are those that there are now.
-	Namespaces func(context.Context) ([]timeline.NamespaceRef, error)
+	// Namespaces are those that there are now, and that a selector lets through.
+	Namespaces func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error)
 	// Meters are those that are applied now.
 	Meters func(context.Context) ([]v1alpha1.UsageMeter, error)
 	// OperatorNamespace is where the records are of namespaces that are gone.

@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -183,8 +185,9 @@ func (f *fixture) handler() http.Handler {
 	return usageapi.New(usageapi.Options{
 		Ledger: &f.ledger, Authenticator: &f.cluster, Authorizer: &f.cluster, Clock: f.clock, Log: logr.Discard(), OperatorNamespace: "usage-system", Meters: metersNow,
 		RequestsPerSecond: f.rate, Timeout: f.timeout, Observe: func(string, int, time.Duration) {},
-		Namespaces: func(context.Context) ([]timeline.NamespaceRef, error) {
-			return []timeline.NamespaceRef{{Name: "bank", UID: bankUID}, {Name: "empty", UID: "44"}, {Name: "shop", UID: shopUID}}, nil
+		Namespaces: func(_ context.Context, selector labels.Selector) ([]timeline.NamespaceRef, error) {
+			refs := []timeline.NamespaceRef{{Name: "bank", UID: bankUID}, {Name: "empty", UID: "44"}, {Name: "shop", UID: shopUID}}
+			return slices.DeleteFunc(refs, func(ref timeline.NamespaceRef) bool { return !selector.Matches(labels.Set{"name": ref.Name}) }), nil
 		},
 	}).Handler()
 }

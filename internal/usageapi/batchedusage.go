@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -215,7 +217,7 @@ func (c *call) customers(ids []string) ([]timeline.NamespaceRef, error) {
 	}
 	known, all := within, within == nil
 	if all {
-		now, err := c.Namespaces(c.ctx)
+		now, err := c.Namespaces(c.ctx, labels.Everything())
 		if err != nil {
 			return nil, err
 		}

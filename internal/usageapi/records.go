@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -30,7 +32,7 @@ func (c *call) records() error {
 	if err != nil {
 		return err
 	}
-	now, err := c.Namespaces(c.ctx)
+	now, err := c.Namespaces(c.ctx, labels.Everything())
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,8 @@ package usageapi
 import (
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/report"
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -60,13 +62,14 @@ func (c *call) reportRequest(spec *v1alpha1.ClusterUsageReportSpec) (*report.Req
 	}
 	request := &report.Request{Window: &spec.ReportWindow}
 	var names []v1alpha1.FilterValue
-	if f := spec.Filters; f != nil {
-		if f.NamespaceSelector != nil {
-			return nil, badRequest("filters.namespaceSelector is for ClusterUsageReports: name the namespaces in filters.namespaces")
-		}
-		request.Filters, names = &f.ReportFilters, f.Namespaces
-	}
 	var err error
+	if f := spec.Filters; f != nil {
+		request.Filters, names = &f.ReportFilters, f.Namespaces
+		if f.NamespaceSelector != nil {
+			request.Namespaces, err = c.selected(f)
+			return request, err
+		}
+	}
 	if len(names) == 0 {
 		request.Namespaces, err = c.within()
 		return request, err
@@ -80,6 +83,25 @@ func (c *call) reportRequest(spec *v1alpha1.ClusterUsageReportSpec) (*report.Req
 		request.Namespaces = append(request.Namespaces, refs...)
 	}
 	return request, nil
+}
+
+// selected are the namespaces that a selector lets through, of those that who asks
+// may see; none is not nil.
+func (c *call) selected(f *v1alpha1.ClusterReportFilters) ([]timeline.NamespaceRef, error) {
+	selector, err := metav1.LabelSelectorAsSelector(f.NamespaceSelector)
+	if err != nil {
+		return nil, badRequest("filters.namespaceSelector: %v", err)
+	}
+	list, err := c.Namespaces(c.ctx, selector)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := c.within()
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(ref timeline.NamespaceRef) bool { return seen != nil && !slices.Contains(seen, ref) })
+	return report.Ordered(report.Named(list, f.Namespaces)), nil
 }
 
 // maxPage is how many rows a page may have.

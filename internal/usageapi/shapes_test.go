@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
@@ -482,7 +483,7 @@ func TestReportsThatMakeNoSense(t *testing.T) {
 		`{"period":{"unit":"day"},"zeros":"Some"}`:                                                          "zeros",
 		`{"period":{"unit":"day"},"timeZone":"Europe/Atlantis"}`:                                            "no time zone",
 		`{"period":{"unit":"day"},"startFrom":"x"}`:                                                         "cursor",
-		`{"period":{"unit":"day"},"filters":{"namespaceSelector":{}}}`:                                      "name the namespaces",
+		`{"period":{"unit":"day"},"filters":{"namespaceSelector":{"matchLabels":{"a b":"c"}}}}`:             "namespaceSelector",
 		`{"startingOn":"2026-11-20T00:00:00Z","endingBefore":"2026-11-20T00:00:00Z"}`:                       "is not before",
 		`{"startingOn":"1926-11-20T00:00:00Z","endingBefore":"2026-11-20T00:00:00Z","windowSize":"hour"}`:   "at most 10000",
 		`{"period":{"unit":"day"},"filters":{"namespaces":["shop"],"deployments":["a"]},"unheardOf":"xyz"}`: "unknown field",
@@ -494,6 +495,33 @@ func TestReportsThatMakeNoSense(t *testing.T) {
 	}
 	if w := ask(t, h, "shop", "POST", "/v1alpha1/report", `{"period":{"unit":"day"},"filters":{"namespaces":["bank"]}}`); w.Code != http.StatusForbidden {
 		t.Errorf("another's namespace: status %d, want 403", w.Code)
+	}
+}
+
+func TestReportsOfNamespacesThatASelectorLetsThrough(t *testing.T) {
+	h := newFixture().handler()
+	rows := func(token, filters string) string {
+		t.Helper()
+		body := `{"startingOn":"2026-11-20T00:00:00Z","endingBefore":"2026-11-21T00:00:00Z","groupBy":["namespace"],"filters":{"dimensions":["vcpu"],` + filters + `}}`
+		var seen []string
+		for _, row := range decode[v1alpha1.UsageReportStatus](t, ask(t, h, token, "POST", "/v1alpha1/report", body)).Rows {
+			seen = append(seen, string(row.Group["namespace"]))
+		}
+		return strings.Join(seen, " ")
+	}
+	const bankOrShop = `"namespaceSelector":{"matchExpressions":[{"key":"name","operator":"In","values":["bank","shop"]}]}`
+	const empty = `"namespaceSelector":{"matchLabels":{"name":"empty"}}`
+	for _, c := range []struct{ token, filters, want string }{
+		{"admin", bankOrShop, "bank shop"},
+		{"admin", bankOrShop + `,"namespaces":["shop","other"]`, "shop"},
+		{"shop", bankOrShop, "shop"},
+		{"nobody", bankOrShop, ""},
+		{"admin", empty, ""},
+		{"admin", `"namespaceSelector":{}`, "bank shop"},
+	} {
+		if got := rows(c.token, c.filters); got != c.want {
+			t.Errorf("%s, %s: rows of %q, want %q", c.token, c.filters, got, c.want)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -111,7 +112,7 @@ func cluster(t *testing.T) *httptest.Server {
 	api := usageapi.New(usageapi.Options{
 		Ledger: answers{ledger()}, Authenticator: tenants{}, Authorizer: tenants{}, Clock: testclock.NewFakePassiveClock(noon()), Log: logr.Discard(),
 		RequestsPerSecond: 1e6, OperatorNamespace: "usage-system", Meters: metersNow, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
-		Namespaces: func(context.Context) ([]timeline.NamespaceRef, error) {
+		Namespaces: func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error) {
 			return []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "shop", UID: "uid-shop"}}, nil
 		},
 	}).Handler()

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -242,7 +243,7 @@ func runServe(_ context.Context, args []string) error {
 	api := usageapi.New(usageapi.Options{
 		Ledger: ledger, Authenticator: everybody{}, Authorizer: everybody{}, Clock: clock.RealClock{}, Log: logr.Discard(),
 		RequestsPerSecond: 1e9, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
-		Namespaces: func(context.Context) ([]timeline.NamespaceRef, error) { return ledger.Snapshot().Namespaces(), nil },
+		Namespaces: func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error) { return ledger.Snapshot().Namespaces(), nil },
 	})
 	listening := httptest.NewUnstartedServer(api.Handler())
 	listening.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
