@@ -166,6 +166,16 @@ var _ = Describe("The usage API", Ordered, func() {
 				Expect(exact).To(HaveKeyWithValue(total.ResourceType+" "+total.Dimension, total.Exact), "%s of %s", r.Name, body)
 				compared++
 			}
+			status, text = operator.asked(ctx, tokens["tenant"], http.MethodGet,
+				"/v1alpha1/records?project_id=example&interval="+r.Spec.StartTime.UTC().Format(time.RFC3339), "")
+			Expect(status).To(Equal(http.StatusOK), text)
+			again := &v1alpha1.UsageRecordList{}
+			Expect(json.Unmarshal([]byte(text), again)).To(Succeed())
+			Expect(again.Items).To(HaveLen(1), text)
+			Expect(again.Items[0].Name).To(Equal(r.Name))
+			Expect(again.Items[0].Labels).To(Equal(r.Labels))
+			Expect(again.Items[0].Spec).To(Equal(r.Spec))
+			Expect(again.Items[0].Status).To(Equal(r.Status))
 		}
 		Expect(compared).To(BeNumerically(">", 1))
 	}, SpecTimeout(6*time.Minute)) // with BeforeAll
@@ -280,6 +290,7 @@ endpoints: [{addresses: [%q], conditions: {ready: true}, targetRef: {kind: Pod, 
 			"top namespaces -n %s -o yaml":        "namespace: example",
 			"chart deployment/example -n %s":      "container.memory",
 			"list -n %s --type volume --last 24h": "storage",
+			"records -n %s --last 24h":            `example\.20\d+ +example .*Exact|Partial`,
 		}
 		for command, says := range commands {
 			out, err := usage(tenant, fmt.Sprintf(command, "example"))
@@ -312,6 +323,32 @@ spec: {startingOn: %q, endingBefore: %q, groupBy: [resourceType, resource], limi
 		answer, err = usage(tenant, "report minutes -n example --all -o csv")
 		Expect(err).NotTo(HaveOccurred(), answer)
 		Expect(strings.Count(answer, "\n")).To(Equal(1+3), answer)
+		By("naming the blocks that hold a segment")
+		kubectl(ctx, "create", "serviceaccount", "auditor", "-n", "example")
+		for _, role := range []string{"view", "usage-operator-auditor"} {
+			kubectl(ctx, "create", "clusterrolebinding", "auditor-"+role, "--clusterrole="+role, "--serviceaccount=example:auditor")
+		}
+		auditor := kubeconfig("auditor")
+		Eventually(ctx, func(g Gomega) { // until the journal has it, and the rights count
+			answer, err = usage(auditor, "explain container/example -n example --blocks")
+			g.Expect(err).NotTo(HaveOccurred(), answer)
+			g.Expect(answer).To(MatchRegexp(`(?m)^  meter +container reads this now from Pod as\n(.+\n)+  blocks +\d{12}`))
+		}).Should(Succeed())
+		answer, err = usage(tenant, "explain container/example -n example --blocks")
+		Expect(err).To(HaveOccurred(), answer)
+		Expect(answer).To(ContainSubstring("ask for the ClusterRole usage-operator-auditor"))
+		By("showing a report of chosen namespaces whole")
+		kubectl(ctx, "label", "namespace", "example", "report=chosen")
+		apply(ctx, "", fmt.Sprintf(`
+apiVersion: metering.usage-operator.dev/v1alpha1
+kind: ClusterUsageReport
+metadata: {name: chosen}
+spec: {startingOn: %q, endingBefore: %q, groupBy: [namespace, resourceType], limit: 1, filters: {namespaceSelector: {matchLabels: {report: chosen}}}}
+`, end.Add(-2*time.Minute).Format(time.RFC3339), end.Format(time.RFC3339)))
+		answer, err = usage(auditor, "report chosen --cluster --wait --all -o csv")
+		Expect(err).NotTo(HaveOccurred(), answer)
+		Expect(strings.Count(answer, "\n")).To(Equal(1+3), answer)
+		Expect(answer).NotTo(ContainSubstring("other"))
 		By("verifying the ledger")
 		answer, err = usage(cp.Kubeconfig(), "verify")
 		Expect(err).NotTo(HaveOccurred(), answer)
