@@ -120,6 +120,10 @@ docker-push: ## Push the image IMG with CONTAINER_TOOL.
 build-installer: manifests control-plane-build ## Write dist/install.yaml and dist/meters.yaml, with the image IMG.
 	@KUBECTL="$(KUBECTL)" IMG="$(IMG)" hack/installer.sh dist
 
+.PHONY: krew
+krew: ## Write kubectl usage for krew into dist/, with the version VERSION.
+	@VERSION="$(VERSION)" hack/krew.sh dist
+
 ##@ Install: into the cluster of the current kubeconfig context
 
 .PHONY: install

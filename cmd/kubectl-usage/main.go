@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"time"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -12,5 +13,5 @@ import (
 )
 
 func main() {
-	os.Exit(usagecli.Run(os.Args[1:], genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}, time.Now))
+	os.Exit(usagecli.Run(filepath.Base(os.Args[0]), os.Args[1:], genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}, time.Now))
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -36,6 +37,7 @@ type stage struct {
 	keep          bool
 	plane         *controlplane.ControlPlane
 	cluster       client.WithWatch // the administrator's
+	usageAPI      string           // the address that the operator answers at
 }
 
 // props is what another run of the demo needs to know of this one's processes.
@@ -83,6 +85,9 @@ func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *stage) operator() string { return s.path("usage-operator") }
 
+// plugin is kubectl usage, which kubectl finds in that folder.
+func (s *stage) plugin() string { return s.path("bin/kubectl-usage") }
+
 func (s *stage) operatorLog() string { return s.path("operator.log") }
 
 // inUse tells whether a process of an earlier demo runs.
@@ -115,10 +120,14 @@ func (s *stage) writeProps(p props) error {
 // build builds all programs. What has been built before is kept in a cache, and costs a moment.
 func (s *stage) build(ctx context.Context) error {
 	s.title("What is needed, built from Go modules")
-	program := buildcache.Program{
+	operator := buildcache.Program{
 		Label: "usage-operator", Module: s.checkout, Package: ".", LinkerFlags: "-X main.version=demo",
 	}
-	if err := program.Build(ctx, s.operator(), s.progress()); err != nil {
+	if err := operator.Build(ctx, s.operator(), s.progress()); err != nil {
+		return err
+	}
+	plugin := buildcache.Program{Label: "kubectl usage", Module: s.checkout, Package: "./cmd/kubectl-usage"}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(s.plugin()), 0o700), plugin.Build(ctx, s.plugin(), s.progress())); err != nil {
 		return err
 	}
 	if _, err := crds.Build(ctx, s.progress()); err != nil {
@@ -127,7 +136,7 @@ func (s *stage) build(ctx context.Context) error {
 	if _, err := controlplane.Build(ctx, s.progress()); err != nil {
 		return err
 	}
-	s.say("  the operator, a control plane, and the CRDs of KubeVirt, Karpenter, Cluster API and Gateway API")
+	s.say("  the operator, its kubectl plugin, a control plane, and the CRDs of KubeVirt, Karpenter, Cluster API and Gateway API")
 	return nil
 }
 
@@ -174,6 +183,9 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 	if err != nil {
 		return err
 	}
+	if s.usageAPI, err = freeAddress(); err != nil {
+		return err
+	}
 	command := exec.Command(s.operator(),
 		"--kubeconfig="+kubeconfig,
 		"--namespace="+operatorNamespace,
@@ -183,7 +195,7 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 		"--install-meters",
 		"--health-probe-bind-address="+probes,
 		"--metrics-bind-address="+metrics,
-		"--usage-api-bind-address=0",
+		"--usage-api-bind-address="+s.usageAPI,
 		"--log-format=console",
 	)
 	command.Dir = s.dir
@@ -196,6 +208,11 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 	}()
 	s.say("  usage-operator --interval=%ds --live-refresh=%s --install-meters", interval, liveRefresh)
 	return s.writeProps(props{OperatorPID: command.Process.Pid})
+}
+
+// directly are the flags by which the plugin asks the operator itself: no Service of the cluster leads to a process.
+func (s *stage) directly() []string {
+	return []string{"--server=https://" + s.usageAPI, "--insecure-skip-server-verify"}
 }
 
 // freeAddress is a loopback address on which nothing listens.
@@ -259,12 +276,15 @@ Everything goes on running. To play with it:
 
   export KUBECONFIG=%s
   alias kubectl=%s
+  PATH=%s:$PATH
 
   kubectl get usagerecords -A --watch
+  kubectl usage %s list -A --last 1h
+  kubectl usage %[4]s explain vm/db -n shop
   kubectl scale -n shop deployment web --replicas=5
   kubectl explain usagerecord.status --recursive
   kubectl get usagemeter vm -o yaml
   tail -f %s
 
-To end it: make demo-down`, s.plane.Kubeconfig(), kubectl, s.operatorLog())
+To end it: make demo-down`, s.plane.Kubeconfig(), kubectl, filepath.Dir(s.plugin()), strings.Join(s.directly(), " "), s.operatorLog())
 }

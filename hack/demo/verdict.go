@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,6 +126,18 @@ func (c *cloud) tables(ctx context.Context) error {
 		return err
 	}
 	c.say("\nFinal records are the minutes that have ended. Open ones are the live view of the minute that goes on.")
+	c.title("Who used most, asked with kubectl usage")
+	return c.usage(ctx, "top", "deployments", "--all-namespaces", "--last=10m", "--dimension=vcpu,memory,storage")
+}
+
+// usage shows a command of the plugin and what it prints.
+func (c *cloud) usage(ctx context.Context, args ...string) error {
+	command := exec.CommandContext(ctx, c.plugin(), append(append(args, c.directly()...), "--kubeconfig="+c.plane.Kubeconfig())...)
+	text, err := command.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("kubectl usage: %w: %s", err, text)
+	}
+	c.shown("kubectl usage "+strings.Join(args, " "), string(text))
 	return nil
 }
 
@@ -134,7 +147,12 @@ func (c *cloud) kubectl(ctx context.Context, args ...string) error {
 	if err != nil {
 		return err
 	}
-	c.say("$ kubectl %s", strings.Join(args, " "))
+	c.shown("kubectl "+strings.Join(args, " "), text)
+	return nil
+}
+
+func (c *cloud) shown(command, text string) {
+	c.say("$ %s", command)
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		if len(line) > widest {
@@ -142,7 +160,6 @@ func (c *cloud) kubectl(ctx context.Context, args ...string) error {
 		}
 		c.say("%s", line)
 	}
-	return nil
 }
 
 // widest is how much of a table's line is shown.

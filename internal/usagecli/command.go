@@ -25,11 +25,11 @@ const (
 	exitMisused = 2 // it was asked for in a way that makes no sense
 )
 
-// Run runs the command line, and returns the exit status.
-func Run(args []string, streams genericiooptions.IOStreams, now func() time.Time) int {
+// Run runs the command line of a program of that name, and returns the exit status.
+func Run(program string, args []string, streams genericiooptions.IOStreams, now func() time.Time) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := newCommand(streams, now)
+	root := newCommand(pluginOf(program), streams, now)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	switch {
@@ -85,7 +85,16 @@ the namespaces in which you may list usagerecords.
 The operator is reached through the API server, with your kubeconfig and its
 token. With --server it is reached directly.`
 
-func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra.Command {
+// pluginOf is how people call the program: krew installs it as kubectl-usage_ledger.
+func pluginOf(program string) string {
+	name, is := strings.CutPrefix(strings.TrimSuffix(program, ".exe"), "kubectl-usage")
+	if !is {
+		return "kubectl usage"
+	}
+	return "kubectl usage" + strings.ReplaceAll(name, "_", "-")
+}
+
+func newCommand(plugin string, streams genericiooptions.IOStreams, now func() time.Time) *cobra.Command {
 	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true), now: now}
 	c.config.APIServer = nil // --server is the usage API's
 	// The usage API knows people by their own tokens.
@@ -100,7 +109,7 @@ func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra
   kubectl usage get vm/db-0
   kubectl usage explain vm/db-0 --last 24h
   kubectl usage records --interval 2026-11-01T10:00:00Z`,
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl usage"},
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: plugin},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
@@ -120,7 +129,7 @@ func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra
 	flags.IntVar(&c.width, "width", 0, "How wide the output may be, in columns. 0: as wide as the terminal, or 80.")
 	root.SetUsageTemplate(strings.NewReplacer(
 		"Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}",
-		`Use "kubectl usage --help" for the flags that all commands have.`,
+		`Use "`+plugin+` --help" for the flags that all commands have.`,
 	).Replace(root.UsageTemplate()))
 	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.records, c.report, c.verify} {
 		command := add()
@@ -134,6 +143,9 @@ func newCommand(streams genericiooptions.IOStreams, now func() time.Time) *cobra
 			return err
 		}
 		root.AddCommand(command)
+	}
+	for _, command := range append(root.Commands(), root) {
+		command.Example = strings.ReplaceAll(command.Example, "kubectl usage ", plugin+" ")
 	}
 	_ = root.RegisterFlagCompletionFunc("namespace", c.suggest(true, valueOf("namespace"), "namespace")) // the flag is there
 	return root

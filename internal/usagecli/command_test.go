@@ -163,7 +163,7 @@ func noon() time.Time { return time.Unix(day+72*3600+12*3600, 0) }
 
 func run(args ...string) (status int, out, err string) {
 	var stdout, stderr bytes.Buffer
-	status = Run(args, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr}, noon)
+	status = Run("kubectl-usage", args, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &stdout, ErrOut: &stderr}, noon)
 	return status, stdout.String(), stderr.String()
 }
 
@@ -338,10 +338,23 @@ func (broken) Write([]byte) (int, error) { return 0, fmt.Errorf("write: %w", io.
 func TestABrokenPipeIsQuiet(t *testing.T) {
 	server := cluster(t)
 	var stderr bytes.Buffer
-	status := Run([]string{"list", "-o", "json", "--kubeconfig=" + kubeconfig(t, server, "shop", "shop"), "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z"},
+	status := Run("kubectl-usage", []string{"list", "-o", "json", "--kubeconfig=" + kubeconfig(t, server, "shop", "shop"), "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z"},
 		genericiooptions.IOStreams{In: strings.NewReader(""), Out: broken{}, ErrOut: &stderr}, noon)
 	if status != exitFailed || stderr.Len() > 0 {
 		t.Errorf("status %d, %q: want %d, and nothing said", status, stderr.String(), exitFailed)
+	}
+}
+
+func TestHelpNamesThePluginAsItIsInstalled(t *testing.T) {
+	for program, want := range map[string]string{
+		"kubectl-usage": "kubectl usage list", "kubectl-usage.exe": "kubectl usage list",
+		"kubectl-usage_ledger": "kubectl usage-ledger list", "usagecli.test": "kubectl usage list",
+	} {
+		var out bytes.Buffer
+		Run(program, []string{"list", "--help"}, genericiooptions.IOStreams{Out: &out, ErrOut: &out}, noon)
+		if text := out.String(); !strings.Contains(text, "\n  "+want+" [flags]") || !strings.Contains(text, "\n  "+want+" -A --last 24h") {
+			t.Errorf("%s is called so:\n%s\nwant %s", program, text, want)
+		}
 	}
 }
 
