@@ -23,6 +23,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	authenticationv1 "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationv1 "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/util/cert"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
@@ -64,8 +65,17 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	if o.Serving.Address == "" || o.Serving.Address == "0" {
 		return nil
 	}
-	authenticator, authorizer, err := reviewers(mgr)
+	log := mgr.GetLogger().WithName("usage-api")
+	tokens, authorizer, err := reviewers(mgr)
 	if err != nil {
+		return err
+	}
+	core, err := coreclient.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	signers := &clientCA{configMaps: core.ConfigMaps(metav1.NamespaceSystem), log: log}
+	if err := mgr.Add(signers); err != nil {
 		return err
 	}
 	told := newAnswerMetrics()
@@ -74,9 +84,8 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 			return err
 		}
 	}
-	log := mgr.GetLogger().WithName("usage-api")
 	api := usageapi.New(usageapi.Options{
-		Ledger: answers, Authenticator: authenticator, Authorizer: authorizer,
+		Ledger: answers, Authenticator: callers(tokens, signers.verifyOptions), Authorizer: authorizer,
 		Namespaces: func(ctx context.Context, selector labels.Selector) ([]timeline.NamespaceRef, error) {
 			return namespacesNow(ctx, mgr.GetClient(), selector)
 		},
@@ -96,9 +105,7 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	last := lastAnswers
 	return mgr.Add(&manager.Server{
 		Name: "usage-api", ShutdownTimeout: &last,
-		Listener: tls.NewListener(listener, &tls.Config{
-			GetCertificate: certificates, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
-		}),
+		Listener: tls.NewListener(listener, tlsSettings(certificates)),
 		Server: &http.Server{
 			Handler: api.Handler(), MaxHeaderBytes: 64 << 10,
 			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: answerTimeout, WriteTimeout: 2 * answerTimeout, IdleTimeout: 90 * time.Second,
@@ -106,7 +113,16 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	})
 }
 
-// reviewers ask the API server who somebody is, and what he may do, and remember
+// tlsSettings ask for a client's certificate, and take a client without one, and
+// any certificate: who a request is from is found out for each of them.
+func tlsSettings(certificates func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	return &tls.Config{
+		GetCertificate: certificates, ClientAuth: tls.RequestClientCert,
+		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12,
+	}
+}
+
+// reviewers ask the API server who somebody is by his token, and what he may do, and remember
 // what it said for a while.
 func reviewers(mgr ctrl.Manager) (authenticator.Request, authorizer.Authorizer, error) {
 	tokens, err := authenticationv1.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())

@@ -33,7 +33,7 @@ func badRequest(format string, args ...any) *problem {
 func unauthorized() *problem {
 	return &problem{
 		status: http.StatusUnauthorized, code: "unauthorized",
-		message: "who asks is not known: send the header Authorization: Bearer TOKEN, with a token of this cluster, such as kubectl create token makes",
+		message: "who asks is not known: send the header Authorization: Bearer TOKEN, with a token of this cluster, such as kubectl create token makes; or connect, not through a proxy, with a client certificate that its API server takes",
 	}
 }
 

@@ -87,12 +87,14 @@ func (a *API) answer(r route, w http.ResponseWriter, request *http.Request) (err
 }
 
 // authenticate finds out who asks. The public APIs have words of their own before
-// the token: Bearer, ApiKey, APIToken.
+// the token: Bearer, ApiKey, APIToken. Wherever a token is, the Authenticator finds
+// it in Authorization.
 func (c *call) authenticate() error {
 	header := c.request.Header
 	text := header.Get("Authorization")
 	if text == "" {
 		text = header.Get(wire.TokenHeader)
+		header.Set("Authorization", text)
 	}
 	if scheme, token, found := strings.Cut(text, " "); found {
 		switch strings.ToLower(scheme) {

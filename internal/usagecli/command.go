@@ -82,8 +82,9 @@ The figures are the operator's own: those of the UsageRecords and UsageReports,
 and, where an interval is not sealed yet, those of the journal up to now. You see
 the namespaces in which you may list usagerecords.
 
-The operator is reached through the API server, with your kubeconfig and its
-token. With --server it is reached directly.`
+The operator is reached through the API server, with your kubeconfig: its token
+or, where it has none, its client certificate, over a port-forward. With --server
+it is reached directly.`
 
 // pluginOf is how people call the program: krew installs it as kubectl-usage_ledger.
 func pluginOf(program string) string {
@@ -97,7 +98,7 @@ func pluginOf(program string) string {
 func newCommand(plugin string, streams genericiooptions.IOStreams, now func() time.Time) *cobra.Command {
 	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true), now: now}
 	c.config.APIServer = nil // --server is the usage API's
-	// The usage API knows people by their own tokens.
+	// The usage API knows people by their own tokens and certificates.
 	c.config.Impersonate, c.config.ImpersonateUID, c.config.ImpersonateGroup, c.config.ImpersonateUserExtra = nil, nil, nil, nil
 	root := &cobra.Command{
 		Use:   "kubectl-usage",

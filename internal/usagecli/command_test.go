@@ -105,17 +105,22 @@ func (tenants) Authorize(_ context.Context, a authorizer.Attributes) (authorizer
 	return authorizer.DecisionDeny, "", nil
 }
 
-// cluster is an API server that has nothing but a proxy to the usage API, and
-// keeps Authorization to itself.
-func cluster(t *testing.T) *httptest.Server {
-	t.Helper()
-	api := usageapi.New(usageapi.Options{
-		Ledger: answers{ledger()}, Authenticator: tenants{}, Authorizer: tenants{}, Clock: testclock.NewFakePassiveClock(noon()), Log: logr.Discard(),
+// usageAPI is one that knows people in some way.
+func usageAPI(who authenticator.Request) http.Handler {
+	return usageapi.New(usageapi.Options{
+		Ledger: answers{ledger()}, Authenticator: who, Authorizer: tenants{}, Clock: testclock.NewFakePassiveClock(noon()), Log: logr.Discard(),
 		RequestsPerSecond: 1e6, OperatorNamespace: "usage-system", Meters: metersNow, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error) {
 			return []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "shop", UID: "uid-shop"}}, nil
 		},
 	}).Handler()
+}
+
+// cluster is an API server that has nothing but a proxy to the usage API, and
+// keeps Authorization to itself.
+func cluster(t *testing.T) *httptest.Server {
+	t.Helper()
+	api := usageAPI(tenants{})
 	const proxy = "/api/v1/namespaces/usage-system/services/https:usage-api:https/proxy"
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if direct := !strings.HasPrefix(r.URL.Path, "/api/v1/"); direct {
@@ -142,6 +147,11 @@ func kubeconfig(t *testing.T, server *httptest.Server, token, namespace string) 
 	if token != "" {
 		as["token"] = token
 	}
+	return kubeconfigOf(t, server, as, namespace)
+}
+
+func kubeconfigOf(t *testing.T, server *httptest.Server, as map[string]any, namespace string) string {
+	t.Helper()
 	text, err := json.Marshal(map[string]any{
 		"apiVersion": "v1", "kind": "Config", "current-context": "a",
 		"clusters": []any{map[string]any{"name": "a", "cluster": map[string]any{"server": server.URL, "insecure-skip-tls-verify": true}}},
@@ -279,7 +289,7 @@ start_time,end_time,namespace,deployment,record,resource_type,dimension,quantity
 func TestWhatGoesWrong(t *testing.T) {
 	server := cluster(t)
 	shop := kubeconfig(t, server, "shop", "shop")
-	certificate := kubeconfig(t, server, "", "shop")
+	nobody := kubeconfig(t, server, "", "shop")
 	cases := []struct {
 		kubeconfig, command string
 		status              int
@@ -310,7 +320,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		{shop, "explain vm/web-0 --blocks", exitFailed, "usageblocks"},
 		{shop, "records --at=2026-11-02T09:00:00Z", exitMisused, "unknown flag"},
 		{shop, "records -n bank", exitFailed, "may not see the usage of namespace bank"},
-		{certificate, "list", exitFailed, "has no token"},
+		{nobody, "list", exitFailed, "has no token and no client certificate"},
 		{shop, "list --operator-namespace=elsewhere", exitFailed, "is the operator installed"},
 		{shop, "verify --interval-from=yesterday", exitMisused, "want a time such as"},
 		{shop, "verify", exitUnreadable, "usageblocks"},

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,14 +25,21 @@ import (
 type connection struct {
 	client *http.Client
 	base   *url.URL
-	token  string // the whole header: "Bearer ..."
-	direct bool
+	// shown has the token, in the header that gets there. It is empty where a
+	// certificate says who asks.
+	shown http.Header
 }
 
-// service is the usage API's, as the API server's proxy names it.
-const service = "https:usage-api:https"
+const (
+	// service is the usage API's, and port is its port's name.
+	service, port = "usage-api", "https"
+	// proxied is how the API server's proxy names them.
+	proxied = "https:" + service + ":" + port
+)
 
-// connect reaches the usage API through the API server or, with --server, directly.
+// connect reaches the usage API: with --server directly, with a token through the
+// API server's proxy, and with a client certificate, which no proxy can pass on,
+// through a port-forward.
 func (c *cli) connect() (*connection, error) {
 	config, err := c.config.ToRESTConfig()
 	if err != nil {
@@ -42,11 +50,10 @@ func (c *cli) connect() (*connection, error) {
 		return nil, err
 	}
 	if token == "" {
-		return nil, errors.New("your kubeconfig's user has no token, and the usage API knows who you are by one: " +
-			"add --token=$(kubectl create token SERVICEACCOUNT), or choose another user with --user")
+		return c.connectWithCertificate(config)
 	}
 	if c.server != "" {
-		return c.connectDirectly(token)
+		return c.connectDirectly(http.Header{"Authorization": {token}}, nil)
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -56,16 +63,31 @@ func (c *cli) connect() (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	base = base.JoinPath("api", "v1", "namespaces", c.operator, "services", service, "proxy")
-	return &connection{client: client, base: base, token: token}, nil
+	base = base.JoinPath("api", "v1", "namespaces", c.operator, "services", proxied, "proxy")
+	return &connection{client: client, base: base, shown: http.Header{wire.TokenHeader: {token}}}, nil
 }
 
-func (c *cli) connectDirectly(token string) (*connection, error) {
+func (c *cli) connectWithCertificate(config *rest.Config) (*connection, error) {
+	mine, err := certificateOf(config)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("your kubeconfig's user cannot log in: %w", err)
+	case mine == nil:
+		return nil, errors.New("your kubeconfig's user has no token and no client certificate, and the usage API knows who you are by one of them: " +
+			"add --token=$(kubectl create token SERVICEACCOUNT), or choose another user with --user")
+	case c.server != "":
+		return c.connectDirectly(nil, mine)
+	}
+	return c.connectByPortForward(config, mine)
+}
+
+// connectDirectly shows a token, or a certificate.
+func (c *cli) connectDirectly(token http.Header, mine certificate) (*connection, error) {
 	base, err := url.Parse(c.server)
 	if err != nil || base.Scheme != "https" || base.Host == "" {
 		return nil, misused("--server=%s: want an address such as https://localhost:8444", c.server)
 	}
-	settings := &tls.Config{InsecureSkipVerify: c.insecure}
+	settings := &tls.Config{InsecureSkipVerify: c.insecure, GetClientCertificate: mine}
 	if c.serverCertificate != "" {
 		text, err := os.ReadFile(c.serverCertificate)
 		if err != nil {
@@ -76,7 +98,24 @@ func (c *cli) connectDirectly(token string) (*connection, error) {
 			return nil, fmt.Errorf("--server-certificate-authority: there is no certificate in %s", c.serverCertificate)
 		}
 	}
-	return &connection{client: &http.Client{Transport: &http.Transport{TLSClientConfig: settings}}, base: base, token: token, direct: true}, nil
+	return &connection{client: &http.Client{Transport: &http.Transport{TLSClientConfig: settings}}, base: base, shown: token}, nil
+}
+
+// certificate gives the one that there is now, as tls.Config has it.
+type certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+// certificateOf is the kubeconfig's user's: from files, from the kubeconfig itself,
+// or from a login plugin. It is nil where there is none.
+func certificateOf(config *rest.Config) (certificate, error) {
+	settings, err := rest.TLSConfigFor(config)
+	if err != nil || settings == nil || settings.GetClientCertificate == nil {
+		return nil, err
+	}
+	shown, err := settings.GetClientCertificate(&tls.CertificateRequestInfo{})
+	if err != nil || len(shown.Certificate) == 0 {
+		return nil, err
+	}
+	return settings.GetClientCertificate, nil
 }
 
 // tokenOf is what the kubeconfig's user shows to the API server: its token, a file
@@ -127,12 +166,11 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	if c.direct {
-		request.Header.Set("Authorization", c.token)
-	} else {
-		request.Header.Set(wire.TokenHeader, c.token)
-	}
+	maps.Copy(request.Header, c.shown)
 	response, err := c.client.Do(request)
+	if none, is := errors.AsType[*noWay](err); is {
+		return none
+	}
 	if err != nil {
 		return fmt.Errorf("the usage API cannot be reached: %w", err)
 	}
@@ -140,6 +178,10 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		return fmt.Errorf("the usage API's answer ended early: %w", err)
+	}
+	if response.StatusCode == http.StatusUnauthorized && len(c.shown) == 0 {
+		return errors.New("the usage API does not take your client certificate: check that it is this cluster's and has not expired, " +
+			"and that the operator's log has no line about client certificates; or add --token=$(kubectl create token SERVICEACCOUNT)")
 	}
 	if response.StatusCode != http.StatusOK {
 		return refusal(response.StatusCode, answer)

@@ -91,6 +91,34 @@ var _ = Describe("The installation", func() {
 		}
 	})
 
+	It("lets the operator read who signs client certificates, and nothing else in kube-system", func(ctx SpecContext) {
+		reads := func(name string) func() string {
+			return func() string {
+				out, _ := cp.Kubectl(ctx, "auth", "can-i", "get", "configmaps/"+name, "-n", "kube-system", "--as="+operatorUser) // it fails where it says no
+				return out
+			}
+		}
+		Eventually(reads("extension-apiserver-authentication")).WithContext(ctx).Should(Equal("yes\n"))
+		Expect(reads("kube-root-ca.crt")()).To(Equal("no\n"))
+	})
+
+	It("lets everybody who is known reach the usage API, through the proxy and by a port-forward", func(ctx SpecContext) {
+		for resource, verb := range map[string]string{"pods/portforward": "create", "endpointslices.discovery.k8s.io": "list", "services/proxy": "get"} {
+			may := func(namespace string) func() string {
+				kind, subresource, _ := strings.Cut(resource, "/")
+				if kind == "services" {
+					kind += "/https:usage-api:https"
+				}
+				return func() string {
+					out, _ := cp.Kubectl(ctx, "auth", "can-i", verb, kind, "--subresource="+subresource, "-n", namespace, "--as=anyone", "--as-group=system:authenticated")
+					return out
+				}
+			}
+			Eventually(may(operatorNamespace)).WithContext(ctx).Should(Equal("yes\n"), resource)
+			Expect(may(rightsNamespace)()).To(Equal("no\n"), resource)
+		}
+	})
+
 	It("adds a labelled role to what the operator may do", func(ctx SpecContext) {
 		waitForRights(ctx)
 		Expect(allowed(ctx, operatorUser, "list", "databases", "db.example.com", "")).To(BeFalse())
@@ -108,7 +136,7 @@ var _ = Describe("The installation", func() {
 		Expect(err).NotTo(HaveOccurred())
 		base, err = filepath.Rel(overlay, base)
 		Expect(err).NotTo(HaveOccurred())
-		text := "namespace: finance\nnamePrefix: acme-\nresources: [" + base + "]\n"
+		text := "namespace: finance\nnamePrefix: acme-\nresources: [" + base + "]\ntransformers: [" + base + "/../kube-system]\n"
 		Expect(os.WriteFile(filepath.Join(overlay, "kustomization.yaml"), []byte(text), 0o600)).To(Succeed())
 
 		objects := documents(kubectl(ctx, "kustomize", overlay))
@@ -118,8 +146,24 @@ var _ = Describe("The installation", func() {
 			map[string]any{"kind": "ServiceAccount", "name": "acme-usage-operator", "namespace": "finance"})))
 		Expect(binding["metadata"]).To(HaveKeyWithValue("labels", HaveKeyWithValue("metering.usage-operator.dev/publisher", "true")))
 		Expect(objects).To(HaveKey("ServiceAccount/acme-usage-operator"))
+		signers := objects["RoleBinding/acme-usage-operator-client-ca-reader"]
+		Expect(signers["metadata"]).To(HaveKeyWithValue("namespace", "kube-system"))
+		Expect(signers["roleRef"]).To(HaveKeyWithValue("name", "extension-apiserver-authentication-reader"))
+		Expect(signers["subjects"]).To(Equal(binding["subjects"]))
 		Expect(objects["ValidatingAdmissionPolicyBinding/acme-usage-operator-records"]["spec"]).
 			To(HaveKeyWithValue("policyName", "acme-usage-operator-records"))
+	})
+
+	It("is in its own namespace, but for the right to read who signs client certificates", func(ctx SpecContext) {
+		for _, folder := range []string{"default", "gitops"} {
+			elsewhere := []string{}
+			for name, object := range documents(kubectl(ctx, "kustomize", "../../config/"+folder)) {
+				if namespace := (&unstructured.Unstructured{Object: object}).GetNamespace(); namespace != "" && namespace != operatorNamespace {
+					elsewhere = append(elsewhere, name+" in "+namespace)
+				}
+			}
+			Expect(elsewhere).To(ConsistOf("RoleBinding/usage-operator-client-ca-reader in kube-system"), folder)
+		}
 	})
 
 	It("can have the meters in Git instead", func(ctx SpecContext) {

@@ -57,6 +57,8 @@ func (cp *ControlPlane) apiServerArguments() []string {
 		"--etcd-certfile="+cp.pki.file("admin.crt"),
 		"--etcd-keyfile="+cp.pki.file("admin.key"),
 		"--client-ca-file="+cp.pki.file("ca.crt"),
+		// Nodes' names are no names of hosts here.
+		"--kubelet-preferred-address-types=InternalIP",
 		"--authorization-mode=Node,RBAC",
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+cp.pki.file("service-accounts.key"),
@@ -91,7 +93,10 @@ func (cp *ControlPlane) kwokArguments() []string {
 		"--config=" + cp.binaries.KwokStages,
 		"--manage-nodes-with-annotation-selector=" + FakeNodeAnnotation + "=" + fakeNode,
 		"--server-address=" + address(cp.state.Ports[Kwok]),
-		"--node-ip=10.0.0.1",
+		// Where the kubelets that it plays are reached: the API server goes there for logs and port-forwards, which a caller's
+		// own --config says what to answer to.
+		"--node-ip=127.0.0.1",
+		"--node-port=" + strconv.Itoa(cp.state.Ports[Kwok]),
 		"--cidr=10.32.0.0/11",
 	}
 }

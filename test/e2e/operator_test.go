@@ -31,8 +31,8 @@ type process struct {
 }
 
 // startOperator builds the program, and runs it with its service account's token and the flags of the Deployment, but
-// for the interval.
-func startOperator(ctx context.Context, folder string) *process {
+// for the interval. It serves the usage API at that address.
+func startOperator(ctx context.Context, folder, usageAPI string) *process {
 	GinkgoHelper()
 	program := filepath.Join(folder, "usage-operator")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "../..")
@@ -41,17 +41,17 @@ func startOperator(ctx context.Context, folder string) *process {
 	kubeconfig := filepath.Join(folder, "kubeconfig")
 	Expect(cp.ServiceAccountKubeconfig(ctx, "usage-system", "usage-operator", kubeconfig)).To(Succeed())
 
-	p := startProcess(program, kubeconfig, filepath.Join(folder, "operator.log"), "--install-meters", "--interval=1m", "--live-refresh=2s")
+	p := startProcess(program, kubeconfig, filepath.Join(folder, "operator.log"), usageAPI, "--install-meters", "--interval=1m", "--live-refresh=2s")
 	Expect(p.ready(ctx)).NotTo(Succeed(), "it cannot be metering yet")
 	Eventually(ctx, p.ready).WithPolling(10*time.Millisecond).Should(Succeed(), "the operator's log is %s", p.log)
 	expectMetering(ctx)
 	return p
 }
 
-// startProcess runs the program on addresses of its own.
-func startProcess(program, kubeconfig, logFile string, more ...string) *process {
+// startProcess runs the program, with the usage API at that address, and the rest on addresses of its own.
+func startProcess(program, kubeconfig, logFile, usageAPI string, more ...string) *process {
 	GinkgoHelper()
-	p := &process{kubeconfig: kubeconfig, ended: make(chan error, 1), probes: freeAddress(), usage: reachableAddress(), log: logFile}
+	p := &process{kubeconfig: kubeconfig, ended: make(chan error, 1), probes: freeAddress(), usage: usageAPI, log: logFile}
 	log, err := os.Create(p.log)
 	Expect(err).NotTo(HaveOccurred())
 	defer log.Close()

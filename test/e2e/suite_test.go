@@ -49,17 +49,24 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	ctrl.SetLogger(GinkgoLogr)
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	folder := GinkgoT().TempDir()
+	usageAPI := reachableAddress()
 	var err error
-	cp, err = controlplane.Start(ctx, controlplane.Options{Nodes: 2, EtcdUnsafeNoFsync: true, Progress: os.Stderr})
+	cp, err = controlplane.Start(ctx, controlplane.Options{
+		Nodes: 2, EtcdUnsafeNoFsync: true, Progress: os.Stderr,
+		ExtraArgs: map[string][]string{controlplane.Kwok: {
+			"--config=" + portForward(folder, usageAPI), // of the operator's pods, which nothing runs in
+			"--node-lease-duration-seconds=40",          // so that these pods stay ready
+		}},
+	})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(cp.Stop()).To(Succeed()) })
 	cluster, err = client.New(cp.RESTConfig(), client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(crds.Install(ctx, cp.RESTConfig())).To(Succeed())
 
-	folder := GinkgoT().TempDir()
 	install(ctx, folder)
-	operator = startOperator(ctx, folder)
+	operator = startOperator(ctx, folder, usageAPI)
 	DeferCleanup(operator.kill)
 }, NodeTimeout(buildPatience))
 

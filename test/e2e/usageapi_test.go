@@ -82,6 +82,7 @@ var _ = Describe("The usage API", Ordered, func() {
 	var (
 		volumeUID, namespaceUID string
 		tokens                  = map[string]string{}
+		plugin                  kubectlUsage
 	)
 
 	BeforeAll(func(ctx SpecContext) {
@@ -101,6 +102,7 @@ var _ = Describe("The usage API", Ordered, func() {
 		var err error
 		tokens["expired"], err = cp.Expired(tokens["tenant"])
 		Expect(err).NotTo(HaveOccurred())
+		plugin = buildPlugin(ctx)
 		volumeUID = kubectl(ctx, "get", "pvc", "example", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
 		namespaceUID = kubectl(ctx, "get", "namespace", namespace, "-o", "jsonpath={.metadata.uid}")
 		Eventually(ctx, func(g Gomega) { // both have been metered for some time, and an hour of that is sealed
@@ -226,6 +228,10 @@ var _ = Describe("The usage API", Ordered, func() {
 		}
 	}, SpecTimeout(6*time.Minute)) // with BeforeAll
 
+	It("is asked by kubectl usage with a client certificate alone, through the API server's port-forward", func(ctx SpecContext) {
+		certified(ctx, plugin)
+	}, SpecTimeout(6*time.Minute)) // with BeforeAll
+
 	It("is asked by kubectl usage with a kubeconfig alone, through the API server", func(ctx SpecContext) {
 		// No pod runs the operator here: the Service is pointed at the process, by the name of a pod that is nowhere, for
 		// the API server goes to pods alone.
@@ -257,21 +263,14 @@ endpoints: [{addresses: [%q], conditions: {ready: true}, targetRef: {kind: Pod, 
 			return kubectl(ctx, "get", "endpointslices", "-n", "usage-system", "-l", "kubernetes.io/service-name=usage-api", "-o", "name")
 		}).Should(Equal("endpointslice.discovery.k8s.io/usage-api-here\n"))
 		kubectl(ctx, "patch", "pod", "here", "-n", "usage-system", "--subresource=status", "-p", fmt.Sprintf(`{"status":{"podIP":%q,"podIPs":[{"ip":%q}]}}`, host, host))
-		folder := GinkgoT().TempDir()
-		plugin := filepath.Join(folder, "kubectl-usage")
-		out, err := exec.CommandContext(ctx, "go", "build", "-o", plugin, "../../cmd/kubectl-usage").CombinedOutput()
-		Expect(err).NotTo(HaveOccurred(), string(out))
 		kubeconfig := func(account string) string {
 			GinkgoHelper()
-			path := filepath.Join(folder, account)
+			path := filepath.Join(GinkgoT().TempDir(), account)
 			Expect(cp.ServiceAccountKubeconfig(ctx, "example", account, path)).To(Succeed())
 			return path
 		}
 		tenant, nobody := kubeconfig("tenant"), kubeconfig("nobody")
-		usage := func(kubeconfig, arguments string) (string, error) {
-			out, err := exec.CommandContext(ctx, plugin, append(strings.Fields(arguments), "--kubeconfig="+kubeconfig)...).CombinedOutput()
-			return string(out), err
-		}
+		usage := plugin.with(ctx)
 		Eventually(ctx, func() error { // until the API server has heard where the service is
 			out, err := usage(tenant, "list -n example")
 			if err != nil {
@@ -308,6 +307,9 @@ endpoints: [{addresses: [%q], conditions: {ready: true}, targetRef: {kind: Pod, 
 				Expect(out).NotTo(MatchRegexp(`\bother\b`), all)
 			}
 		}
+
+		By("not taking the API server's proxy for whoever goes through it")
+		throughProxy(ctx)
 
 		By("showing a report once it is complete")
 		end := time.Now().UTC().Truncate(time.Minute).Add(time.Minute)
@@ -373,7 +375,7 @@ var _ = Describe("A replica that serves only", func() {
 			return issued[0]
 		}
 		first := issue("first")
-		replica := startProcess(operator.command.Path, operator.kubeconfig, filepath.Join(folder, "serving.log"),
+		replica := startProcess(operator.command.Path, operator.kubeconfig, filepath.Join(folder, "serving.log"), reachableAddress(),
 			"--serve-only", "--usage-api-cert-dir="+folder)
 		DeferCleanup(replica.kill)
 		Eventually(ctx, replica.ready).Should(Succeed(), "its log is %s", replica.log)
@@ -409,6 +411,42 @@ var _ = Describe("A replica that serves only", func() {
 
 		Expect(replica.terminate()).To(Succeed())
 		Eventually(ctx, replica.ended).WithTimeout(15*time.Second).Should(Receive(BeNil()), "it exits with 0")
+	}, SpecTimeout(4*time.Minute))
+
+	It("knows callers by tokens alone until it may read who signs certificates", func(ctx SpecContext) {
+		const binding = "usage-operator-client-ca-reader"
+		may := func() string {
+			out, _ := cp.Kubectl(ctx, "auth", "can-i", "get", "configmaps/extension-apiserver-authentication", "-n", "kube-system",
+				"--as=system:serviceaccount:usage-system:usage-operator") // it fails where it says no
+			return out
+		}
+		bind := func(ctx SpecContext) {
+			_, _ = cp.Kubectl(ctx, "create", "rolebinding", binding, "-n", "kube-system", // it may be there
+				"--role=extension-apiserver-authentication-reader", "--serviceaccount=usage-system:usage-operator")
+		}
+		DeferCleanup(bind)
+		kubectl(ctx, "delete", "rolebinding", binding, "-n", "kube-system")
+		Eventually(ctx, may).Should(Equal("no\n"))
+		replica := startProcess(operator.command.Path, operator.kubeconfig, filepath.Join(GinkgoT().TempDir(), "serving.log"), reachableAddress(), "--serve-only")
+		DeferCleanup(replica.kill)
+		Eventually(ctx, replica.ready).Should(Succeed(), "its log is %s", replica.log)
+		told := func(g Gomega) int {
+			text, err := os.ReadFile(replica.log)
+			g.Expect(err).NotTo(HaveOccurred())
+			return strings.Count(string(text), "callers are not known by client certificates")
+		}
+		Eventually(ctx, told).Should(Equal(1))
+		certified, _, err := cp.AddUser("certified-late")
+		Expect(err).NotTo(HaveOccurred())
+		kubectl(ctx, "create", "serviceaccount", "late", "-n", "usage-system")
+		bearer := map[string]string{"Authorization": "Bearer " + token(ctx, "usage-system", "late")}
+		Expect(replica.answers(ctx, certified, nil)).To(Equal(http.StatusUnauthorized))
+		Expect(replica.answers(ctx, nil, bearer)).To(Equal(http.StatusOK))
+
+		bind(ctx)
+		Eventually(ctx, func() int { return replica.answers(ctx, certified, nil) }).Should(Equal(http.StatusOK))
+		Expect(replica.answers(ctx, nil, bearer)).To(Equal(http.StatusOK))
+		Expect(told(NewGomegaWithT(GinkgoT()))).To(Equal(1))
 	}, SpecTimeout(4*time.Minute))
 })
 
