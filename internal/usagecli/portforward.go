@@ -30,7 +30,7 @@ type noWay struct{ error }
 func noWayFor(format string, args ...any) error { return &noWay{fmt.Errorf(format, args...)} }
 
 // orElse is what somebody may do who may not port-forward.
-const orElse = "ask for the Role usage-operator-usage-api-caller there, or use --token or --server"
+const orElse = "ask for the Role usage-operator-usage-api-port-forwarder there, or use --token or --server"
 
 // connectByPortForward speaks TLS to a pod behind the usage API, so that it sees
 // the certificate itself.

@@ -102,21 +102,24 @@ var _ = Describe("The installation", func() {
 		Expect(reads("kube-root-ca.crt")()).To(Equal("no\n"))
 	})
 
-	It("lets everybody who is known reach the usage API, through the proxy and by a port-forward", func(ctx SpecContext) {
-		for resource, verb := range map[string]string{"pods/portforward": "create", "endpointslices.discovery.k8s.io": "list", "services/proxy": "get"} {
-			may := func(namespace string) func() string {
-				kind, subresource, _ := strings.Cut(resource, "/")
-				if kind == "services" {
-					kind += "/https:usage-api:https"
-				}
-				return func() string {
-					out, _ := cp.Kubectl(ctx, "auth", "can-i", verb, kind, "--subresource="+subresource, "-n", namespace, "--as=anyone", "--as-group=system:authenticated")
-					return out
-				}
+	It("lets everybody who is known reach the usage API through the proxy; by a port-forward, whom the role is bound to", func(ctx SpecContext) {
+		may := func(verb, kind, subresource, namespace string) func() string {
+			return func() string {
+				out, _ := cp.Kubectl(ctx, "auth", "can-i", verb, kind, "--subresource="+subresource, "-n", namespace, "--as=anyone", "--as-group=system:authenticated")
+				return out
 			}
-			Eventually(may(operatorNamespace)).WithContext(ctx).Should(Equal("yes\n"), resource)
-			Expect(may(rightsNamespace)()).To(Equal("no\n"), resource)
 		}
+		Eventually(may("get", "services/https:usage-api:https", "proxy", operatorNamespace)).WithContext(ctx).Should(Equal("yes\n"))
+		Expect(may("get", "services/https:usage-api:https", "proxy", rightsNamespace)()).To(Equal("no\n"))
+		Expect(may("get", "services/https:another:https", "proxy", operatorNamespace)()).To(Equal("no\n"))
+
+		forwards, looks := may("create", "pods", "portforward", operatorNamespace), may("list", "endpointslices.discovery.k8s.io", "", operatorNamespace)
+		Expect(forwards()).To(Equal("no\n"))
+		Expect(looks()).To(Equal("no\n"))
+		kubectl(ctx, "create", "rolebinding", "forwards", "-n", operatorNamespace, "--role=usage-operator-usage-api-port-forwarder", "--user=anyone")
+		DeferCleanup(func(ctx SpecContext) { kubectl(ctx, "delete", "rolebinding", "forwards", "-n", operatorNamespace) })
+		Eventually(forwards).WithContext(ctx).Should(Equal("yes\n"))
+		Eventually(looks).WithContext(ctx).Should(Equal("yes\n"))
 	})
 
 	It("adds a labelled role to what the operator may do", func(ctx SpecContext) {
