@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
@@ -42,7 +43,7 @@ func perform(ctx context.Context, s *stage) error {
 	if err := c.live(ctx, beyond, account{"shop", "db"}, account{"shop", "web"}); err != nil {
 		return err
 	}
-	if err := c.tables(ctx); err != nil {
+	if err := c.tables(ctx, first); err != nil {
 		return err
 	}
 	s.title(fmt.Sprintf("What the script did, and what the Final records of %s to %s say", minute(first), minute(beyond)))
@@ -116,7 +117,7 @@ func (c *cloud) live(ctx context.Context, start int64, accounts ...account) erro
 func accountOf(r *v1alpha1.UsageRecord) account { return account{r.Spec.Namespace, r.Spec.Deployment} }
 
 // tables show what people see.
-func (c *cloud) tables(ctx context.Context) error {
+func (c *cloud) tables(ctx context.Context, first int64) error {
 	c.title("What is metered")
 	if err := c.kubectl(ctx, "get", "usagemeters"); err != nil {
 		return err
@@ -127,7 +128,7 @@ func (c *cloud) tables(ctx context.Context) error {
 	}
 	c.say("\nFinal records are the minutes that have ended. Open ones are the live view of the minute that goes on.")
 	c.title("Who used most, asked with kubectl usage")
-	return c.usage(ctx, "top", "deployments", "--all-namespaces", "--last=10m", "--dimension=vcpu,memory,storage")
+	return c.usage(ctx, "top", "deployments", "--all-namespaces", "--from="+time.Unix(first, 0).UTC().Format(time.RFC3339), "--dimension=vcpu,memory,storage")
 }
 
 // usage shows a command of the plugin and what it prints.

@@ -109,6 +109,7 @@ func (c *cli) bars(rows []v1alpha1.ReportRow, by string, zone *time.Location, as
 		series[m] = append(series[m], &rows[i])
 	}
 	slices.Sort(metrics)
+	columns, _ := c.room()
 	var out strings.Builder
 	for i, m := range metrics {
 		if i > 0 {
@@ -125,7 +126,7 @@ func (c *cli) bars(rows []v1alpha1.ReportRow, by string, zone *time.Location, as
 		}
 		for _, row := range series[m] {
 			label := row.StartTime.In(zone).Format(layouts[by])
-			room := max(8, c.columns()-utf8.RuneCountInString(label)-width-4)
+			room := max(8, columns-utf8.RuneCountInString(label)-width-4)
 			line := fmt.Sprintf("%s  %*s  %s", label, width, quantity(row), bar(exact(row), most, room, ascii))
 			out.WriteString(strings.TrimRight(line, " ") + "\n")
 		}

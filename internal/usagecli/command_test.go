@@ -227,35 +227,54 @@ Tue 2026-11-03    0
 vm/web-0 in shop, VirtualMachine uid-web-0
 memory 384 GiB-hour, vcpu 96 core-hour
 
-DIMENSION   LEVEL   UNIT   START                  END                           USAGE   DEPLOYMENT
-memory         16   GiB    2026-11-01T10:00:00Z   2026-11-02T10:00:00Z   384 GiB-hour   web
-vcpu            4   core   2026-11-01T10:00:00Z   2026-11-02T10:00:00Z   96 core-hour   web
+DIMENSION     HELD   START                  END                           USAGE   DEPLOYMENT
+memory      16 GiB   2026-11-01T10:00:00Z   2026-11-02T10:00:00Z   384 GiB-hour   web
+vcpu        4 core   2026-11-01T10:00:00Z   2026-11-02T10:00:00Z   96 core-hour   web
 `},
 		{"get as csv", shop, "get vm/web-1 -o csv", `
-dimension,level,unit,start,end,usage,deployment,instance,container,bundle,region,meter,id
-vcpu,2,core,2026-11-02T00:00:00Z,(goes on),96 core-hour,web,web-1,,,,vm,50d0fa63-dd02-8553-b999-e6ca77d3fba7
+dimension,level,unit,start,end,usage,usage_unit,deployment,instance,container,bundle,region,meter,correction,id
+vcpu,2,core,2026-11-02T00:00:00Z,,96,core-hour,web,web-1,,,,vm,,50d0fa63-dd02-8553-b999-e6ca77d3fba7
 `},
 		{"explain", shop, "explain vms/web-0 --from=2026-11-02T09:00:00Z --to=2026-11-02T12:00:00Z", `
 vm/web-0 in shop, VirtualMachine uid-web-0
-memory 16 GiB-hour, vcpu 4 core-hour, from 2026-11-02T09:00:00Z to 2026-11-02T12:00:00Z
+memory 16 GiB-hour, vcpu 4 core-hour
+from 2026-11-02T09:00:00Z to 2026-11-02T12:00:00Z
 
 memory: 16 GiB
   began    2026-11-01T10:00:00Z
            CreationTime: the object's creationTimestamp
   ended    2026-11-02T10:00:00Z
-           Observed: when the watch delivered the change, by the operator's clock
+           Observed: when the watch delivered it, by the operator's clock
   counts   16 GiB x 3600 s = 16 GiB-hour
-  meter    vm, which is applied no more or measures this no more
+  meter    vm
 
 vcpu: 4 core
   began    2026-11-01T10:00:00Z
            CreationTime: the object's creationTimestamp
-  ended    2026-11-02T10:00:00Z, or up to 2026-11-02T10:01:30Z at the latest
-           ReplayBound: nobody looked when it happened: what counts is the shorter usage
+  ended    2026-11-02T10:00:00Z, at the latest 2026-11-02T10:01:30Z
+           ReplayBound: nobody looked then; what counts is the shorter usage
   counts   4 core x 3600 s = 4 core-hour
-  meter    vm reads this now from VirtualMachineInstance.kubevirt.io as
-           self.spec
-             .cores
+  meter    vm
+
+memory, by UsageMeter vm: it is applied no more, or measures this no more
+
+vcpu, by UsageMeter vm from VirtualMachineInstance.kubevirt.io now:
+  self.spec
+    .cores
+`},
+		{"list where there is little room", shop, "list --width 74 " + november, `
+NAMESPACE  TYPE  NAME                DEPLOYMENT  USAGE
+shop       vm    =cmd|' /C calc'!A0  -           vcpu 12 core-hour
+shop       vm    web-0               web         memory 384 GiB-hour,
+                                                 vcpu ~96 core-hour
+shop       vm    web-1               web         vcpu 96 core-hour
+`},
+		{"get where there is little room", shop, "get vm/web-1 --width 64", `
+vm/web-1 in shop, VirtualMachine uid-web-1
+vcpu 96 core-hour
+
+DIMENSION    HELD  START                 END               USAGE
+vcpu       2 core  2026-11-02T00:00:00Z  (goes on)  96 core-hour
 `},
 		{"explain an interval as csv", shop, "explain vm/web-1 --interval=20261102T0000Z -o csv", `
 dimension,level,unit,start,start_earliest,start_evidence,end,end_latest,end_evidence,seconds,usage,usage_unit,correction,instance,container,meter,formula,id,blocks

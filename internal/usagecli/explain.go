@@ -49,16 +49,16 @@ usageblocks in the operator's namespace, as auditors have.`
 
 // known says in words how a moment is known.
 var known = map[usage.Evidence]string{
-	usage.ObjectTime:      "the object states it: the transition of a condition, a container's finishedAt",
+	usage.ObjectTime:      "the object states it, as a condition or finishedAt",
 	usage.CreationTime:    "the object's creationTimestamp",
-	usage.ManagedFields:   "the API server's time of the write that made the change",
-	usage.Observed:        "when the watch delivered the change, by the operator's clock",
-	usage.ReplayBound:     "nobody looked when it happened: what counts is the shorter usage",
-	usage.MeteringStarted: "the meter began to watch: what was held before is not known",
-	usage.LastKnown:       "the object could not be read from here on: it is taken to hold what it last held",
+	usage.ManagedFields:   "the API server's time of the write that changed it",
+	usage.Observed:        "when the watch delivered it, by the operator's clock",
+	usage.ReplayBound:     "nobody looked then; what counts is the shorter usage",
+	usage.MeteringStarted: "the meter began; what was held before is not known",
+	usage.LastKnown:       "unreadable from here on; taken to hold what it last held",
 	usage.MeteringStopped: "the meter was deleted, suspended or changed",
-	usage.Late:            "learnt after the interval before was final: the segment is cut there",
-	usage.IntervalCut:     "the interval's own end: what is held goes on in the next one",
+	usage.Late:            "learnt after the interval before was final; cut there",
+	usage.IntervalCut:     "the interval's own end; it goes on in the next one",
 }
 
 // inWords is how a moment is known, by the word that records use.
@@ -94,21 +94,36 @@ func explained(out io.Writer, list *wire.ResourceList, found blocks) error {
 			line("", "%s", inWords(s.End.Evidence))
 		}
 		line("counts", "%s", sum(s))
-		target, quantity := formula(list, s)
-		if quantity == "" {
-			line("meter", "%s, which is applied no more or measures this no more", s.Meter)
-		} else {
-			line("meter", "%s reads this now from %s as", s.Meter, target)
-			for part := range strings.SplitSeq(strings.TrimSpace(quantity), "\n") {
-				line("", "%s", part)
-			}
-		}
+		line("meter", "%s", s.Meter)
 		if found != nil {
 			line("blocks", "%s", found.of(s))
 		}
 	})
-	_, err := io.WriteString(out, text.String())
+	_, err := io.WriteString(out, text.String()+formulas(list))
 	return err
+}
+
+// formulas are how the meters of the segments read their levels.
+func formulas(list *wire.ResourceList) string {
+	var text strings.Builder
+	told := map[[2]string]bool{}
+	eachSegment(list, func(_ *wire.Resource, s *wire.Segment) {
+		key := [2]string{s.Meter, s.Dimension}
+		if told[key] {
+			return
+		}
+		told[key] = true
+		target, quantity := formula(list, s)
+		if quantity == "" {
+			fmt.Fprintf(&text, "\n%s, by UsageMeter %s: it is applied no more, or measures this no more\n", plain(s.Dimension), plain(s.Meter))
+			return
+		}
+		fmt.Fprintf(&text, "\n%s, by UsageMeter %s from %s now:\n", plain(s.Dimension), plain(s.Meter), plain(target))
+		for part := range strings.SplitSeq(strings.TrimSpace(quantity), "\n") {
+			fmt.Fprintf(&text, "  %s\n", plain(part))
+		}
+	})
+	return text.String()
 }
 
 var corrects = map[string]string{
@@ -128,7 +143,7 @@ func bounds(m *wire.Moment, other, which string) string {
 	if m.Earliest == m.Latest {
 		return ""
 	}
-	return fmt.Sprintf(", or up to %s at the %s", other, which)
+	return fmt.Sprintf(", at the %s %s", which, other)
 }
 
 // sum is how the usage follows.

@@ -19,7 +19,7 @@ func (c *cli) get() *cobra.Command {
 		example: "  kubectl usage get vm/db-0\n  kubectl usage get 7c8c2ec2-1f3b-4c3b-9f0e-5d3d1f4f1a11 -o yaml",
 		table:   segments,
 		print: func(list *wire.ResourceList, wide bool) error {
-			return c.printTable(segments(list), wide)
+			return c.printTable(shownSegments(list), wide)
 		},
 	})
 }
@@ -146,18 +146,18 @@ func (c *cli) printResources(list *wire.ResourceList, show func(*wire.ResourceLi
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(c.ErrOut, "\nFinal: up to %s; what comes after is as of %s.\n", list.Sealed, list.Known)
+	_, err := fmt.Fprintf(c.ErrOut, "\nFinal up to %s; the rest as of %s.\n", list.Sealed, list.Known)
 	return err
 }
 
 func totalsOf(list *wire.ResourceList, r *wire.Resource) string {
 	var words []string
 	for _, total := range r.Totals {
-		words = append(words, fmt.Sprintf("%s %s %s", total.Dimension, total.Quantity, total.Unit))
+		words = append(words, inFull(total.Dimension, total.Quantity, total.Unit))
 	}
 	text := plain(strings.Join(words, ", "))
 	if list.From != "" {
-		text += fmt.Sprintf(", from %s to %s", list.From, list.To)
+		text += fmt.Sprintf("\nfrom %s to %s", list.From, list.To)
 	}
 	return text
 }
@@ -174,14 +174,38 @@ func eachSegment(list *wire.ResourceList, call func(*wire.Resource, *wire.Segmen
 	}
 }
 
-// segments is a line for each segment.
+// segments is a line for each segment, for programs.
 func segments(list *wire.ResourceList) *table {
+	t := &table{}
+	for _, name := range []string{
+		"dimension", "level", "unit", "start", "end", "usage", "usage_unit", "deployment",
+		"instance", "container", "bundle", "region", "meter", "correction", "id",
+	} {
+		t.columns = append(t.columns, column{name: name})
+	}
+	eachSegment(list, func(_ *wire.Resource, s *wire.Segment) {
+		end := ""
+		if s.End != nil {
+			end = s.End.Time
+		}
+		t.add(s.Dimension, s.Level, s.Unit, s.Start.Time, end, signed(s), s.HourUnit, s.Deployment,
+			s.Instance, s.Container, s.Bundle, s.Region, s.Meter, s.Correction, s.ID)
+	})
+	return t
+}
+
+// shownSegments is a line for each segment, for people.
+func shownSegments(list *wire.ResourceList) *table {
 	t := &table{columns: []column{
-		{name: "DIMENSION"}, {name: "LEVEL", right: true}, {name: "UNIT"}, {name: "START"}, {name: "END"}, {name: "USAGE", right: true}, {name: "DEPLOYMENT"},
+		{name: "DIMENSION"}, {name: "HELD", right: true}, {name: "START"}, {name: "END"}, {name: "USAGE", right: true}, {name: "DEPLOYMENT", spare: true},
 		{name: "INSTANCE", wide: true}, {name: "CONTAINER", wide: true}, {name: "BUNDLE", wide: true}, {name: "REGION", wide: true}, {name: "METER", wide: true}, {name: "ID", wide: true},
 	}}
 	eachSegment(list, func(_ *wire.Resource, s *wire.Segment) {
-		t.add(s.Dimension, s.Level, s.Unit, s.Start.Time, ended(s), signed(s)+" "+s.HourUnit, s.Deployment,
+		level, quantity := s.Level+" "+s.Unit, signed(s)+" "+s.HourUnit
+		if s.Unit == s.Dimension { // which is said already
+			level, quantity = s.Level, signed(s)+" hour"
+		}
+		t.add(s.Dimension, level, s.Start.Time, ended(s), quantity, s.Deployment,
 			s.Instance, s.Container, s.Bundle, s.Region, s.Meter, s.ID)
 	})
 	return t

@@ -103,15 +103,12 @@ func (c *cli) spec(asked *scope, at *when, out *format) (*v1alpha1.ClusterUsageR
 
 // byResource is a table with a line for each resource.
 func byResource(rows []v1alpha1.ReportRow) *table {
-	t := &table{columns: []column{{name: "NAMESPACE"}, {name: "TYPE"}, {name: "NAME"}, {name: "DEPLOYMENT"}, {name: "USAGE"}, {name: "UID", wide: true}}}
+	t := &table{columns: []column{{name: "NAMESPACE"}, {name: "TYPE"}, {name: "NAME"}, {name: "DEPLOYMENT"}, {name: "USAGE", wraps: true}, {name: "UID", wide: true}}}
 	var before string
 	for i := range rows {
 		row := &rows[i]
 		g := row.Group
-		words := fmt.Sprintf("%s %s %s", g["dimension"], quantity(row), row.Unit)
-		if strings.TrimSuffix(row.Unit, "-hour") == string(g["dimension"]) {
-			words = fmt.Sprintf("%s %s", quantity(row), row.Unit)
-		}
+		words := inFull(string(g["dimension"]), quantity(row), row.Unit)
 		same := strings.Join([]string{string(g["namespaceUID"]), string(g["resourceType"]), string(g["resourceUID"]), string(g["resource"]), string(g["deployment"])}, "\x00")
 		if same == before {
 			last := t.rows[len(t.rows)-1]
@@ -122,6 +119,14 @@ func byResource(rows []v1alpha1.ReportRow) *table {
 		t.add(string(g["namespace"]), string(g["resourceType"]), string(g["resource"]), string(g["deployment"]), words, string(g["resourceUID"]))
 	}
 	return t
+}
+
+// inFull is so much of a dimension: memory 16 GiB-hour, 2 listener-hour.
+func inFull(dimension, quantity, unit string) string {
+	if strings.TrimSuffix(unit, "-hour") == dimension {
+		return quantity + " " + unit
+	}
+	return dimension + " " + quantity + " " + unit
 }
 
 // rowTable has a line for each row, as it is, for programs.
@@ -157,11 +162,11 @@ func (c *cli) foot(a *answered) error {
 		text = ""
 	}
 	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
-		reached := "nothing yet"
+		reached := "Nothing is final yet; it is"
 		if a.SealedTime != nil {
-			reached = "up to " + a.SealedTime.UTC().Format(stampLayout)
+			reached = "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest"
 		}
-		text += "Final: " + reached + "; what comes after is as of now.\n"
+		text += reached + " as of now.\n"
 	}
 	_, err := fmt.Fprint(c.ErrOut, text)
 	return err

@@ -1,13 +1,10 @@
 package usagecli
 
 import (
-	"cmp"
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -50,6 +47,10 @@ type column struct {
 	wide bool
 	// right aligns it there.
 	right bool
+	// spare leaves it out where there is no room for it; the last one first.
+	spare bool
+	// wraps lets it have several lines, broken after a comma.
+	wraps bool
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
@@ -115,46 +116,6 @@ func inert(cell string) string {
 }
 
 func isNumber(cell string) bool { return json.Valid([]byte(cell)) && cell[0] != '"' }
-
-func (c *cli) printTable(t *table, wide bool) error {
-	widths := make([]int, len(t.columns))
-	for i, column := range t.columns {
-		widths[i] = utf8.RuneCountInString(column.name)
-		for _, row := range t.rows {
-			widths[i] = max(widths[i], 1, utf8.RuneCountInString(row[i]))
-		}
-	}
-	var out strings.Builder
-	line := func(cells []string) {
-		var text strings.Builder
-		for i, column := range t.columns {
-			if column.wide && !wide {
-				continue
-			}
-			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cells[i]))
-			if column.right {
-				text.WriteString(space + cells[i] + "   ")
-			} else {
-				text.WriteString(cells[i] + space + "   ")
-			}
-		}
-		out.WriteString(strings.TrimRight(text.String(), " ") + "\n")
-	}
-	header := make([]string, len(t.columns))
-	for i, column := range t.columns {
-		header[i] = column.name
-	}
-	line(header)
-	for _, row := range t.rows {
-		shown := make([]string, len(row))
-		for i := range row {
-			shown[i] = cmp.Or(plain(row[i]), "-")
-		}
-		line(shown)
-	}
-	_, err := fmt.Fprint(c.Out, out.String())
-	return err
-}
 
 // plain is a cell that does nothing to a terminal.
 func plain(cell string) string {

@@ -99,7 +99,7 @@ func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format) error {
 	}
 	// As kubectl get usagerecords has them.
 	t := &table{columns: []column{
-		{name: "NAMESPACE"}, {name: "NAME"}, {name: "DEPLOYMENT"}, {name: "START"}, {name: "ACCURACY"}, {name: "USAGE"},
+		{name: "NAMESPACE"}, {name: "NAME"}, {name: "DEPLOYMENT", spare: true}, {name: "START", spare: true}, {name: "ACCURACY"}, {name: "USAGE", wraps: true},
 		{name: "END", wide: true}, {name: "RESOURCES", wide: true, right: true}, {name: "DIGEST", wide: true},
 	}}
 	for i := range list.Items {

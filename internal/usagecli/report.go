@@ -152,7 +152,7 @@ func (c *cli) printReport(found *foundReport, answer *answered, out string) erro
 	if answer.Window == nil {
 		return errors.New("the report has no rows yet: --wait waits for them")
 	}
-	t := &table{columns: []column{{name: "START"}, {name: "END"}}}
+	t := &table{columns: []column{{name: "START"}, {name: "END", spare: true}}}
 	for _, key := range append(keys, "dimension") {
 		t.columns = append(t.columns, column{name: strings.ToUpper(key)})
 	}

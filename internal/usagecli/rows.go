@@ -178,15 +178,16 @@ func isTerminal(stream any) bool {
 	return is && term.IsTerminal(int(file.Fd()))
 }
 
-// columns is how wide the output may be.
-func (c *cli) columns() int {
+// room is how wide the output may be, and whether that is so because of a terminal
+// or a flag.
+func (c *cli) room() (columns int, limited bool) {
 	if c.width > 0 {
-		return c.width
+		return c.width, true
 	}
 	if file, is := c.Out.(interface{ Fd() uintptr }); is {
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
-			return width
+			return width, true
 		}
 	}
-	return 80
+	return 80, false
 }

@@ -243,7 +243,9 @@ func runServe(_ context.Context, args []string) error {
 	api := usageapi.New(usageapi.Options{
 		Ledger: ledger, Authenticator: everybody{}, Authorizer: everybody{}, Clock: clock.RealClock{}, Log: logr.Discard(),
 		RequestsPerSecond: 1e9, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
-		Namespaces: func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error) { return ledger.Snapshot().Namespaces(), nil },
+		Namespaces: func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error) {
+			return ledger.Snapshot().Namespaces(), nil
+		},
 	})
 	listening := httptest.NewUnstartedServer(api.Handler())
 	listening.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}

@@ -334,7 +334,7 @@ spec: {startingOn: %q, endingBefore: %q, groupBy: [resourceType, resource], limi
 		Eventually(ctx, func(g Gomega) { // until the journal has it, and the rights count
 			answer, err = usage(auditor, "explain container/example -n example --blocks")
 			g.Expect(err).NotTo(HaveOccurred(), answer)
-			g.Expect(answer).To(MatchRegexp(`(?m)^  meter +container reads this now from Pod as\n(.+\n)+  blocks +\d{12}`))
+			g.Expect(answer).To(And(MatchRegexp(`(?m)^  meter +container\n  blocks +\d{12}`), ContainSubstring("cpu, by UsageMeter container from Pod now:\n")))
 		}).Should(Succeed())
 		answer, err = usage(tenant, "explain container/example -n example --blocks")
 		Expect(err).To(HaveOccurred(), answer)
