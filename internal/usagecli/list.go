@@ -157,10 +157,7 @@ func (c *cli) foot(a *answered) error {
 		_, err := fmt.Fprintf(c.ErrOut, "Nothing was used from %s to %s.\n", a.Window.StartTime.UTC().Format(stampLayout), a.Window.EndTime.UTC().Format(stampLayout))
 		return err
 	}
-	text := "\n" + marks(a.Rows)
-	if text == "\n" {
-		text = ""
-	}
+	text := marks(a.Rows)
 	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
 		reached := "Nothing is final yet; it is"
 		if a.SealedTime != nil {
@@ -168,7 +165,10 @@ func (c *cli) foot(a *answered) error {
 		}
 		text += reached + " as of now.\n"
 	}
-	_, err := fmt.Fprint(c.ErrOut, text)
+	if text == "" {
+		return nil
+	}
+	_, err := fmt.Fprint(c.ErrOut, "\n"+text)
 	return err
 }
 
