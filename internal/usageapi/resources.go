@@ -23,7 +23,7 @@ func (c *call) resources() error {
 	if uid := query.Get("uid"); uid != "" {
 		return c.answerResources(c.snapshot.Resource(filters, uid), window, "")
 	}
-	after, err := parseRecordCursor(query.Get("cursor"))
+	after, err := parseResourceCursor(query.Get("cursor"))
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (c *call) resources() error {
 	}
 	next := ""
 	if more {
-		next = recordCursor(histories[defaultRecords-1].ResourceKey)
+		next = resourceCursor(histories[defaultRecords-1].ResourceKey)
 	}
 	return c.answerResources(histories, window, next)
 }

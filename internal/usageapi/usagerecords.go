@@ -118,7 +118,7 @@ func (c *call) listUsage() error {
 			return badRequest("limit: want a number from 1 to %d", maxRecords)
 		}
 	}
-	after, err := parseRecordCursor(query.Get("cursor"))
+	after, err := parseResourceCursor(query.Get("cursor"))
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (c *call) listUsage() error {
 	answer := usageList{Items: []usageRecord{}, Pagination: pagination{Limit: limit}}
 	if len(histories) > limit {
 		histories = histories[:limit]
-		next := recordCursor(histories[limit-1].ResourceKey)
+		next := resourceCursor(histories[limit-1].ResourceKey)
 		answer.Pagination.NextCursor = &next
 	}
 	for i := range histories {
@@ -294,7 +294,7 @@ func (c *call) write(answer any) error {
 	return nil
 }
 
-func recordCursor(after timeline.ResourceKey) string {
+func resourceCursor(after timeline.ResourceKey) string {
 	text, err := json.Marshal(after)
 	if err != nil {
 		panic(fmt.Sprintf("usageapi: a cursor has no JSON: %v", err)) // strings have
@@ -302,7 +302,7 @@ func recordCursor(after timeline.ResourceKey) string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-func parseRecordCursor(text string) (after timeline.ResourceKey, err error) {
+func parseResourceCursor(text string) (after timeline.ResourceKey, err error) {
 	if text == "" {
 		return after, nil
 	}

@@ -135,6 +135,7 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.records, c.report, c.verify} {
 		command := add()
 		c.completions(command)
+		command.Example = strings.ReplaceAll(command.Example, "kubectl usage ", plugin+" ")
 		run := command.RunE
 		command.RunE = func(cmd *cobra.Command, args []string) error {
 			err := run(cmd, args)
@@ -145,9 +146,7 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 		}
 		root.AddCommand(command)
 	}
-	for _, command := range append(root.Commands(), root) {
-		command.Example = strings.ReplaceAll(command.Example, "kubectl usage ", plugin+" ")
-	}
+	root.Example = strings.ReplaceAll(root.Example, "kubectl usage ", plugin+" ")
 	_ = root.RegisterFlagCompletionFunc("namespace", c.suggest(true, valueOf("namespace"), "namespace")) // the flag is there
 	return root
 }
