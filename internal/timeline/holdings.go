@@ -29,28 +29,43 @@ func (s *Snapshot) Coverage(interval usage.Window) []usage.Stretch {
 	return usage.CutCoverage(s.coverage, interval)
 }
 
+// HoldingKey tells a holding from every other.
+type HoldingKey struct {
+	Interval usage.Window
+	Account  usage.Account
+}
+
 // Holding is what an account held in an interval.
 type Holding struct {
-	usage.Account
+	HoldingKey
 	// Segments are cut to the interval, in canonical order.
 	Segments []usage.Segment
 }
 
-// Holdings are what accounts held in a sealed interval, as it was sealed: what
-// corrects it is not in it. They come in the order of accounts; with after, those
-// after that one.
-func (s *Snapshot) Holdings(f *Filters, interval usage.Window, after *usage.Account) iter.Seq[Holding] {
-	accounts := map[usage.Account][]*class{}
-	for _, c := range s.classes {
-		if f.matches(&c.words) && (after == nil || usage.CompareAccounts(c.Account, *after) > 0) {
-			accounts[c.Account] = append(accounts[c.Account], c)
-		}
-	}
+// Holdings are what accounts held in the sealed intervals that a window touches, as
+// they were sealed: what corrects them is not in it. They come interval by
+// interval, in the order of accounts; with after, those after that one.
+func (s *Snapshot) Holdings(f *Filters, w usage.Window, after *HoldingKey) iter.Seq[Holding] {
 	return func(yield func(Holding) bool) {
-		for _, account := range slices.SortedFunc(maps.Keys(accounts), usage.CompareAccounts) {
-			held := Holding{Account: account, Segments: within(accounts[account], f, interval)}
-			if len(held.Segments) > 0 && !yield(held) {
-				return
+		classes := map[usage.Account][]*class{}
+		for _, c := range s.classes {
+			if f.matches(&c.words) {
+				classes[c.Account] = append(classes[c.Account], c)
+			}
+		}
+		accounts := slices.SortedFunc(maps.Keys(classes), usage.CompareAccounts)
+		if after != nil {
+			w.Start = max(w.Start, after.Interval.Start)
+		}
+		for _, interval := range s.Intervals(w) {
+			for _, account := range accounts {
+				if after != nil && interval == after.Interval && usage.CompareAccounts(account, after.Account) <= 0 {
+					continue
+				}
+				held := Holding{HoldingKey: HoldingKey{Interval: interval, Account: account}, Segments: within(classes[account], f, interval)}
+				if len(held.Segments) > 0 && !yield(held) {
+					return
+				}
 			}
 		}
 	}

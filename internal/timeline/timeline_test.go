@@ -774,40 +774,56 @@ func TestAHistoryAddsUpToWhatReportsSay(t *testing.T) {
 func TestHoldingsAreTheSegmentsCut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, q := drawWorld(t), drawQuery(t)
-		s := w.timeline().Snapshot()
-		interval := usage.Interval(second0+rapid.Int64Range(0, length).Draw(t, "moment"), rapid.SampledFrom([]int64{60, 3600, 86400}).Draw(t, "interval"))
-		want := map[usage.Account]string{}
-		for _, c := range slices.SortedFunc(slices.Values(w.segments), func(a, b usage.Change) int { return a.Compare(b.Segment) }) {
-			if part, inside := c.Cut(interval, interval.End); c.Kind == usage.Put && w.counts(&c, q) && inside {
-				want[c.Subject.Account] += fmt.Sprintln(part, part.End, *part.Subject)
-			}
+		var sealed []usage.Window
+		next, seconds := second0+rapid.Int64Range(0, length).Draw(t, "moment"), rapid.SampledFrom([]int64{60, 3600, 86400}).Draw(t, "interval")
+		for range rapid.IntRange(1, 5).Draw(t, "intervals") {
+			interval := usage.Interval(next, seconds)
+			sealed, next = append(sealed, interval), interval.End
 		}
-		got := map[usage.Account]string{}
-		var after *usage.Account
+		line := timeline.New()
+		load(line, timeline.Commit{Changes: w.segments, Meters: w.meters, Sealed: sealed})
+		s := line.Snapshot()
+		asked := usage.Window{Start: sealed[0].Start + rapid.Int64Range(0, 7200).Draw(t, "from"), End: next}
+		want := w.cut(q, s.Intervals(asked))
+		got := map[timeline.HoldingKey]string{}
+		var after *timeline.HoldingKey
 		for more := true; more; { // some at a time
 			more = false
-			for held := range s.Holdings(&q.Filters, interval, after) {
-				if after != nil && usage.CompareAccounts(held.Account, *after) <= 0 {
-					t.Fatalf("%v comes after %v", held.Account, *after)
+			for held := range s.Holdings(&q.Filters, asked, after) {
+				if after != nil && cmp.Or(cmp.Compare(held.Interval.Start, after.Interval.Start), usage.CompareAccounts(held.Account, after.Account)) <= 0 {
+					t.Fatalf("%v comes after %v", held.HoldingKey, *after)
 				}
-				after, more = &held.Account, true
+				after, more = &held.HoldingKey, true
 				for _, x := range held.Segments {
-					got[held.Account] += fmt.Sprintln(x, x.End, *x.Subject)
+					got[*after] += fmt.Sprintln(x, x.End, *x.Subject)
 				}
 				if rapid.Bool().Draw(t, "page ends") {
 					break
 				}
 			}
 		}
-		for account := range want {
-			if sortedLines(got[account]) != sortedLines(want[account]) {
-				t.Fatalf("%v: got\n%swant\n%s", account, got[account], want[account])
+		for key := range want {
+			if sortedLines(got[key]) != sortedLines(want[key]) {
+				t.Fatalf("%v: got\n%swant\n%s", key, got[key], want[key])
 			}
 		}
 		if len(got) != len(want) {
-			t.Fatalf("%d accounts: want %d", len(got), len(want))
+			t.Fatalf("%d holdings: want %d", len(got), len(want))
 		}
 	})
+}
+
+// cut are the segments, but for corrections, cut to intervals.
+func (w *world) cut(q timeline.Query, intervals []usage.Window) map[timeline.HoldingKey]string {
+	cut := map[timeline.HoldingKey]string{}
+	for _, c := range slices.SortedFunc(slices.Values(w.segments), func(a, b usage.Change) int { return a.Compare(b.Segment) }) {
+		for _, interval := range intervals {
+			if part, inside := c.Cut(interval, interval.End); c.Kind == usage.Put && w.counts(&c, q) && inside {
+				cut[timeline.HoldingKey{Interval: interval, Account: c.Subject.Account}] += fmt.Sprintln(part, part.End, *part.Subject)
+			}
+		}
+	}
+	return cut
 }
 
 func TestIntervalsAreThoseThatAWindowTouches(t *testing.T) {

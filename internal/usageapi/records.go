@@ -28,7 +28,7 @@ func (c *call) records() error {
 	if err != nil {
 		return err
 	}
-	place, err := parseRecordPlace(query.Get("cursor"))
+	after, err := parseRecordCursor(query.Get("cursor"))
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (c *call) records() error {
 	if err != nil {
 		return err
 	}
-	page, next := c.recordPage(filters, window, place)
+	page, next := c.recordPage(filters, window, after)
 	out := c.array("items")
 	out.before = fmt.Sprintf(`"apiVersion":%q,"kind":"UsageRecordList","metadata":{"continue":%q},`, v1alpha1.GroupVersion.String(), next)
 	for i := range page {
@@ -63,50 +63,39 @@ const recordSegments = 5000
 
 // recordPage is what the records of a page are made from, and the cursor of the
 // next page; "" after the last.
-func (c *call) recordPage(f *timeline.Filters, w usage.Window, place recordPlace) (page []record.Input, next string) {
+func (c *call) recordPage(f *timeline.Filters, w usage.Window, after *timeline.HoldingKey) (page []record.Input, next string) {
 	segments := 0
-	w.Start = max(w.Start, place.Interval)
-	for _, interval := range c.snapshot.Intervals(w) {
-		after := place.After
-		if interval.Start != place.Interval {
-			after = nil
+	for held := range c.snapshot.Holdings(f, w, after) {
+		if segments >= recordSegments {
+			return page, recordCursor(after)
 		}
-		for held := range c.snapshot.Holdings(f, interval, after) {
-			if segments >= recordSegments {
-				return page, next
-			}
-			page = append(page, record.Input{
-				Key: record.Key{Account: held.Account, Interval: interval}, Segments: held.Segments,
-				Coverage: c.snapshot.Coverage(interval), Final: true,
-			})
-			segments += len(held.Segments)
-			next = recordPlace{Interval: interval.Start, After: &held.Account}.String()
-		}
+		page = append(page, record.Input{
+			Key: record.Key{Account: held.Account, Interval: held.Interval}, Segments: held.Segments, Coverage: c.snapshot.Coverage(held.Interval), Final: true,
+		})
+		segments += len(held.Segments)
+		after = &held.HoldingKey
 	}
 	return page, ""
 }
 
-// recordPlace is where a page of records goes on: in an interval, after an account.
-// The zero value is before the first.
-type recordPlace struct {
-	Interval int64          // when it starts
-	After    *usage.Account `json:",omitempty"`
-}
-
-func (p recordPlace) String() string {
-	text, err := json.Marshal(p)
+// recordCursor is of the page after a holding.
+func recordCursor(after *timeline.HoldingKey) string {
+	text, err := json.Marshal(after)
 	if err != nil {
 		panic(fmt.Sprintf("usageapi: a cursor has no JSON: %v", err)) // strings and numbers have
 	}
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-func parseRecordPlace(text string) (place recordPlace, err error) {
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if text != "" && (err != nil || json.Unmarshal(raw, &place) != nil) {
-		return place, badRequest("cursor cannot be read: take metadata.continue of the page before, or none to begin with the first page")
+func parseRecordCursor(text string) (after *timeline.HoldingKey, err error) {
+	if text == "" {
+		return nil, nil
 	}
-	return place, nil
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || json.Unmarshal(raw, &after) != nil {
+		return nil, badRequest("cursor cannot be read: take metadata.continue of the page before, or none to begin with the first page")
+	}
+	return after, nil
 }
 
 // ownFilters are those of the URL, where an interval may be asked for.
