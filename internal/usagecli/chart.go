@@ -116,7 +116,7 @@ func (c *cli) bars(rows []v1alpha1.ReportRow, by string, zone *time.Location, as
 			out.WriteString("\n")
 		}
 		name, unit, _ := strings.Cut(m, " ")
-		fmt.Fprintf(&out, "%s, in %ss\n", plain(name), plain(unit))
+		out.WriteString(c.paint(bold, fmt.Sprintf("%s, in %ss", plain(name), plain(unit))) + "\n")
 		most, width := new(big.Int), 0
 		for _, row := range series[m] {
 			if n := exact(row); n != nil && n.Cmp(most) > 0 {
@@ -127,7 +127,7 @@ func (c *cli) bars(rows []v1alpha1.ReportRow, by string, zone *time.Location, as
 		for _, row := range series[m] {
 			label := row.StartTime.In(zone).Format(layouts[by])
 			room := max(8, columns-utf8.RuneCountInString(label)-width-4)
-			line := fmt.Sprintf("%s  %*s  %s", label, width, quantity(row), bar(exact(row), most, room, ascii))
+			line := fmt.Sprintf("%s  %*s  %s", label, width, quantity(row), c.paint(trust[row.Accuracy], bar(exact(row), most, room, ascii)))
 			out.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 	}

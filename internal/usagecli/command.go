@@ -74,6 +74,7 @@ type cli struct {
 	insecure          bool
 	operator          string // the operator's namespace
 	width             int
+	colours           bool
 }
 
 const about = `Show what was used in a cluster, and when: exactly, to the second.
@@ -96,7 +97,7 @@ func pluginOf(program string) string {
 }
 
 func newCommand(plugin string, streams genericiooptions.IOStreams, now func() time.Time) *cobra.Command {
-	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true), now: now}
+	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true), now: now, colours: colourful(streams.Out)}
 	c.config.APIServer = nil // --server is the usage API's
 	// The usage API knows people by their own tokens and certificates.
 	c.config.Impersonate, c.config.ImpersonateUID, c.config.ImpersonateGroup, c.config.ImpersonateUserExtra = nil, nil, nil, nil

@@ -28,7 +28,7 @@ func (c *cli) explain() *cobra.Command {
 		name: "explain", short: "Show why the figures of a resource are what they are.",
 		example: "  kubectl usage explain vm/db-0 --at 2026-11-21T10:30:00Z\n  kubectl usage explain vm/db-0 --interval 20261121T1000Z --blocks",
 		table:   func(list *wire.ResourceList) *table { return reasons(list, found) },
-		print:   func(list *wire.ResourceList, _ bool) error { return explained(c.Out, list, found) },
+		print:   func(list *wire.ResourceList, _ bool) error { return c.explained(list, found) },
 	}
 	r.prepare = func(ctx context.Context, list *wire.ResourceList) (err error) {
 		if looks {
@@ -72,7 +72,7 @@ func inWords(word string) string {
 }
 
 // explained tells of each segment of a resource.
-func explained(out io.Writer, list *wire.ResourceList, found blocks) error {
+func (c *cli) explained(list *wire.ResourceList, found blocks) error {
 	var text strings.Builder
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&text, "  %-8s %s\n", name, plain(fmt.Sprintf(format, args...)))
@@ -81,7 +81,7 @@ func explained(out io.Writer, list *wire.ResourceList, found blocks) error {
 		if text.Len() > 0 {
 			text.WriteString("\n")
 		}
-		fmt.Fprintf(&text, "%s: %s %s%s\n", plain(s.Dimension), s.Level, plain(s.Unit), corrects[s.Correction])
+		text.WriteString(c.paint(bold, fmt.Sprintf("%s: %s %s%s", plain(s.Dimension), s.Level, plain(s.Unit), corrects[s.Correction])) + "\n")
 		if s.Instance != r.Name || s.Container != "" {
 			line("held by", "%s", holder(s))
 		}
@@ -99,7 +99,7 @@ func explained(out io.Writer, list *wire.ResourceList, found blocks) error {
 			line("blocks", "%s", found.of(s))
 		}
 	})
-	_, err := io.WriteString(out, text.String()+formulas(list))
+	_, err := io.WriteString(c.Out, text.String()+formulas(list))
 	return err
 }
 

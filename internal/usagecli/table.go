@@ -46,9 +46,9 @@ func (c *cli) printTable(t *table, wide bool) error {
 	for i, column := range t.columns {
 		header[i] = column.name
 	}
-	l.write(&out, header)
+	out.WriteString(c.paint(bold, l.lines(header)) + "\n")
 	for _, row := range t.rows {
-		l.write(&out, row)
+		out.WriteString(l.lines(row) + "\n")
 	}
 	_, err := fmt.Fprint(c.Out, out.String())
 	if err == nil && len(missing) > 0 {
@@ -95,8 +95,9 @@ func (l *layout) width(widths []int) int {
 	return sum
 }
 
-// write writes a row, in as many lines as its longest cell has.
-func (l *layout) write(out *strings.Builder, row []string) {
+// lines are a row, in as many as its longest cell has.
+func (l *layout) lines(row []string) string {
+	var made []string
 	cells, lines := make([][]string, len(row)), 1
 	for i, cell := range row {
 		cells[i] = []string{cmp.Or(plain(cell), "-")}
@@ -120,8 +121,9 @@ func (l *layout) write(out *strings.Builder, row []string) {
 			}
 			line.WriteString(cell + strings.Repeat(" ", l.gap))
 		}
-		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		made = append(made, strings.TrimRight(line.String(), " "))
 	}
+	return strings.Join(made, "\n")
 }
 
 // wrapped is a text in lines of a width, broken after commas and semicolons, and

@@ -2,13 +2,17 @@ package usagecli
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"pgregory.net/rapid"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
 
 func TestTextsAreWrappedWithoutLosingAWord(t *testing.T) {
@@ -64,6 +68,42 @@ func TestTablesFitWhereTheyCan(t *testing.T) {
 		}
 		if left := !strings.Contains(want, "b") || !strings.Contains(want, "c"); left != strings.Contains(said.String(), "-o wide shows all") {
 			t.Errorf("%d columns: it says %q", width, said.String())
+		}
+	}
+}
+
+func TestColoursAreForTerminalsThatHaveThem(t *testing.T) {
+	rows := []v1alpha1.ReportRow{{Quantity: "2", Exact: "7200000", Unit: "core-hour", Accuracy: v1alpha1.AccuracyEstimated, Group: map[string]v1alpha1.AttributeValue{"resourceType": "vm", "dimension": "vcpu"}}}
+	made := &table{columns: []column{{name: "A"}, {name: "B"}}}
+	made.add("a", "b")
+	var out bytes.Buffer
+	c := &cli{IOStreams: genericiooptions.IOStreams{Out: &out}, width: 40, colours: true}
+	if got := c.bars(rows, "day", time.UTC, true); !strings.Contains(got, "\x1b[33m####") || !strings.HasPrefix(got, "\x1b[1mvm.vcpu, in core-hours\x1b[0m\n") {
+		t.Errorf("bars: %q", got)
+	}
+	if err := c.printTable(made, false); err != nil || out.String() != "\x1b[1mA   B\x1b[0m\na   b\n" {
+		t.Errorf("table: %q, %v", out.String(), err)
+	}
+	c.colours = false
+	if got := c.bars(rows, "day", time.UTC, true); strings.Contains(got, "\x1b") {
+		t.Errorf("without colours: %q", got)
+	}
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	for _, e := range []struct {
+		stream         any
+		noColour, kind string
+		want           bool
+	}{
+		{terminal, "", "xterm", true}, {terminal, "1", "xterm", false}, {terminal, "", "dumb", false}, {&out, "", "xterm", false},
+	} {
+		t.Setenv("NO_COLOR", e.noColour)
+		t.Setenv("TERM", e.kind)
+		if got := colourful(e.stream); got != e.want {
+			t.Errorf("%T, NO_COLOR=%s, TERM=%s: %t", e.stream, e.noColour, e.kind, got)
 		}
 	}
 }
