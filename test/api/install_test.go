@@ -64,6 +64,7 @@ var _ = Describe("The installation", func() {
 		Entry("to the operator: no leases elsewhere", theOperator, "get", "leases", "coordination.k8s.io", false),
 		Entry("to viewers: reading records", having("view"), "list", "usagerecords", "metering.usage-operator.dev", true),
 		Entry("to viewers: no writing records", having("view"), "create", "usagerecords", "metering.usage-operator.dev", false),
+		Entry("to viewers of the whole cluster: its reports", having("view"), "get", "clusterusagereports", "metering.usage-operator.dev", true),
 		Entry("to viewers: no meters", having("view"), "get", "usagemeters", "metering.usage-operator.dev", false),
 		Entry("to editors: reading records", having("edit"), "watch", "usagerecords", "metering.usage-operator.dev", true),
 		Entry("to editors: no deleting records", having("edit"), "delete", "usagerecords", "metering.usage-operator.dev", false),

@@ -40,6 +40,7 @@ var (
 func TestAPI(t *testing.T) {
 	RegisterFailHandler(Fail)
 	SetDefaultEventuallyTimeout(patience)
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	ctrl.SetLogger(GinkgoLogr)
 	RunSpecs(t, "API")
 }
