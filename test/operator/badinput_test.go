@@ -96,6 +96,7 @@ var _ = Describe("An object that cannot be read", func() {
 		op, d := begin(ctx)
 		apply(ctx, meterOf("widgets", widgetKind, quantityOf("self.spec.?nan.orValue(false) ? 0.0 / double(self.spec.zero) : self.spec.size")))
 		ready(ctx, "widgets")
+		midInterval(ctx, 40) // a change at an interval's end would leave no evidence of that end
 		bad := map[string]struct{ patch, want string }{
 			"negative":  {`spec: {size: -1}`, "negative"},
 			"nan":       {`spec: {nan: true, zero: 0}`, "NaN"},

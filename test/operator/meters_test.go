@@ -100,6 +100,7 @@ var _ = Describe("A UsageMeter takes effect at once", func() {
 		op, d := begin(ctx)
 		apply(ctx, meterOf("widgets", widgetKind))
 		ready(ctx, "widgets")
+		midInterval(ctx, 25) // a change at an interval's end would leave no evidence of that end
 		widget := d.widget("one", "2")
 		d.size(widget, widget.created(), 2)
 		op.reached(ctx, "widgets", d.last)
