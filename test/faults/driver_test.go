@@ -305,6 +305,9 @@ func (d *driver) accuracies(deployment string) []v1alpha1.Accuracy {
 	return found
 }
 
+// beEstimated is what the records are in one of which a moment is estimated: another interval may have begun since.
+var beEstimated = And(ContainElement(v1alpha1.AccuracyEstimated), HaveEach(Not(Equal(v1alpha1.AccuracyPartial))))
+
 // end is a removal as a record has it.
 type end struct {
 	evidence      string

@@ -107,8 +107,7 @@ var _ = Describe("The network", func() {
 		Eventually(ctx, between.Dropped).Should(BeNumerically(">", 0))
 		Eventually(ctx, func() []end { return d.endsOf(one, "size") }).Should(HaveLen(1))
 		d.judged(op.seal(ctx))
-		Expect(d.accuracies("web")).To(And( // an interval may have ended meanwhile
-			ContainElement(v1alpha1.AccuracyEstimated), HaveEach(Not(Equal(v1alpha1.AccuracyPartial)))))
+		Expect(d.accuracies("web")).To(beEstimated)
 	}, SpecTimeout(minutes))
 
 	It("is cut while an object is made again under its old name: there are two resources", func(ctx SpecContext) {

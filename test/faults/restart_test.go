@@ -201,7 +201,7 @@ var _ = Describe("The operator is killed", func() {
 		unseen := home.coverage(ctx, op.namespace, "Estimated")
 		Expect(unseen).NotTo(BeEmpty())
 		d.judged(end, unseen...)
-		Expect(d.accuracies("web")).To(Equal([]v1alpha1.Accuracy{v1alpha1.AccuracyEstimated}))
+		Expect(d.accuracies("web")).To(beEstimated)
 	}, SpecTimeout(minutes))
 
 	It("right after a meter is ready: what happens from then on is not lost", func(ctx SpecContext) {
