@@ -1,3 +1,4 @@
+# test/image does what is said here, without a container, and knows these instructions only.
 # Both images can be replaced: --build-arg BUILDER=... --build-arg BASE=...
 ARG BUILDER=golang:1.26
 ARG BASE=gcr.io/distroless/static:nonroot
