@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"errors"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -227,13 +228,19 @@ func (c *Collector) reattribute(moved []string, except string, moments ledger.Mo
 			c.restored.moved[uid] = struct{}{}
 			continue
 		}
-		c.ledger.Reattribute(uid, moments, func(m *ledger.Meter, subject *usage.Subject) {
+		var of usage.Subject
+		err := c.ledger.Reattribute(uid, moments, func(m *ledger.Meter, subject *usage.Subject) {
 			at := c.meters[m.Name]
 			if at == nil || (subject.Namespace == c.Namespace && !at.feed.namespaced()) {
 				return
 			}
 			c.place(at, uid, subject)
+			of = *subject
 		})
+		var conflict *ledger.ConflictError
+		if errors.As(err, &conflict) {
+			c.isolate(c.meters[conflict.Refused], uid, Quarantined{Namespace: of.Namespace, Name: of.Instance.Name, Message: err.Error()})
+		}
 	}
 }
 

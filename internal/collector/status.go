@@ -87,8 +87,10 @@ func (c *Collector) settled() bool {
 
 // quarantine notes that the meter could not read the object. Called under the lock.
 func (c *Collector) quarantine(at *metering, object *unstructured.Unstructured, err error) {
-	uid := string(object.GetUID())
-	entry := Quarantined{Namespace: object.GetNamespace(), Name: object.GetName(), Message: err.Error()}
+	c.isolate(at, string(object.GetUID()), Quarantined{Namespace: object.GetNamespace(), Name: object.GetName(), Message: err.Error()})
+}
+
+func (c *Collector) isolate(at *metering, uid string, entry Quarantined) {
 	before, was := at.quarantine[uid]
 	if was && before == entry {
 		return

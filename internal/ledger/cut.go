@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"math"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -27,22 +28,18 @@ func (l *Ledger) Cut(key usage.Account, w usage.Window, now int64) []usage.Segme
 		part.Subject = subjects[of]
 		segments = append(segments, part)
 	}
-	for i := range a.closed {
-		add(a.closed[i].of, a.closed[i].segment())
-	}
-	a.eachOpen(add)
-	slices.SortFunc(segments, usage.Segment.Compare)
-	return segments
-}
-
-func (a *account) eachOpen(visit func(*stream, usage.Segment)) {
 	for s := a.streams; s != nil; s = s.next {
+		for i := range s.ended {
+			add(s, s.segmentOf(&s.ended[i]))
+		}
 		for i := range s.open {
 			if s.open[i].level != 0 {
-				visit(s, s.segment(i))
+				add(s, s.segment(i))
 			}
 		}
 	}
+	slices.SortFunc(segments, usage.Segment.Compare)
+	return segments
 }
 
 // Accounts are those with usage inside the window, in order. What is open
@@ -70,10 +67,14 @@ func (a *account) touches(w usage.Window, now int64) bool {
 			}
 		}
 	}
-	// The newest are at the end, and asked for most.
-	for i := len(a.closed) - 1; i >= 0; i-- {
-		if inside(a.closed[i].segment()) {
-			return true
+	if a.latest <= w.Start {
+		return false
+	}
+	for s := a.streams; s != nil; s = s.next { // the newest first, which are asked for most
+		for i := range s.ended {
+			if inside(s.segmentOf(&s.ended[i])) {
+				return true
+			}
 		}
 	}
 	return false
@@ -101,18 +102,49 @@ func (l *Ledger) Seal(interval usage.Window) {
 // Sealed is the end of the last sealed interval.
 func (l *Ledger) Sealed() int64 { return l.sealed }
 
-// Late is how many boundaries were learnt after their interval was sealed.
+// Late is how many changes were learnt after their interval was sealed.
 func (l *Ledger) Late() int64 { return l.late }
 
-// Forget drops segments that ended at or before the moment, whatever their bounds.
+// Forget drops segments that ended at or before the moment, whatever their
+// bounds, and corrections of what was before it.
 func (l *Ledger) Forget(before int64) {
-	for key, a := range l.accounts {
-		a.closed = slices.DeleteFunc(a.closed, func(c closed) bool { return c.end+int64(c.endSlack) <= before })
-		if len(a.closed) == 0 {
-			a.closed = nil
+	if before < l.firstEnd {
+		return // there is none
+	}
+	l.firstEnd = math.MaxInt64
+	for at, corrections := range l.corrected {
+		corrections = slices.DeleteFunc(corrections, func(c correction) bool { return c.end.At <= before })
+		if l.corrected[at] = corrections; len(corrections) == 0 {
+			delete(l.corrected, at)
 		}
-		if a.streams == nil && a.closed == nil && !a.changed {
+	}
+	for _, at := range l.objects {
+		for at != nil {
+			next := at.next
+			l.forget(at, before)
+			at = next
+		}
+	}
+	for key, a := range l.accounts {
+		if a.streams == nil && !a.changed {
 			delete(l.accounts, key)
 		}
 	}
+}
+
+// forget drops the object's segments that ended before, and the object with its last.
+func (l *Ledger) forget(at *object, before int64) {
+	at.eachStream(func(s *stream) {
+		s.ended = slices.DeleteFunc(s.ended, func(c closed) bool { return c.latest() <= before })
+		for i := range s.ended {
+			l.firstEnd = min(l.firstEnd, s.ended[i].latest())
+		}
+		if len(s.ended) == 0 {
+			s.ended = nil
+			if !slices.Contains(at.streams, s) {
+				l.release(s)
+			}
+		}
+	})
+	l.forgetObject(at)
 }

@@ -15,27 +15,33 @@ package ledger
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"unique"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// Ledger holds all segments: open ones, and closed ones until they are forgotten.
+// Ledger holds all segments: open ones, and ended ones until they are forgotten.
 type Ledger struct {
-	objects  map[string]*object // by UID
-	accounts map[usage.Account]*account
-	changed  []*account
-	before   []*stream // of the object that changes, kept to be used again
-	sealed   int64     // end of the last sealed interval
-	seals    []int64   // starts of the sealed intervals, in order
-	late     int64     // boundaries that came after their interval was sealed
+	objects   map[string]*object // by UID
+	accounts  map[usage.Account]*account
+	corrected map[*object][]correction // what was learnt of sealed intervals, by the object that it is of
+	changed   []*account
+	before    []*stream // of the object that changes, kept to be used again
+	sealed    int64     // end of the last sealed interval
+	seals     []int64   // starts of the sealed intervals, in order
+	late      int64     // changes that were learnt after their interval was sealed
+	firstEnd  int64     // no segment that is held ended before
 	unwritten
 }
 
 // New is an empty ledger.
 func New() *Ledger {
-	return &Ledger{objects: map[string]*object{}, accounts: map[usage.Account]*account{}}
+	return &Ledger{
+		objects: map[string]*object{}, accounts: map[usage.Account]*account{}, corrected: map[*object][]correction{},
+		firstEnd: math.MaxInt64,
+	}
 }
 
 // Meter is what the ledger knows of one UsageMeter. It owns the segments that
@@ -85,34 +91,54 @@ func (m *Meter) Dimensions() []usage.Dimension {
 	return dimensions
 }
 
+// measures tells whether the meter measures, or once measured, the dimension.
+func (m *Meter) measures(dimension string) bool {
+	return slices.ContainsFunc(m.measured, func(d usage.Dimension) bool { return d.Name == dimension })
+}
+
 // Active is how many objects have an open segment.
 func (m *Meter) Active() int { return m.active }
 
 // object is what one meter knows of one object. Objects that two meters read
-// are chained.
+// are chained. One that is gone is kept for as long as its segments are, so that
+// what is learnt of it later is compared with what was said of it.
 type object struct {
 	uid        string
 	meter      *Meter
 	next       *object
-	streams    []*stream
-	seen       int64 // the latest moment at which what the streams say was known to be so
-	began      int64 // the latest start of a segment that has ended
-	known      bool  // it has been read at least once
+	streams    []*stream // of the members that are active, by their containers
+	members    *member   // that hold or have held something
+	seen       int64     // the latest moment at which what the object says of itself was known to be so
+	began      int64     // the latest start of a segment that the object itself has ended
+	known      bool      // it has been read at least once
 	unreadable bool
 	absent     bool   // it was not metered when last read: excluded, or not selected
+	gone       bool   // it does not exist any more
 	fields     uint32 // how many of its fields somebody managed then
 	// Most objects have one member, and keep it: it is here, where it is found soonest.
 	one   [1]*stream
+	lone  member
 	first stream
 }
 
-// stream is one member of an object under one attribution, with its open segments.
+// member is the object itself, or one of its containers, whatever it is put under.
+type member struct {
+	next   *member // of the object
+	newest *stream // of those that have segments, linked by older
+	began  int64   // when its present activity began
+	latest int64   // the latest moment at which a segment of it began or ended
+}
+
+// stream is a member under one attribution, with its segments.
 type stream struct {
 	open       []open  // by the meter's dimensions
 	few        [3]open // where open begins: most meters have no more
-	meter      *Meter
+	ended      []closed
+	object     *object
+	member     *member
+	older      *stream // of the member
 	prev, next *stream // in the account
-	holder             // never changed, for closed segments are of it
+	holder             // never changed, for segments are of it
 }
 
 // open is a segment without an end; level 0 is none.
@@ -125,6 +151,8 @@ type open struct {
 // The first keeps it: counting it twice would be wrong.
 type ConflictError struct {
 	Dimension, Object, Meter string
+	// Refused is the meter that does not hold it.
+	Refused string
 }
 
 func (e *ConflictError) Error() string {
@@ -192,13 +220,11 @@ func (s *stream) holds(member *usage.Member) bool {
 	return s.is(&member.Subject)
 }
 
-// change closes what ended or changed, and opens what began.
+// change ends what is no more, and begins what is new.
 func (l *Ledger) change(at *object, o *Observation) error {
 	moments := o.moments(at)
-	end, start := moments.End, moments.Start
 	wasActive := at.active()
 	var conflict error
-	over := func(open) usage.Boundary { return end }
 	l.before = append(l.before[:0], at.streams...)
 	previous := l.before
 	clear(at.streams)
@@ -207,22 +233,22 @@ func (l *Ledger) change(at *object, o *Observation) error {
 		member := &o.Members[i]
 		// Both are in the order of their containers: what comes before is gone.
 		for len(previous) > 0 && previous[0].container() < member.Subject.Container {
-			l.close(at, previous[0], over)
+			l.cease(previous[0], moments.End)
 			previous = previous[1:]
 		}
 		var s *stream
 		if len(previous) > 0 && previous[0].container() == member.Subject.Container {
 			s, previous = previous[0], previous[1:]
 		}
-		if err := l.follow(at, s, member, o, end, start); err != nil {
+		if err := l.follow(at, s, member, o, moments); err != nil {
 			conflict = err
 		}
 	}
 	for _, s := range previous {
-		l.close(at, s, over)
+		l.cease(s, moments.End)
 	}
 	known := at.known
-	at.known, at.unreadable = true, false
+	at.known, at.unreadable, at.gone = true, false, false
 	at.note(o)
 	if !known && o.Origin == Resumed {
 		at.began = max(at.began, at.seen) // an activity that nobody remembers may have begun then
@@ -232,55 +258,116 @@ func (l *Ledger) change(at *object, o *Observation) error {
 }
 
 // follow brings a member's stream up to date; s is nil where it has none.
-func (l *Ledger) follow(at *object, s *stream, member *usage.Member, o *Observation, end, start usage.Boundary) error {
+func (l *Ledger) follow(at *object, s *stream, member *usage.Member, o *Observation, moments Moments) error {
 	switch {
 	case !member.Active && s == nil:
 		return nil
 	case !member.Active:
-		l.close(at, s, memberEnd(member, o, end))
+		l.cease(s, s.memberEnd(member, o, moments.End))
 		return nil
 	case s == nil:
-		start = o.begins(member, at, start)
-	}
-	return l.hold(at, s, member, end, start)
-}
-
-// hold makes the member's stream say what the member holds. s is its stream so
-// far, or nil: then it begins now.
-func (l *Ledger) hold(at *object, s *stream, member *usage.Member, end, start usage.Boundary) error {
-	var conflict error
-	if s == nil || !s.is(&member.Subject) {
-		before := s
+		start := o.begins(member, at, moments.Start)
 		s = l.newStream(at, &member.Subject)
-		if before != nil {
-			l.move(at, before, s, end, start)
+		s.member.began = start.At
+		return l.hold(at, s, s, member, Moments{End: start, Start: start})
+	}
+	before, conflict := s, error(nil)
+	if !s.is(&member.Subject) && l.unsettled(s, moments.Start.At) {
+		// Where it belongs has been so from its start; the rest has changed now.
+		placed := s.subject()
+		placed.Account, placed.Resource = member.Subject.Account, member.Subject.Resource
+		if !s.is(placed) {
+			before, conflict = l.move(s, placed, moments)
 		}
 	}
-	at.streams = append(at.streams, s)
-	for i, level := range member.Levels {
-		now := &s.open[i]
-		if level != 0 && now.level == 0 {
-			if other := l.rival(at, s, at.meter.dimension(i).Name); other != "" {
-				conflict = &ConflictError{Dimension: at.meter.dimension(i).Name, Object: member.Subject.Instance.Kind + " " + member.Subject.Instance.Name, Meter: other}
-				continue
-			}
-		}
-		if now.level != level || at.unreadable {
-			l.closeOne(at, s, i, end)
-			l.openOne(s, i, level, start)
-		}
+	now := before
+	if !before.is(&member.Subject) {
+		now = l.newStream(at, &member.Subject)
+	}
+	if err := l.hold(at, before, now, member, moments); err != nil {
+		conflict = err
 	}
 	return conflict
 }
 
+// hold makes a member, whose stream was before, hold what it says under its
+// stream now, from the moment on.
+func (l *Ledger) hold(at *object, before, now *stream, member *usage.Member, moments Moments) error {
+	at.streams = append(at.streams, now)
+	levels, conflict := l.unrivalled(at, member, func(i int) bool {
+		return before.open[i].level != 0 && before.resource.uid == now.resource.uid
+	})
+	differs := func(i int) bool { return before != now || now.open[i].level != levels[i] || at.unreadable }
+	if l.inOrder(now, moments) {
+		for i, level := range levels {
+			if differs(i) {
+				l.endOne(before, i, moments.End)
+				l.openOne(now, i, level, moments.Start)
+			}
+		}
+	} else {
+		l.derive(now, levels, moments, differs)
+		at.seen, at.began = max(at.seen, moments.End.At), max(at.began, now.member.began)
+	}
+	if before != now {
+		l.release(before)
+	}
+	return conflict
+}
+
+// cease ends what the member of the stream holds.
+func (l *Ledger) cease(s *stream, end usage.Boundary) {
+	if l.inOrder(s, Moments{End: end, Start: end}) {
+		for i := range s.open {
+			l.endOne(s, i, end)
+		}
+	} else {
+		l.derive(s, nil, Moments{End: end, Start: end}, every)
+		at := s.object
+		at.seen, at.began = max(at.seen, end.At), max(at.began, s.member.began)
+	}
+	l.release(s)
+}
+
+// inOrder tells whether the moment is later than everything that is known of the
+// stream's member, and not sealed: what is open changes then, and nothing else.
+func (l *Ledger) inOrder(s *stream, moments Moments) bool {
+	return moments.End.At >= max(s.member.latest, l.sealed)
+}
+
+// unrivalled are the member's levels, but for those that another meter holds
+// already: they are held once. Dimensions that the object's own meter holds are its own.
+func (l *Ledger) unrivalled(at *object, member *usage.Member, own func(i int) bool) (levels []int64, conflict error) {
+	levels = member.Levels
+	if at.next == nil && l.objects[at.uid] == at {
+		return levels, nil
+	}
+	for i, level := range member.Levels {
+		if level == 0 || own(i) {
+			continue
+		}
+		dimension := at.meter.dimension(i).Name
+		if other := l.rival(at, &member.Subject, dimension); other != "" {
+			if conflict == nil {
+				levels = slices.Clone(levels)
+			}
+			levels[i] = 0
+			conflict = &ConflictError{
+				Dimension: dimension, Object: member.Subject.Instance.Kind + " " + member.Subject.Instance.Name, Meter: other, Refused: at.meter.Name,
+			}
+		}
+	}
+	return levels, conflict
+}
+
 // rival names another meter that holds the same dimension of the same member.
-func (l *Ledger) rival(at *object, s *stream, dimension string) string {
-	for other := l.objects[s.instance.uid]; other != nil; other = other.next {
-		if other.meter == at.meter {
+func (l *Ledger) rival(at *object, subject *usage.Subject, dimension string) string {
+	for other := l.objects[at.uid]; other != nil; other = other.next {
+		if other == at {
 			continue
 		}
 		for _, held := range other.streams {
-			if held.container() != s.container() || held.resource.uid != s.resource.uid {
+			if held.container() != subject.Container || held.resource.uid != subject.Resource.UID {
 				continue
 			}
 			for i := range held.open {
@@ -295,10 +382,17 @@ func (l *Ledger) rival(at *object, s *stream, dimension string) string {
 
 func (at *object) active() bool {
 	for _, s := range at.streams {
-		for i := range s.open {
-			if s.open[i].level != 0 {
-				return true
-			}
+		if s.holdsAny() {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *stream) holdsAny() bool {
+	for i := range s.open {
+		if s.open[i].level != 0 {
+			return true
 		}
 	}
 	return false

@@ -11,18 +11,18 @@ import (
 // its last state: a member that says when it ended is believed.
 func (l *Ledger) Remove(o *Observation) {
 	at := l.find(o.Meter, o.UID)
-	if at == nil {
+	if at == nil || at.gone {
 		return
 	}
 	end := Between(o.Origin, max(o.After, at.seen), o.latest()).End
-	l.remove(o.Meter, o.UID, func(s *stream) func(open) usage.Boundary {
+	l.remove(at, func(s *stream) usage.Boundary {
 		i, found := slices.BinarySearchFunc(o.Members, s.container(), func(m usage.Member, container string) int {
 			return cmp.Compare(m.Subject.Container, container)
 		})
 		if found && !o.Members[i].Active {
-			return memberEnd(&o.Members[i], o, end)
+			return s.memberEnd(&o.Members[i], o, end)
 		}
-		return func(open) usage.Boundary { return end }
+		return end
 	})
 }
 
@@ -30,13 +30,11 @@ func (l *Ledger) Remove(o *Observation) {
 // some moment in [earliest, latest].
 func (l *Ledger) Missing(m *Meter, uid string, earliest, latest int64) {
 	at := l.find(m, uid)
-	if at == nil {
+	if at == nil || at.gone {
 		return
 	}
 	end := Between(Resumed, min(max(earliest, at.seen), latest), latest).End
-	l.remove(m, uid, func(*stream) func(open) usage.Boundary {
-		return func(open) usage.Boundary { return end }
-	})
+	l.remove(at, func(*stream) usage.Boundary { return end })
 }
 
 // Unreadable takes in that an object changed into something that cannot be
@@ -52,57 +50,67 @@ func (l *Ledger) Unreadable(o *Observation) {
 	}
 	at.unreadable = true
 	moments := o.moments(at)
-	end, start := moments.End, moments.Start
-	start.Evidence, start.Slack = usage.LastKnown, 0
+	moments.Start.Evidence, moments.Start.Slack = usage.LastKnown, 0
 	for _, s := range at.streams {
-		for i := range s.open {
-			level := s.open[i].level
-			l.closeOne(at, s, i, end)
-			l.openOne(s, i, level, start)
+		levels := s.levels()
+		if !l.inOrder(s, moments) {
+			l.derive(s, levels, moments, every)
+			at.seen = max(at.seen, moments.End.At)
+			continue
+		}
+		for i, level := range levels {
+			l.endOne(s, i, moments.End)
+			l.openOne(s, i, level, moments.Start)
 		}
 	}
 }
 
-// Settle is for how many seconds after its start an unattributed segment can
-// still be put under a deployment as a whole. A claim is bound a moment before
-// the pod that asked for it is there; nobody wants that second on a bill of its own.
-const Settle = 10
+// levels are what the stream holds, by the meter's dimensions.
+func (s *stream) levels() []int64 {
+	levels := make([]int64, len(s.open))
+	for i := range s.open {
+		levels[i] = s.open[i].level
+	}
+	return levels
+}
 
-// Reattribute puts the object's usage where place says, from the moment on.
-// It is called when not the object, but something around it changed.
-func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *usage.Subject)) {
+func every(int) bool { return true }
+
+// Reattribute puts the object's usage where place says, from the moment on: what
+// it holds, and what it held after the moment and has ended. It is called when not
+// the object, but something around it changed. The error is a ConflictError: what
+// another meter holds there already has ended.
+func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *usage.Subject)) error {
+	var conflict error
 	for at := l.objects[uid]; at != nil; at = at.next {
+		wasActive := at.active()
 		for n, s := range at.streams {
 			subject := s.subject()
 			place(at.meter, subject)
 			if s.is(subject) {
 				continue
 			}
-			moved := l.newStream(at, subject)
-			l.move(at, s, moved, moments.End, moments.Start)
-			at.streams[n] = moved
+			to, err := l.move(s, subject, moments)
+			if err != nil {
+				conflict = err
+			}
+			at.streams[n] = to
 		}
-	}
-}
-
-// move puts what a stream holds under another attribution: from the moment on,
-// or, where it has not settled yet, as a whole.
-func (l *Ledger) move(at *object, from, to *stream, end, start usage.Boundary) {
-	for i := range from.open {
-		level, end, start := from.open[i].level, end, start
-		if start.At <= from.open[i].start.At || l.unsettled(from, i, start.At) {
-			start = from.open[i].start
-			end = start
+		for m := at.members; m != nil; m = m.next {
+			if m.latest <= moments.Start.At || slices.ContainsFunc(at.streams, func(s *stream) bool { return s.member == m }) {
+				continue
+			}
+			if all := ordered(l.lines(m, at, moments.End.At)); len(all) > 0 {
+				subject := all[len(all)-1].of.subject()
+				place(at.meter, subject)
+				to := l.streamOf(m, at, subject)
+				l.replace(m, to, moments, nil)
+				l.release(to)
+			}
 		}
-		l.closeOne(at, from, i, end)
-		l.openOne(to, i, level, start)
+		at.count(wasActive)
 	}
-	from.leave()
-}
-
-func (l *Ledger) unsettled(s *stream, i int, now int64) bool {
-	start := s.open[i].start.At
-	return s.account.key.Deployment == "" && start >= l.sealed && now-start <= Settle
+	return conflict
 }
 
 // Redefine changes what the meter measures, from now on. Dimensions that stay
@@ -115,41 +123,66 @@ func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 	l.each(m, func(at *object) {
 		wasActive := at.active()
 		for _, s := range at.streams {
-			remapped := make([]open, len(after))
-			for i := range before {
-				if to := slices.Index(after, before[i]); to >= 0 {
-					remapped[to] = s.open[i]
+			levels := s.levels()
+			for i, level := range levels {
+				if level == 0 || slices.Contains(after, before[i]) {
+					continue
+				}
+				if levels[i] = 0; l.inOrder(s, Moments{End: end, Start: end}) {
+					l.closeOne(s, i, end)
 				} else {
-					l.closeOne(at, s, i, end)
+					l.derive(s, levels, Moments{End: end, Start: end}, func(concerned int) bool { return concerned == i })
 				}
 			}
-			s.open = remapped
 		}
+		at.eachStream(func(s *stream) { s.remap(before, after) })
 		at.count(wasActive)
 	})
 	m.dimensions, m.Since = after, now
+}
+
+// remap puts what the stream holds in the places of other dimensions.
+func (s *stream) remap(before, after []uint32) {
+	remapped := make([]open, len(after))
+	for i := range s.open {
+		if to := slices.Index(after, before[i]); to >= 0 {
+			remapped[to] = s.open[i]
+		}
+	}
+	s.open = remapped
+}
+
+// eachStream calls visit with each stream of the object that has segments, or
+// will have. visit may release it.
+func (at *object) eachStream(visit func(*stream)) {
+	for m := at.members; m != nil; m = m.next {
+		for s := m.newest; s != nil; {
+			older := s.older
+			visit(s)
+			s = older
+		}
+	}
 }
 
 // Stop ends all of a meter's segments, at some moment in [earliest, latest]: it
 // was deleted or suspended then.
 func (l *Ledger) Stop(m *Meter, earliest, latest int64) {
 	end := usage.Boundary{At: earliest, Slack: uint32(max(0, latest-earliest)), Evidence: usage.MeteringStopped}
-	for uid := range l.objects {
-		l.remove(m, uid, func(*stream) func(open) usage.Boundary {
-			return func(open) usage.Boundary { return end }
-		})
-	}
+	l.each(m, func(at *object) {
+		l.remove(at, func(*stream) usage.Boundary { return end })
+	})
 }
 
-// Objects calls visit with the UID of each object that the meter knows.
+// Objects calls visit with the UID of each object of the meter's that is there.
 func (l *Ledger) Objects(m *Meter, visit func(uid string)) {
-	for uid := range l.objects {
-		if l.find(m, uid) != nil {
-			visit(uid)
+	l.each(m, func(at *object) {
+		if !at.gone {
+			visit(at.uid)
 		}
-	}
+	})
 }
 
+// each calls visit with each object that the meter knows, or knew. visit may forget it.
 func (l *Ledger) each(m *Meter, visit func(*object)) {
 	for uid := range l.objects {
 		if at := l.find(m, uid); at != nil {
@@ -158,27 +191,46 @@ func (l *Ledger) each(m *Meter, visit func(*object)) {
 	}
 }
 
-// remove ends an object's segments and forgets it.
-func (l *Ledger) remove(m *Meter, uid string, end func(*stream) func(open) usage.Boundary) {
-	var before *object
-	at := l.objects[uid]
-	for at != nil && at.meter != m {
-		before, at = at, at.next
-	}
-	if at == nil {
-		return
-	}
+// remove ends an object's segments. It is kept for as long as they are.
+func (l *Ledger) remove(at *object, end func(*stream) usage.Boundary) {
 	wasActive := at.active()
 	for _, s := range at.streams {
-		l.close(at, s, end(s))
+		l.cease(s, end(s))
 	}
+	clear(at.streams)
+	at.streams = at.streams[:0]
 	at.count(wasActive)
-	switch {
-	case before != nil:
-		before.next = at.next
-	case at.next != nil:
-		l.objects[uid] = at.next
-	default:
-		delete(l.objects, uid)
+	at.known, at.absent, at.gone, at.unreadable = true, true, true, false
+	l.forgetObject(at)
+}
+
+// forgetObject drops an object that is gone, and of which no segment is left.
+func (l *Ledger) forgetObject(at *object) {
+	if !at.gone || at.hasSegments() || len(l.corrected[at]) > 0 {
+		return
 	}
+	delete(l.corrected, at)
+	if l.objects[at.uid] == at {
+		if at.next == nil {
+			delete(l.objects, at.uid)
+		} else {
+			l.objects[at.uid] = at.next
+		}
+		return
+	}
+	for before := l.objects[at.uid]; before != nil; before = before.next {
+		if before.next == at {
+			before.next = at.next
+			return
+		}
+	}
+}
+
+func (at *object) hasSegments() bool {
+	for m := at.members; m != nil; m = m.next {
+		if m.newest != nil {
+			return true
+		}
+	}
+	return false
 }

@@ -19,6 +19,9 @@ const (
 )
 
 const (
+	// aSecond is how many seconds apart the bounds of a moment that is known to the
+	// second may be: moments are cut off to seconds, by two clocks.
+	aSecond = 1
 	// prompt is how many seconds what was seen live may have taken and still
 	// counts as seen when it happened: the second that it happened in, and the one
 	// that it took to arrive.
@@ -110,11 +113,11 @@ type Moments struct {
 	End, Start usage.Boundary
 }
 
-// Between is a moment somewhere in [earliest, latest]. What was seen live a
-// moment after it happened counts as seen when it happened; what a meter sees
+// Between is a moment somewhere in [earliest, latest]. What is known to the second
+// is exact, and what was seen live a moment after it happened counts as seen when it happened; what a meter sees
 // first, or differently, counts from when it looks.
 func Between(origin Origin, earliest, latest int64) Moments {
-	if latest <= earliest || origin == First || (origin == Live && latest-earliest <= prompt) {
+	if latest-earliest <= aSecond || origin == First || (origin == Live && latest-earliest <= prompt) {
 		seen := usage.Boundary{At: latest, Evidence: usage.Observed}
 		return Moments{End: seen, Start: seen}
 	}
@@ -133,6 +136,8 @@ func (o *Observation) begins(member *usage.Member, at *object, changed usage.Bou
 		return stated
 	case at.known:
 		return changed // what was seen live wins over what is read later
+	case !at.unreadable && !stated.IsZero() && stated.At < o.After-skew && (o.Origin == Live || o.Origin == Replayed):
+		return changed // the watch delivered its creation, and that came later
 	case !stated.IsZero() && stated.At < at.meter.Since:
 		return o.found(usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted})
 	case !stated.IsZero() && stated.At <= o.Now:
@@ -173,12 +178,10 @@ func (o *Observation) found(began usage.Boundary) usage.Boundary {
 }
 
 // memberEnd is when a member that is not active any more ended: as the object
-// says, when that is possible, else when the change was seen.
-func memberEnd(member *usage.Member, o *Observation, seen usage.Boundary) func(open) usage.Boundary {
-	return func(segment open) usage.Boundary {
-		if stated := member.End; !stated.IsZero() && stated.At >= segment.start.At && stated.At <= o.Now {
-			return stated
-		}
-		return seen
+// says, when that is not before its activity began, else when the change was seen.
+func (s *stream) memberEnd(member *usage.Member, o *Observation, seen usage.Boundary) usage.Boundary {
+	if stated := member.End; !stated.IsZero() && stated.At >= s.member.began && stated.At <= o.Now {
+		return stated
 	}
+	return seen
 }

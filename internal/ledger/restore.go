@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -19,22 +20,27 @@ func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage
 	for _, m := range meters {
 		byName[m.Name] = m
 	}
-	r := restoring{Ledger: l, meters: byName, ended: map[usage.Subject]*stream{}}
+	r := restoring{Ledger: l, meters: byName, streams: map[streamKey]*stream{}}
 	for i := range changes {
 		if c := &changes[i]; c.Kind == usage.Put && c.End.IsZero() {
 			r.open(&c.Segment)
 		}
 	}
 	for i := range changes {
-		c := &changes[i]
-		if _, latest := c.End.EndBounds(); c.Kind == usage.Put && !c.End.IsZero() && latest > keptFrom {
-			r.close(&c.Segment)
+		switch c := &changes[i]; {
+		case c.Kind == usage.Put && !c.End.IsZero():
+			if _, latest := c.End.EndBounds(); latest > keptFrom {
+				r.close(&c.Segment)
+			}
+		case c.Kind == usage.Less || c.Kind == usage.More:
+			if c.End.At > keptFrom {
+				r.correct(c)
+			}
 		}
 	}
 	for _, at := range l.objects {
 		for ; at != nil; at = at.next {
-			slices.SortFunc(at.streams, func(a, b *stream) int { return cmp.Compare(a.container(), b.container()) })
-			at.count(false)
+			r.settle(at)
 		}
 	}
 	l.unwritten = unwritten{}
@@ -43,70 +49,115 @@ func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage
 
 type restoring struct {
 	*Ledger
-	meters map[string]*Meter
-	ended  map[usage.Subject]*stream // of what has ended
+	meters  map[string]*Meter
+	streams map[streamKey]*stream
 }
 
-// meter is the one of that name; one that is applied no more is only remembered.
-func (r *restoring) meter(segment *usage.Segment) (m *Meter, dimension uint32) {
-	m = r.meters[segment.Meter]
+type streamKey struct {
+	meter   *Meter
+	subject usage.Subject
+}
+
+// stream is that of a segment, and the segment's dimension. A meter that is
+// applied no more is only remembered.
+func (r *restoring) stream(segment *usage.Segment) (s *stream, dimension uint32) {
+	m := r.meters[segment.Meter]
 	if m == nil {
 		m = NewMeter(segment.Meter, 0, nil)
 		r.meters[segment.Meter] = m
 	}
-	return m, m.numbers([]usage.Dimension{segment.Dimension})[0]
+	dimension = m.numbers([]usage.Dimension{segment.Dimension})[0]
+	key := streamKey{meter: m, subject: *segment.Subject}
+	s = r.streams[key]
+	if s == nil {
+		uid := segment.Subject.Instance.UID
+		at := r.find(m, uid)
+		if at == nil {
+			at = r.add(m, uid)
+			at.known, at.absent, at.gone = true, true, true
+		}
+		s = r.newStream(at, segment.Subject)
+		r.streams[key] = s
+	}
+	return s, dimension
 }
 
 func (r *restoring) open(segment *usage.Segment) {
-	m, dimension := r.meter(segment)
-	i := slices.Index(m.dimensions, dimension)
+	s, dimension := r.stream(segment)
+	at := s.object
+	i := slices.Index(at.meter.dimensions, dimension)
 	if i < 0 {
-		m.dimensions = append(m.dimensions, dimension)
-		i = len(m.dimensions) - 1
+		at.meter.dimensions = append(at.meter.dimensions, dimension)
+		i = len(at.meter.dimensions) - 1
 	}
-	uid := segment.Subject.Instance.UID
-	at := r.find(m, uid)
-	if at == nil {
-		at = r.add(m, uid)
-		at.known = true
-	}
-	var s *stream
-	for _, held := range at.streams {
-		if held.is(segment.Subject) {
-			s = held
-		}
-	}
-	if s == nil {
-		s = r.newStream(at, segment.Subject)
+	if !slices.Contains(at.streams, s) {
 		at.streams = append(at.streams, s)
 	}
 	for len(s.open) <= i {
 		s.open = append(s.open, open{})
 	}
 	s.open[i] = open{level: segment.Level, start: segment.Start}
-	earliest, _ := segment.Start.StartBounds()
-	at.seen = max(at.seen, earliest)
+	at.absent, at.gone = false, false
 	at.unreadable = at.unreadable || segment.Start.Evidence == usage.LastKnown
 }
 
 func (r *restoring) close(segment *usage.Segment) {
-	m, dimension := r.meter(segment)
-	s := r.ended[*segment.Subject]
-	if s == nil || s.meter != m {
-		// An object of its own: closed segments need a stream, and no object.
-		at := &object{uid: segment.Subject.Instance.UID, meter: m}
-		s = r.newStream(at, segment.Subject)
-		s.leave()
-		r.ended[*segment.Subject] = s
-	}
-	s.account.closed = append(s.account.closed, closed{
-		of: s, level: segment.Level, dimension: dimension,
-		start: segment.Start.At, startSlack: segment.Start.Slack, startEvidence: segment.Start.Evidence,
-		end: segment.End.At, endSlack: segment.End.Slack, endEvidence: segment.End.Evidence,
+	s, dimension := r.stream(segment)
+	c := closedOf(segment.Level, segment.Start, segment.End, dimension)
+	s.ended = append(s.ended, c)
+	s.account.latest = max(s.account.latest, c.latest())
+	r.firstEnd = min(r.firstEnd, c.latest())
+}
+
+func (r *restoring) correct(c *usage.Change) {
+	s, dimension := r.stream(&c.Segment)
+	r.corrected[s.object] = append(r.corrected[s.object], correction{
+		piece: piece{of: s, level: c.Level, start: c.Start, end: c.End}, less: c.Kind == usage.Less, dimension: dimension,
 	})
-	if at := r.find(m, segment.Subject.Instance.UID); at != nil {
-		at.began = max(at.began, segment.Start.At)
-		at.seen = max(at.seen, segment.End.At)
+}
+
+// settle makes of an object's segments what is remembered beside them.
+func (r *restoring) settle(at *object) {
+	slices.SortFunc(at.streams, func(a, b *stream) int { return cmp.Compare(a.container(), b.container()) })
+	at.eachStream(func(s *stream) {
+		for len(s.open) < len(at.meter.dimensions) { // others have more
+			s.open = append(s.open, open{})
+		}
+	})
+	for m := at.members; m != nil; m = m.next {
+		m.began = math.MaxInt64
+		for _, k := range r.lines(m, at, math.MinInt64) {
+			r.remember(at, m, k.line)
+		}
+	}
+	at.count(false)
+}
+
+// remember is what one line tells of its object: when it said something of
+// itself, and since when its member is active.
+func (r *restoring) remember(at *object, m *member, x line) {
+	began := int64(math.MaxInt64)
+	for i := range x {
+		p := &x[i]
+		m.latest = max(m.latest, p.start.At, p.end.At)
+		follows := i > 0 && x[i-1].end.At+int64(x[i-1].end.Slack) >= p.start.At-int64(p.start.Slack)
+		if !follows {
+			began = p.start.At
+		}
+		if follows && x[i-1].level == p.level && !x[i-1].of.placedAs(p.of) {
+			continue // it was put elsewhere, which it does not say itself
+		}
+		earliest, _ := p.start.StartBounds()
+		at.seen = max(at.seen, earliest)
+		if i > 0 {
+			at.seen, at.began = max(at.seen, x[i-1].end.At), max(at.began, x[i-1].start.At)
+		}
+	}
+	if n := len(x); n > 0 && !x[n-1].end.IsZero() {
+		at.seen, at.began = max(at.seen, x[n-1].end.At), max(at.began, x[n-1].start.At)
+	}
+	if n := len(x); n > 0 && x[n-1].end.IsZero() {
+		m.began = min(m.began, began)
 	}
 }
 

@@ -47,6 +47,13 @@ func (h *holder) is(s *usage.Subject) bool {
 		h.words.Value() == wordsOf(s) && h.account.key == s.Account
 }
 
+// placedAs tells whether both are put under the same account and resource.
+func (h *holder) placedAs(other *stream) bool {
+	a, b := h.words.Value(), other.words.Value()
+	return h.account == other.account && h.resource == other.resource &&
+		a.resourceVersion == b.resourceVersion && a.resourceKind == b.resourceKind
+}
+
 // container is the member of the object; "" when it has none.
 func (h *holder) container() string { return h.words.Value().container }
 

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"slices"
-
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -16,11 +14,12 @@ type unwritten struct {
 // change is what became of a segment that has ended.
 type change struct {
 	kind usage.ChangeKind
+	of   *stream
 	closed
 }
 
-func (u *unwritten) noteClosed(kind usage.ChangeKind, c closed) {
-	u.closed = append(u.closed, change{kind: kind, closed: c})
+func (u *unwritten) noteClosed(kind usage.ChangeKind, s *stream, c closed) {
+	u.closed = append(u.closed, change{kind: kind, of: s, closed: c})
 }
 
 func (u *unwritten) noteOpened(s *stream) {
@@ -44,7 +43,8 @@ func (l *Ledger) Unwritten() []usage.Change {
 		changes = append(changes, usage.Change{Kind: kind, Segment: segment})
 	}
 	for i := range u.closed {
-		add(u.closed[i].kind, u.closed[i].of, u.closed[i].segment())
+		c := &u.closed[i]
+		add(c.kind, c.of, c.of.segmentOf(&c.closed))
 	}
 	done := make(map[*stream]struct{}, len(u.opened))
 	for _, s := range u.opened {
@@ -65,34 +65,4 @@ func (l *Ledger) Unwritten() []usage.Change {
 func (l *Ledger) HasUnwritten() bool {
 	u := &l.unwritten
 	return len(u.closed)+len(u.opened)+len(u.corrections) > 0
-}
-
-// correct notes what is wrong with the sealed intervals from the moment on: a
-// segment that ended then was counted to the end, or one that began then was
-// not counted at all. Each correction names one interval.
-func (l *Ledger) correct(kind usage.ChangeKind, s *stream, dimension uint32, level, from int64, why usage.Boundary) {
-	first, found := slices.BinarySearch(l.seals, from)
-	if !found {
-		first--
-	}
-	for i := max(first, 0); i < len(l.seals); i++ {
-		end := l.sealed
-		if i+1 < len(l.seals) {
-			end = l.seals[i+1]
-		}
-		start := usage.Boundary{At: l.seals[i], Evidence: usage.IntervalCut}
-		if from >= l.seals[i] {
-			start = usage.Boundary{At: from, Slack: why.Slack, Evidence: why.Evidence}
-		}
-		if start.At >= end {
-			continue
-		}
-		l.corrections = append(l.corrections, usage.Change{
-			Kind: kind, Corrects: l.seals[i],
-			Segment: usage.Segment{
-				Meter: s.meter.Name, Subject: s.subject(), Dimension: s.meter.measured[dimension], Level: level,
-				Start: start, End: usage.Boundary{At: end, Evidence: usage.IntervalCut},
-			},
-		})
-	}
 }
