@@ -183,6 +183,22 @@ func (g *Graph) Unknown(uid string) (owner usage.Object, namespace string, unkno
 	return end.id.object(), end.below.namespace.Value(), true
 }
 
+// Between are the UIDs of the owners between the object and the top of its chain.
+func (g *Graph) Between(uid string) []string {
+	v := g.vertices[uid]
+	if v == nil {
+		return nil
+	}
+	var uids []string
+	for top := climb(v).id.uid; len(uids) <= maxOwners && v.family != nil && v.owner.uid != top; {
+		uids = append(uids, v.owner.uid)
+		if v = v.family.head; v == nil {
+			break
+		}
+	}
+	return uids
+}
+
 // Contains tells whether the graph knows the object.
 func (g *Graph) Contains(uid string) bool { return g.vertices[uid] != nil }
 

@@ -14,15 +14,25 @@ import (
 // Coming learns from changes that nobody saw when they happened.
 func (f *feed) Coming(changes []source.Change) {
 	for _, change := range changes {
-		written, _ := lastWrite(change.Object)
-		f.learn(source.Revision(change.Object.GetResourceVersion()), written, change.Type)
+		f.learn(source.Revision(change.Object.GetResourceVersion()), writtenBy(change), change.Type)
 	}
+}
+
+// writtenBy is when the change was written, in seconds since the epoch, as its
+// object says; 0: it does not say.
+func writtenBy(change source.Change) int64 {
+	written, _ := lastWrite(change.Object)
+	if created := change.Object.GetCreationTimestamp(); written == 0 && change.Type == watch.Added && !created.IsZero() {
+		return created.Unix()
+	}
+	return written
 }
 
 // learn learns from when a change was written.
 func (f *feed) learn(revision uint64, written int64, what watch.EventType) {
 	c := f.collector
 	switch {
+	case written == 0:
 	case what == watch.Deleted: // its last state was written before
 	case what == watch.Added, written > c.chronology.Earliest(revision):
 		c.chronology.Stamp(revision, written)
@@ -35,11 +45,12 @@ func (f *feed) learn(revision uint64, written int64, what watch.EventType) {
 func (f *feed) Changed(change source.Change, now time.Time) {
 	object := change.Object
 	e := f.eventOf(source.List{}, object, now)
-	e.origin, e.existed = ledger.Live, change.Type == watch.Modified
+	e.origin, e.existed, e.written = ledger.Live, change.Type == watch.Modified, writtenBy(change)
 	if change.Replayed {
 		e.origin = ledger.Replayed
 	}
 	f.date(&e, change)
+	f.collector.turns.wait(f.collector.ctx, f, e.revision, now)
 	readers := f.readersOf(e.revision)
 	if change.Type == watch.Deleted {
 		f.drop(object, e, readers)
@@ -90,6 +101,7 @@ func (f *feed) Progress(resourceVersion string, now time.Time) {
 // advanced notes the position. Called under the lock.
 func (f *feed) advanced(resourceVersion string, now time.Time) {
 	f.resourceVersion, f.observed = resourceVersion, now
+	f.collector.turns.came(f, source.Revision(resourceVersion))
 	if f.err != nil {
 		f.err = nil
 		f.notify()
@@ -107,6 +119,7 @@ func (f *feed) Resumed(how source.Bridge, from source.Position, now time.Time) {
 		coverage = usage.CoverageEstimated
 	}
 	f.cover(from.Time.Unix(), now.Unix(), coverage)
+	c.turns.caughtUp(f)
 	c.Log.Info("went on where it was", "kind", f.kind().String(), "how", how.String(),
 		"from", from.Time.UTC(), "resourceVersion", from.ResourceVersion)
 }
@@ -123,6 +136,9 @@ func (f *feed) Failed(err error) {
 		c.Log.Info("cannot read a kind; trying again", "kind", f.kind().String(), "error", err.Error())
 		f.err = err
 		f.notify()
+	}
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		c.turns.missing(f)
 	}
 	if apierrors.IsNotFound(err) && f.synced {
 		f.uninstalled()

@@ -10,6 +10,7 @@ package collector
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -51,25 +52,28 @@ type Options struct {
 type Collector struct {
 	Options
 
-	mu         sync.Mutex
-	ctx        context.Context // of Prepare; nil before
-	released   chan struct{}   // closed by Start: feeds may begin
-	since      int64           // when the ledger began
-	began      int64           // when Prepare was called: new meters look from then on
-	chronology chronology.Clock
-	ledger     *ledger.Ledger
-	restored   restored
-	coverage   []usage.Stretch // what is not observed, of what is kept
-	unwritten  []usage.Stretch // of those, what the journal does not have
-	digest     [32]byte        // of the last seal
-	counted    counted
-	graph      *attribution.Graph
-	meters     map[string]*metering
-	feeds      map[schema.GroupKind]*feed
-	namespaces map[string]namespace
-	stopped    map[string]struct{} // meters that were removed or suspended
-	vanished   map[string]struct{} // owners, and kinds of owners, that are not there
-	running    sync.WaitGroup
+	mu          sync.Mutex
+	ctx         context.Context // of Prepare; nil before
+	released    chan struct{}   // closed by Start: feeds may begin
+	since       int64           // when the ledger began
+	began       int64           // when Prepare was called: new meters look from then on
+	turns       *turns
+	chronology  chronology.Clock
+	ledger      *ledger.Ledger
+	restored    restored
+	coverage    []usage.Stretch // what is not observed, of what is kept
+	unwritten   []usage.Stretch // of those, what the journal does not have
+	digest      [32]byte        // of the last seal
+	counted     counted
+	graph       *attribution.Graph
+	meters      map[string]*metering
+	feeds       map[schema.GroupKind]*feed
+	namespaces  map[string]namespace
+	departed    int                    // how many of them are gone
+	stopped     map[string]struct{}    // meters that were removed or suspended
+	provisional map[string]provisional // placements that wait for an owner, by UID
+	vanished    map[string]struct{}    // owners, and kinds of owners, that are not there
+	running     sync.WaitGroup
 }
 
 // New is a collector that meters nothing yet.
@@ -78,16 +82,18 @@ func New(options Options) *Collector {
 		options.Notify = func(string) {}
 	}
 	return &Collector{
-		Options:    options,
-		released:   make(chan struct{}),
-		ledger:     ledger.New(),
-		graph:      attribution.New(),
-		meters:     map[string]*metering{},
-		feeds:      map[schema.GroupKind]*feed{},
-		namespaces: map[string]namespace{},
-		stopped:    map[string]struct{}{},
-		vanished:   map[string]struct{}{},
-		counted:    counted{lost: map[Lost]int64{}},
+		Options:     options,
+		released:    make(chan struct{}),
+		turns:       newTurns(options.Clock),
+		ledger:      ledger.New(),
+		graph:       attribution.New(),
+		meters:      map[string]*metering{},
+		feeds:       map[schema.GroupKind]*feed{},
+		namespaces:  map[string]namespace{},
+		stopped:     map[string]struct{}{},
+		provisional: map[string]provisional{},
+		vanished:    map[string]struct{}{},
+		counted:     counted{lost: map[Lost]int64{}},
 	}
 }
 
@@ -132,7 +138,11 @@ type Target struct {
 func (c *Collector) Start() {
 	c.mu.Lock()
 	c.stopForgotten()
+	followed := slices.Collect(maps.Keys(c.restored.positions))
 	c.mu.Unlock()
+	for _, kind := range followed {
+		c.follow(kind, false) // what owns something goes on to be followed where it was
+	}
 	close(c.released)
 	c.running.Go(func() { c.pulse(c.ctx) })
 }
@@ -166,7 +176,12 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	}
 	now := c.Clock.Now().Unix()
 	at := c.meters[m.Name()]
-	if at != nil && at.feed.mapping.Resource != target.Mapping.Resource {
+	switch {
+	case at == nil || at.feed.mapping.Resource == target.Mapping.Resource:
+	case at.feed.kind() == target.Mapping.GroupVersionKind.GroupKind():
+		// The same objects in another version: what is held goes on.
+		c.restart(at.feed, target.Mapping)
+	default:
 		c.remove(at, now)
 		at = nil
 	}

@@ -108,6 +108,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 		CheckEvery: c.CheckEvery, Metadata: partial,
 	})
 	c.feeds[kind] = f
+	c.turns.enter(f)
 	c.running.Go(func() {
 		if f.await(ctx) {
 			f.source.Run(ctx)
@@ -160,6 +161,7 @@ func (f *feed) detach(at *metering) {
 func (f *feed) end() {
 	f.ended = true
 	f.cancel()
+	f.collector.turns.leave(f)
 	f.settle()
 }
 

@@ -126,6 +126,14 @@ func (c *Collector) checkedAll() {
 	}
 	slices.Sort(moved)
 	c.restored.moved = nil
+	for _, uid := range moved {
+		// The run before had not found all its owners: it was never under the one below the top.
+		for _, owner := range c.graph.Between(uid) {
+			if since, held := c.ledger.Placed(uid, owner); held {
+				c.reattribute([]string{uid}, "", ledger.Moments{End: since, Start: since})
+			}
+		}
+	}
 	c.reattribute(moved, "", ledger.Between(ledger.Resumed, c.restored.time, c.now().Unix()))
 }
 

@@ -120,7 +120,7 @@ func (f *feed) forgetMissing(moments ledger.Moments) {
 	}
 	for name, at := range c.namespaces {
 		if _, there := f.listed[at.uid]; !there {
-			delete(c.namespaces, name)
+			c.endNamespace(name, at.uid, moments.End.At)
 		}
 	}
 }

@@ -2,18 +2,37 @@ package collector
 
 import (
 	"context"
+	"maps"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // namespace is what is known of one: enough to tell it from another of the same name.
 type namespace struct {
 	uid         string
-	terminating int64 // when its deletion was asked for; 0: it was not
+	created     int64      // seconds since the epoch
+	terminating int64      // when its deletion was asked for; 0: it was not
+	gone        bool       // it is not there any more
+	before      *namespace // of the same name
+}
+
+// maxIncarnations bounds what is remembered of namespaces of one name.
+const maxIncarnations = 8
+
+// of is the namespace of the name in which an object of the given time of creation
+// is: nothing is older than its namespace.
+func (n *namespace) of(created int64) *namespace {
+	for at := n; at != nil; at = at.before {
+		if created <= 0 || at.created <= created || at.before == nil && at.created <= created+skew {
+			return at
+		}
+	}
+	return nil
 }
 
 // Ready tells whether the ledger has begun, and every namespace is known: until
@@ -43,23 +62,75 @@ func (c *Collector) Home(account usage.Account) string {
 // learnNamespace notes a namespace that a feed delivered. Called under the lock.
 func (c *Collector) learnNamespace(kind schema.GroupKind, object *unstructured.Unstructured) {
 	if kind == namespaceKind {
-		c.namespaces[object.GetName()] = namespaceOf(object)
+		c.knowNamespace(object.GetName(), namespaceOf(object))
+	}
+}
+
+// knowNamespace notes a namespace. What the ledger has of its name under another
+// UID, from its creation on, is its own: its objects' watch was ahead. Called under the lock.
+func (c *Collector) knowNamespace(name string, now namespace) {
+	known := c.namespaces[name]
+	switch {
+	case known.uid == now.uid:
+		now.before = known.before
+	case known.uid != "" && known.created > now.created:
+		return // it is a former one
+	case known.uid != "":
+		now.before = &known
+	}
+	c.namespaces[name] = now
+	if known.uid == now.uid {
+		return
+	}
+	last := &now
+	for range maxIncarnations {
+		if last = last.before; last == nil {
+			break
+		}
+	}
+	if last != nil {
+		last.before = nil
+	}
+	created := usage.Boundary{At: now.created, Evidence: usage.CreationTime}
+	for _, uid := range c.ledger.Within(name, now.uid) {
+		_ = c.ledger.Reattribute(uid, ledger.Moments{End: created, Start: created}, func(m *ledger.Meter, subject *usage.Subject) {
+			if at := c.meters[m.Name]; at != nil && at.feed.namespaced() && subject.Namespace == name {
+				subject.NamespaceUID = now.uid
+			}
+		}) // which never conflicts: the resource is the same
 	}
 }
 
 func namespaceOf(object metav1.Object) namespace {
-	at := namespace{uid: string(object.GetUID())}
+	at := namespace{uid: string(object.GetUID()), created: object.GetCreationTimestamp().Unix()}
 	if deleted := object.GetDeletionTimestamp(); deleted != nil {
 		at.terminating = deleted.Unix()
 	}
 	return at
 }
 
-// forgetNamespace notes that a namespace is gone. Called under the lock.
-func (c *Collector) forgetNamespace(kind schema.GroupKind, object *unstructured.Unstructured) {
-	if kind == namespaceKind && c.namespaces[object.GetName()].uid == string(object.GetUID()) {
-		delete(c.namespaces, object.GetName())
+// forgetNamespace notes that a namespace is gone: nothing is created in it any
+// more, and what was is its own. Called under the lock.
+func (c *Collector) forgetNamespace(kind schema.GroupKind, object *unstructured.Unstructured, gone int64) {
+	if kind == namespaceKind {
+		c.endNamespace(object.GetName(), string(object.GetUID()), gone)
 	}
+}
+
+func (c *Collector) endNamespace(name, uid string, gone int64) {
+	at, known := c.namespaces[name]
+	if !known || at.uid != uid || at.gone {
+		return
+	}
+	if c.departed++; c.departed > maxVanished {
+		maps.DeleteFunc(c.namespaces, func(_ string, n namespace) bool { return n.gone })
+		c.departed = 1
+	}
+	if at.terminating == 0 {
+		at.terminating = gone
+	}
+	at.gone = true
+	c.namespaces[name] = at
 }
 
 // namespaceUID looks up, without the lock, the namespaces that the readings
@@ -82,29 +153,40 @@ func (c *Collector) namespaceUID(readings []reading, object *unstructured.Unstru
 }
 
 // lookUpNamespace is the UID of the namespace that an object of the given time
-// of creation lives in. The namespace's own event may come after the object's:
-// then the API server is asked.
+// of creation is in. The namespace's own event may come after the object's: then
+// the API server is asked. Empty: it is not known.
 func (c *Collector) lookUpNamespace(name string, created int64) string {
 	c.mu.Lock()
 	at, known := c.namespaces[name]
 	c.mu.Unlock()
 	// Nothing is created in a namespace that is being deleted: this is a new one.
-	stale := at.terminating != 0 && created > at.terminating
-	if known && !stale {
-		return at.uid
+	if !known || at.terminating != 0 && created > at.terminating {
+		c.findNamespace(name)
+		c.mu.Lock()
+		at, known = c.namespaces[name]
+		c.mu.Unlock()
 	}
+	if known {
+		if of := at.of(created); of != nil {
+			return of.uid
+		}
+	}
+	return ""
+}
+
+// findNamespace asks the API server for the namespace of the name.
+func (c *Collector) findNamespace(name string) {
 	mapping, err := c.Mapper.RESTMapping(namespaceKind)
 	if err != nil {
-		return ""
+		return
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, ownersWait)
 	defer cancel()
 	found, err := c.Metadata.Resource(mapping.Resource).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return at.uid
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.namespaces[name] = namespaceOf(found)
-	return string(found.GetUID())
+	c.knowNamespace(name, namespaceOf(found))
 }

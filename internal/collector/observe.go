@@ -55,9 +55,10 @@ func (f *feed) eventOf(list source.List, object *unstructured.Unstructured, now 
 
 // lastWrite is the newest time at which the object says that it was written, in
 // seconds since the epoch, 0 when it does not say; and how many fields it says
-// that somebody manages.
+// that somebody manages. One that nobody is said to manage does not say: it may
+// have been written at any time since its creation.
 func lastWrite(object *unstructured.Unstructured) (written int64, fields uint32) {
-	newest, _, _ := unstructured.NestedString(object.Object, "metadata", "creationTimestamp")
+	newest := ""
 	metadata, _ := object.Object["metadata"].(map[string]any)
 	entries, _ := metadata["managedFields"].([]any)
 	for _, entry := range entries {
@@ -66,6 +67,9 @@ func lastWrite(object *unstructured.Unstructured) (written int64, fields uint32)
 			newest = at
 		}
 		fields += count(manager["fieldsV1"])
+	}
+	if created, _ := metadata["creationTimestamp"].(string); newest != "" && created > newest {
+		newest = created
 	}
 	t, err := time.Parse(time.RFC3339, newest)
 	if err != nil {
@@ -106,7 +110,7 @@ func read(object *unstructured.Unstructured, readers []reader) []reading {
 func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader) {
 	c := f.collector
 	readings := read(object, readers)
-	moved := f.acquaint(object)
+	moved := f.acquaint(object, e.revision)
 	uid := string(object.GetUID())
 	namespaceUID := c.namespaceUID(readings, object)
 	c.mu.Lock()
@@ -118,6 +122,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 		f.listed[uid] = struct{}{}
 	}
 	c.learnNamespace(f.kind(), object)
+	c.await(uid, e)
 	for _, r := range readings {
 		if r.at.listed != nil {
 			r.at.listed[uid] = struct{}{}
@@ -229,7 +234,7 @@ func (c *Collector) reattribute(moved []string, except string, moments ledger.Mo
 			continue
 		}
 		var of usage.Subject
-		err := c.ledger.Reattribute(uid, moments, func(m *ledger.Meter, subject *usage.Subject) {
+		err := c.ledger.Reattribute(uid, c.placedSince(uid, moments), func(m *ledger.Meter, subject *usage.Subject) {
 			at := c.meters[m.Name]
 			if at == nil || (subject.Namespace == c.Namespace && !at.feed.namespaced()) {
 				return
@@ -251,6 +256,7 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 	c := f.collector
 	readings := read(object, readers)
 	uid := string(object.GetUID())
+	node := attribution.NodeOf(object)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f.ended {
@@ -262,10 +268,14 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 		}
 		c.ledger.Remove(e.observation(r, uid))
 		delete(r.at.quarantine, uid)
-		delete(r.at.named, uid)
 	}
-	c.forgetNamespace(f.kind(), object)
-	c.forget(uid, ledger.Between(e.origin, e.after, e.before))
+	c.forgetNamespace(f.kind(), object, e.before)
+	if !c.linger(node, e.now) {
+		for _, r := range readings {
+			delete(r.at.named, uid)
+		}
+		c.forget(uid, ledger.Between(e.origin, e.after, e.before))
+	}
 	f.advanced(e.resourceVersion, timeOf(e.now))
 }
 
@@ -276,11 +286,11 @@ func (c *Collector) forget(uid string, moments ledger.Moments) {
 
 // acquaint tells the graph of an object, and of the owners above it. It returns
 // the objects whose placement that changed.
-func (f *feed) acquaint(object *unstructured.Unstructured) []string {
+func (f *feed) acquaint(object *unstructured.Unstructured, revision uint64) []string {
 	c := f.collector
 	node := attribution.NodeOf(object)
 	c.mu.Lock()
 	moved := c.graph.Upsert(node)
 	c.mu.Unlock()
-	return append(moved, f.findOwners(node.Object.UID)...)
+	return append(moved, c.findOwners(f, node.Object.UID, revision)...)
 }

@@ -2,8 +2,10 @@ package collector
 
 import (
 	"context"
+	"strconv"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -119,36 +121,48 @@ func (c *Collector) before(kind schema.GroupKind) []*feed {
 	return feeds
 }
 
-// findOwners gets what the graph does not know of the owners above an object:
-// it lists their kind when that is met first, and gets one by one what a watch
-// is about to deliver. It returns the objects whose placement that changed.
-func (f *feed) findOwners(uid string) []string {
-	c := f.collector
-	var moved []string
+// findOwners gets what the graph does not know of the owners above an object, as
+// they were at the revision: it lists their kind when that is met first, and gets
+// one by one what a watch is about to deliver, or what is gone already. It returns
+// the objects whose placement that changed.
+func (c *Collector) findOwners(f *feed, uid string, revision uint64) []string {
+	var moved, gone []string
 	for range 2 * maxOwners {
 		c.mu.Lock()
 		owner, namespace, unknown := c.graph.Unknown(uid)
 		_, vanished := c.vanished[owner.UID]
 		c.mu.Unlock()
 		if !unknown || vanished {
-			return moved
+			break
 		}
 		gv, err := schema.ParseGroupVersion(owner.APIVersion)
 		if err != nil {
-			return moved
+			c.vanish(owner.UID)
+			break
 		}
 		kind := gv.WithKind(owner.Kind)
 		if f.waitFor(c.follow(kind.GroupKind(), false)) {
 			continue
 		}
-		found := c.get(kind, namespace, owner)
+		found, past, err := c.get(kind, namespace, owner, revision)
+		if err != nil {
+			break // it is asked for again: see resolve
+		}
 		if found == nil {
 			c.vanish(owner.UID)
-			return moved
+			break
+		}
+		if past {
+			gone = append(gone, owner.UID)
 		}
 		c.mu.Lock()
 		moved = append(moved, c.graph.Upsert(attribution.NodeOf(found))...)
 		c.mu.Unlock()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, uid := range gone { // what it named goes on to be named by it
+		moved = append(moved, c.graph.Remove(uid)...)
 	}
 	return moved
 }
@@ -160,7 +174,7 @@ const maxOwners = 16
 // tells whether it did wait. Only feeds of whole objects wait, so that no two
 // wait for each other for ever.
 func (f *feed) waitFor(owners *feed) bool {
-	if owners == nil || owners == f || !f.whole {
+	if f == nil || owners == nil || owners == f || !f.whole {
 		return false
 	}
 	select {
@@ -190,28 +204,66 @@ func (f *feed) waitFor(owners *feed) bool {
 	}
 }
 
-// get reads an owner's metadata; nil when there is no such object.
-func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner usage.Object) *unstructured.Unstructured {
+// get reads an owner's metadata: as it is now, or, where it is gone, as it was at
+// the revision, which past tells. Nil: there is no such object, and nobody knows
+// any more whether there was. The error is one that may go away.
+func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner usage.Object, revision uint64) (found *unstructured.Unstructured, past bool, err error) {
 	mapping, err := c.Mapper.RESTMapping(kind.GroupKind())
 	if err != nil {
-		return nil
+		if meta.IsNoMatchError(err) {
+			return nil, false, nil
+		}
+		return nil, false, err
 	}
 	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
 		namespace = ""
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, ownersWait)
 	defer cancel()
-	partial, err := c.Metadata.Resource(mapping.Resource).Namespace(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
-	if err != nil || string(partial.GetUID()) != owner.UID {
+	objects := c.Metadata.Resource(mapping.Resource).Namespace(namespace)
+	partial, err := objects.Get(ctx, owner.Name, metav1.GetOptions{})
+	switch {
+	case err == nil && string(partial.GetUID()) == owner.UID:
+		found, err = wholeOf(partial, mapping.GroupVersionKind)
+		return found, false, err
+	case err != nil && !apierrors.IsNotFound(err):
+		return nil, false, notForGood(err)
+	case revision == 0:
+		return nil, false, nil
+	}
+	page, err := objects.List(ctx, metav1.ListOptions{
+		ResourceVersion: strconv.FormatUint(revision, 10), ResourceVersionMatch: metav1.ResourceVersionMatchExact,
+		FieldSelector: "metadata.name=" + owner.Name,
+	})
+	if err != nil {
+		return nil, false, notForGood(err)
+	}
+	for i := range page.Items {
+		if string(page.Items[i].GetUID()) == owner.UID {
+			found, err = wholeOf(&page.Items[i], mapping.GroupVersionKind)
+			return found, true, err
+		}
+	}
+	return nil, false, nil
+}
+
+// notForGood is the error, unless another try would be answered alike.
+func notForGood(err error) error {
+	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) ||
+		apierrors.IsBadRequest(err) || apierrors.IsInvalid(err) || apierrors.IsMethodNotSupported(err) {
 		return nil
 	}
+	return err
+}
+
+func wholeOf(partial *metav1.PartialObjectMetadata, kind schema.GroupVersionKind) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(partial)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	found := &unstructured.Unstructured{Object: content}
-	found.SetGroupVersionKind(mapping.GroupVersionKind)
-	return found
+	found.SetGroupVersionKind(kind)
+	return found, nil
 }
 
 // vanish notes that an owner, or its kind, is not there, so that it is not asked for again.

@@ -23,13 +23,16 @@ const (
 func (c *Collector) pulse(ctx context.Context) {
 	ticker := c.Clock.NewTicker(pulseEvery)
 	defer ticker.Stop()
-	for {
+	for beats := 1; ; beats++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C():
 		}
 		c.beat(ctx)
+		if beats%resolveEvery == 0 {
+			c.resolve()
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"math"
 	"slices"
 
@@ -78,6 +79,21 @@ func (a *account) touches(w usage.Window, now int64) bool {
 		}
 	}
 	return false
+}
+
+// Within are the objects, by UID and in order, of which the ledger has segments
+// under the namespace's name, and under another UID than that.
+func (l *Ledger) Within(namespace, otherThan string) []string {
+	found := map[string]struct{}{}
+	for key, a := range l.accounts {
+		if key.Namespace != namespace || key.NamespaceUID == otherThan {
+			continue
+		}
+		for s := a.streams; s != nil; s = s.next {
+			found[s.object.uid] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // Changed are the accounts whose segments changed since it was last called.

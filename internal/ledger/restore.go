@@ -161,6 +161,29 @@ func (r *restoring) remember(at *object, m *member, x line) {
 	}
 }
 
+// Knows tells whether the ledger has, or had, a segment of the object.
+func (l *Ledger) Knows(uid string) bool { return l.objects[uid] != nil }
+
+// Placed is from when on the object has been under the resource, as far back as
+// that goes without a pause; false when it is not.
+func (l *Ledger) Placed(uid, resourceUID string) (since usage.Boundary, held bool) {
+	for at := l.objects[uid]; at != nil; at = at.next {
+		for _, s := range at.streams {
+			if s.resource.uid != resourceUID {
+				continue
+			}
+			for _, k := range l.lines(s.member, at, math.MinInt64) {
+				for i := len(k.line) - 1; i >= 0 && k.line[i].of.placedAs(s); i-- {
+					if start := k.line[i].start; !held || start.At < since.At {
+						since, held = start, true
+					}
+				}
+			}
+		}
+	}
+	return since, held
+}
+
 // Held is the subject of what the meter's member of the object holds, and false
 // when it holds nothing.
 func (l *Ledger) Held(m *Meter, uid, container string) (*usage.Subject, bool) {

@@ -17,7 +17,7 @@ import (
 const backlogPatience = 200 * time.Millisecond
 
 // receive takes an event from the watch.
-func (s *Source) receive(event watch.Event) error {
+func (s *Source) receive(event arrival) error {
 	if s.since == nil {
 		return s.deliver(event)
 	}

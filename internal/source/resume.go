@@ -59,6 +59,7 @@ func (s *Source) step(ctx context.Context) error {
 func (s *Source) interrupted() {
 	if at := s.Position(); s.since == nil && at.ResourceVersion != "" {
 		s.since, s.how = &at, Watched
+		s.behind.Store(true)
 	}
 }
 
@@ -129,6 +130,7 @@ func (s *Source) resumed(now time.Time) {
 	}
 	from := *s.since
 	s.since = nil
+	s.behind.Store(false)
 	s.came(s.Position().ResourceVersion, now)
 	s.handler.Resumed(s.how, from, now)
 }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -146,6 +147,8 @@ type Source struct {
 	glances  chan glance   // what short watches saw
 	fresh    chan struct{} // the source is where a check finds what it missed
 
+	behind atomic.Bool // since is set
+
 	mu       sync.Mutex
 	ctx      context.Context // of Run; nil before
 	position Position
@@ -154,15 +157,15 @@ type Source struct {
 	replays  []any         // asked for, and not begun
 
 	// The rest is Run's alone.
-	seeded  bool          // the handler knows what was there at the position
-	lost    bool          // the position is of no use: list again
-	renewed bool          // the last watch ended in the ordinary way
-	since   *Position     // where the source stopped to look live; nil when it does
-	how     Bridge        // how the way since then was made, so far
-	target  uint64        // what happened up to here happened before the source looked again
-	seen    *glance       // waits for the watch to come as far
-	backlog []watch.Event // changes that nobody saw, and that wait for each other
-	missing int           // how often the kind was not found, one after the other
+	seeded  bool      // the handler knows what was there at the position
+	lost    bool      // the position is of no use: list again
+	renewed bool      // the last watch ended in the ordinary way
+	since   *Position // where the source stopped to look live; nil when it does
+	how     Bridge    // how the way since then was made, so far
+	target  uint64    // what happened up to here happened before the source looked again
+	seen    *glance   // waits for the watch to come as far
+	backlog []arrival // changes that nobody saw, and that wait for each other
+	missing int       // how often the kind was not found, one after the other
 	checks  checks
 	// attempts counts the reconstructions that failed one after the other.
 	attempts int
@@ -181,6 +184,7 @@ func New(client Client, handler Handler, clock clock.Clock, options Options) *So
 	from := options.From
 	if from.ResourceVersion != "" || !from.Time.IsZero() {
 		s.since = &from
+		s.behind.Store(true)
 	}
 	if from.ResourceVersion == "" {
 		s.lost, s.seeded = true, true
@@ -194,6 +198,10 @@ func (s *Source) Position() Position {
 	defer s.mu.Unlock()
 	return s.position
 }
+
+// Behind tells whether the source still catches up with what happened while it
+// did not look.
+func (s *Source) Behind() bool { return s.behind.Load() }
 
 // Current is the kind's current resourceVersion: everything that has happened
 // has happened up to it.

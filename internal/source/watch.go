@@ -37,7 +37,7 @@ func (s *Source) watch(ctx context.Context) error {
 		return err
 	}
 	defer w.Stop()
-	events := ahead(ctx, w.ResultChan())
+	events := s.ahead(ctx, w.ResultChan())
 	if s.since != nil {
 		target := s.target
 		go func() { _ = s.hasten(ctx, target) }() // in vain only if the watch ends
@@ -60,12 +60,12 @@ func (s *Source) watch(ctx context.Context) error {
 			err = s.take(g, len(events)+len(s.backlog) > 0)
 		case <-over:
 			err = s.flush()
-		case event, open := <-events:
+		case arrived, open := <-events:
 			if !open {
 				enough()
 				return s.flush()
 			}
-			err = s.receive(event)
+			err = s.receive(arrived)
 		}
 		enough()
 		if err != nil {
@@ -79,14 +79,20 @@ func watchFrom(resourceVersion string, timeout time.Duration) metav1.ListOptions
 	return metav1.ListOptions{ResourceVersion: resourceVersion, AllowWatchBookmarks: true, TimeoutSeconds: &seconds}
 }
 
+// arrival is an event, and when it came.
+type arrival struct {
+	watch.Event
+	at time.Time
+}
+
 // ahead takes events as they come, up to a number.
-func ahead(ctx context.Context, events <-chan watch.Event) <-chan watch.Event {
-	taken := make(chan watch.Event, watchAhead)
+func (s *Source) ahead(ctx context.Context, events <-chan watch.Event) <-chan arrival {
+	taken := make(chan arrival, watchAhead)
 	go func() {
 		defer close(taken)
 		for event := range events {
 			select {
-			case taken <- event:
+			case taken <- arrival{Event: event, at: s.clock.Now()}:
 			case <-ctx.Done():
 				return
 			}
@@ -95,7 +101,7 @@ func ahead(ctx context.Context, events <-chan watch.Event) <-chan watch.Event {
 	return taken
 }
 
-func (s *Source) deliver(event watch.Event) error {
+func (s *Source) deliver(event arrival) error {
 	if event.Type == watch.Error {
 		return apierrors.FromObject(event.Object)
 	}
@@ -103,7 +109,7 @@ func (s *Source) deliver(event watch.Event) error {
 	if !ok {
 		return fmt.Errorf("the watch delivered a %T: want an object", event.Object)
 	}
-	now := s.clock.Now()
+	now := event.at
 	version, at := object.GetResourceVersion(), s.Position().ResourceVersion
 	if event.Type != watch.Bookmark {
 		s.handler.Changed(s.change(event.Type, object), now)

@@ -1,0 +1,155 @@
+package collector
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// turnsWait is how long a change waits for what happened before it, from when it
+// came on. A kind that takes longer to catch up is not waited for any more.
+const turnsWait = 20 * time.Second
+
+// turns let the changes of all kinds be taken in in the order in which they
+// happened, after some of them were not looked at for a while: all resourceVersions
+// of one etcd are one sequence. Who owned a pod, and which namespace it was in, is
+// what was so at its revision, and not what another kind's watch, that is ahead,
+// has come to.
+//
+// While all kinds are up to date nothing waits. What comes some milliseconds too
+// early then is put right when the other change comes (ledger.Reattribute).
+type turns struct {
+	clock clock.Clock
+
+	mu    sync.Mutex
+	lanes map[*feed]*lane
+	moved chan struct{} // closed, and replaced, when a lane moves while something waits
+	waits int
+}
+
+// lane is how far one kind has come.
+type lane struct {
+	at    uint64 // everything up to here was taken in
+	next  uint64 // the change that waits; 0: none does
+	given bool   // up: it was waited for in vain, and is not before it has caught up
+}
+
+func newTurns(clock clock.Clock) *turns {
+	return &turns{clock: clock, lanes: map[*feed]*lane{}, moved: make(chan struct{})}
+}
+
+// enter adds a kind's lane, and leave takes it out.
+func (t *turns) enter(f *feed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lanes[f] = &lane{}
+}
+
+func (t *turns) leave(f *feed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.lanes, f)
+	t.tell()
+}
+
+// came tells that everything of the kind up to the revision was taken in.
+func (t *turns) came(f *feed, revision uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.lanes[f]; l != nil && l.at < revision {
+		l.at = revision
+		t.tell()
+	}
+}
+
+// caughtUp tells that the kind is looked at again.
+func (t *turns) caughtUp(f *feed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.lanes[f]; l != nil {
+		l.given = false
+	}
+	t.tell()
+}
+
+// missing tells that the kind cannot be read, and is not waited for.
+func (t *turns) missing(f *feed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.lanes[f]; l != nil {
+		l.given = true
+	}
+	t.tell()
+}
+
+// tell wakes those that wait. Called under the lock.
+func (t *turns) tell() {
+	if t.waits > 0 {
+		close(t.moved)
+		t.moved = make(chan struct{})
+	}
+}
+
+// wait returns when no kind that catches up has a change before the revision to
+// take in, or, for a change that came at the moment, when it has waited long enough.
+func (t *turns) wait(ctx context.Context, f *feed, revision uint64, came time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := t.lanes[f]
+	if own == nil || !t.blocked(f, revision) {
+		return
+	}
+	own.next = revision
+	t.waits++
+	t.tell() // those that wait for this kind need not
+	defer func() {
+		own.next = 0
+		t.waits--
+	}()
+	timer := t.clock.NewTimer(max(0, turnsWait-t.clock.Since(came)))
+	defer timer.Stop()
+	for t.blocked(f, revision) {
+		moved := t.moved
+		t.mu.Unlock()
+		late := false
+		select {
+		case <-moved:
+		case <-timer.C():
+			late = true
+		case <-ctx.Done():
+			late = true
+		}
+		t.mu.Lock()
+		if late {
+			t.giveUp(f, revision)
+			return
+		}
+	}
+}
+
+// blocked tells whether a kind that catches up may still have a change before the
+// revision. Called under the lock.
+func (t *turns) blocked(f *feed, revision uint64) bool {
+	for other, l := range t.lanes {
+		if other != f && l.blocks(other, revision) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *lane) blocks(f *feed, revision uint64) bool {
+	return !l.given && l.at < revision && (l.next == 0 || l.next < revision) && f.source.Behind()
+}
+
+// giveUp waits no longer for those that are in the way. Called under the lock.
+func (t *turns) giveUp(f *feed, revision uint64) {
+	for other, l := range t.lanes {
+		if other != f && l.next == 0 && l.blocks(other, revision) {
+			l.given = true
+		}
+	}
+	t.tell()
+}
