@@ -39,6 +39,7 @@ import (
 	builtin "github.com/usage-operator/usage-operator/config"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/memory"
 )
 
 // version is set by the build.
@@ -48,6 +49,7 @@ var version = "dev"
 const leaseName = "usage-operator"
 
 func main() {
+	limit, limitErr := memory.Adopt() // of verify too: it may run in the operator's container
 	if len(os.Args) > 1 && os.Args[1] == "verify" {
 		os.Exit(verify(ctrl.SetupSignalHandler(), os.Args[2:], os.Stdout, os.Stderr))
 	}
@@ -60,6 +62,10 @@ func main() {
 		os.Exit(2)
 	}
 	ctrl.SetLogger(logger(opts))
+	if limitErr != nil {
+		ctrl.Log.Error(limitErr, "cannot read the container's memory limit; going on as if there were none")
+	}
+	ctrl.Log.Info("memory", "limit", limit.String())
 	if err := run(ctrl.SetupSignalHandler(), opts); err != nil {
 		ctrl.Log.Error(err, "usage-operator ends")
 		os.Exit(1)
