@@ -129,5 +129,6 @@ func newJournal(mgr ctrl.Manager, o *Options, follower journal.Follower, time cl
 	}
 	return journal.New(journal.Options{
 		Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: time, Log: mgr.GetLogger().WithName("journal"), Follower: follower,
+		Retention: o.Schedule.Retention,
 	}), nil
 }

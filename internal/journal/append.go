@@ -25,6 +25,10 @@ type Options struct {
 	Log     logr.Logger
 	// Follower is told what is committed; nil: nobody is.
 	Follower Follower
+	// Retention is how many seconds ago a segment has to have ended for Load to
+	// leave it out, if it was sealed too; 0: everything is in the State. What it
+	// leaves out, neither Load nor Follow keep in memory.
+	Retention int64
 }
 
 // Journal appends to the journal in a store. It is safe for concurrent use.
@@ -34,6 +38,8 @@ type Journal struct {
 	cluster string
 	clock   clock.Clock
 	log     logr.Logger
+	// retention is Options.Retention.
+	retention int64
 	// follower is told under order.
 	follower Follower
 
@@ -85,7 +91,7 @@ type part struct {
 func New(o Options) *Journal {
 	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
-		follower: o.Follower,
+		follower: o.Follower, retention: o.Retention,
 	}
 	if j.follower == nil {
 		j.follower = nobody{}
