@@ -66,7 +66,7 @@ func main() {
 		ctrl.Log.Error(limitErr, "cannot read the container's memory limit; going on as if there were none")
 	}
 	ctrl.Log.Info("memory", "limit", limit.String())
-	if err := run(ctrl.SetupSignalHandler(), opts); err != nil {
+	if err := run(ctrl.SetupSignalHandler(), opts, limit); err != nil {
 		ctrl.Log.Error(err, "usage-operator ends")
 		os.Exit(1)
 	}
@@ -81,7 +81,7 @@ func logger(o *options) logr.Logger {
 }
 
 // run meters until ctx is done.
-func run(ctx context.Context, o *options) error {
+func run(ctx context.Context, o *options, limit memory.Limit) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("no cluster to talk to: run inside one, or set --kubeconfig or KUBECONFIG: %w", err)
@@ -117,6 +117,7 @@ func run(ctx context.Context, o *options) error {
 		Cluster:     cluster,
 		Clock:       clock.RealClock{},
 		Metrics:     metrics.Registry,
+		Memory:      limit,
 		Serving:     controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, RequestsPerSecond: o.usageRate},
 	}
 	if o.serveOnly {

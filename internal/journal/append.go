@@ -29,7 +29,13 @@ type Options struct {
 	// leave it out, if it was sealed too; 0: everything is in the State. What it
 	// leaves out, neither Load nor Follow keep in memory.
 	Retention int64
+	// Fits, when not nil, is asked after each block that is read, with how many rows
+	// of how many were. An error of it, ErrTooLarge, ends Load and Follow.
+	Fits func(read, all int64) error
 }
+
+// ErrTooLarge says that the journal does not fit into memory.
+var ErrTooLarge = errors.New("the journal does not fit into memory")
 
 // Journal appends to the journal in a store. It is safe for concurrent use.
 type Journal struct {
@@ -40,6 +46,8 @@ type Journal struct {
 	log     logr.Logger
 	// retention is Options.Retention.
 	retention int64
+	// fits is Options.Fits.
+	fits func(read, all int64) error
 	// follower is told under order.
 	follower Follower
 
@@ -91,7 +99,7 @@ type part struct {
 func New(o Options) *Journal {
 	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
-		follower: o.Follower, retention: o.Retention,
+		follower: o.Follower, retention: o.Retention, fits: o.Fits,
 	}
 	if j.follower == nil {
 		j.follower = nobody{}

@@ -21,6 +21,10 @@ type builder struct {
 	// horizon is the moment by which a segment had ended, at the latest, for it to be
 	// left out, given the seal that was the last; nil: nothing is.
 	horizon func(last Seal) int64
+	// fits tells whether what is read fits into memory; nil: it does.
+	fits func(read, all int64) error
+	// rowsRead is how many rows were added up.
+	rowsRead int64
 }
 
 // newBuilder begins with nothing; whole tells that so does the journal.
@@ -40,7 +44,11 @@ type unreadable struct {
 // What was added up of a block is let go of, and fetched where it was before.
 func (b *builder) extend(chain []*block, fetch func(*block) error) error {
 	committed := map[Key]bool{}
+	all := b.rowsRead
 	for _, next := range chain {
+		if next.From > b.read {
+			all += int64(next.spec.Rows)
+		}
 		if next.last() {
 			committed[next.batch()] = true
 		}
@@ -60,10 +68,16 @@ func (b *builder) extend(chain []*block, fetch func(*block) error) error {
 			if err := b.add(next); err != nil {
 				return &unreadable{next.Key, err}
 			}
+			b.rowsRead += int64(next.spec.Rows)
 		case chain[len(chain)-1].batch() == next.batch():
 			return nil
 		}
 		b.read = next.To
+		if b.fits != nil {
+			if err := b.fits(b.rowsRead, all); err != nil {
+				return fmt.Errorf("%w: %w", ErrTooLarge, err)
+			}
+		}
 	}
 	return nil
 }

@@ -57,6 +57,7 @@ func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
 // newBuilder adds up the whole journal.
 func (j *Journal) newBuilder() *builder {
 	b := newBuilder(true, j.follower)
+	b.fits = j.fits
 	if j.retention > 0 {
 		b.horizon = func(last Seal) int64 { return min(j.clock.Now().Unix()-j.retention, last.Interval.End) }
 	}
@@ -220,10 +221,13 @@ func (j *Journal) begin(v *view) {
 const followEvery = 5 * time.Second
 
 // Follow keeps the state at hand, for a standby, until ctx is done: Load is
-// then a matter of milliseconds. Load ends it.
+// then a matter of milliseconds. Load ends it, and so does ErrTooLarge.
 func (j *Journal) Follow(ctx context.Context) error {
 	for {
 		loaded, err := j.follow(ctx)
+		if errors.Is(err, ErrTooLarge) {
+			return err
+		}
 		if err != nil && ctx.Err() == nil {
 			j.log.Error(err, "cannot follow the journal; trying again")
 		}

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -53,6 +54,9 @@ func days() []*journal.Batch {
 // With a retention, a State has what goes on, what ended within it, and what is
 // not sealed, however long ago; and says of these what one without says.
 func TestRetention(t *testing.T) {
+	store := newMemory()
+	writer, _ := opened(t, store, "a")
+	appended(t, writer, days()...)
 	for name, c := range map[string]struct {
 		retention int64
 		after     int64 // what ended by then is left out
@@ -64,9 +68,6 @@ func TestRetention(t *testing.T) {
 	} {
 		for role, taken := range map[string]func(*testing.T, *memory, int64) *journal.State{"load": loaded, "follow, then load": followed} {
 			t.Run(name+"/"+role, func(t *testing.T) {
-				store := newMemory()
-				j, _ := opened(t, store, "a")
-				appended(t, j, days()...)
 				want := state(t, store)
 				want.Segments = slices.DeleteFunc(want.Segments, func(c1 usage.Change) bool {
 					_, latest := c1.End.EndBounds()
@@ -169,5 +170,46 @@ func TestMoreThanIsHeld(t *testing.T) {
 			t.Errorf("with %d bytes held, blocks that were merged meanwhile were not read anew", held)
 		}
 		same(t, state(t, all), got)
+	}
+}
+
+// What is read is asked for after each block, of all that there is to read, and a
+// journal that does not fit ends whoever reads it.
+func TestAJournalThatDoesNotFit(t *testing.T) {
+	defer journal.SetRowsPerBlock(4)()
+	store := newMemory()
+	leader, _ := opened(t, store, "a")
+	appended(t, leader, work()...)
+	full := errors.New("raise the limit")
+	var asked [][2]int64
+	options := func(most int) journal.Options {
+		asked = nil
+		return journal.Options{
+			Store: store, Writer: "b", Cluster: "cluster-1", Clock: clockAt(now), Log: logr.Discard(),
+			Fits: func(read, all int64) error {
+				if asked = append(asked, [2]int64{read, all}); len(asked) > most {
+					return full
+				}
+				return nil
+			},
+		}
+	}
+	took(t, journal.New(options(1000)))
+	last := asked[len(asked)-1]
+	if last[0] != last[1] || last[0] == 0 {
+		t.Errorf("at the end %d of %d rows were read", last[0], last[1])
+	}
+	for i, at := range asked[1:] {
+		if at[0] < asked[i][0] || at[1] != last[1] {
+			t.Errorf("%d of %d rows after %d of %d", at[0], at[1], asked[i][0], asked[i][1])
+		}
+	}
+	for role, read := range map[string]func(*journal.Journal) error{
+		"load":   func(j *journal.Journal) error { _, err := j.Load(context.Background()); return err },
+		"follow": func(j *journal.Journal) error { return j.Follow(context.Background()) },
+	} {
+		if err := read(journal.New(options(2))); !errors.Is(err, journal.ErrTooLarge) || !errors.Is(err, full) {
+			t.Errorf("%s: got %v", role, err)
+		}
 	}
 }

@@ -30,7 +30,7 @@ type sample struct {
 
 const (
 	// SampleEvery is how far samples are apart at least, in seconds.
-	SampleEvery = 5 * 60
+	SampleEvery = 10 * 60
 	// window is how far back samples count, in seconds: a day, as what a cluster does
 	// by day and by night differs.
 	window = 24 * 3600
@@ -45,8 +45,6 @@ const (
 
 // Forecast is what is foreseen.
 type Forecast struct {
-	// Held is what the last sample was, in bytes.
-	Held int64
 	// Growth is in bytes a second; 0: there is none that could be told from noise.
 	Growth float64
 	// Reached is when the limit is reached if it goes on like this, in seconds since
@@ -54,10 +52,11 @@ type Forecast struct {
 	Reached int64
 }
 
-// Add takes in what is held at a moment. One too soon after the one before is left out.
-func (t *Trend) Add(at, held int64) {
+// Add takes in what is held at a moment, and tells whether it did: a sample too
+// soon after the one before is left out.
+func (t *Trend) Add(at, held int64) bool {
 	if n := len(t.samples); n > 0 && at < t.samples[n-1].at+SampleEvery {
-		return
+		return false
 	}
 	t.samples = append(t.samples, sample{at, float64(held)})
 	first := 0
@@ -65,16 +64,17 @@ func (t *Trend) Add(at, held int64) {
 		first++
 	}
 	t.samples = slices.Delete(t.samples, 0, first)
+	return true
 }
 
 // Forecast is what is foreseen of a limit, in bytes; 0: there is none.
 func (t *Trend) Forecast(limit int64) Forecast {
+	var f Forecast
 	n := len(t.samples)
 	if n == 0 {
-		return Forecast{}
+		return f
 	}
 	first, last := t.samples[0], t.samples[n-1]
-	f := Forecast{Held: int64(last.held)}
 	span := float64(last.at - first.at)
 	if span < leastSpan {
 		return f

@@ -126,6 +126,9 @@ func TestForgettingChangesNothing(t *testing.T) {
 		}
 		apply(forgets, timeline.Commit{})
 		apply(remembers, timeline.Commit{Sealed: sealed})
+		if want, got := remembers.Snapshot().Segments(), forgets.Snapshot().Segments(); want != got {
+			t.Fatalf("%d segments, want %d", got, want)
+		}
 		for _, filters := range []timeline.Filters{{}, {Deployments: []string{"web"}}} {
 			want, got := remembers.Snapshot().Resources(&filters, always, timeline.ResourceKey{}, 100), forgets.Snapshot().Resources(&filters, always, timeline.ResourceKey{}, 100)
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -144,6 +147,9 @@ func TestWhatHasEndedIsForgotten(t *testing.T) {
 	line := timeline.New()
 	const pods = 20_000
 	runJobs(line, pods, 2, true)
+	if got, want := line.Snapshot().Segments(), pods*jobSegments; got != want {
+		t.Errorf("%d segments, want %d", got, want)
+	}
 	streams, holders, objects := line.Remembered()
 	if most := pods / 5; streams > most || holders > most || objects > most {
 		t.Errorf("of %d pods that have ended %d streams, %d holders and %d objects are remembered", pods, streams, holders, objects)

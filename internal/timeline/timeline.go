@@ -153,6 +153,7 @@ type Snapshot struct {
 	sealed      []usage.Window // in order
 	through     int64          // the end of the last of them
 	time        int64
+	segments    int
 }
 
 // Sealed is the end of the last interval that is sealed, in seconds since the
@@ -165,6 +166,9 @@ func (s *Snapshot) Time() int64 { return max(s.time, s.through) }
 
 // Corrections is how many corrections of sealed intervals there are.
 func (s *Snapshot) Corrections() int { return len(s.corrections) }
+
+// Segments is how many segments there are, corrections included.
+func (s *Snapshot) Segments() int { return s.segments }
 
 // Since is when the first of the meters began, in seconds since the epoch; 0 when
 // there is none.
@@ -189,6 +193,9 @@ type correction struct {
 // change takes in one change.
 func (t *Timeline) change(c *usage.Change) {
 	h := t.holder(c.Subject)
+	if c.Kind != usage.Void {
+		t.next.segments++
+	}
 	switch c.Kind {
 	case usage.Less, usage.More:
 		t.next.corrections = append(t.next.corrections, correction{
@@ -227,11 +234,13 @@ func (t *Timeline) remove(in *stream, start int64) {
 		s := t.next.classes[at.class].series[at.series]
 		if s.open.is(start) {
 			t.own(at).open = open{}
+			t.next.segments--
 			return
 		}
 		if i, found := s.find(start); found {
 			own := t.own(at)
 			own.spans = slices.Concat(own.spans[:i], own.spans[i+1:])
+			t.next.segments--
 			return
 		}
 	}
