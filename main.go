@@ -39,6 +39,7 @@ import (
 	builtin "github.com/usage-operator/usage-operator/config"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/memory"
 )
 
 // version is set by the build.
@@ -48,6 +49,7 @@ var version = "dev"
 const leaseName = "usage-operator"
 
 func main() {
+	limit, limitErr := memory.Adopt() // of verify too: it may run in the operator's container
 	if len(os.Args) > 1 && os.Args[1] == "verify" {
 		os.Exit(verify(ctrl.SetupSignalHandler(), os.Args[2:], os.Stdout, os.Stderr))
 	}
@@ -60,7 +62,11 @@ func main() {
 		os.Exit(2)
 	}
 	ctrl.SetLogger(logger(opts))
-	if err := run(ctrl.SetupSignalHandler(), opts); err != nil {
+	if limitErr != nil {
+		ctrl.Log.Error(limitErr, "cannot read the container's memory limit; going on as if there were none")
+	}
+	ctrl.Log.Info("memory", "limit", limit.String())
+	if err := run(ctrl.SetupSignalHandler(), opts, limit); err != nil {
 		ctrl.Log.Error(err, "usage-operator ends")
 		os.Exit(1)
 	}
@@ -75,7 +81,7 @@ func logger(o *options) logr.Logger {
 }
 
 // run meters until ctx is done.
-func run(ctx context.Context, o *options) error {
+func run(ctx context.Context, o *options, limit memory.Limit) error {
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("no cluster to talk to: run inside one, or set --kubeconfig or KUBECONFIG: %w", err)
@@ -111,6 +117,7 @@ func run(ctx context.Context, o *options) error {
 		Cluster:     cluster,
 		Clock:       clock.RealClock{},
 		Metrics:     metrics.Registry,
+		Memory:      limit,
 		Serving:     controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, RequestsPerSecond: o.usageRate},
 	}
 	if o.serveOnly {

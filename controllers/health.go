@@ -3,6 +3,7 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ type Health struct {
 	Announce func(announcement)
 	// JournalBudget is how many bytes the journal may take until people are told; 0: any.
 	JournalBudget int64
+	// Memory tells whether there is enough of it; nil: there is.
+	Memory *Memory
 
 	mu         sync.Mutex
 	err        error     // why the journal cannot be written; nil when it can
@@ -65,16 +68,27 @@ func (h *Health) finding() finding {
 			"metering goes on in memory: the journal cannot be written since %s: %v", text(h.since), h.err)}
 	case h.behind != "":
 		return finding{reason: v1alpha1.ReasonClockBehind, message: h.behind}
-	case h.overBudget:
-		return finding{message: h.budgetRemedy()}
 	}
-	return finding{}
+	var known []string
+	if h.overBudget {
+		known = append(known, h.budgetRemedy())
+	}
+	if near := h.Memory.finding(); near != "" {
+		known = append(known, near)
+	}
+	return finding{message: strings.Join(known, "; ")}
 }
 
 func (h *Health) budgetRemedy() string {
 	return fmt.Sprintf("the journal takes more than --journal-budget=%s; nothing of it is deleted: "+
 		"see that etcd has room for it (--quota-backend-bytes) and raise the budget, or meter fewer kinds",
 		resource.NewQuantity(h.JournalBudget, resource.BinarySI))
+}
+
+// tooLarge notes that the journal does not fit into memory: this replica ends.
+func (h *Health) tooLarge(err error) {
+	h.Log.Error(err, "cannot load the journal")
+	h.announce(announcement{kind: corev1.EventTypeWarning, reason: "MemoryTooSmall", action: "LoadJournal", note: err.Error()})
 }
 
 // failed notes that the journal cannot be used.

@@ -134,3 +134,9 @@ func TestLags(t *testing.T) {
 	expect(170, 70, 0)
 	expect(200, 100, 20)
 }
+
+func TestAJournalThatIsTooLargeIsTold(t *testing.T) {
+	h := newTold(0)
+	h.tooLarge(errors.New("raise the limit to 2 GiB"))
+	h.expect(t, "Warning MemoryTooSmall")
+}

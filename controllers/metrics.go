@@ -30,10 +30,15 @@ type metric struct {
 
 var described []metric
 
+// describe makes a metric of Metrics.
 func describe(kind prometheus.ValueType, name, help string, labels ...string) metric {
-	m := metric{prometheus.NewDesc("usage_operator_"+name, help, labels, nil), kind}
+	m := newMetric(kind, name, help, labels...)
 	described = append(described, m)
 	return m
+}
+
+func newMetric(kind prometheus.ValueType, name, help string, labels ...string) metric {
+	return metric{prometheus.NewDesc("usage_operator_"+name, help, labels, nil), kind}
 }
 
 const (

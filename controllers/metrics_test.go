@@ -3,6 +3,7 @@ package controllers
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,7 +40,7 @@ func offered(t *testing.T) map[string]string {
 	t.Helper()
 	form := regexp.MustCompile(`fqName: "(usage_operator_\w+)", .*variableLabels: \{([^}]*)\}`)
 	found := map[string]string{}
-	for _, from := range []prometheus.Collector{&Metrics{}, newAnswerMetrics(), ctrlmetrics.Registry.(prometheus.Collector)} {
+	for _, from := range []prometheus.Collector{&Metrics{}, &Memory{}, newAnswerMetrics(), ctrlmetrics.Registry.(prometheus.Collector)} {
 		descriptions := make(chan *prometheus.Desc, 1000)
 		from.Describe(descriptions)
 		close(descriptions)
@@ -80,7 +81,7 @@ func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
 
 func TestMetricsAreNamedAsPrometheusHasIt(t *testing.T) {
 	var families []*dto.MetricFamily
-	for _, m := range described {
+	for _, m := range slices.Concat(described, ofMemory) {
 		parts := regexp.MustCompile(`fqName: "(\w+)", help: "(.*)", constLabels`).FindStringSubmatch(m.String())
 		kind := dto.MetricType_GAUGE
 		if m.kind == prometheus.CounterValue {

@@ -15,6 +15,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/collector"
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
+	"github.com/usage-operator/usage-operator/internal/memory"
 	"github.com/usage-operator/usage-operator/internal/publisher"
 	"github.com/usage-operator/usage-operator/internal/restclient"
 	feed "github.com/usage-operator/usage-operator/internal/source"
@@ -40,6 +41,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Serving is how the usage API is served.
 	Serving Serving
+	// Memory is how much of it there is.
+	Memory memory.Limit
 }
 
 // pendingNews is how many meters' news may wait; what is lost comes with the
@@ -80,6 +83,11 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		},
 	})
 	sealed, answers := NewSealed(), NewAnswers()
+	health.Memory, err = addMemory(mgr, answers, &o, steady)
+	if err != nil {
+		return nil, err
+	}
+	health.Memory.Announce, health.Memory.Elected = health.Announce, mgr.Elected()
 	written, err := newJournal(mgr, &o, answers, steady)
 	if err != nil {
 		return nil, err
@@ -129,5 +137,20 @@ func newJournal(mgr ctrl.Manager, o *Options, follower journal.Follower, time cl
 	}
 	return journal.New(journal.Options{
 		Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: time, Log: mgr.GetLogger().WithName("journal"), Follower: follower,
+		Retention: o.Schedule.Retention, Fits: memory.NewGuard(o.Memory).Fits,
 	}), nil
+}
+
+// addMemory has this replica watch over its memory, whether it leads or not.
+func addMemory(mgr ctrl.Manager, answers *Answers, o *Options, time clock.WithTicker) (*Memory, error) {
+	m := &Memory{
+		Log: mgr.GetLogger().WithName("memory"), Clock: time, Limit: o.Memory,
+		Segments: func() int { return answers.Snapshot().Segments() },
+	}
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(m); err != nil {
+			return nil, err
+		}
+	}
+	return m, mgr.Add(m)
 }

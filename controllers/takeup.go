@@ -50,6 +50,9 @@ func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
 		switch {
 		case err == nil, errors.As(err, &damage):
 			return true, nil
+		case errors.Is(err, journal.ErrTooLarge):
+			k.Health.tooLarge(err)
+			return false, err
 		}
 		k.Health.failed(k.Clock.Now(), err)
 		return false, nil

@@ -227,6 +227,9 @@ func SetupServing(mgr ctrl.Manager, o Options) (*Answers, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := addMemory(mgr, answers, &o, o.Clock); err != nil {
+		return nil, err
+	}
 	never := make(chan struct{})
 	return answers, errors.Join(mgr.Add(&standby{journal: journal, elected: never}), addUsageAPI(mgr, answers, &o))
 }

@@ -93,7 +93,6 @@ type auditor struct {
 // readJournal reads every block, checks each of them and their chain, and adds
 // up what they say.
 func (a *auditor) readJournal(ctx context.Context) error {
-	a.report.journal(nil, journal.Digest{})
 	a.blamed, a.sealedAt = map[journal.Key]bool{}, map[int64]int64{}
 	state, err := journal.New(journal.Options{Store: &checked{auditor: a}, Clock: a.Clock, Log: logr.Discard()}).Load(ctx)
 	var damage *journal.DamageError

@@ -25,7 +25,17 @@ type Options struct {
 	Log     logr.Logger
 	// Follower is told what is committed; nil: nobody is.
 	Follower Follower
+	// Retention is how many seconds ago a segment has to have ended for Load to
+	// leave it out, if it was sealed too; 0: everything is in the State. What it
+	// leaves out, neither Load nor Follow keep in memory.
+	Retention int64
+	// Fits, when not nil, is asked after each block that is read, with how many rows
+	// of how many were. An error of it, ErrTooLarge, ends Load and Follow.
+	Fits func(read, all int64) error
 }
+
+// ErrTooLarge says that the journal does not fit into memory.
+var ErrTooLarge = errors.New("the journal does not fit into memory")
 
 // Journal appends to the journal in a store. It is safe for concurrent use.
 type Journal struct {
@@ -34,6 +44,10 @@ type Journal struct {
 	cluster string
 	clock   clock.Clock
 	log     logr.Logger
+	// retention is Options.Retention.
+	retention int64
+	// fits is Options.Fits.
+	fits func(read, all int64) error
 	// follower is told under order.
 	follower Follower
 
@@ -85,7 +99,7 @@ type part struct {
 func New(o Options) *Journal {
 	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
-		follower: o.Follower,
+		follower: o.Follower, retention: o.Retention, fits: o.Fits,
 	}
 	if j.follower == nil {
 		j.follower = nobody{}

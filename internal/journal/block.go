@@ -28,6 +28,15 @@ type block struct {
 	previous Digest
 	// link is the digest that the next block names.
 	link Digest
+	// spent tells that what the block says was let go of.
+	spent bool
+}
+
+// spend lets go of what the block says. What it is stays.
+func (b *block) spend() {
+	b.spent = true
+	b.spec.Segments = ""
+	b.spec.Positions, b.spec.Meters, b.spec.Coverage, b.spec.Sealed, b.spec.Gaps = nil, nil, nil, nil, nil
 }
 
 func (b *block) compacted() bool { return b.spec.Kind == v1alpha1.BlockCompacted }

@@ -18,6 +18,13 @@ type builder struct {
 	rows  []usage.Change
 	// follower is told each batch.
 	follower Follower
+	// horizon is the moment by which a segment had ended, at the latest, for it to be
+	// left out, given the seal that was the last; nil: nothing is.
+	horizon func(last Seal) int64
+	// fits tells whether what is read fits into memory; nil: it does.
+	fits func(read, all int64) error
+	// rowsRead is how many rows were added up.
+	rowsRead int64
 }
 
 // newBuilder begins with nothing; whole tells that so does the journal.
@@ -34,10 +41,14 @@ type unreadable struct {
 
 // extend adds up what follows in the chain: batches that are whole. One without
 // its last part never happened; at the end of the chain it may still happen.
-// What was added up of a block's segments is let go.
-func (b *builder) extend(chain []*block) error {
+// What was added up of a block is let go of, and fetched where it was before.
+func (b *builder) extend(chain []*block, fetch func(*block) error) error {
 	committed := map[Key]bool{}
+	all := b.rowsRead
 	for _, next := range chain {
+		if next.From > b.read {
+			all += int64(next.spec.Rows)
+		}
 		if next.last() {
 			committed[next.batch()] = true
 		}
@@ -47,15 +58,26 @@ func (b *builder) extend(chain []*block) error {
 		case next.To <= b.read:
 			continue
 		case next.From <= b.read:
-			return fmt.Errorf("block %s has sequences that were read from another one", next.Key)
+			return fmt.Errorf("%w: block %s has sequences that were read from another one", errOutdated, next.Key)
 		case committed[next.batch()]:
+			if next.spent {
+				if err := fetch(next); err != nil {
+					return err
+				}
+			}
 			if err := b.add(next); err != nil {
 				return &unreadable{next.Key, err}
 			}
+			b.rowsRead += int64(next.spec.Rows)
 		case chain[len(chain)-1].batch() == next.batch():
 			return nil
 		}
 		b.read = next.To
+		if b.fits != nil {
+			if err := b.fits(b.rowsRead, all); err != nil {
+				return fmt.Errorf("%w: %w", ErrTooLarge, err)
+			}
+		}
 	}
 	return nil
 }
@@ -78,10 +100,13 @@ func (b *builder) add(from *block) error {
 	if rows := len(b.rows) - before; rows != int(from.spec.Rows) {
 		return fmt.Errorf("it has %d rows, and says %d", rows, from.spec.Rows)
 	}
+	if n := len(said.seals); n > 0 && b.horizon != nil {
+		b.fold.after(b.horizon(said.seals[n-1]))
+	}
 	for i := range b.rows[before:] {
 		b.fold.add(&b.rows[before+i])
 	}
-	from.spec.Segments = ""
+	from.spend()
 	b.batch.add(said)
 	if from.last() {
 		b.commit(from)
@@ -107,11 +132,17 @@ func (b *builder) commit(from *block) {
 	b.follower.Committed(&Batch{
 		Time: s.Time, Changes: b.rows, Meters: said.meters, Positions: said.positions, Coverage: said.coverage, Seals: said.seals,
 	})
-	b.rows = b.rows[:0]
+	clear(b.rows)
+	if b.rows = b.rows[:0]; cap(b.rows) > rowsPerBlock {
+		b.rows = nil
+	}
 }
 
 // result is what all that was added up amounts to. The builder is of no use afterwards.
 func (b *builder) result() *State {
+	if n := len(b.state.Seals); n > 0 && b.horizon != nil {
+		b.fold.after(b.horizon(b.state.Seals[n-1]))
+	}
 	b.state.Segments = b.fold.result()
 	b.words, b.fold, b.rows = nil, nil, nil
 	return &b.state

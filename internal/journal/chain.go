@@ -18,6 +18,7 @@ type found struct {
 	accepts ranges        // what people accepted
 	now     int64         // by the clock, in seconds since the epoch
 	cluster string        // whose journal it should be; "": anybody's
+	held    int           // bytes of blocks whose content is kept until it is added up
 }
 
 // verdict is what to make of it.

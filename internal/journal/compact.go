@@ -144,7 +144,7 @@ func (j *Journal) read(ctx context.Context, run Key) ([]*block, error) {
 func merge(run []*block) (*block, []byte, error) {
 	first, last := run[0], run[len(run)-1]
 	b := newBuilder(first.From == 1, nobody{})
-	if err := b.extend(run); err != nil {
+	if err := b.extend(run, nil); err != nil {
 		return nil, nil, err
 	}
 	said := b.result()

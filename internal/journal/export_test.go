@@ -15,6 +15,13 @@ func SetRowsPerBlock(n int) (restore func()) {
 	return func() { rowsPerBlock = before }
 }
 
+// SetHeldBytes makes all that is beyond it be read a second time, and returns what undoes it.
+func SetHeldBytes(n int) (restore func()) {
+	before := heldBytes
+	heldBytes = n
+	return func() { heldBytes = before }
+}
+
 // Redigest gives a changed spec the digest that fits.
 func Redigest(t testing.TB, spec []byte) []byte {
 	t.Helper()

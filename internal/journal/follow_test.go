@@ -45,15 +45,21 @@ func standby(t *testing.T, store journal.Store, follower journal.Follower) (j *j
 	})
 	rests := func() {
 		t.Helper()
-		err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-			return clock.HasWaiters(), nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		waitFor(t, clock.HasWaiters)
 	}
 	rests()
 	return j, func() { clock.Step(5 * time.Second); rests() }
+}
+
+// waitFor waits until something is so.
+func waitFor(t testing.TB, is func() bool) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		return is(), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestAStandbyTakesOver(t *testing.T) {

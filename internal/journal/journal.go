@@ -124,7 +124,8 @@ type State struct {
 	Meters    []Meter
 	Positions []Position
 	// Segments are the newest Put of each key, but for those that are void, and
-	// every Less and More; in the order of their first appearance.
+	// every Less and More; in the order of their first appearance. With a retention,
+	// those that had ended before it began, by the end of the last seal, are left out.
 	Segments []usage.Change
 	Coverage []usage.Stretch
 	Seals    []Seal

@@ -17,8 +17,25 @@ type view struct {
 	builder *builder
 }
 
+// heldBytes is how much of what blocks say is kept from when they are listed
+// until they are added up, which is when all are known. What is beyond is read a
+// second time, when its turn has come: a journal may be larger than memory.
+var heldBytes = 32 << 20 // tests set it
+
+// looks is how often everything is read anew, where blocks were merged meanwhile.
+const looks = 5
+
 // look reads everything that is in the store.
-func (j *Journal) look(ctx context.Context) (*view, error) {
+func (j *Journal) look(ctx context.Context) (v *view, err error) {
+	for range looks {
+		if v, err = j.lookOnce(ctx); !errors.Is(err, errOutdated) {
+			return v, err
+		}
+	}
+	return nil, err
+}
+
+func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
 	f := &found{broken: map[Key]error{}, cluster: j.cluster}
 	if err := j.store.List(ctx, func(stored Stored) error { j.take(f, stored); return nil }); err != nil {
 		return nil, err
@@ -26,37 +43,50 @@ func (j *Journal) look(ctx context.Context) (*view, error) {
 	v := &view{found: f}
 	for {
 		f.now = j.clock.Now().Unix()
-		v.verdict, v.builder = f.judge(), newBuilder(true, j.follower)
-		err := v.builder.extend(v.verdict.chain)
+		v.verdict, v.builder = f.judge(), j.newBuilder()
+		err := j.extend(ctx, v)
 		var bad *unreadable
 		if !errors.As(err, &bad) {
 			return v, err
 		}
 		f.broken[bad.Key] = bad.error
-		// What was read was let go of.
-		if err := j.fill(ctx, f); err != nil {
-			return nil, err
-		}
+		f.blocks = slices.DeleteFunc(f.blocks, func(b *block) bool { return f.broken[b.Key] != nil })
 	}
 }
 
-// fill gets the segments again of blocks that let go of them.
-func (j *Journal) fill(ctx context.Context, f *found) error {
-	f.blocks = slices.DeleteFunc(f.blocks, func(b *block) bool { return f.broken[b.Key] != nil })
-	for _, b := range f.blocks {
-		if b.spec.Segments != "" || b.spec.Rows == 0 {
-			continue
-		}
-		stored, err := j.store.Get(ctx, b.Key)
-		if err != nil {
-			return err
-		}
-		again, err := openBlock(stored)
-		if err != nil {
-			return err
-		}
-		b.spec.Segments = again.spec.Segments
+// newBuilder adds up the whole journal.
+func (j *Journal) newBuilder() *builder {
+	b := newBuilder(true, j.follower)
+	b.fits = j.fits
+	if j.retention > 0 {
+		b.horizon = func(last Seal) int64 { return min(j.clock.Now().Unix()-j.retention, last.Interval.End) }
 	}
+	return b
+}
+
+// extend adds up what follows in the view's chain.
+func (j *Journal) extend(ctx context.Context, v *view) error {
+	v.found.held = 0 // what is held now is let go of
+	return v.builder.extend(v.verdict.chain, func(b *block) error { return j.fetch(ctx, b) })
+}
+
+// fetch reads a block again that was let go of.
+func (j *Journal) fetch(ctx context.Context, b *block) error {
+	stored, err := j.store.Get(ctx, b.Key)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: block %s was merged meanwhile", errOutdated, b.Key)
+	}
+	if err != nil {
+		return err
+	}
+	again, err := openBlock(stored)
+	if err == nil && again.digest != b.digest {
+		err = &mismatch{stated: b.digest.String(), found: again.digest}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: block %s is another one by now: %w", errOutdated, b.Key, err)
+	}
+	b.spec, b.spent = again.spec, false
 	return nil
 }
 
@@ -78,6 +108,9 @@ func (j *Journal) take(f *found, stored Stored) {
 	}
 	for _, gap := range b.spec.Gaps {
 		f.gaps = append(f.gaps, Gap{From: uint64(gap.From), To: uint64(gap.To), Lost: gap.Lost})
+	}
+	if f.held += b.bytes; f.held > heldBytes {
+		b.spend()
 	}
 }
 
@@ -121,10 +154,12 @@ func (j *Journal) refresh(ctx context.Context, v *view) error {
 	if len(v.verdict.problems) > 0 || len(v.verdict.accepted) > 0 {
 		return fmt.Errorf("%w: the journal is damaged", errOutdated)
 	}
-	if err := v.builder.extend(v.verdict.chain); err != nil {
+	err = j.extend(ctx, v)
+	var bad *unreadable
+	if errors.As(err, &bad) {
 		return fmt.Errorf("%w: %w", errOutdated, err)
 	}
-	return nil
+	return err
 }
 
 // Load reads the journal. A journal that is damaged gives a *DamageError, and
@@ -164,7 +199,7 @@ func (j *Journal) begin(v *view) {
 	defer j.mu.Unlock()
 	j.chain, j.spare = nil, nil
 	for _, b := range v.verdict.chain {
-		b.spec.Segments = ""
+		b.spend()
 		j.chain = append(j.chain, b)
 	}
 	for _, key := range v.verdict.spare {
@@ -186,10 +221,13 @@ func (j *Journal) begin(v *view) {
 const followEvery = 5 * time.Second
 
 // Follow keeps the state at hand, for a standby, until ctx is done: Load is
-// then a matter of milliseconds. Load ends it.
+// then a matter of milliseconds. Load ends it, and so does ErrTooLarge.
 func (j *Journal) Follow(ctx context.Context) error {
 	for {
 		loaded, err := j.follow(ctx)
+		if errors.Is(err, ErrTooLarge) {
+			return err
+		}
 		if err != nil && ctx.Err() == nil {
 			j.log.Error(err, "cannot follow the journal; trying again")
 		}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -131,44 +130,6 @@ func rowOf(change *usage.Change) (row, error) {
 	}, nil
 }
 
-// words are strings and subjects that rows share, so that each is in memory once.
-type words struct {
-	strings  map[string]string
-	subjects map[usage.Subject]*usage.Subject
-	last     *usage.Subject // of the row before
-}
-
-func newWords() *words {
-	return &words{strings: map[string]string{}, subjects: map[usage.Subject]*usage.Subject{}}
-}
-
-// word is the string that text wrote.
-func (w *words) word(s string) (string, error) {
-	if known, ok := w.strings[s]; ok {
-		return known, nil
-	}
-	raw, err := untext(s)
-	if err != nil {
-		return "", err
-	}
-	raw = strings.Clone(raw)
-	w.strings[strings.Clone(s)] = raw
-	return raw, nil
-}
-
-func (w *words) subject(s usage.Subject) *usage.Subject {
-	if w.last != nil && *w.last == s {
-		return w.last
-	}
-	known, ok := w.subjects[s]
-	if !ok {
-		known = new(s) // of the argument itself, every row would have one
-		w.subjects[s] = known
-	}
-	w.last = known
-	return known
-}
-
 // decodeRows reads what encodeRows wrote, and hands out each change.
 func decodeRows(file []byte, w *words, each func(*usage.Change)) (err error) {
 	if len(file) == 0 {
@@ -246,22 +207,6 @@ func (r *row) change(w *words) (usage.Change, error) {
 		Start: usage.Boundary{At: r.Start / 1000, Slack: r.StartSlack, Evidence: start},
 		End:   usage.Boundary{At: r.End / 1000, Slack: r.EndSlack, Evidence: end},
 	}}, nil
-}
-
-func (w *words) attributes(s string) (usage.Attributes, error) {
-	if s == "{}" {
-		return "", nil
-	}
-	const attributes = "\x00" // no text begins so
-	if known, ok := w.strings[attributes+s]; ok {
-		return usage.Attributes(known), nil
-	}
-	parsed, err := parseAttributes(s)
-	if err != nil {
-		return "", err
-	}
-	w.strings[attributes+s] = string(parsed)
-	return parsed, nil
 }
 
 var changeKinds = named(usage.Put, usage.More)

@@ -14,17 +14,34 @@ type words struct {
 }
 
 // holder is who holds something: a resource by an instance, or a container of
-// one. Two are the same exactly when their pointers are.
+// one. Two are the same exactly when their identities are: of one whose streams
+// have ended, another may be made when it comes again.
 type holder struct {
 	resource, instance *usage.Object
 	container          string
 }
 
-// dictionary keeps each string, object and holder once.
+// identity tells who a holder is.
+type identity struct{ resource, instance, container string }
+
+func (h *holder) identity() identity {
+	return identity{resource: idOf(h.resource), instance: idOf(h.instance), container: h.container}
+}
+
+// idOf tells an object from every other.
+func idOf(o *usage.Object) string {
+	if o.UID != "" {
+		return o.UID
+	}
+	return o.Kind + "/" + o.Name // a meter of somebody's own may give no UID
+}
+
+// dictionary keeps each string once, and each object and holder of which something
+// may change.
 type dictionary struct {
 	strings map[string]string
-	objects map[string]*usage.Object // by UID
-	holders map[holder]*holder
+	objects map[string]*usage.Object // by idOf
+	holders map[identity]*holder
 	// last are the answers given last: what one object says comes in one go.
 	last struct {
 		subject *usage.Subject
@@ -33,7 +50,14 @@ type dictionary struct {
 }
 
 func newDictionary() dictionary {
-	return dictionary{strings: map[string]string{}, objects: map[string]*usage.Object{}, holders: map[holder]*holder{}}
+	return dictionary{strings: map[string]string{}, objects: map[string]*usage.Object{}, holders: map[identity]*holder{}}
+}
+
+// remember makes a holder one that is found.
+func (d *dictionary) remember(h *holder) {
+	id := h.identity()
+	d.holders[id] = h
+	d.objects[id.resource], d.objects[id.instance] = h.resource, h.instance
 }
 
 func (d *dictionary) word(s string) string {
@@ -51,22 +75,20 @@ func (d *dictionary) holder(s *usage.Subject) *holder {
 	if d.last.subject == s {
 		return d.last.holder
 	}
-	key := holder{resource: d.object(&s.Resource), instance: d.object(&s.Instance), container: s.Container}
-	known := d.holders[key]
+	id := identity{resource: idOf(&s.Resource), instance: idOf(&s.Instance), container: s.Container}
+	known := d.holders[id]
 	if known == nil {
-		key.container = d.word(key.container)
-		known = &key
-		d.holders[key] = known
+		known = &holder{container: d.word(s.Container)}
+		known.resource = d.object(id.resource, &s.Resource)
+		known.instance = d.object(id.instance, &s.Instance)
+		d.remember(known)
 	}
 	d.last.subject, d.last.holder = s, known
 	return known
 }
 
-func (d *dictionary) object(o *usage.Object) *usage.Object {
-	id := o.UID
-	if id == "" { // a meter of somebody's own may give none
-		id = o.Kind + "/" + o.Name
-	}
+// object is the one with an identity; the first that said so is it.
+func (d *dictionary) object(id string, o *usage.Object) *usage.Object {
 	known := d.objects[id]
 	if known == nil {
 		known = &usage.Object{APIVersion: d.word(o.APIVersion), Kind: d.word(o.Kind), Name: o.Name, UID: o.UID}

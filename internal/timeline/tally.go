@@ -71,10 +71,8 @@ type group struct {
 
 // holding is a group of those that have the same labels but for who holds it.
 type holding struct {
-	common    int
-	resource  *usage.Object
-	instance  *usage.Object
-	container string
+	common int
+	identity
 }
 
 // NewTally is a tally of nothing yet. The error says what is wrong with the
@@ -187,9 +185,9 @@ func (t *Tally) held(common int, h *holder, w *words) int {
 	for _, k := range t.keys {
 		switch k {
 		case Resource:
-			key.resource = h.resource
+			key.resource = idOf(h.resource)
 		case Instance:
-			key.instance = h.instance
+			key.instance = idOf(h.instance)
 		case Container:
 			key.container = h.container
 		}

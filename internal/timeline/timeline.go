@@ -15,7 +15,8 @@
 // bundle, attributes, dimension, meter), then by series, which is one holder
 // within a class, then by time. A report decides about a class once, and then reads
 // the segments of whole classes one after the other. A segment that has ended
-// takes 40 bytes; an open one is part of its series, which takes 72.
+// takes 40 bytes; an open one is part of its series, which takes 72. What it takes
+// to find a series is kept of those alone that may still change: see forget.
 package timeline
 
 import (
@@ -60,14 +61,20 @@ type Timeline struct {
 	lineage    *int // of all snapshots whose classes are numbered alike
 	ids        map[words]int
 	streams    map[streamKey]*stream
-	next       Snapshot
-	shared     atomic.Pointer[Snapshot]
+	// forgotten is a moment by which all had ended that was forgotten of streams, and
+	// forgetAt how many of them there are when it is looked for more.
+	forgotten int64
+	forgetAt  int
+	next      Snapshot
+	shared    atomic.Pointer[Snapshot]
 }
 
 // stream is everything of one holder and dimension: mostly one series, and one
 // more for each time that it changed hands.
 type stream struct {
 	in []place
+	// since is a moment from which on all that starts is in these places.
+	since int64
 }
 
 // place is where a series is.
@@ -92,6 +99,7 @@ func (t *Timeline) Begin() {
 	t.dictionary = newDictionary()
 	t.lineage = new(int)
 	t.ids, t.streams = map[words]int{}, map[streamKey]*stream{}
+	t.forgotten, t.forgetAt = never, forgetLeast
 	t.next = Snapshot{lineage: t.lineage}
 }
 
@@ -102,6 +110,7 @@ func (t *Timeline) Snapshot() *Snapshot { return t.shared.Load() }
 func (t *Timeline) Take(c Commit) {
 	s := &t.next
 	s.time = max(s.time, c.Time)
+	t.recall(c.Changes)
 	for i := range c.Changes {
 		t.change(&c.Changes[i])
 	}
@@ -113,6 +122,9 @@ func (t *Timeline) Take(c Commit) {
 		s.through = max(s.through, interval.End)
 	}
 	s.sealed = append(s.sealed, c.Sealed...)
+	if len(c.Sealed) > 0 {
+		t.forget()
+	}
 }
 
 // Publish shows readers what was taken in.
@@ -141,6 +153,7 @@ type Snapshot struct {
 	sealed      []usage.Window // in order
 	through     int64          // the end of the last of them
 	time        int64
+	segments    int
 }
 
 // Sealed is the end of the last interval that is sealed, in seconds since the
@@ -153,6 +166,9 @@ func (s *Snapshot) Time() int64 { return max(s.time, s.through) }
 
 // Corrections is how many corrections of sealed intervals there are.
 func (s *Snapshot) Corrections() int { return len(s.corrections) }
+
+// Segments is how many segments there are, corrections included.
+func (s *Snapshot) Segments() int { return s.segments }
 
 // Since is when the first of the meters began, in seconds since the epoch; 0 when
 // there is none.
@@ -177,6 +193,9 @@ type correction struct {
 // change takes in one change.
 func (t *Timeline) change(c *usage.Change) {
 	h := t.holder(c.Subject)
+	if c.Kind != usage.Void {
+		t.next.segments++
+	}
 	switch c.Kind {
 	case usage.Less, usage.More:
 		t.next.corrections = append(t.next.corrections, correction{
@@ -203,7 +222,7 @@ func (t *Timeline) stream(h *holder, dimension string) *stream {
 	key := streamKey{holder: h, dimension: dimension}
 	in := t.streams[key]
 	if in == nil {
-		in = &stream{}
+		in = &stream{since: t.forgotten}
 		t.streams[key] = in
 	}
 	return in
@@ -215,11 +234,13 @@ func (t *Timeline) remove(in *stream, start int64) {
 		s := t.next.classes[at.class].series[at.series]
 		if s.open.is(start) {
 			t.own(at).open = open{}
+			t.next.segments--
 			return
 		}
 		if i, found := s.find(start); found {
 			own := t.own(at)
 			own.spans = slices.Concat(own.spans[:i], own.spans[i+1:])
+			t.next.segments--
 			return
 		}
 	}
