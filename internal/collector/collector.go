@@ -64,6 +64,7 @@ type Collector struct {
 	coverage    []usage.Stretch // what is not observed, of what is kept
 	unwritten   []usage.Stretch // of those, what the journal does not have
 	digest      [32]byte        // of the last seal
+	lastCut     *sealedCut      // what that interval was sealed as
 	counted     counted
 	graph       *attribution.Graph
 	meters      map[string]*metering
@@ -235,15 +236,23 @@ func (c *Collector) remove(at *metering, now int64) {
 	}
 }
 
-// Cut is what the account held inside the window.
+// Cut is what the account held inside the window, for the caller to read.
 func (c *Collector) Cut(account usage.Account, w usage.Window, now int64) []usage.Segment {
+	if sealed := c.sealedAs(w); sealed != nil {
+		return sealed.segments[account]
+	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ledger.Cut(account, w, now)
+	segments := c.ledger.Gather(nil, account, w, now)
+	c.mu.Unlock()
+	slices.SortFunc(segments, usage.Segment.Compare)
+	return segments
 }
 
-// Accounts are those with usage inside the window.
+// Accounts are those with usage inside the window, in order, for the caller to read.
 func (c *Collector) Accounts(w usage.Window, now int64) []usage.Account {
+	if sealed := c.sealedAs(w); sealed != nil {
+		return sealed.accounts
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ledger.Accounts(w, now)

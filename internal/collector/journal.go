@@ -173,31 +173,17 @@ func (c *Collector) Unwritten() bool {
 // come. With an interval, that interval is sealed by it: from then on nothing in
 // it changes.
 func (c *Collector) Batch(now int64, seal *usage.Window) *journal.Batch {
+	var seals []journal.Seal
+	if seal != nil {
+		seals = []journal.Seal{c.seal(*seal)}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := &journal.Batch{Time: now, Meters: c.journalMeters(), Positions: c.positions(), Coverage: c.unwritten}
+	b := &journal.Batch{Time: now, Meters: c.journalMeters(), Positions: c.positions(), Coverage: c.unwritten, Seals: seals}
 	c.unwritten = nil
-	if seal != nil {
-		b.Seals = []journal.Seal{c.seal(*seal)}
-	}
 	b.Changes = c.ledger.Unwritten()
 	c.counted.corrections(b.Changes)
 	return b
-}
-
-// seal closes an interval for good. Called under the lock.
-func (c *Collector) seal(interval usage.Window) journal.Seal {
-	var segments []usage.Segment
-	for _, account := range c.ledger.Accounts(interval, interval.End) {
-		segments = append(segments, c.ledger.Cut(account, interval, interval.End)...)
-	}
-	coverage := usage.CutCoverage(c.coverage, interval)
-	c.digest = ledger.Digest(c.digest, interval, segments, coverage)
-	c.ledger.Seal(interval)
-	return journal.Seal{
-		Interval: interval, Digest: c.digest,
-		Partial: slices.ContainsFunc(coverage, func(s usage.Stretch) bool { return s.Coverage == usage.CoverageUnknown }),
-	}
 }
 
 // cover notes how a stretch is known to the feed's meters. Called under the lock.

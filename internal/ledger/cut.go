@@ -12,35 +12,49 @@ import (
 // that are open stay open when the window reaches past now; their figures reach
 // to now.
 func (l *Ledger) Cut(key usage.Account, w usage.Window, now int64) []usage.Segment {
+	segments := l.Gather(nil, key, w, now)
+	slices.SortFunc(segments, usage.Segment.Compare)
+	return segments
+}
+
+// Gather appends what Cut is, in no particular order.
+func (l *Ledger) Gather(segments []usage.Segment, key usage.Account, w usage.Window, now int64) []usage.Segment {
 	a := l.accounts[key]
 	if a == nil {
-		return nil
-	}
-	var segments []usage.Segment
-	subjects := map[*stream]*usage.Subject{}
-	add := func(of *stream, segment usage.Segment) {
-		part, ok := segment.Cut(w, now)
-		if !ok {
-			return
-		}
-		if subjects[of] == nil {
-			subjects[of] = of.subject()
-		}
-		part.Subject = subjects[of]
-		segments = append(segments, part)
+		return segments
 	}
 	for s := a.streams; s != nil; s = s.next {
-		for i := range s.ended {
-			add(s, s.segmentOf(&s.ended[i]))
+		var subject *usage.Subject // the stream's segments share it
+		add := func(segment usage.Segment) {
+			part, ok := segment.Cut(w, now)
+			if !ok {
+				return
+			}
+			if subject == nil {
+				subject = s.subject()
+			}
+			part.Subject = subject
+			segments = append(segments, part)
+		}
+		if a.latest > w.Start {
+			for i := range s.ended {
+				if s.ended[i].latest() > w.Start {
+					add(s.segmentOf(&s.ended[i]))
+				}
+			}
 		}
 		for i := range s.open {
 			if s.open[i].level != 0 {
-				add(s, s.segment(i))
+				add(s.segment(i))
 			}
 		}
 	}
-	slices.SortFunc(segments, usage.Segment.Compare)
 	return segments
+}
+
+// Keys are the accounts that have, or may have, segments; in no particular order.
+func (l *Ledger) Keys() []usage.Account {
+	return slices.AppendSeq(make([]usage.Account, 0, len(l.accounts)), maps.Keys(l.accounts))
 }
 
 // Accounts are those with usage inside the window, in order. What is open

@@ -1,0 +1,84 @@
+package collector
+
+import (
+	"slices"
+	"time"
+
+	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+const (
+	// gatheredAtOnce is how many segments are gathered under the lock at a time.
+	gatheredAtOnce = 1_000
+	// cutKept is for how long what an interval was sealed as is kept for those who
+	// publish it.
+	cutKept = 5 * time.Minute
+)
+
+// sealedCut is what an interval was sealed as.
+type sealedCut struct {
+	interval usage.Window
+	until    time.Time
+	accounts []usage.Account // in order
+	segments map[usage.Account][]usage.Segment
+}
+
+// seal closes an interval for good. Once it is closed nothing in it changes, so
+// that what it holds is gathered bit by bit: events of all kinds go on meanwhile.
+func (c *Collector) seal(interval usage.Window) journal.Seal {
+	c.mu.Lock()
+	c.ledger.Seal(interval)
+	coverage := usage.CutCoverage(c.coverage, interval)
+	keys := c.ledger.Keys()
+	c.mu.Unlock()
+
+	slices.SortFunc(keys, usage.CompareAccounts)
+	var all, some []usage.Segment
+	ends := make([]int, 0, len(keys)) // where each account's segments end
+	for len(ends) < len(keys) {
+		first := len(ends)
+		some = some[:0]
+		c.mu.Lock()
+		for len(ends) < len(keys) && len(ends)-first < gatheredAtOnce && len(some) < gatheredAtOnce {
+			some = c.ledger.Gather(some, keys[len(ends)], interval, interval.End)
+			ends = append(ends, len(all)+len(some))
+		}
+		c.mu.Unlock()
+		all = append(all, some...)
+	}
+	cut := &sealedCut{interval: interval, until: c.now().Add(cutKept), segments: make(map[usage.Account][]usage.Segment, len(keys))}
+	from := 0
+	for i, end := range ends {
+		if held := all[from:end:end]; len(held) > 0 {
+			slices.SortFunc(held, usage.Segment.Compare)
+			cut.accounts = append(cut.accounts, keys[i])
+			cut.segments[keys[i]] = held
+		}
+		from = end
+	}
+	digest := ledger.Digest(c.digest, interval, all, coverage)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.digest, c.lastCut = digest, cut
+	return journal.Seal{
+		Interval: interval, Digest: digest,
+		Partial: slices.ContainsFunc(coverage, func(s usage.Stretch) bool { return s.Coverage == usage.CoverageUnknown }),
+	}
+}
+
+// sealedAs is what the interval was sealed as, while that is kept; nil when it
+// is not. Nobody changes it.
+func (c *Collector) sealedAs(interval usage.Window) *sealedCut {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lastCut != nil && c.now().After(c.lastCut.until) {
+		c.lastCut = nil
+	}
+	if c.lastCut == nil || c.lastCut.interval != interval {
+		return nil
+	}
+	return c.lastCut
+}
