@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -193,7 +194,11 @@ func leaderLock(config *rest.Config, o *options) (resourcelock.Interface, error)
 		return nil, err
 	}
 	identity := resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}
-	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, leaseName, identity, config, o.renewDeadline)
+	// A connection of its own: client-go shares one among clients that dial alike,
+	// and the lists of a start would hold up the renewals that it depends on.
+	apart := rest.CopyConfig(config)
+	apart.Dial = (&net.Dialer{Timeout: o.renewDeadline / 2, KeepAlive: 30 * time.Second}).DialContext
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.namespace, leaseName, identity, apart, o.renewDeadline)
 }
 
 // clusterUID tells this cluster from every other: the UID of its namespace

@@ -1,0 +1,157 @@
+package collector
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/source"
+)
+
+// lanes are kinds by name: those that catch up, and those that are up to date.
+func lanes(t *turns, behind, current []string) map[string]*feed {
+	feeds := map[string]*feed{}
+	for _, name := range behind {
+		from := source.Position{ResourceVersion: "1", Time: time.Unix(1, 0)}
+		feeds[name] = &feed{source: source.New(nil, nil, clock.RealClock{}, source.Options{From: from})}
+	}
+	for _, name := range current {
+		feeds[name] = &feed{source: source.New(nil, nil, clock.RealClock{}, source.Options{})}
+	}
+	for _, f := range feeds {
+		t.enter(f)
+	}
+	return feeds
+}
+
+// waiting is a change that waits for its turn.
+func waiting(t *turns, f *feed, revision uint64) (done chan struct{}) {
+	done = make(chan struct{})
+	came := time.Now()
+	go func() {
+		t.wait(context.Background(), f, revision, came)
+		t.came(f, revision)
+		close(done)
+	}()
+	synctest.Wait()
+	return done
+}
+
+func over(done chan struct{}) bool {
+	synctest.Wait()
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestAChangeWaitsForKindsThatCatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(clock.RealClock{})
+		f := lanes(turns, []string{"pods", "owners"}, []string{"nodes"})
+		pod := waiting(turns, f["pods"], 10)
+		if over(pod) {
+			t.Fatal("a pod's change of revision 10 went ahead of owners that are at 0")
+		}
+		turns.came(f["owners"], 9)
+		if over(pod) {
+			t.Fatal("a pod's change of revision 10 went ahead of owners that are at 9")
+		}
+		turns.came(f["owners"], 10)
+		if !over(pod) {
+			t.Fatal("a pod's change of revision 10 waits for owners that are past it")
+		}
+	})
+}
+
+func TestOfAllThatWaitTheFirstGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(clock.RealClock{})
+		f := lanes(turns, []string{"pods", "owners", "claims"}, nil)
+		pod := waiting(turns, f["pods"], 10)
+		claim := waiting(turns, f["claims"], 12)
+		if over(pod) || over(claim) {
+			t.Fatal("a change did not wait for owners")
+		}
+		owner := waiting(turns, f["owners"], 11)
+		if !over(pod) {
+			t.Fatal("the change of revision 10 waits, though all others wait with later ones")
+		}
+		// The kind of the first catches up further, and is past them all.
+		turns.came(f["pods"], 20)
+		if !over(owner) {
+			t.Fatal("the change of revision 11 waits, and is the first now")
+		}
+		turns.came(f["owners"], 20)
+		if !over(claim) {
+			t.Fatal("the last one waits for nothing")
+		}
+	})
+}
+
+func TestNoChangeWaitsForever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(clock.RealClock{})
+		f := lanes(turns, []string{"owners"}, []string{"pods"})
+		began := time.Now()
+		<-waiting(turns, f["pods"], 10)
+		if waited := time.Since(began); waited != turnsWait {
+			t.Errorf("waited %s, want %s", waited, turnsWait)
+		}
+		began = time.Now()
+		<-waiting(turns, f["pods"], 11)
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("a kind that was waited for in vain is waited for again: %s", waited)
+		}
+		turns.caughtUp(f["owners"])
+		second := waiting(turns, f["pods"], 12)
+		if over(second) {
+			t.Error("a kind that caught up, and fell behind again, is not waited for")
+		}
+		turns.leave(f["owners"])
+		if !over(second) {
+			t.Error("a kind that is followed no more is waited for")
+		}
+	})
+}
+
+func TestWhatIsUpToDateDelaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(clock.RealClock{})
+		f := lanes(turns, nil, []string{"owners", "pods"})
+		if pod := waiting(turns, f["pods"], 10); !over(pod) {
+			t.Error("a change waits for a kind where nothing happens")
+		}
+	})
+}
+
+func TestTheNamespaceOfAnObject(t *testing.T) {
+	first := &namespace{uid: "first", created: 100}
+	second := &namespace{uid: "second", created: 200, before: first}
+	for _, c := range []struct {
+		known   *namespace
+		created int64
+		want    string
+	}{
+		{second, 250, "second"},
+		{second, 200, "second"},
+		{second, 199, "first"},
+		{second, 0, "second"},        // it does not say
+		{first, 100 - skew, "first"}, // stamped by another API server
+		{first, 100 - skew - 1, ""},  // of one that nobody knows any more
+		{second, 100 - skew - 1, ""}, // likewise
+	} {
+		got := ""
+		if n := c.known.of(c.created); n != nil {
+			got = n.uid
+		}
+		if got != c.want {
+			t.Errorf("created at %d, where the namespace is %s: %q, want %q", c.created, c.known.uid, got, c.want)
+		}
+	}
+}
