@@ -13,6 +13,9 @@ import (
 
 // Listing begins a list.
 func (f *feed) Listing(list source.List) {
+	if list.Origin == source.Resumed && list.ResourceVersion != "" {
+		f.collector.probe(source.Revision(list.ResourceVersion)) // what it shows happened by then
+	}
 	f.collector.mu.Lock()
 	defer f.collector.mu.Unlock()
 	f.readers, f.listed = nil, nil
@@ -81,7 +84,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	f.listed, f.listing, f.checking = nil, false, false
 	f.synced, f.known = true, true
 	f.advanced(resourceVersion, now)
-	if list.Origin != source.Check {
+	if list.ResourceVersion == "" {
 		c.chronology.After(source.Revision(resourceVersion), list.Began.Unix())
 		f.passed = max(f.passed, list.Began.Unix())
 	}
@@ -89,7 +92,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	f.settle()
 	checked := c.restored.checked
 	c.mu.Unlock()
-	if list.Origin == source.Check {
+	if list.ResourceVersion != "" {
 		wait(c.ctx, checked) // what follows is news, and moves what surrounds it
 	}
 }
@@ -100,6 +103,8 @@ func (f *feed) when(list source.List, now time.Time) (earliest, latest int64) {
 	earliest, latest = list.After.Unix(), now.Unix()
 	if list.Origin == source.Check {
 		earliest = f.checked
+	}
+	if list.ResourceVersion != "" {
 		_, latest = f.collector.chronology.Bounds(source.Revision(list.ResourceVersion), latest)
 	}
 	return min(earliest, latest), latest

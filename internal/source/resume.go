@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -108,19 +109,70 @@ func (s *Source) aim(ctx context.Context) error {
 	return nil
 }
 
-// relist lists what there is now.
+// relist lists what there is now; or, where the API server still knows how it was
+// after the position was forgotten, what there was then, so that nothing later is lost.
 func (s *Source) relist(ctx context.Context) error {
 	list := List{Origin: First}
 	if s.since != nil {
 		list = List{Origin: Resumed, After: s.since.Time}
+		oldest, err := s.oldest(ctx)
+		if err != nil {
+			return err
+		}
+		if oldest != 0 {
+			list.ResourceVersion = strconv.FormatUint(oldest, 10)
+		}
 	}
-	if err := s.list(ctx, list); err != nil {
+	err := s.list(ctx, list)
+	if expired(err) && list.ResourceVersion != "" { // forgotten while it was read
+		list.ResourceVersion = ""
+		err = s.list(ctx, list)
+	}
+	if err != nil {
 		return err
 	}
 	s.lost, s.seeded = false, true
 	s.how = Relisted
-	s.resumed(s.clock.Now())
+	if list.ResourceVersion == "" {
+		s.resumed(s.clock.Now())
+	}
 	return nil
+}
+
+// oldest is the oldest revision after the position of which the kind's state can
+// be had; 0 where that is no older than now. A position is forgotten when etcd is
+// compacted, which it is to some revision of minutes ago.
+func (s *Source) oldest(ctx context.Context) (uint64, error) {
+	if s.options.Latest {
+		return 0, nil
+	}
+	current, err := s.Current(ctx)
+	if err != nil {
+		return 0, err
+	}
+	gone, there := Revision(s.since.ResourceVersion), Revision(current)
+	if gone == 0 || there <= gone {
+		return 0, nil // it was never there, or etcd is another one
+	}
+	for there-gone > 1 {
+		middle := gone + (there-gone)/2
+		opts := exactly(strconv.FormatUint(middle, 10))
+		opts.Limit = 1
+		switch _, err := s.metadata.List(ctx, opts); {
+		case expired(err):
+			gone = middle
+		case apierrors.IsBadRequest(err) || apierrors.IsInvalid(err):
+			return 0, nil // an API server that keeps no history
+		case err != nil:
+			return 0, err
+		default:
+			there = middle
+		}
+	}
+	if there == Revision(current) {
+		return 0, nil
+	}
+	return there, nil
 }
 
 // resumed tells that the source looks live again, if it did not.
@@ -140,7 +192,7 @@ func (s *Source) list(ctx context.Context, list List) error {
 	list.Began = s.clock.Now()
 	s.handler.Listing(list)
 	opts := metav1.ListOptions{}
-	if list.Origin == Check {
+	if list.ResourceVersion != "" {
 		opts = exactly(list.ResourceVersion)
 	}
 	for opts.Limit = pageSize; ; {

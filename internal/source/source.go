@@ -50,11 +50,14 @@ type List struct {
 	Origin Origin
 	// After is when the source was last live; zero before the first list.
 	After time.Time
-	// Began is when the list was asked for. But for a Check, it shows nothing older.
+	// Began is when the list was asked for. It shows nothing older, unless it is of
+	// a ResourceVersion.
 	Began time.Time
 	// For is whom a Replay is for.
 	For any
-	// ResourceVersion is the revision that a Check shows.
+	// ResourceVersion is the revision of the past that the list shows: a Check, and
+	// a Resumed one where what there was is known from then on. Empty: it shows what
+	// there is now.
 	ResourceVersion string
 }
 
