@@ -48,7 +48,7 @@ func batchJobs(tb testing.TB, segments int) *memory {
 	}
 	for n := range pods {
 		ended := now - batchDays*86400 + int64(n+1)*batchDays*86400/int64(pods)
-		changes := pod(n, ended-podLasts)
+		changes := shortPod(n, ended-podLasts)
 		if n%10 == 0 {
 			batch.Changes = append(batch.Changes, changes...)
 			later = append(later, endedAt(changes, ended)...)
@@ -66,8 +66,8 @@ func batchJobs(tb testing.TB, segments int) *memory {
 	return store
 }
 
-// pod is what the nth pod's two containers hold from a moment on.
-func pod(n int, start int64) []usage.Change {
+// shortPod is what the nth pod's two containers hold from a moment on.
+func shortPod(n int, start int64) []usage.Change {
 	object := usage.Object{APIVersion: "v1", Kind: "Pod", Name: fmt.Sprintf("job-%d-%05x", n/50, n*7919%(1<<20)), UID: fmt.Sprintf("%08x-5f8e-4a6b-9c1d-%012x", n*7919, n*104729*31)}
 	var changes []usage.Change
 	for _, container := range []string{"main", "sidecar"} {
