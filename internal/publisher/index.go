@@ -55,10 +55,22 @@ func (x *index) get(name types.NamespacedName) (entry, bool) {
 	return e, ok
 }
 
-func (x *index) forget(name types.NamespacedName) {
+// forget drops a record, and returns what was known of it.
+func (x *index) forget(name types.NamespacedName) (entry, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	e, known := x.entries[name]
 	delete(x.entries, name)
+	return e, known
+}
+
+// restore undoes forget, unless the record was seen since.
+func (x *index) restore(name types.NamespacedName, e entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, known := x.entries[name]; !known {
+		x.entries[name] = e
+	}
 }
 
 // wrote notes a write of ours. It tells whether somebody has written over it already.
@@ -76,24 +88,37 @@ func (x *index) wrote(name types.NamespacedName, key record.Key, r *v1alpha1.Usa
 	return seen != version
 }
 
-// claim notes which account's and interval's a record of an earlier run is.
-func (x *index) claim(name types.NamespacedName, key record.Key) {
+// claim notes which account's and interval's a record of an earlier run is. It
+// tells whether that was not known yet.
+func (x *index) claim(name types.NamespacedName, key record.Key) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if e, known := x.entries[name]; known && e.key == (record.Key{}) {
-		e.key = key
-		x.entries[name] = e
+	e, known := x.entries[name]
+	if !known || e.key != (record.Key{}) {
+		return false
 	}
+	e.key = key
+	x.entries[name] = e
+	return true
 }
 
-// unclaimed are the records of the interval that starts then which an earlier
-// run left Open.
-func (x *index) unclaimed(start int64) []types.NamespacedName {
+// unclaimed are the records that an earlier run left Open in intervals that
+// started in [from, before).
+func (x *index) unclaimed(from, before int64) []types.NamespacedName {
+	return x.named(func(e *entry) bool { return from <= e.start && e.start < before && !e.final && e.key == (record.Key{}) })
+}
+
+// before are the records of intervals that started before the moment.
+func (x *index) before(start int64) []types.NamespacedName {
+	return x.named(func(e *entry) bool { return e.start < start })
+}
+
+func (x *index) named(which func(*entry) bool) []types.NamespacedName {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var names []types.NamespacedName
 	for name, e := range x.entries {
-		if e.start == start && !e.final && e.key == (record.Key{}) {
+		if which(&e) {
 			names = append(names, name)
 		}
 	}
@@ -130,29 +155,17 @@ func (x *index) sizes() (records map[int64]int, bytes map[int64]int64) {
 // typicalBytes is the size of an ordinary record.
 const typicalBytes = 2500
 
-// open are the keys of our Open records of the interval that starts then.
-func (x *index) open(start int64) []record.Key {
+// open are the keys of our Open records of intervals that started before the moment.
+func (x *index) open(before int64) []record.Key {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var keys []record.Key
 	for _, e := range x.entries {
-		if e.start == start && !e.final && e.key != (record.Key{}) {
+		if e.start < before && !e.final && e.key != (record.Key{}) {
 			keys = append(keys, e.key)
 		}
 	}
 	return keys
-}
-
-func (x *index) before(start int64) []types.NamespacedName {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var names []types.NamespacedName
-	for name, e := range x.entries {
-		if e.start < start {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // Watcher is the handler that a source of usage records' metadata delivers to.
