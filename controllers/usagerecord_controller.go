@@ -76,6 +76,7 @@ func (r *UsageRecordReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			feed.Options{Latest: true})
 		go records.Run(ctx)
 		go r.keepTime(ctx, queue)
+		go r.keepTidy(ctx, queue)
 		return nil
 	}))
 }

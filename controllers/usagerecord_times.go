@@ -31,15 +31,15 @@ func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue recordQueue)
 	ticker := r.Clock.NewTicker(time.Second)
 	defer ticker.Stop()
 	live := newLive(r.Schedule.Refresh)
-	var tidied int64
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case intervals := <-r.Sealed.news:
-			r.publish(ctx, queue, intervals)
+		case <-r.Sealed.news:
+			r.publish(ctx, queue, r.Sealed.take())
 			continue
 		case <-ticker.C():
+			r.publish(ctx, queue, r.Sealed.take()) // what comes next counts on it
 		}
 		now := r.Clock.Now().Unix()
 		if !r.ready() {
@@ -50,11 +50,6 @@ func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue recordQueue)
 			live.enter(current, r.Ledger.Accounts(current, now), now)
 		}
 		add(queue, openPriority, live.due(now)...)
-		if now-tidied >= tidyEvery {
-			tidied = now
-			r.adopt(ctx, queue, math.MinInt64, now)
-			r.prune(ctx, now)
-		}
 	}
 }
 
@@ -100,6 +95,28 @@ func add(queue recordQueue, priority int, keys ...record.Key) {
 // tidyEvery is how often, in seconds, old records are looked for, and what an
 // earlier run left Open.
 const tidyEvery = 60
+
+// keepTidy prunes, and takes up what an earlier run left. It takes as long as the
+// API server takes, and nobody waits for it.
+func (r *UsageRecordReconciler) keepTidy(ctx context.Context, queue recordQueue) {
+	ticker := r.Clock.NewTicker(time.Second)
+	defer ticker.Stop()
+	var tidied int64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+		now := r.Clock.Now().Unix()
+		if now-tidied < tidyEvery || !r.ready() {
+			continue
+		}
+		tidied = now
+		r.adopt(ctx, queue, math.MinInt64, now)
+		r.prune(ctx, now)
+	}
+}
 
 // adopt has those records published that an earlier run left Open in intervals
 // that are sealed by now, and those deleted that are of no interval at all: that
