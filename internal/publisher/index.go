@@ -23,6 +23,7 @@ type entry struct {
 	reaches int64 // how far an Open record's figures reach
 	bytes   int64 // about how large it is; 0: not known
 	final   bool
+	list    int // how many lists had begun when it was written
 }
 
 // asWritten tells whether the record still is as it was written, and says what r says.
@@ -43,7 +44,10 @@ func reaches(r *v1alpha1.UsageRecord) int64 {
 type index struct {
 	mu      sync.Mutex
 	entries map[types.NamespacedName]entry
-	listed  map[types.NamespacedName]struct{}
+	// listed is what the list that is under way has shown so far.
+	listed map[types.NamespacedName]entry
+	lists  int    // how many lists have begun
+	latest uint64 // the revision that was known when the last list began
 }
 
 func newIndex() *index { return &index{entries: map[types.NamespacedName]entry{}} }
@@ -83,7 +87,7 @@ func (x *index) wrote(name types.NamespacedName, key record.Key, r *v1alpha1.Usa
 	}
 	x.entries[name] = entry{
 		key: key, start: key.Interval.Start, written: version, seen: seen, bytes: bytes,
-		digest: r.Status.Digest, reaches: reaches(r), final: r.Status.Phase == v1alpha1.PhaseFinal,
+		digest: r.Status.Digest, reaches: reaches(r), final: r.Status.Phase == v1alpha1.PhaseFinal, list: x.lists,
 	}
 	return seen != version
 }
@@ -183,36 +187,60 @@ type watcher struct {
 
 // Listing begins a list.
 func (w *watcher) Listing(source.List) {
-	w.index.mu.Lock()
-	defer w.index.mu.Unlock()
-	w.index.listed = map[types.NamespacedName]struct{}{}
+	x := w.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.listed = map[types.NamespacedName]entry{}
+	x.lists++
+	x.latest = 0
+	for _, e := range x.entries {
+		x.latest = max(x.latest, source.Revision(e.seen))
+	}
 }
 
 // Item is one record that there is.
 func (w *watcher) Item(_ source.List, object *unstructured.Unstructured, _ time.Time) {
 	w.index.mu.Lock()
-	w.index.listed[nameOf(object)] = struct{}{}
+	w.index.listed[nameOf(object)] = found(object)
 	w.index.mu.Unlock()
 	w.see(object)
 }
 
-// Listed ends the list: what was written and is not in it was deleted.
+// Listed ends the list: what was written and is not in it was deleted. A list
+// that is older than what was known when it began is of another history: etcd was
+// restored. What it shows is what there is then, whatever was written before.
 func (w *watcher) Listed(_ source.List, resourceVersion string, _ time.Time) {
 	w.index.mu.Lock()
-	var gone []record.Key
-	for name, e := range w.index.entries {
-		if _, there := w.index.listed[name]; !there && !source.Newer(e.seen, resourceVersion) {
-			if e.key != (record.Key{}) {
-				gone = append(gone, e.key)
-			}
-			delete(w.index.entries, name)
-		}
-	}
-	w.index.listed = nil
+	changed := w.index.settle(resourceVersion)
 	w.index.mu.Unlock()
-	for _, key := range gone {
+	for _, key := range changed {
 		w.changed(key)
 	}
+}
+
+// settle takes in a list. It returns the keys of the records that are not as they
+// were written. Called under the lock.
+func (x *index) settle(resourceVersion string) (changed []record.Key) {
+	restored := x.latest > source.Revision(resourceVersion)
+	for name, e := range x.entries {
+		there, is := x.listed[name]
+		switch {
+		case restored && e.list == x.lists, !restored && source.Newer(e.seen, resourceVersion):
+			continue // written since
+		case !is:
+			delete(x.entries, name)
+		case restored && there.seen != e.seen:
+			there.key = e.key
+			x.entries[name] = there
+		default:
+			continue
+		}
+		if e.key != (record.Key{}) {
+			changed = append(changed, e.key)
+		}
+	}
+	x.listed = nil
+	return changed
 }
 
 // Changed is one change of a record.

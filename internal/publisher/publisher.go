@@ -53,23 +53,30 @@ func New(client rest.Interface, log logr.Logger) *Publisher {
 func (p *Publisher) Publish(ctx context.Context, in record.Input) error {
 	records := record.For(in)
 	for _, r := range records {
-		if err := p.put(ctx, in.Key, r); err != nil {
+		overwritten, err := p.put(ctx, in.Key, r)
+		if err == nil && overwritten {
+			overwritten, err = p.put(ctx, in.Key, r)
+		}
+		if err == nil && overwritten {
+			err = fmt.Errorf("usage record %s/%s: somebody writes over it", r.Namespace, r.Name)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return p.deleteParts(ctx, in, len(records))
 }
 
-// put writes one record, unless it is as it should be.
-func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRecord) error {
+// put writes one record, unless it is as it should be. It tells whether somebody
+// has written over it already.
+func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRecord) (overwritten bool, err error) {
 	name := types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
 	known, ok := p.index.get(name)
 	if ok && known.asWritten(r) {
 		p.index.claim(name, key)
-		return nil
+		return false, nil
 	}
 	var version string
-	var err error
 	switch {
 	case !ok:
 		version, err = p.create(ctx, r)
@@ -82,13 +89,10 @@ func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRe
 		version, err = p.reconcile(ctx, r)
 	}
 	if err != nil {
-		return explain(err, r)
+		return false, explain(err, r)
 	}
 	written.WithLabelValues(string(r.Status.Phase)).Inc()
-	if overwritten := p.index.wrote(name, key, r, version, record.Bytes(r)); overwritten {
-		return p.put(ctx, key, r)
-	}
-	return nil
+	return p.index.wrote(name, key, r, version, record.Bytes(r)), nil
 }
 
 // reconcile writes a record over one that is not as it was thought to be.
