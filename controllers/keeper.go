@@ -245,7 +245,7 @@ func (k *Keeper) commit(ctx context.Context) error {
 	for _, seal := range seals {
 		k.Health.sealed(now, seal)
 		k.Health.waits(k.unsealed.End)
-		k.Sealed.Add(ctx, seal.Interval)
+		k.Sealed.Add(seal.Interval)
 	}
 	return nil
 }

@@ -1,14 +1,8 @@
 package controllers
 
 import (
-	"context"
 	"maps"
 	"slices"
-	"time"
-
-	"k8s.io/client-go/util/workqueue"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/record"
@@ -27,22 +21,19 @@ type Schedule struct {
 	JournalBudget int64
 }
 
-// keptFrom is the moment before which intervals' records are not kept: the
-// retention's, or, where the records take more than the budget, a later one.
-func (r *UsageRecordReconciler) keptFrom(now int64) int64 {
-	return max(now-r.Schedule.Retention, r.overBudget.Load())
+// interval is the one that the moment is in: aligned to the clock, but for what
+// is sealed of it. It is shorter than others where the length was changed in between.
+func (s *Schedule) interval(at, sealedThrough int64) usage.Window {
+	w := usage.Interval(at, s.Interval)
+	if sealedThrough < w.End {
+		w.Start = max(w.Start, sealedThrough)
+	}
+	return w
 }
 
-// guard finds the moment from which on the records' intervals fit the budget.
-func (r *UsageRecordReconciler) guard(ctx context.Context) {
-	_, bytes := r.Publisher.Sizes()
-	from := r.Schedule.fits(bytes, r.Sealed.Through())
-	if from <= r.overBudget.Load() {
-		return
-	}
-	r.overBudget.Store(from)
-	ctrl.LoggerFrom(ctx).Info("usage records take more than --record-budget: pruning those of older intervals before their time; the ledger keeps them",
-		"budget", r.Schedule.Budget, "keptFrom", time.Unix(from, 0).UTC())
+// unsealed tells whether there is such an interval after what is sealed.
+func (s *Schedule) unsealed(w usage.Window, sealedThrough int64) bool {
+	return w.Start >= sealedThrough && w == s.interval(w.Start, sealedThrough)
 }
 
 // fits is the moment from which on the records fit the budget, given their bytes
@@ -110,93 +101,4 @@ func (l *live) due(now int64) []record.Key {
 		keys = append(keys, record.Key{Account: account, Interval: l.current})
 	}
 	return keys
-}
-
-// Priorities in the queue: what is final goes out first, and what a former run
-// should have published last.
-const (
-	finalPriority = 100
-	openPriority  = 0
-	againPriority = -100
-)
-
-// pruneEvery is how often old records are looked for.
-const pruneEvery = 60
-
-// keepTime has records written and pruned as time goes on.
-func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.TypedRateLimitingInterface[record.Key]) {
-	ticker := r.Clock.NewTicker(time.Second)
-	defer ticker.Stop()
-	live := newLive(r.Schedule.Refresh)
-	var pruned int64
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case intervals := <-r.Sealed.news:
-			r.publish(ctx, queue, intervals)
-			continue
-		case <-ticker.C():
-		}
-		now := r.Clock.Now().Unix()
-		if !r.ready() {
-			continue
-		}
-		live.note(r.Ledger.Changed(), now)
-		if current := usage.Interval(now, r.Schedule.Interval); current != live.current {
-			live.enter(current, r.Ledger.Accounts(current, now), now)
-		}
-		add(queue, openPriority, live.due(now)...)
-		if now-pruned >= pruneEvery {
-			pruned = now
-			r.prune(ctx, now)
-		}
-	}
-}
-
-// publish has the Final records of the intervals written.
-func (r *UsageRecordReconciler) publish(ctx context.Context, queue workqueue.TypedRateLimitingInterface[record.Key], intervals []usage.Window) {
-	from := r.keptFrom(r.Clock.Now().Unix())
-	for i, interval := range intervals {
-		if interval.End <= from {
-			continue
-		}
-		priority := againPriority
-		if i == len(intervals)-1 {
-			priority = finalPriority
-		}
-		for _, account := range r.Ledger.Accounts(interval, interval.End) {
-			add(queue, priority, record.Key{Account: account, Interval: interval})
-		}
-		// An Open record whose usage turned out to be somebody else's goes.
-		if _, err := r.Publisher.Adopt(ctx, interval.Start); err != nil && ctx.Err() == nil {
-			ctrl.LoggerFrom(ctx).Error(err, "cannot tell whose an earlier run's Open records are: they stay until they are pruned")
-		}
-		add(queue, priority, r.Publisher.Open(interval.Start)...)
-	}
-}
-
-func add(queue workqueue.TypedRateLimitingInterface[record.Key], priority int, keys ...record.Key) {
-	if q, ok := queue.(priorityqueue.PriorityQueue[record.Key]); ok {
-		q.AddWithOpts(priorityqueue.AddOpts{Priority: new(priority)}, keys...)
-		return
-	}
-	for _, key := range keys {
-		queue.Add(key)
-	}
-}
-
-// prune deletes records that are kept long enough, and what the ledger has of them.
-func (r *UsageRecordReconciler) prune(ctx context.Context, now int64) {
-	r.guard(ctx)
-	before := r.keptFrom(now)
-	r.Ledger.Forget(min(now-r.Schedule.Retention, r.Sealed.Through())) // what is not sealed yet is needed
-	deleted, err := r.Publisher.Prune(ctx, before-r.Schedule.Interval+1)
-	log := ctrl.LoggerFrom(ctx)
-	if err != nil {
-		log.Error(err, "cannot prune usage records; trying again")
-	}
-	if deleted > 0 {
-		log.Info("pruned usage records", "deleted", deleted, "keptFrom", time.Unix(before, 0).UTC())
-	}
 }

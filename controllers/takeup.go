@@ -34,8 +34,8 @@ func (k *Keeper) begin(ctx context.Context) error {
 	}
 	k.unsealed = k.first(sealed)
 	k.Health.waits(k.unsealed.End)
+	k.Sealed.Add(sealed...) // before anything is published
 	k.Collector.Start()
-	k.Sealed.Add(ctx, sealed...)
 	// The sequence is ours from here on: whoever led before writes no more.
 	k.batch(nil)
 	return nil
@@ -84,7 +84,7 @@ func (k *Keeper) first(sealed []usage.Window) usage.Window {
 // after is the interval that begins at the end of another. It is shorter than
 // others where the interval's length was changed in between.
 func (k *Keeper) after(end int64) usage.Window {
-	return usage.Window{Start: end, End: usage.Interval(end, k.Schedule.Interval).End}
+	return k.Schedule.interval(end, end)
 }
 
 // mended tells, by ending the operator, that a damaged journal is whole again, or

@@ -57,6 +57,7 @@ type UsageRecordReconciler struct {
 	// Health tells whether the journal is whole.
 	Health *Health
 
+	intervals  sealedIntervals
 	overBudget atomic.Int64 // records of intervals that end before are pruned to fit the budget
 }
 
@@ -75,6 +76,7 @@ func (r *UsageRecordReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			feed.Options{Latest: true})
 		go records.Run(ctx)
 		go r.keepTime(ctx, queue)
+		go r.keepTidy(ctx, queue)
 		return nil
 	}))
 }
@@ -94,11 +96,13 @@ func (r *UsageRecordReconciler) Reconcile(ctx context.Context, key record.Key) (
 	}
 	in := record.Input{
 		Key:       key,
-		Segments:  r.Ledger.Cut(key.Account, key.Interval, now),
 		Namespace: r.Ledger.Home(key.Account),
 		Coverage:  r.Ledger.Coverage(key.Interval),
 		Final:     r.Sealed.Through() >= key.Interval.End,
 		Now:       now,
+	}
+	if r.intervals.exists(key.Interval, &r.Schedule) { // else there is no record of it
+		in.Segments = r.Ledger.Cut(key.Account, key.Interval, now)
 	}
 	err := r.Publisher.Publish(ctx, in)
 	if errors.Is(err, publisher.ErrNamespaceGone) && in.Namespace != r.Namespace {

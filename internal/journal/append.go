@@ -58,6 +58,9 @@ type Journal struct {
 	following *view
 	// pending is the batch whose outcome is not known. Under order.
 	pending *pending
+	// tail is the block that this writer has written last; nil when it has to make
+	// sure of its place by all blocks' names. Under order.
+	tail *block
 
 	mu     sync.Mutex // the rest
 	loaded bool
@@ -77,7 +80,8 @@ type Journal struct {
 // spare is a block that is to be deleted.
 type spare struct {
 	Key
-	bytes int
+	bytes  int
+	writer string // "": not known
 	// ready tells that this writer has appended since another block stood for it.
 	ready bool
 }
@@ -186,17 +190,30 @@ func (j *Journal) write(ctx context.Context, p part) error {
 	if errors.Is(err, ErrExists) {
 		err = j.compare(ctx, p.block)
 	}
+	if err == nil {
+		err = j.confirm(ctx, p.block)
+	}
 	if err != nil {
+		j.tail = nil // nobody knows what has become of it
 		return err
 	}
-	// The place is free too where another writer has merged and deleted the block
-	// that was there. What it was merged into is there then.
+	j.tail = p.block
+	return nil
+}
+
+// confirm makes sure that a block was the first in its place. The place is free
+// too where another writer has merged and deleted the block that was there. Then
+// the block before it, which this writer wrote, is deleted, in order: see holdsPlace.
+func (j *Journal) confirm(ctx context.Context, b *block) error {
+	if j.tail != nil {
+		return j.compare(ctx, j.tail)
+	}
 	keys, err := j.store.Keys(ctx)
 	if err != nil {
 		return err
 	}
 	for _, key := range keys {
-		if key != p.block.Key && key.covers(p.block.Key) {
+		if key != b.Key && key.covers(b.Key) {
 			return j.fence(fmt.Errorf("its place is taken by block %s", key))
 		}
 	}
@@ -204,11 +221,11 @@ func (j *Journal) write(ctx context.Context, p part) error {
 	return nil
 }
 
-// compare tells whether the block that is there is the one that was to be written.
+// compare tells whether the block that is there is the one that this writer wrote.
 func (j *Journal) compare(ctx context.Context, b *block) error {
 	stored, err := j.store.Get(ctx, b.Key)
 	if errors.Is(err, ErrNotFound) {
-		return j.fence(errors.New("the block that was in its place is gone"))
+		return j.fence(fmt.Errorf("block %s is gone", b.Key))
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,23 +46,30 @@ func (j *Journal) Compact(ctx context.Context) (int, error) {
 	return deleted, nil
 }
 
-// sweep deletes the blocks that others stand for.
+// sweep deletes the blocks that others stand for, in order.
 func (j *Journal) sweep(ctx context.Context) (int, error) {
 	j.mu.Lock()
 	ready := slices.DeleteFunc(slices.Clone(j.spare), func(s spare) bool { return !s.ready })
 	chain := slices.Clone(j.chain)
 	j.mu.Unlock()
-	if len(ready) == 0 {
-		return 0, nil
-	}
-	keys, err := j.store.Keys(ctx)
-	if err != nil {
-		return 0, err
-	}
+	slices.SortFunc(ready, func(a, b spare) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
 	deleted := 0
+	standing := map[Key]bool{}
 	for _, s := range ready {
+		at := slices.IndexFunc(chain, func(b *block) bool { return b.Key != s.Key && b.covers(s.Key) })
+		if at < 0 || j.holdsPlace(s) {
+			continue
+		}
 		// Somebody may have deleted the block that stands for it.
-		if !slices.ContainsFunc(chain, func(b *block) bool { return b.Key != s.Key && b.covers(s.Key) && slices.Contains(keys, b.Key) }) {
+		stands, known := standing[chain[at].Key]
+		if !known {
+			var err error
+			if stands, err = j.stands(ctx, chain[at]); err != nil {
+				return deleted, err
+			}
+			standing[chain[at].Key] = stands
+		}
+		if !stands {
 			continue
 		}
 		if err := j.store.Delete(ctx, s.Key); err != nil {
@@ -73,6 +81,35 @@ func (j *Journal) sweep(ctx context.Context) (int, error) {
 		j.mu.Unlock()
 	}
 	return deleted, nil
+}
+
+// holdsPlace tells whether an entry has to stay, because its place is to be taken
+// for as long as the entry before it is there: where one writer follows another,
+// that entry is all that the former one may know. It finds that it is not the
+// last any more by the place that is taken, or by its own entry that is gone.
+func (j *Journal) holdsPlace(s spare) bool {
+	if s.From != s.To {
+		return false
+	}
+	before := Key{From: s.From - 1, To: s.From - 1}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	follows := func(writer string) bool { return writer == "" || writer != s.writer }
+	return slices.ContainsFunc(j.chain, func(b *block) bool { return b.Key == before && follows(b.spec.Writer) }) ||
+		slices.ContainsFunc(j.spare, func(other spare) bool { return other.Key == before && follows(other.writer) })
+}
+
+// stands tells whether a block of the chain is in the store.
+func (j *Journal) stands(ctx context.Context, b *block) (bool, error) {
+	stored, err := j.store.Get(ctx, b.Key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	there, err := openBlock(stored)
+	return err == nil && there.digest == b.digest, nil
 }
 
 // units are what there is to merge. A batch at the end that lacks its last part
@@ -193,7 +230,7 @@ func (j *Journal) replace(ctx context.Context, merged *block, encoded []byte) er
 	}
 	for _, b := range j.chain {
 		if covered(b) {
-			j.spare = append(j.spare, spare{Key: b.Key, bytes: b.bytes})
+			j.spare = append(j.spare, spare{Key: b.Key, bytes: b.bytes, writer: b.spec.Writer})
 		}
 	}
 	j.chain = slices.Insert(slices.DeleteFunc(j.chain, covered), at, merged)

@@ -132,6 +132,103 @@ func TestCompactionChangesNothing(t *testing.T) {
 	}
 }
 
+// asked counts what a store is asked, by what.
+type asked struct {
+	*memory
+	gets, keys, lists, creates int
+	failing                    int // which of the next reads of one block fails; 0: none
+}
+
+func (a *asked) Create(ctx context.Context, key journal.Key, spec []byte) error {
+	a.creates++
+	return a.memory.Create(ctx, key, spec)
+}
+
+func (a *asked) Get(ctx context.Context, key journal.Key) (journal.Stored, error) {
+	a.gets++
+	if a.failing > 0 {
+		if a.failing--; a.failing == 0 {
+			return journal.Stored{}, errNoAnswer
+		}
+	}
+	return a.memory.Get(ctx, key)
+}
+
+func (a *asked) Keys(ctx context.Context) ([]journal.Key, error) {
+	a.keys++
+	return a.memory.Keys(ctx)
+}
+
+func (a *asked) List(ctx context.Context, each func(journal.Stored) error) error {
+	a.lists++
+	return a.memory.List(ctx, each)
+}
+
+// What an append asks of the store does not grow with the journal: one block to
+// write, and one to read. All names are asked for once.
+func TestAppendsListNothing(t *testing.T) {
+	const appends = 500
+	store := &asked{memory: newMemory()}
+	j, _ := opened(t, store, "a")
+	for n := range appends {
+		appended(t, j, &journal.Batch{Time: now, Changes: holds(n, now)})
+	}
+	if store.lists != 1 || store.keys != 1 || store.creates != appends || store.gets != appends-1 {
+		t.Errorf("%d appends: everything was listed %d times, all names %d times; %d blocks were written and %d read",
+			appends, store.lists, store.keys, store.creates, store.gets)
+	}
+}
+
+// A write whose outcome is not known is looked for among all names.
+func TestAppendsListAfterNoAnswer(t *testing.T) {
+	store := &asked{memory: newMemory()}
+	j, _ := opened(t, store, "a")
+	appended(t, j, &journal.Batch{Time: now}, &journal.Batch{Time: now})
+	store.after = func(int) error { return errNoAnswer }
+	batch := &journal.Batch{Time: now}
+	if err := j.Append(t.Context(), batch); !errors.Is(err, errNoAnswer) {
+		t.Fatal(err)
+	}
+	store.after = nil
+	appended(t, j, batch, &journal.Batch{Time: now})
+	if store.keys != 2 {
+		t.Errorf("all names were listed %d times", store.keys)
+	}
+}
+
+// An entry of another writer keeps its place for as long as the one before it.
+func TestAWritersFirstEntryKeepsItsPlace(t *testing.T) {
+	defer journal.SetRowsPerBlock(4000)()
+	store := newMemory()
+	stale, _ := opened(t, store, "stale")
+	// Large enough never to be merged.
+	var large []usage.Change
+	for n := range 6000 {
+		large = append(large, holds(n, now)...)
+	}
+	appended(t, stale, &journal.Batch{Time: now, Changes: large})
+	end := stale.Size().Sequence
+	leader, _ := opened(t, store, "leader")
+	for range 3 {
+		for n := range 20 {
+			appended(t, leader, &journal.Batch{Time: now, Changes: holds(n, now+1)})
+		}
+		if _, err := leader.Compact(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, there := store.blocks[at(end)]; !there {
+		t.Fatal("the stale writer's last entry was merged")
+	}
+	if _, there := store.blocks[at(end+2)]; there {
+		t.Fatal("nothing was merged")
+	}
+
+	if err := stale.Append(t.Context(), &journal.Batch{Time: now, Changes: holds(99, now)}); !errors.Is(err, journal.ErrFenced) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Appending does not wait for a compaction, and neither disturbs the other.
 func TestCompactionBesideAppends(t *testing.T) {
 	merged, plain := newMemory(), newMemory()
@@ -242,8 +339,9 @@ func TestAPlaceThatIsFreeAgain(t *testing.T) {
 			}
 
 			same(t, want, state(t, store))
-			appended(t, j, &journal.Batch{Time: now})
-			if deleted, err := j.Compact(context.Background()); err != nil || deleted != 1 {
+			next, _ := opened(t, store, "b")
+			appended(t, next, &journal.Batch{Time: now})
+			if deleted, err := next.Compact(context.Background()); err != nil || deleted != 1 {
 				t.Errorf("%d of what it left behind were deleted: %v", deleted, err)
 			}
 		})

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"testing"
 
@@ -35,5 +36,11 @@ func Redigest(t testing.TB, spec []byte) []byte {
 // EncodeRows writes the changes as a Parquet file.
 func EncodeRows(changes []usage.Change) error {
 	_, err := encodeRows(changes)
+	return err
+}
+
+// Look is one look of a standby.
+func Look(ctx context.Context, j *Journal) error {
+	_, err := j.follow(ctx)
 	return err
 }

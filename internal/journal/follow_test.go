@@ -3,6 +3,7 @@ package journal_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -110,6 +112,88 @@ func TestAStandbyTakesOver(t *testing.T) {
 			appended(t, j, &journal.Batch{Time: now, Changes: holds(4711, now)})
 			told.knows(t, state(t, store.memory))
 		})
+	}
+}
+
+// A standby reads what was appended, and no more: not all names, and nothing anew
+// because blocks were merged, however the leader merges, and whenever it looks.
+func TestAStandbyReadsWhatIsNew(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		store := &asked{memory: newMemory()}
+		clock := clockAt(now)
+		told := &listener{}
+		j := journal.New(journal.Options{Store: store, Writer: "standby", Cluster: "cluster-1", Clock: clock, Log: logr.Discard(), Follower: told})
+		look := func() {
+			if err := journal.Look(context.Background(), j); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		leader, _ := opened(t, store.memory, "a")
+		look()
+		batches := rapid.IntRange(1, 80).Draw(rt, "batches")
+		unseen, compacted, looks := 0, 0, 1
+		for n := range batches {
+			appended(t, leader, &journal.Batch{Time: now, Changes: holds(n%17, now-int64(n%3), now+int64(n))})
+			unseen++
+			// A minute is from one compaction to another, and looks are 5 s apart.
+			if n-compacted >= 12 && rapid.Bool().Draw(rt, "compact") {
+				compacted = n
+				if _, err := leader.Compact(context.Background()); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			if unseen > 5 || rapid.Bool().Draw(rt, "look") {
+				clock.Step(5 * time.Second)
+				if store.failing = rapid.IntRange(0, unseen+1).Draw(rt, "failing"); store.failing > 0 {
+					if err := journal.Look(context.Background(), j); !errors.Is(err, errNoAnswer) {
+						rt.Fatalf("got %v", err)
+					}
+				}
+				look()
+				unseen, looks = 0, looks+1
+				if looks%8 == 0 {
+					told.knows(t, state(t, store.memory))
+				}
+			}
+		}
+		if told.begun != 1 || store.lists != 1 || store.keys > 1+looks/60 || store.gets > batches+3*looks+store.keys*batches {
+			rt.Fatalf("%d batches, %d looks: it began %d times, listed all blocks %d times and all names %d times, and read %d blocks",
+				batches, looks, told.begun, store.lists, store.keys, store.gets)
+		}
+		got, err := j.Load(context.Background())
+		if err != nil {
+			rt.Fatal(err)
+		}
+		same(t, state(t, store.memory), got)
+		told.knows(t, got)
+		if told.begun != 1 {
+			rt.Fatalf("taking over it began anew")
+		}
+	})
+}
+
+// What a standby has missed for long may be merged and deleted: it looks at all names.
+func TestAStandbyThatWasAway(t *testing.T) {
+	store := newMemory()
+	leader, _ := opened(t, store, "a")
+	told := &listener{}
+	clock := clockAt(now)
+	j := journal.New(journal.Options{Store: store, Writer: "standby", Cluster: "cluster-1", Clock: clock, Log: logr.Discard(), Follower: told})
+	for range 3 {
+		for n := range 20 {
+			appended(t, leader, &journal.Batch{Time: now, Changes: holds(n, now)})
+		}
+		for range 2 {
+			if _, err := leader.Compact(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			appended(t, leader, &journal.Batch{Time: now})
+		}
+		clock.Step(time.Minute)
+		if err := journal.Look(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+		told.knows(t, state(t, store))
 	}
 }
 

@@ -15,6 +15,18 @@ type view struct {
 	found   *found
 	verdict verdict
 	builder *builder
+	// looked is when the view was brought up to date last, and listed when that was
+	// by the names of all blocks.
+	looked, listed time.Time
+}
+
+// release lets go of the segments of what was added up.
+func (v *view) release() {
+	for _, b := range v.found.blocks {
+		if b.To <= v.builder.read {
+			b.spend()
+		}
+	}
 }
 
 // heldBytes is how much of what blocks say is kept from when they are listed
@@ -37,16 +49,18 @@ func (j *Journal) look(ctx context.Context) (v *view, err error) {
 
 func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
 	f := &found{broken: map[Key]error{}, cluster: j.cluster}
+	began := j.clock.Now()
 	if err := j.store.List(ctx, func(stored Stored) error { j.take(f, stored); return nil }); err != nil {
 		return nil, err
 	}
-	v := &view{found: f}
+	v := &view{found: f, looked: began, listed: began}
 	for {
 		f.now = j.clock.Now().Unix()
 		v.verdict, v.builder = f.judge(), j.newBuilder()
 		err := j.extend(ctx, v)
 		var bad *unreadable
 		if !errors.As(err, &bad) {
+			v.release()
 			return v, err
 		}
 		f.broken[bad.Key] = bad.error
@@ -117,9 +131,62 @@ func (j *Journal) take(f *found, stored Stored) {
 // errOutdated says that a view is of no use any more.
 var errOutdated = errors.New("the view is outdated")
 
-// refresh brings a view up to what is in the store now. After errOutdated it is
-// of no use; after any other error, the store's, it can be refreshed again.
-func (j *Journal) refresh(ctx context.Context, v *view) error {
+const (
+	// listEvery is how often a standby lists the names of all blocks. Between, it
+	// reads the entries that come next, by their names.
+	listEvery = 5 * time.Minute
+	// missedAfter is after how long without a look a standby lists them at once:
+	// what comes next may have been merged and deleted. That takes the leader a
+	// minute at least, from one compaction to another.
+	missedAfter = 30 * time.Second
+)
+
+// refresh brings a view up to what is in the store now: to all of it, or to what
+// was appended. After errOutdated it is of no use; after any other error, the
+// store's, it can be refreshed again.
+func (j *Journal) refresh(ctx context.Context, v *view, all bool) error {
+	began := j.clock.Now()
+	// Entries come first: a merged block with some that were not read is of no use.
+	if err := j.advance(ctx, v); err != nil {
+		return err
+	}
+	if all || began.Sub(v.looked) > missedAfter || began.Sub(v.listed) >= listEvery {
+		if err := j.compareAll(ctx, v); err != nil {
+			return err
+		}
+		v.listed = began
+	}
+	v.looked = began
+	return nil
+}
+
+// advance reads the entries that come next, one after the other.
+func (j *Journal) advance(ctx context.Context, v *view) error {
+	before := v.verdict.end
+	var failed error
+	for {
+		next := v.verdict.end + 1
+		stored, err := j.store.Get(ctx, Key{From: next, To: next})
+		if err != nil {
+			if !errors.Is(err, ErrNotFound) {
+				failed = err
+			}
+			break
+		}
+		j.take(v.found, stored)
+		v.verdict.end = next
+	}
+	if v.verdict.end == before {
+		return failed
+	}
+	if err := j.goOn(ctx, v); err != nil {
+		return err
+	}
+	return failed
+}
+
+// compareAll makes the view know just the blocks that are there.
+func (j *Journal) compareAll(ctx context.Context, v *view) error {
 	keys, err := j.store.Keys(ctx)
 	if err != nil {
 		return err
@@ -134,12 +201,7 @@ func (j *Journal) refresh(ctx context.Context, v *view) error {
 	for _, b := range v.found.blocks {
 		delete(there, b.Key)
 	}
-	missing := make([]Key, 0, len(there))
-	for key := range there {
-		missing = append(missing, key)
-	}
-	slices.SortFunc(missing, func(a, b Key) int { return cmp.Compare(a.From, b.From) })
-	for _, key := range missing {
+	for _, key := range slices.SortedFunc(maps.Keys(there), func(a, b Key) int { return cmp.Compare(a.From, b.From) }) {
 		stored, err := j.store.Get(ctx, key)
 		if errors.Is(err, ErrNotFound) {
 			continue // merged since
@@ -149,15 +211,23 @@ func (j *Journal) refresh(ctx context.Context, v *view) error {
 		}
 		j.take(v.found, stored)
 	}
+	return j.goOn(ctx, v)
+}
+
+// goOn judges what the view has found since, and adds it up.
+func (j *Journal) goOn(ctx context.Context, v *view) error {
 	v.found.now = j.clock.Now().Unix()
 	v.verdict = v.found.judge()
 	if len(v.verdict.problems) > 0 || len(v.verdict.accepted) > 0 {
 		return fmt.Errorf("%w: the journal is damaged", errOutdated)
 	}
-	err = j.extend(ctx, v)
+	err := j.extend(ctx, v)
 	var bad *unreadable
 	if errors.As(err, &bad) {
 		return fmt.Errorf("%w: %w", errOutdated, err)
+	}
+	if err == nil {
+		v.release()
 	}
 	return err
 }
@@ -167,7 +237,7 @@ func (j *Journal) refresh(ctx context.Context, v *view) error {
 func (j *Journal) Load(ctx context.Context) (*State, error) {
 	j.order.Lock()
 	defer j.order.Unlock()
-	v, err := j.current(ctx)
+	v, err := j.current(ctx, true)
 	if err != nil {
 		return nil, err
 	}
@@ -183,9 +253,9 @@ func (j *Journal) Load(ctx context.Context) (*State, error) {
 }
 
 // current is what is in the store now, from what a standby knows if it does.
-func (j *Journal) current(ctx context.Context) (*view, error) {
+func (j *Journal) current(ctx context.Context, all bool) (*view, error) {
 	if v := j.following; v != nil {
-		if err := j.refresh(ctx, v); !errors.Is(err, errOutdated) {
+		if err := j.refresh(ctx, v, all); !errors.Is(err, errOutdated) {
 			return v, err
 		}
 		j.following = nil
@@ -202,9 +272,14 @@ func (j *Journal) begin(v *view) {
 		b.spend()
 		j.chain = append(j.chain, b)
 	}
-	for _, key := range v.verdict.spare {
-		j.spare = append(j.spare, spare{Key: key})
+	writers := map[Key]string{}
+	for _, b := range v.found.blocks {
+		writers[b.Key] = b.spec.Writer
 	}
+	for _, key := range v.verdict.spare {
+		j.spare = append(j.spare, spare{Key: key, writer: writers[key]})
+	}
+	j.tail = nil
 	j.next, j.link = v.verdict.end+1, Digest{}
 	if last := len(j.chain) - 1; last >= 0 && j.chain[last].To == v.verdict.end {
 		j.link = j.chain[last].link
@@ -249,7 +324,7 @@ func (j *Journal) follow(ctx context.Context) (loaded bool, err error) {
 	if j.loaded {
 		return true, nil
 	}
-	v, err := j.current(ctx)
+	v, err := j.current(ctx, false)
 	if err != nil {
 		return false, err
 	}

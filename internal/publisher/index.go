@@ -23,6 +23,7 @@ type entry struct {
 	reaches int64 // how far an Open record's figures reach
 	bytes   int64 // about how large it is; 0: not known
 	final   bool
+	list    int // how many lists had begun when it was written
 }
 
 // asWritten tells whether the record still is as it was written, and says what r says.
@@ -43,7 +44,10 @@ func reaches(r *v1alpha1.UsageRecord) int64 {
 type index struct {
 	mu      sync.Mutex
 	entries map[types.NamespacedName]entry
-	listed  map[types.NamespacedName]struct{}
+	// listed is what the list that is under way has shown so far.
+	listed map[types.NamespacedName]entry
+	lists  int    // how many lists have begun
+	latest uint64 // the revision that was known when the last list began
 }
 
 func newIndex() *index { return &index{entries: map[types.NamespacedName]entry{}} }
@@ -55,10 +59,22 @@ func (x *index) get(name types.NamespacedName) (entry, bool) {
 	return e, ok
 }
 
-func (x *index) forget(name types.NamespacedName) {
+// forget drops a record, and returns what was known of it.
+func (x *index) forget(name types.NamespacedName) (entry, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	e, known := x.entries[name]
 	delete(x.entries, name)
+	return e, known
+}
+
+// restore undoes forget, unless the record was seen since.
+func (x *index) restore(name types.NamespacedName, e entry) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, known := x.entries[name]; !known {
+		x.entries[name] = e
+	}
 }
 
 // wrote notes a write of ours. It tells whether somebody has written over it already.
@@ -71,29 +87,42 @@ func (x *index) wrote(name types.NamespacedName, key record.Key, r *v1alpha1.Usa
 	}
 	x.entries[name] = entry{
 		key: key, start: key.Interval.Start, written: version, seen: seen, bytes: bytes,
-		digest: r.Status.Digest, reaches: reaches(r), final: r.Status.Phase == v1alpha1.PhaseFinal,
+		digest: r.Status.Digest, reaches: reaches(r), final: r.Status.Phase == v1alpha1.PhaseFinal, list: x.lists,
 	}
 	return seen != version
 }
 
-// claim notes which account's and interval's a record of an earlier run is.
-func (x *index) claim(name types.NamespacedName, key record.Key) {
+// claim notes which account's and interval's a record of an earlier run is. It
+// tells whether that was not known yet.
+func (x *index) claim(name types.NamespacedName, key record.Key) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if e, known := x.entries[name]; known && e.key == (record.Key{}) {
-		e.key = key
-		x.entries[name] = e
+	e, known := x.entries[name]
+	if !known || e.key != (record.Key{}) {
+		return false
 	}
+	e.key = key
+	x.entries[name] = e
+	return true
 }
 
-// unclaimed are the records of the interval that starts then which an earlier
-// run left Open.
-func (x *index) unclaimed(start int64) []types.NamespacedName {
+// unclaimed are the records that an earlier run left Open in intervals that
+// started in [from, before).
+func (x *index) unclaimed(from, before int64) []types.NamespacedName {
+	return x.named(func(e *entry) bool { return from <= e.start && e.start < before && !e.final && e.key == (record.Key{}) })
+}
+
+// before are the records of intervals that started before the moment.
+func (x *index) before(start int64) []types.NamespacedName {
+	return x.named(func(e *entry) bool { return e.start < start })
+}
+
+func (x *index) named(which func(*entry) bool) []types.NamespacedName {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var names []types.NamespacedName
 	for name, e := range x.entries {
-		if e.start == start && !e.final && e.key == (record.Key{}) {
+		if which(&e) {
 			names = append(names, name)
 		}
 	}
@@ -130,29 +159,17 @@ func (x *index) sizes() (records map[int64]int, bytes map[int64]int64) {
 // typicalBytes is the size of an ordinary record.
 const typicalBytes = 2500
 
-// open are the keys of our Open records of the interval that starts then.
-func (x *index) open(start int64) []record.Key {
+// open are the keys of our Open records of intervals that started before the moment.
+func (x *index) open(before int64) []record.Key {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	var keys []record.Key
 	for _, e := range x.entries {
-		if e.start == start && !e.final && e.key != (record.Key{}) {
+		if e.start < before && !e.final && e.key != (record.Key{}) {
 			keys = append(keys, e.key)
 		}
 	}
 	return keys
-}
-
-func (x *index) before(start int64) []types.NamespacedName {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var names []types.NamespacedName
-	for name, e := range x.entries {
-		if e.start < start {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // Watcher is the handler that a source of usage records' metadata delivers to.
@@ -170,36 +187,60 @@ type watcher struct {
 
 // Listing begins a list.
 func (w *watcher) Listing(source.List) {
-	w.index.mu.Lock()
-	defer w.index.mu.Unlock()
-	w.index.listed = map[types.NamespacedName]struct{}{}
+	x := w.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.listed = map[types.NamespacedName]entry{}
+	x.lists++
+	x.latest = 0
+	for _, e := range x.entries {
+		x.latest = max(x.latest, source.Revision(e.seen))
+	}
 }
 
 // Item is one record that there is.
 func (w *watcher) Item(_ source.List, object *unstructured.Unstructured, _ time.Time) {
 	w.index.mu.Lock()
-	w.index.listed[nameOf(object)] = struct{}{}
+	w.index.listed[nameOf(object)] = found(object)
 	w.index.mu.Unlock()
 	w.see(object)
 }
 
-// Listed ends the list: what was written and is not in it was deleted.
+// Listed ends the list: what was written and is not in it was deleted. A list
+// that is older than what was known when it began is of another history: etcd was
+// restored. What it shows is what there is then, whatever was written before.
 func (w *watcher) Listed(_ source.List, resourceVersion string, _ time.Time) {
 	w.index.mu.Lock()
-	var gone []record.Key
-	for name, e := range w.index.entries {
-		if _, there := w.index.listed[name]; !there && !source.Newer(e.seen, resourceVersion) {
-			if e.key != (record.Key{}) {
-				gone = append(gone, e.key)
-			}
-			delete(w.index.entries, name)
-		}
-	}
-	w.index.listed = nil
+	changed := w.index.settle(resourceVersion)
 	w.index.mu.Unlock()
-	for _, key := range gone {
+	for _, key := range changed {
 		w.changed(key)
 	}
+}
+
+// settle takes in a list. It returns the keys of the records that are not as they
+// were written. Called under the lock.
+func (x *index) settle(resourceVersion string) (changed []record.Key) {
+	restored := x.latest > source.Revision(resourceVersion)
+	for name, e := range x.entries {
+		there, is := x.listed[name]
+		switch {
+		case restored && e.list == x.lists, !restored && source.Newer(e.seen, resourceVersion):
+			continue // written since
+		case !is:
+			delete(x.entries, name)
+		case restored && there.seen != e.seen:
+			there.key = e.key
+			x.entries[name] = there
+		default:
+			continue
+		}
+		if e.key != (record.Key{}) {
+			changed = append(changed, e.key)
+		}
+	}
+	x.listed = nil
+	return changed
 }
 
 // Changed is one change of a record.

@@ -4,6 +4,7 @@
 package publisher
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,6 @@ import (
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/record"
-	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // ErrNamespaceGone says that a namespace takes no records any more: it is being
@@ -53,27 +53,34 @@ func New(client rest.Interface, log logr.Logger) *Publisher {
 func (p *Publisher) Publish(ctx context.Context, in record.Input) error {
 	records := record.For(in)
 	for _, r := range records {
-		if err := p.put(ctx, in.Key, r); err != nil {
+		overwritten, err := p.put(ctx, in.Key, r)
+		if err == nil && overwritten {
+			overwritten, err = p.put(ctx, in.Key, r)
+		}
+		if err == nil && overwritten {
+			err = fmt.Errorf("usage record %s/%s: somebody writes over it", r.Namespace, r.Name)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return p.deleteParts(ctx, in, len(records))
 }
 
-// put writes one record, unless it is as it should be.
-func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRecord) error {
+// put writes one record, unless it is as it should be. It tells whether somebody
+// has written over it already.
+func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRecord) (overwritten bool, err error) {
 	name := types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
 	known, ok := p.index.get(name)
 	if ok && known.asWritten(r) {
 		p.index.claim(name, key)
-		return nil
+		return false, nil
 	}
 	var version string
-	var err error
 	switch {
 	case !ok:
 		version, err = p.create(ctx, r)
-	case known.written == "", known.final:
+	case known.written == "", known.final, known.key != key:
 		version, err = p.reconcile(ctx, r)
 	default:
 		version, err = p.update(ctx, r, known.seen)
@@ -82,13 +89,10 @@ func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRe
 		version, err = p.reconcile(ctx, r)
 	}
 	if err != nil {
-		return explain(err, r)
+		return false, explain(err, r)
 	}
 	written.WithLabelValues(string(r.Status.Phase)).Inc()
-	if overwritten := p.index.wrote(name, key, r, version, record.Bytes(r)); overwritten {
-		return p.put(ctx, key, r)
-	}
-	return nil
+	return p.index.wrote(name, key, r, version, record.Bytes(r)), nil
 }
 
 // reconcile writes a record over one that is not as it was thought to be.
@@ -100,6 +104,12 @@ func (p *Publisher) reconcile(ctx context.Context, r *v1alpha1.UsageRecord) (str
 		return p.create(ctx, r)
 	case err != nil:
 		return "", err
+	case existing.Status.Phase != v1alpha1.PhaseFinal && !same(existing.Spec, r.Spec):
+		// Left Open by a run with intervals of another length: what a record is of cannot be changed.
+		if err := p.deleteUnchanged(ctx, existing); err != nil {
+			return "", err
+		}
+		return p.create(ctx, r)
 	case existing.Status.Phase != v1alpha1.PhaseFinal:
 		return p.update(ctx, r, existing.ResourceVersion)
 	case existing.Status.Digest != r.Status.Digest:
@@ -121,43 +131,23 @@ func (p *Publisher) reconcile(ctx context.Context, r *v1alpha1.UsageRecord) (str
 	return p.create(ctx, r)
 }
 
-// sameContent tells whether two records say the same, in the form that the API
-// server stores.
+// sameContent tells whether two records say the same.
 func sameContent(a, b *v1alpha1.UsageRecord) bool {
-	left, err := json.Marshal([]any{a.Spec, a.Status})
+	return same(a.Spec, b.Spec) && same(a.Status, b.Status)
+}
+
+// same tells whether two values are the same in the form that the API server stores.
+func same(a, b any) bool {
+	left, err := json.Marshal(a)
 	if err != nil {
 		return false
 	}
-	right, err := json.Marshal([]any{b.Spec, b.Status})
-	return err == nil && string(left) == string(right)
+	right, err := json.Marshal(b)
+	return err == nil && bytes.Equal(left, right)
 }
 
 func sameMetadata(a, b *v1alpha1.UsageRecord) bool {
 	return maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
-}
-
-// Adopt finds out whose the records are that an earlier run left Open in the
-// interval that starts then.
-func (p *Publisher) Adopt(ctx context.Context, start int64) ([]record.Key, error) {
-	var keys []record.Key
-	for _, name := range p.index.unclaimed(start) {
-		existing := &v1alpha1.UsageRecord{}
-		err := p.client.Get().Namespace(name.Namespace).Resource(resource).Name(name.Name).Do(ctx).Into(existing)
-		if apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil {
-			return keys, fmt.Errorf("read usage record %s: %w", name, err)
-		}
-		spec := &existing.Spec
-		key := record.Key{
-			Account:  usage.Account{Namespace: spec.Namespace, NamespaceUID: spec.NamespaceUID, Deployment: spec.Deployment},
-			Interval: usage.Window{Start: spec.StartTime.Unix(), End: spec.EndTime.Unix()},
-		}
-		p.index.claim(name, key)
-		keys = append(keys, key)
-	}
-	return keys, nil
 }
 
 // Sizes are how many records there are, and about how many bytes they take, by
@@ -208,41 +198,6 @@ func explain(err error, r *v1alpha1.UsageRecord) error {
 	return fmt.Errorf("usage record %s/%s: %w", r.Namespace, r.Name, err)
 }
 
-// deleteParts deletes the parts from the given number on.
-func (p *Publisher) deleteParts(ctx context.Context, in record.Input, from int) error {
-	for part := from; ; part++ {
-		name := types.NamespacedName{Namespace: in.Namespace, Name: record.Name(in, part)}
-		known, ok := p.index.get(name)
-		if !ok || known.final {
-			return nil
-		}
-		if err := p.delete(ctx, name); err != nil {
-			return err
-		}
-	}
-}
-
-func (p *Publisher) delete(ctx context.Context, name types.NamespacedName) error {
-	p.index.forget(name)
-	err := p.client.Delete().Namespace(name.Namespace).Resource(resource).Name(name.Name).
-		SetHeader("Accept", metadataOnly).Do(ctx).Error()
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete usage record %s: %w", name, err)
-	}
-	return nil
-}
-
-// Open are the keys of the Open records of the interval that starts then.
-func (p *Publisher) Open(start int64) []record.Key { return p.index.open(start) }
-
-// Prune deletes every record whose interval started before the moment, in
-// seconds since the epoch. It returns how many it deleted.
-func (p *Publisher) Prune(ctx context.Context, before int64) (int, error) {
-	names := p.index.before(before)
-	for i, name := range names {
-		if err := p.delete(ctx, name); err != nil {
-			return i, err
-		}
-	}
-	return len(names), nil
-}
+// Open are the keys of the Open records of intervals that started before the
+// moment, in seconds since the epoch, other than those that Adopt has not looked at.
+func (p *Publisher) Open(before int64) []record.Key { return p.index.open(before) }

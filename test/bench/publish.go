@@ -193,7 +193,7 @@ func (p *publishing) ours(ctx context.Context, namespaces int) (float64, error) 
 	defer told()
 	start := time.Now()
 	clock.SetTime(time.Unix(interval.End+publishGrace, 0))
-	sealed.Add(ctx, interval)
+	sealed.Add(interval)
 	select {
 	case <-created.done:
 	case err := <-ended:

@@ -23,6 +23,9 @@ const (
 	fieldManager = "usage-operator"
 	// page is how many blocks are listed at once: 16 MiB at most.
 	page = 32
+	// namesPage is how many blocks' names are listed at once: etcd reads the whole
+	// blocks, 125 MiB at most.
+	namesPage = 250
 )
 
 // What the API server is asked to answer: of a write and of a list of names,
@@ -109,46 +112,36 @@ func answer(result rest.Result) ([]byte, error) {
 
 // Keys are the keys of all blocks.
 func (s *Store) Keys(ctx context.Context) ([]journal.Key, error) {
-	raw, err := answer(s.client.Get().Namespace(s.namespace).Resource(resource).SetHeader("Accept", metadataList).Do(ctx))
-	if err != nil {
-		return nil, err
-	}
-	var list struct {
-		Items []struct {
-			Metadata struct {
-				Name string `json:"name"`
-			} `json:"metadata"`
-		} `json:"items"`
-	}
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, err
-	}
-	keys := make([]journal.Key, 0, len(list.Items))
-	for _, item := range list.Items {
-		if key, ok := journal.ParseKey(item.Metadata.Name); ok {
-			keys = append(keys, key)
+	var keys []journal.Key
+	err := s.pages(ctx, metadataList, namesPage, func(raw []byte) (string, error) {
+		var list struct {
+			Metadata metav1.ListMeta `json:"metadata"`
+			Items    []struct {
+				Metadata struct {
+					Name string `json:"name"`
+				} `json:"metadata"`
+			} `json:"items"`
 		}
-	}
-	return keys, nil
+		err := json.Unmarshal(raw, &list)
+		for _, item := range list.Items {
+			if key, ok := journal.ParseKey(item.Metadata.Name); ok {
+				keys = append(keys, key)
+			}
+		}
+		return list.Metadata.Continue, err
+	})
+	return keys, err
 }
 
 // List hands out every block in order.
 func (s *Store) List(ctx context.Context, each func(journal.Stored) error) error {
-	for token := ""; ; {
-		request := s.client.Get().Namespace(s.namespace).Resource(resource).Param("limit", fmt.Sprint(page))
-		if token != "" {
-			request = request.Param("continue", token)
-		}
-		raw, err := answer(request.Do(ctx))
-		if err != nil {
-			return err
-		}
+	return s.pages(ctx, runtime.ContentTypeJSON, page, func(raw []byte) (string, error) {
 		var list struct {
 			Metadata metav1.ListMeta `json:"metadata"`
 			Items    []object        `json:"items"`
 		}
 		if err := json.Unmarshal(raw, &list); err != nil {
-			return err
+			return "", err
 		}
 		for i := range list.Items {
 			stored, ok := list.Items[i].stored()
@@ -156,11 +149,26 @@ func (s *Store) List(ctx context.Context, each func(journal.Stored) error) error
 				continue
 			}
 			if err := each(stored); err != nil {
-				return err
+				return "", err
 			}
 		}
-		if token = list.Metadata.Continue; token == "" {
-			return nil
+		return list.Metadata.Continue, nil
+	})
+}
+
+// pages lists all blocks, limit at a time. take returns where the next page begins.
+func (s *Store) pages(ctx context.Context, accept string, limit int, take func(raw []byte) (next string, err error)) error {
+	for token := ""; ; {
+		request := s.client.Get().Namespace(s.namespace).Resource(resource).SetHeader("Accept", accept).Param("limit", fmt.Sprint(limit))
+		if token != "" {
+			request = request.Param("continue", token)
+		}
+		raw, err := answer(request.Do(ctx))
+		if err != nil {
+			return err
+		}
+		if token, err = take(raw); err != nil || token == "" {
+			return err
 		}
 	}
 }

@@ -249,3 +249,41 @@ func TestALargeBatchIsSeveralObjects(t *testing.T) {
 		}
 	}
 }
+
+// counted counts requests by what they are.
+type counted struct {
+	http.RoundTripper
+	requests map[string]int
+}
+
+func (c counted) RoundTrip(request *http.Request) (*http.Response, error) {
+	what := request.Method
+	if strings.HasSuffix(request.URL.Path, "/usageblocks") && request.Method == http.MethodGet {
+		what = "LIST"
+	}
+	c.requests[what]++
+	return c.RoundTripper.RoundTrip(request)
+}
+
+func TestAnAppendIsOneWriteAndOneRead(t *testing.T) {
+	const appends = 300
+	requests := map[string]int{}
+	s := store(t, namespace(t), func(next http.RoundTripper) http.RoundTripper { return counted{next, requests} })
+	j, _ := opened(t, s, "a")
+	appended(t, j, &journal.Batch{Time: now})
+	clear(requests)
+	for range appends {
+		appended(t, j, &journal.Batch{Time: now})
+	}
+	if diff := cmp.Diff(map[string]int{http.MethodPost: appends, http.MethodGet: appends}, requests); diff != "" {
+		t.Errorf("want -, got +:\n%s", diff)
+	}
+	clear(requests)
+	keys, err := s.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(keys) != appends+1 || requests["LIST"] != 2 {
+		t.Errorf("got %d names in %d pages", len(keys), requests["LIST"])
+	}
+}
