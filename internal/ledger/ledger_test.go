@@ -321,6 +321,63 @@ func TestSegments(t *testing.T) {
 			},
 			want: []string{"web vcpu 2000 [1010 CreationTime, open)", "web vcpu 1000 [1040 ManagedFields, open)"},
 		},
+		"an end that the object states ends what it was put under later, too": {
+			drive: func(b *bench) {
+				b.observe(1018, startedAt(vm("web", 1000), 1018))
+				b.Reattribute("uid", at(usage.Boundary{At: 1053, Evidence: usage.ManagedFields}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
+				b.observe(1060, stopped(vm("db", 0), 1042), written(1059))
+			},
+			want: []string{"web vcpu 1000 [1018 ObjectTime, 1042 ObjectTime)"},
+		},
+		"an end that the object states from before it began is none": {
+			drive: func(b *bench) {
+				b.observe(1018, startedAt(vm("web", 1000), 1018))
+				b.observe(1060, stopped(vm("web", 0), 1010), written(1059))
+			},
+			want: []string{"web vcpu 1000 [1018 ObjectTime, 1059 ManagedFields)"},
+		},
+		"a creation that the watch delivers did not happen long before": {
+			drive: func(b *bench) {
+				created := vm("web", 1000)
+				created.Start = usage.Boundary{At: 1100, Evidence: usage.CreationTime}
+				b.observe(1700, created, written(1100))
+			},
+			want: []string{"web vcpu 1000 [1700 Observed, open)"},
+		},
+		"an object that is there again, under its UID, begins again": {
+			drive: func(b *bench) {
+				created := vm("web", 1000)
+				created.Start = usage.Boundary{At: 1010, Evidence: usage.CreationTime}
+				b.observe(1010, created)
+				b.Remove(b.at(1040, nil))
+				b.observe(1090, created, origin(Resumed, 1060), written(1010))
+			},
+			want: []string{"web vcpu 1000 [1010 CreationTime, 1040 Observed)", "web vcpu 1000 [1090 ReplayBound -30, open)"},
+		},
+		"an attribute that changes soon after an unattributed start splits, and its deployment counts from the start": {
+			drive: func(b *bench) {
+				member := vm("", 1000)
+				member.Subject.Bundle = "spot"
+				b.observe(1010, startedAt(member, 1010))
+				member.Subject.Bundle, member.Subject.Deployment = "reserved", "web"
+				b.observe(1016, startedAt(member, 1010))
+			},
+			want: []string{"web vcpu 1000 [1016 ManagedFields, open)", "web vcpu 1000 [1010 ObjectTime, 1016 ManagedFields)"},
+		},
+		"what another meter holds already is held once, though it is put there later": {
+			drive: func(b *bench) {
+				other := NewMeter("other", since, b.meter.Dimensions())
+				elsewhere := vm("web", 2000)
+				elsewhere.Subject.Resource = usage.Object{Kind: "Deployment", Name: "web", UID: "workload"}
+				b.observe(1010, vm("web", 1000))
+				b.observe(1010, elsewhere, func(o *Observation) { o.Meter = other })
+				err := b.Reattribute("uid", at(usage.Boundary{At: 1050, Evidence: usage.Observed}), func(_ *Meter, s *usage.Subject) { s.Resource = s.Instance })
+				if err == nil || !strings.Contains(err.Error(), "already metered by UsageMeter vm") {
+					b.t.Errorf("refused with %v", err)
+				}
+			},
+			want: []string{"web vcpu 2000 [1010 ManagedFields, 1050 Observed)", "web vcpu 1000 [1010 ManagedFields, open)"},
+		},
 		"an object that is taken up later starts then": {
 			drive: func(b *bench) {
 				b.observe(1050, startedAt(vm("web", 2000), 1010), func(o *Observation) { o.Existed, o.After = true, 1050 })
@@ -336,6 +393,57 @@ func TestSegments(t *testing.T) {
 				t.Errorf("segments (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestBetween(t *testing.T) {
+	exactly := func(at int64) Moments {
+		seen := usage.Boundary{At: at, Evidence: usage.Observed}
+		return Moments{End: seen, Start: seen}
+	}
+	within := func(earliest, latest int64) Moments {
+		slack := uint32(latest - earliest)
+		return Moments{
+			End:   usage.Boundary{At: earliest, Slack: slack, Evidence: usage.ReplayBound},
+			Start: usage.Boundary{At: latest, Slack: slack, Evidence: usage.ReplayBound},
+		}
+	}
+	for _, c := range []struct {
+		origin           Origin
+		earliest, latest int64
+		want             Moments
+	}{
+		{Live, 10, 10, exactly(10)},
+		{Live, 10, 12, exactly(12)},
+		{Live, 10, 13, within(10, 13)},
+		{Replayed, 10, 11, exactly(11)},
+		{Replayed, 10, 12, within(10, 12)},
+		{Resumed, 12, 10, exactly(10)},
+		{First, 10, 50, exactly(50)},
+	} {
+		if got := Between(c.origin, c.earliest, c.latest); got != c.want {
+			t.Errorf("origin %d, [%d, %d]: %v, want %v", c.origin, c.earliest, c.latest, got, c.want)
+		}
+	}
+}
+
+// Of a journal of which a block was lost, and that was accepted, a segment is
+// open of a dimension that its meter measures no more.
+func TestARestoredDimensionThatIsGoneEndsWithItsMeter(t *testing.T) {
+	cpu, gpu := usage.Dimension{Name: "cpu", Unit: usage.Core}, usage.Dimension{Name: "gpu", Unit: usage.Count}
+	put := func(uid string, d usage.Dimension) usage.Change {
+		o := usage.Object{Kind: "VM", Name: uid, UID: uid}
+		return usage.Change{Kind: usage.Put, Segment: usage.Segment{
+			Meter: "vm", Dimension: d, Level: 5, Start: usage.Boundary{At: 1000, Evidence: usage.ObjectTime},
+			Subject: &usage.Subject{Resource: o, Instance: o, Account: usage.Account{Namespace: "shop"}},
+		}}
+	}
+	b := &bench{Ledger: New(), t: t, meter: NewMeter("vm", since, []usage.Dimension{cpu})}
+	b.Restore([]*Meter{b.meter}, []usage.Change{put("a", cpu), put("b", cpu), put("b", gpu)}, nil, 0)
+	b.Redefine(b.meter, []usage.Dimension{cpu}, 2000)
+	want := []string{" cpu 5 [1000 ObjectTime, open)", " cpu 5 [1000 ObjectTime, open)", " gpu 5 [1000 ObjectTime, 2000 MeteringStopped)"}
+	if diff := cmp.Diff(want, b.lines(usage.Window{Start: 0, End: 1 << 40}, 3000)); diff != "" {
+		t.Errorf("segments (-want +got):\n%s", diff)
 	}
 }
 

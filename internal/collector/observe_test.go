@@ -1,0 +1,49 @@
+package collector
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/usage-operator/usage-operator/internal/source"
+)
+
+func TestTimesOfWriting(t *testing.T) {
+	at := func(second int) string { return time.Unix(int64(second), 0).UTC().Format(time.RFC3339) }
+	entry := func(second int, fields ...string) any {
+		set := map[string]any{}
+		for _, f := range fields {
+			set[f] = map[string]any{}
+		}
+		return map[string]any{"time": at(second), "fieldsV1": set}
+	}
+	for name, c := range map[string]struct {
+		created int
+		entries []any
+		written int64
+		fields  uint32
+		added   int64 // as the object of an Added
+	}{
+		"the newest write counts":                   {100, []any{entry(120, "a"), entry(110, "b", "c")}, 120, 3, 120},
+		"a creation later than all writes counts":   {100, []any{entry(90, "a")}, 100, 1, 100},
+		"nobody manages it: it does not say":        {100, nil, 0, 0, 100},
+		"an entry without a time: it does not say":  {100, []any{map[string]any{"manager": "m"}}, 0, 0, 100},
+		"it says nothing at all, not when it began": {0, nil, 0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			metadata := map[string]any{"managedFields": c.entries}
+			if c.created != 0 {
+				metadata["creationTimestamp"] = at(c.created)
+			}
+			object := &unstructured.Unstructured{Object: map[string]any{"metadata": metadata}}
+			if written, fields := lastWrite(object); written != c.written || fields != c.fields {
+				t.Errorf("written at %d, %d fields; want %d, %d", written, fields, c.written, c.fields)
+			}
+			if added := writtenBy(source.Change{Type: watch.Added, Object: object}); added != c.added {
+				t.Errorf("added at %d, want %d", added, c.added)
+			}
+		})
+	}
+}
