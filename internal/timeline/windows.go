@@ -105,12 +105,11 @@ func Period(t int64, size Size, offset int, zone *time.Location) usage.Window {
 func runEnd(t int64, size Size, zone *time.Location) int64 {
 	of := civil(t, size, zone)
 	for {
-		end := t + of.End - local(t, zone)
-		_, changes := steady(t, zone)
-		if end < changes {
+		same, offset := Steady(t, zone)
+		if end := of.End - offset; end < same.End {
 			return end
 		}
-		if t = changes; civil(t, size, zone) != of {
+		if t = same.End; civil(t, size, zone) != of {
 			return t
 		}
 	}
@@ -121,49 +120,45 @@ func runEnd(t int64, size Size, zone *time.Location) int64 {
 func runStart(t int64, size Size, zone *time.Location) int64 {
 	of := civil(t, size, zone)
 	for {
-		start := t + of.Start - local(t, zone)
-		changed, _ := steady(t, zone)
-		if start > changed {
+		same, offset := Steady(t, zone)
+		if start := of.Start - offset; start > same.Start {
 			return start
 		}
-		if t = changed - 1; civil(t, size, zone) != of {
-			return changed
+		if t = same.Start - 1; civil(t, size, zone) != of {
+			return same.Start
 		}
 	}
 }
 
-// steady is a time around t in which the clocks of a zone do not change: from is at
-// or before t, until after it. It may be shorter than it could be.
-func steady(t int64, zone *time.Location) (from, until int64) {
+// Steady is a time around t in which the clocks of a zone do not change, and how many
+// seconds they are ahead of UTC in it. It may be shorter than it could be; math.MinInt64
+// and math.MaxInt64 are its bounds where they never did, or never will.
+func Steady(t int64, zone *time.Location) (w usage.Window, offset int64) {
 	at := time.Unix(t, 0).In(zone)
 	first, last := at.ZoneBounds()
-	from, until = math.MinInt64, math.MaxInt64
+	w = usage.Window{Start: math.MinInt64, End: math.MaxInt64}
 	if !first.IsZero() {
-		from = first.Unix()
+		w.Start = first.Unix()
 	}
 	if !last.IsZero() {
-		until = last.Unix()
+		w.End = last.Unix()
 	}
-	if until <= t {
+	if w.End <= t {
 		// Beyond a zone's table ZoneBounds ends each year after 365 days, and gives a
 		// moment before t on the last day of a leap year.
-		until = time.Date(at.UTC().Year()+1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+		w.End = time.Date(at.UTC().Year()+1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	}
-	return from, until
-}
-
-// local is what the clocks of a zone show at t, in seconds since they would have
-// shown the beginning of 1970.
-func local(t int64, zone *time.Location) int64 {
-	_, offset := time.Unix(t, 0).In(zone).Zone()
-	return t + int64(offset)
+	_, ahead := at.Zone()
+	return w, int64(ahead)
 }
 
 // civil is the day, week or month that t is in by the clocks of a zone, from
-// midnight to midnight, in what they show (see local).
+// midnight to midnight, in what they show: seconds since they would have shown the
+// beginning of 1970.
 func civil(t int64, size Size, zone *time.Location) usage.Window {
 	const day, monday = 86400, 4 * 86400 // 1970-01-05 was a Monday
-	shown := local(t, zone)
+	_, offset := time.Unix(t, 0).In(zone).Zone()
+	shown := t + int64(offset)
 	switch size {
 	case Week:
 		w := usage.Interval(shown-monday, 7*day)
