@@ -40,11 +40,9 @@ func (t *Tally) Coverage() Coverage {
 	}
 	say(usage.Stretch{Window: usage.Window{Start: w.Start, End: first}, Coverage: usage.CoverageUnknown})
 	for _, m := range meters {
-		for _, s := range t.coverage {
-			if s.Meter == m.Name {
-				s.Window = s.Intersect(usage.Window{Start: m.Since, End: w.End})
-				say(s)
-			}
+		for _, s := range t.coverage.Of(m.Name, w) {
+			s.Window = s.Intersect(usage.Window{Start: m.Since, End: w.End})
+			say(s)
 		}
 	}
 	c := Coverage{Observed: w.Seconds()}
@@ -97,11 +95,7 @@ func (t *Tally) doubts() [][]doubt {
 	for i, name := range t.meters {
 		doubts[i] = make([]doubt, c.windows())
 		stretches := []usage.Stretch{{Meter: name, Window: usage.Window{Start: w.Start, End: t.since(name)}, Coverage: usage.CoverageUnknown}}
-		for _, s := range t.coverage {
-			if s.Meter == name {
-				stretches = append(stretches, s)
-			}
-		}
+		stretches = append(stretches, t.coverage.Of(name, w)...)
 		for _, s := range usage.CutCoverage(stretches, w) {
 			for j := c.at(s.Start); j < c.windows() && c[j] < s.End; j++ {
 				doubts[i][j].note(s.Coverage, s.Intersect(c.window(j)).Seconds())

@@ -29,7 +29,7 @@ type Tally struct {
 	corrections int
 	corrected   int
 	known       []Meter
-	coverage    []usage.Stretch
+	coverage    usage.Stretches
 
 	members  []int // by class: its group, or, by holder, what its groups have in common; none if filtered out
 	groups   []*group

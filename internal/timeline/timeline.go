@@ -108,7 +108,7 @@ func (t *Timeline) Take(c Commit) {
 	if c.Meters != nil {
 		s.meters = c.Meters
 	}
-	s.coverage = append(s.coverage, c.Coverage...)
+	s.coverage = s.coverage.With(c.Coverage...)
 	for _, interval := range c.Sealed {
 		s.through = max(s.through, interval.End)
 	}
@@ -136,7 +136,7 @@ type Snapshot struct {
 	version     uint64 // within the lineage
 	classes     []*class
 	meters      []Meter
-	coverage    []usage.Stretch
+	coverage    usage.Stretches
 	corrections []correction
 	sealed      []usage.Window // in order
 	through     int64          // the end of the last of them
