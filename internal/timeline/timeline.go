@@ -218,8 +218,7 @@ func (t *Timeline) remove(in *stream, start int64) {
 			return
 		}
 		if i, found := s.find(start); found {
-			own := t.own(at)
-			own.spans = slices.Concat(own.spans[:i], own.spans[i+1:])
+			t.own(at).take(i)
 			return
 		}
 	}

@@ -97,6 +97,13 @@ func (w *world) drawHolder(t *rapid.T, i int) {
 			w.segments = append(w.segments, brief)
 		}
 		w.segments = append(w.segments, c)
+		for range rapid.IntRange(-2, 3).Draw(t, "inside") { // what lasted no time that anybody can tell, while it lasted
+			moment := rapid.Int64Range(start, end).Draw(t, "moment")
+			inside := c
+			inside.Start = usage.Boundary{At: moment, Evidence: usage.ReplayBound, Slack: uint32(rapid.Int64Range(0, moment-start).Draw(t, "before"))}
+			inside.End = usage.Boundary{At: moment, Evidence: usage.ReplayBound, Slack: uint32(rapid.Int64Range(0, end-moment).Draw(t, "after"))}
+			w.segments = append(w.segments, inside)
+		}
 		if rapid.IntRange(0, 3).Draw(t, "corrected") == 0 {
 			w.correct(t, c)
 		}
