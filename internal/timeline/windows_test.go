@@ -14,12 +14,12 @@ import (
 )
 
 //go:embed testdata/zones.txt
-var zoneNames string
+var zonesOfTheWorld string
 
 func zones(t *testing.T) []*time.Location {
 	t.Helper()
 	var zones []*time.Location
-	for line := range strings.Lines(zoneNames) {
+	for line := range strings.Lines(zonesOfTheWorld) {
 		if name := strings.TrimSpace(line); !strings.HasPrefix(name, "#") {
 			zone, err := time.LoadLocation(name)
 			if err != nil {
