@@ -107,7 +107,7 @@ func (l *Ledger) unsettled(s *stream, i int, now int64) bool {
 
 // Redefine changes what the meter measures, from now on. Dimensions that stay
 // go on; those that are gone end now. What the meter sees for the first time
-// hereafter was none of its own before.
+// hereafter was none of its own before. What it saw is known as it was.
 func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 	before := m.dimensions
 	after := m.numbers(dimensions)
@@ -127,7 +127,7 @@ func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 		}
 		at.count(wasActive)
 	})
-	m.dimensions, m.Since = after, now
+	m.dimensions, m.Defined, m.History = after, now, usage.Redefined(m.History, dimensions, now)
 }
 
 // Stop ends all of a meter's segments, at some moment in [earliest, latest]: it

@@ -133,12 +133,12 @@ func (o *Observation) begins(member *usage.Member, at *object, changed usage.Bou
 		return stated
 	case at.known:
 		return changed // what was seen live wins over what is read later
-	case !stated.IsZero() && stated.At < at.meter.Since:
-		return o.found(usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted})
+	case !stated.IsZero() && stated.At < at.meter.Defined:
+		return o.found(usage.Boundary{At: at.meter.Defined, Evidence: usage.MeteringStarted})
 	case !stated.IsZero() && stated.At <= o.Now:
 		return o.found(stated)
 	case o.Origin == First:
-		return o.found(usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted})
+		return o.found(usage.Boundary{At: at.meter.Defined, Evidence: usage.MeteringStarted})
 	}
 	return changed
 }
