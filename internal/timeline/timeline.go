@@ -34,6 +34,9 @@ type Meter struct {
 	Since int64
 	// Dimensions are what it measures.
 	Dimensions []usage.Dimension
+	// Measured is what it measured when; nil where the journal does not say: since
+	// Since, but for what a meter of its name measured in the commit before, and goes on.
+	Measured []usage.Metered
 }
 
 // Commit is what the journal has committed.
@@ -106,7 +109,7 @@ func (t *Timeline) Take(c Commit) {
 		t.change(&c.Changes[i])
 	}
 	if c.Meters != nil {
-		s.meters = c.Meters
+		s.meters = withHistory(s.meters, c.Meters)
 	}
 	s.coverage = s.coverage.With(c.Coverage...)
 	for _, interval := range c.Sealed {
@@ -159,8 +162,13 @@ func (s *Snapshot) Corrections() int { return len(s.corrections) }
 func (s *Snapshot) Since() int64 {
 	var since int64
 	for i := range s.meters {
-		if since == 0 || s.meters[i].Since < since {
-			since = s.meters[i].Since
+		m := &s.meters[i]
+		began := m.Since
+		for j := range m.Measured {
+			began = min(began, m.Measured[j].Since)
+		}
+		if since == 0 || began < since {
+			since = began
 		}
 	}
 	return since
