@@ -177,11 +177,13 @@ func (in *integral) series(s *series) error {
 	}
 	// Bounds may reach as far.
 	slack := int64(s.maxSlack)
-	for _, x := range s.after(in.from) {
+	spans := s.after(in.from)
+	for i := range spans {
+		x := &spans[i] // not a copy: there are many
 		if x.start-slack >= in.until {
 			break
 		}
-		if err := in.span(&x); err != nil {
+		if err := in.span(x); err != nil {
 			return err
 		}
 	}

@@ -109,8 +109,13 @@ func (s *series) reach(from int) {
 // has no length, and lies inside.
 func (s *series) after(from int64) []span {
 	if n := len(s.spans); n == 0 || s.spans[0].start >= from {
-		return s.spans
+		return s.spans // mostly, and without a call
 	}
+	return s.search(from)
+}
+
+// search is after, where the first span does not say that it is all of them.
+func (s *series) search(from int64) []span {
 	from -= int64(s.maxSlack)
 	i, _ := slices.BinarySearchFunc(s.spans, from, func(x span, from int64) int { return cmp.Compare(x.start, from) })
 	if i == 0 {
