@@ -39,7 +39,7 @@ func (a *Answers) Committed(batch *journal.Batch) {
 		commit.Meters = make([]timeline.Meter, len(batch.Meters))
 	}
 	for i, m := range batch.Meters {
-		commit.Meters[i] = timeline.Meter{Name: m.Name, ResourceType: m.ResourceType, Since: m.Since, Dimensions: m.Dimensions}
+		commit.Meters[i] = timeline.Meter{Name: m.Name, ResourceType: m.ResourceType, Since: m.Since, Dimensions: m.Dimensions, Measured: m.Measured}
 	}
 	for _, seal := range batch.Seals {
 		commit.Sealed = append(commit.Sealed, seal.Interval)

@@ -284,6 +284,20 @@ type BlockMeter struct {
 	// +kubebuilder:validation:MaxItems=64
 	Dimensions []BlockDimension `json:"dimensions,omitempty"`
 
+	// definedTime is from when on it is defined as it is: what it sees for the first
+	// time later was none of its own before. Left out: since.
+	//
+	// +optional
+	DefinedTime *metav1.Time `json:"definedTime,omitempty"`
+
+	// measured is what it measured when; left out by older versions: its
+	// dimensions, since since.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	Measured []BlockMeasured `json:"measured,omitempty"`
+
 	// listed tells that it has seen every object up to its kind's position.
 	//
 	// +optional
@@ -303,6 +317,31 @@ type BlockDimension struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=253
 	Unit string `json:"unit"`
+}
+
+// BlockMeasured is a time in which a meter measured a dimension.
+type BlockMeasured struct {
+	// name is the dimension: vcpu.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// unit is what its levels are counted in: core.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Unit string `json:"unit"`
+
+	// startTime is when it began to be measured.
+	//
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+
+	// endTime is when it was measured no more; left out: it still is.
+	//
+	// +optional
+	EndTime *metav1.Time `json:"endTime,omitempty"`
 }
 
 // BlockStretch is how a meter knows a stretch of time.

@@ -80,7 +80,9 @@ type auditor struct {
 	report *Report
 	state  *journal.State
 	held   *holdings
-	sealed map[int64]usage.Window // by start
+	// coverage is the state's, to be cut to one interval after the other.
+	coverage usage.Stretches
+	sealed   map[int64]usage.Window // by start
 	// sealedAt is when the seals were committed, by the starts of their intervals;
 	// at the latest.
 	sealedAt map[int64]int64
@@ -105,6 +107,7 @@ func (a *auditor) readJournal(ctx context.Context) error {
 		}
 	}
 	a.state, a.held, a.sealed = state, hold(state.Segments), sealed(state.Seals)
+	a.coverage = usage.Stretches{}.With(state.Coverage...)
 	a.report.journal(state, state.Head)
 	return nil
 }

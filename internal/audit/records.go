@@ -178,7 +178,7 @@ func (e *projection) records(id identity, namespace string) []*v1alpha1.UsageRec
 		e.last = record.For(record.Input{
 			Key: id.Key, Namespace: namespace, Final: true,
 			Segments: e.held.of(id.Account, id.Interval),
-			Coverage: usage.CutCoverage(e.state.Coverage, id.Interval),
+			Coverage: e.coverage.Cut(id.Interval),
 		})
 	}
 	return e.last

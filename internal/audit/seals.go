@@ -27,7 +27,7 @@ func (a *auditor) verifySeals() {
 		a.sealsDone = seal.Interval.End
 		r := &recomputed{Seal: seal, number: i, previous: previous}
 		if a.inRange(seal.Interval.Start, seal.Interval.End) {
-			r.segments, r.coverage = s.cut(seal.Interval), usage.CutCoverage(a.state.Coverage, seal.Interval)
+			r.segments, r.coverage = s.cut(seal.Interval), a.coverage.Cut(seal.Interval)
 			r.inRange = true
 		}
 		if ahead = append(ahead, r); len(ahead) == cap(ahead) {

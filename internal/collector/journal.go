@@ -45,7 +45,7 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 	var entries []*ledger.Meter
 	for _, m := range state.Meters {
 		c.restored.meters[m.Name] = m
-		entries = append(entries, ledger.NewMeter(m.Name, m.Since, m.Dimensions))
+		entries = append(entries, restoredMeter(&m))
 		c.since = min(c.since, m.Since)
 	}
 	for _, p := range state.Positions {
@@ -70,6 +70,18 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 	}
 	c.mu.Unlock()
 	c.Discover()
+}
+
+// restoredMeter is the ledger's meter as the journal knows it.
+func restoredMeter(m *journal.Meter) *ledger.Meter {
+	entry := ledger.NewMeter(m.Name, m.Since, m.Dimensions)
+	if m.Defined != 0 {
+		entry.Defined = m.Defined
+	}
+	if m.Measured != nil {
+		entry.History = m.Measured
+	}
+	return entry
 }
 
 // resume is the meter as the journal knows it; nil when it does not.
@@ -212,6 +224,7 @@ func (c *Collector) journalMeters() []journal.Meter {
 		meters = append(meters, journal.Meter{
 			Name: name, Version: at.version, ResourceType: at.meter.ResourceType(), Group: kind.Group, Kind: kind.Kind,
 			Since: at.ledger.Since, Dimensions: at.ledger.Dimensions(), Listed: at.from != 0,
+			Defined: at.ledger.Defined, Measured: at.ledger.History,
 		})
 	}
 	// What has not been taken up yet is still to be.

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -13,6 +14,8 @@ type builder struct {
 	state State
 	// read is the last sequence that was added up, or passed over.
 	read uint64
+	// meters are the state's, with what each measured when.
+	meters []Meter
 	// batch is what the parts of a batch have said so far, and rows what changed.
 	batch lists
 	rows  []usage.Change
@@ -122,6 +125,7 @@ func (b *builder) commit(from *block) {
 	s.Cluster, s.Writer = from.spec.Cluster, from.spec.Writer
 	if said.meters != nil {
 		s.Meters = said.meters
+		b.meters = withHistory(b.meters, said.meters)
 	}
 	if said.positions != nil {
 		s.Positions = said.positions
@@ -136,6 +140,26 @@ func (b *builder) commit(from *block) {
 	if b.rows = b.rows[:0]; cap(b.rows) > rowsPerBlock {
 		b.rows = nil
 	}
+}
+
+// withHistory gives meters what each measured when, where an older version did not
+// write it: since it says it does; or since a meter of its name did in the batch before.
+func withHistory(before, meters []Meter) []Meter {
+	out := slices.Clone(meters)
+	for i := range out {
+		m := &out[i]
+		if m.Measured != nil {
+			continue
+		}
+		var history []usage.Metered
+		for _, old := range before {
+			if old.Name == m.Name && old.ResourceType == m.ResourceType {
+				history = old.Measured
+			}
+		}
+		m.Measured = usage.Redefined(history, m.Dimensions, m.Since)
+	}
+	return out
 }
 
 // result is what all that was added up amounts to. The builder is of no use afterwards.

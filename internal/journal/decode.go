@@ -108,5 +108,15 @@ func (r *reader) meter(m v1alpha1.BlockMeter) Meter {
 	for _, d := range m.Dimensions {
 		out.Dimensions = append(out.Dimensions, usage.Dimension{Name: r.text(d.Name), Unit: usage.Unit(r.text(d.Unit))})
 	}
+	if m.DefinedTime != nil {
+		out.Defined = m.DefinedTime.Unix()
+	}
+	for _, d := range m.Measured {
+		measured := usage.Metered{Dimension: usage.Dimension{Name: r.text(d.Name), Unit: usage.Unit(r.text(d.Unit))}, Since: d.StartTime.Unix()}
+		if d.EndTime != nil {
+			measured.Until = d.EndTime.Unix()
+		}
+		out.Measured = append(out.Measured, measured)
+	}
 	return out
 }

@@ -194,6 +194,16 @@ func blockMeter(m Meter) v1alpha1.BlockMeter {
 	for _, d := range m.Dimensions {
 		out.Dimensions = append(out.Dimensions, v1alpha1.BlockDimension{Name: text(d.Name), Unit: text(string(d.Unit))})
 	}
+	if m.Defined != 0 {
+		out.DefinedTime = new(seconds(m.Defined))
+	}
+	for _, d := range m.Measured {
+		measured := v1alpha1.BlockMeasured{Name: text(d.Name), Unit: text(string(d.Unit)), StartTime: seconds(d.Since)}
+		if d.Until != 0 {
+			measured.EndTime = new(seconds(d.Until))
+		}
+		out.Measured = append(out.Measured, measured)
+	}
 	return out
 }
 

@@ -113,6 +113,13 @@ func batchOf(change *rapid.Generator[usage.Change]) *rapid.Generator[*Batch] {
 		for range rapid.IntRange(0, 3).Draw(t, "dimensions") {
 			m.Dimensions = append(m.Dimensions, usage.Dimension{Name: hostile().Draw(t, "name"), Unit: usage.Unit(hostile().Draw(t, "unit"))})
 		}
+		m.Defined = moment().Draw(t, "defined")
+		for range rapid.IntRange(1, 3).Draw(t, "measured") {
+			m.Measured = append(m.Measured, usage.Metered{
+				Dimension: usage.Dimension{Name: hostile().Draw(t, "name"), Unit: usage.Unit(hostile().Draw(t, "unit"))},
+				Since:     moment().Draw(t, "since"), Until: moment().Draw(t, "until"),
+			})
+		}
 		return m
 	}), 0, 3)
 	positions := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Position {

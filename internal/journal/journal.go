@@ -57,8 +57,13 @@ type Meter struct {
 	Group, Kind string
 	// Since is from when on it sees everything, in seconds since the epoch.
 	Since int64
+	// Defined is from when on it is defined as it is; 0: since Since.
+	Defined int64
 	// Dimensions are what it measures, in order.
 	Dimensions []usage.Dimension
+	// Measured is what it measured when; nil in what older versions wrote, which did
+	// not say.
+	Measured []usage.Metered
 	// Listed tells that it has seen every object up to its kind's position.
 	Listed bool
 }

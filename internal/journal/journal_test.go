@@ -97,7 +97,12 @@ func TestAppendAndLoad(t *testing.T) {
 		Time: now - 60, Changes: holds(1, now-100),
 		Meters: []journal.Meter{{
 			Name: "vm", Version: "uid/1", Group: "kubevirt.io", Kind: "VirtualMachineInstance", Since: now - 100, Listed: true,
-			Dimensions: []usage.Dimension{{Name: "vcpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}},
+			Defined: now - 70, Dimensions: []usage.Dimension{{Name: "vcpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}},
+			Measured: []usage.Metered{
+				{Dimension: usage.Dimension{Name: "vcpu", Unit: usage.Core}, Since: now - 100},
+				{Dimension: usage.Dimension{Name: "storage", Unit: usage.Byte}, Since: now - 100, Until: now - 70},
+				{Dimension: usage.Dimension{Name: "memory", Unit: usage.Byte}, Since: now - 70},
+			},
 		}},
 		Positions: []journal.Position{{Group: "kubevirt.io", Kind: "VirtualMachineInstance", ResourceVersion: "4711", Time: now - 61}},
 		Coverage:  []usage.Stretch{{Meter: "vm", Window: usage.Window{Start: now - 90, End: now - 80}, Coverage: usage.CoverageUnknown}},
@@ -120,6 +125,36 @@ func TestAppendAndLoad(t *testing.T) {
 	}
 	if size := j.Size(); size.Blocks != 2 || size.Sequence != 2 || size.Bytes < 1000 {
 		t.Errorf("size %+v", size)
+	}
+}
+
+// Blocks of versions that did not write what a meter measured when: an edit moved its
+// since, and what went on was measured before.
+func TestMetersOfOlderVersionsHaveAHistory(t *testing.T) {
+	vcpu, memory := usage.Dimension{Name: "vcpu", Unit: usage.Core}, usage.Dimension{Name: "memory", Unit: usage.Byte}
+	meters := func(since int64, of ...usage.Dimension) []journal.Meter {
+		return []journal.Meter{{Name: "vm", ResourceType: "vm", Since: since, Dimensions: of}}
+	}
+	store := newMemory()
+	j, _ := opened(t, store, "a")
+	appended(t, j,
+		&journal.Batch{Time: 100, Meters: meters(100, vcpu)},
+		&journal.Batch{Time: 200, Meters: meters(200, vcpu, memory)},
+		&journal.Batch{Time: 300},
+		&journal.Batch{Time: 400, Meters: meters(400, memory)},
+	)
+	want := meters(400, memory)
+	want[0].Measured = []usage.Metered{{Dimension: vcpu, Since: 100, Until: 400}, {Dimension: memory, Since: 200}}
+	got := state(t, store)
+	if difference := cmp.Diff(want, got.Meters); difference != "" {
+		t.Errorf("want -, got +:\n%s", difference)
+	}
+
+	// Written anew, it is what the journal says, whatever it said before.
+	want[0].Since = 100
+	appended(t, j, &journal.Batch{Time: 500, Meters: want})
+	if difference := cmp.Diff(want, state(t, store).Meters); difference != "" {
+		t.Errorf("want -, got +:\n%s", difference)
 	}
 }
 

@@ -243,6 +243,7 @@ func (j *Journal) Load(ctx context.Context) (*State, error) {
 	}
 	j.following = nil
 	state := v.builder.result()
+	state.Meters = v.builder.meters
 	state.Gaps = append(state.Gaps, v.verdict.accepted...)
 	j.begin(v)
 	j.follower.Current()

@@ -49,6 +49,8 @@ func New() *Ledger {
 type Meter struct {
 	Name       string
 	Since      int64             // from when on the meter sees everything; seconds since the epoch
+	Defined    int64             // from when on it is defined as it is; seconds since the epoch
+	History    []usage.Metered   // what it measured when
 	dimensions []uint32          // what it measures, by number
 	measured   []usage.Dimension // all that it ever measured
 	active     int
@@ -60,7 +62,7 @@ type Meter struct {
 
 // NewMeter is a meter that has seen nothing yet.
 func NewMeter(name string, since int64, dimensions []usage.Dimension) *Meter {
-	m := &Meter{Name: name, Since: since}
+	m := &Meter{Name: name, Since: since, Defined: since, History: usage.Redefined(nil, dimensions, since)}
 	m.dimensions = m.numbers(dimensions)
 	return m
 }

@@ -12,6 +12,20 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
+// An edit of a meter moves neither when it began, nor what its dimensions were
+// measured when.
+func TestAnEditLeavesWhatAMeterMeasured(t *testing.T) {
+	vcpu, gpu := usage.Dimension{Name: "vcpu", Unit: usage.Core}, usage.Dimension{Name: "gpu", Unit: usage.Count}
+	b := newBench(t)
+	b.Redefine(b.meter, []usage.Dimension{vcpu}, 1010)
+	b.Redefine(b.meter, []usage.Dimension{gpu, vcpu}, 1020)
+	b.Redefine(b.meter, []usage.Dimension{gpu}, 1030)
+	want := []usage.Metered{{Dimension: vcpu, Since: since, Until: 1030}, {Dimension: gpu, Since: 1020}}
+	if b.meter.Since != since || b.meter.Defined != 1030 || !slices.Equal(b.meter.History, want) {
+		t.Errorf("since %d, defined at %d, %v", b.meter.Since, b.meter.Defined, b.meter.History)
+	}
+}
+
 // bench is a ledger with one meter, and words to drive it with.
 type bench struct {
 	*Ledger

@@ -115,7 +115,7 @@ func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *us
 
 // Redefine changes what the meter measures, from now on. Dimensions that stay
 // go on; those that are gone end now. What the meter sees for the first time
-// hereafter was none of its own before.
+// hereafter was none of its own before. What it saw is known as it was.
 func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 	before := m.dimensions
 	after := m.numbers(dimensions)
@@ -138,7 +138,7 @@ func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 		at.eachStream(func(s *stream) { s.remap(before, after) })
 		at.count(wasActive)
 	})
-	m.dimensions, m.Since = after, now
+	m.dimensions, m.Defined, m.History = after, now, usage.Redefined(m.History, dimensions, now)
 }
 
 // remap puts what the stream holds in the places of other dimensions.

@@ -138,12 +138,12 @@ func (o *Observation) begins(member *usage.Member, at *object, changed usage.Bou
 		return changed // what was seen live wins over what is read later
 	case !at.unreadable && !stated.IsZero() && stated.At < o.After-skew && (o.Origin == Live || o.Origin == Replayed):
 		return changed // the watch delivered its creation, and that came later
-	case !stated.IsZero() && stated.At < at.meter.Since:
-		return o.found(usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted})
+	case !stated.IsZero() && stated.At < at.meter.Defined:
+		return o.found(usage.Boundary{At: at.meter.Defined, Evidence: usage.MeteringStarted})
 	case !stated.IsZero() && stated.At <= o.Now:
 		return o.found(stated)
 	case o.Origin == First:
-		return o.found(usage.Boundary{At: at.meter.Since, Evidence: usage.MeteringStarted})
+		return o.found(usage.Boundary{At: at.meter.Defined, Evidence: usage.MeteringStarted})
 	}
 	return changed
 }

@@ -14,8 +14,7 @@ type Gap = usage.Stretch
 type Coverage struct {
 	// Observed, Replayed, Estimated and Unknown are seconds; together they are the
 	// window, as far as it has come. Of each second the worst counts that any meter
-	// says of it. Meters count from when they began; before the first of them
-	// everything is unknown.
+	// says of it that measured something then. Where none did everything is unknown.
 	Observed, Replayed, Estimated, Unknown int64
 	// Gaps are what was estimated or is unknown, by meter, in the order of time.
 	Gaps []Gap
@@ -27,25 +26,28 @@ func (c *Coverage) Seconds() int64 { return c.Observed + c.Replayed + c.Estimate
 // Coverage is how what was added up is known.
 func (t *Tally) Coverage() Coverage {
 	w := usage.Window{Start: t.calendar.start(), End: t.through}
-	meters := t.relevant()
-	first := w.End
-	for _, m := range meters {
-		first = min(first, m.Since)
-	}
 	var each, all []usage.Stretch
 	say := func(s usage.Stretch) {
 		each = append(each, s)
 		s.Meter = ""
 		all = append(all, s)
 	}
-	say(usage.Stretch{Window: usage.Window{Start: w.Start, End: first}, Coverage: usage.CoverageUnknown})
-	for _, m := range meters {
-		for _, s := range t.coverage {
-			if s.Meter == m.Name {
-				s.Window = s.Intersect(usage.Window{Start: m.Since, End: w.End})
+	var metered []usage.Window
+	for i := range t.known {
+		m := &t.known[i]
+		looked := united(m.times(w, func(d usage.Dimension) bool {
+			return t.query.measures(&words{ResourceType: m.ResourceType, Dimension: d})
+		}))
+		for _, time := range looked {
+			for _, s := range t.coverage.Of(m.Name, time) {
+				s.Window = s.Intersect(time)
 				say(s)
 			}
 		}
+		metered = append(metered, looked...)
+	}
+	for _, gap := range between(united(metered), w) {
+		say(usage.Stretch{Window: gap, Coverage: usage.CoverageUnknown})
 	}
 	c := Coverage{Observed: w.Seconds()}
 	for _, s := range usage.CutCoverage(all, w) {
@@ -69,38 +71,22 @@ func (t *Tally) Coverage() Coverage {
 	return c
 }
 
-// relevant are the meters that measure what the query asks for.
-func (t *Tally) relevant() []Meter {
-	var found []Meter
-	for _, m := range t.known {
-		measures := slices.ContainsFunc(m.Dimensions, func(d usage.Dimension) bool {
-			return t.query.measures(&words{ResourceType: m.ResourceType, Dimension: d})
-		})
-		if measures {
-			found = append(found, m)
-		}
-	}
-	return found
-}
-
 // doubt is what a meter's coverage says of a window.
 type doubt struct {
 	unknown  int64 // seconds
 	accuracy usage.Accuracy
 }
 
-// doubts are those of each of the tally's meters, in each window.
+// doubts are those of each of the tally's measures, in each window.
 func (t *Tally) doubts() [][]doubt {
 	c := t.calendar
 	w := usage.Window{Start: c.start(), End: t.through}
-	doubts := make([][]doubt, len(t.meters))
-	for i, name := range t.meters {
+	doubts := make([][]doubt, len(t.measures))
+	for i, of := range t.measures {
 		doubts[i] = make([]doubt, c.windows())
-		stretches := []usage.Stretch{{Meter: name, Window: usage.Window{Start: w.Start, End: t.since(name)}, Coverage: usage.CoverageUnknown}}
-		for _, s := range t.coverage {
-			if s.Meter == name {
-				stretches = append(stretches, s)
-			}
+		stretches := t.coverage.Of(of.meter, w)
+		for _, gap := range t.unmetered(of, w) {
+			stretches = append(stretches, usage.Stretch{Meter: of.meter, Window: gap, Coverage: usage.CoverageUnknown})
 		}
 		for _, s := range usage.CutCoverage(stretches, w) {
 			for j := c.at(s.Start); j < c.windows() && c[j] < s.End; j++ {
@@ -121,13 +107,12 @@ func (d *doubt) note(coverage usage.Coverage, seconds int64) {
 	}
 }
 
-// since is when the meter began. One that is applied no more measured what it did
-// measure, and nothing is missing before that.
-func (t *Tally) since(name string) int64 {
-	for _, m := range t.known {
-		if m.Name == name {
-			return m.Since
-		}
+// unmetered is when a meter did not measure a dimension. One that is applied no more
+// measured what it did measure, and nothing is missing.
+func (t *Tally) unmetered(of measured, w usage.Window) []usage.Window {
+	i := slices.IndexFunc(t.known, func(m Meter) bool { return m.Name == of.meter })
+	if i < 0 {
+		return nil
 	}
-	return t.calendar.start()
+	return between(united(t.known[i].times(w, func(d usage.Dimension) bool { return d == of.dimension })), w)
 }

@@ -26,7 +26,7 @@ func (s *Snapshot) Intervals(w usage.Window) []usage.Window {
 // Coverage are the stretches within an interval that were not observed, in
 // canonical form.
 func (s *Snapshot) Coverage(interval usage.Window) []usage.Stretch {
-	return usage.CutCoverage(s.coverage, interval)
+	return s.coverage.Cut(interval)
 }
 
 // HoldingKey tells a holding from every other.

@@ -143,11 +143,12 @@ func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 		if t.members[id] == none {
 			continue
 		}
+		measure := t.measured(&c.words)
 		for _, held := range c.series {
 			if !held.goesOn(since) || !t.query.holds(held.holder) {
 				continue
 			}
-			g := t.groups[t.held(t.members[id], held.holder, &c.words)]
+			g := t.groups[t.held(t.members[id], held.holder, &c.words, measure)]
 			in := integral{adder: a, group: g, from: from, until: until, total: a.total(&c.words)}
 			if err := in.series(held); err != nil {
 				return err
@@ -176,11 +177,13 @@ func (in *integral) series(s *series) error {
 	}
 	// Bounds may reach as far.
 	slack := int64(s.maxSlack)
-	for _, x := range s.after(in.from) {
+	spans := s.after(in.from)
+	for i := range spans {
+		x := &spans[i] // not a copy: there are many
 		if x.start-slack >= in.until {
 			break
 		}
-		if err := in.span(&x); err != nil {
+		if err := in.span(x); err != nil {
 			return err
 		}
 	}
@@ -338,7 +341,7 @@ func (t *Tally) correct(s *Snapshot) error {
 		t.corrected++
 		c := s.classes[x.class]
 		if t.grouping.byHolder {
-			id = t.held(id, x.holder, &c.words)
+			id = t.held(id, x.holder, &c.words, t.measured(&c.words))
 		}
 		// A correction is of an interval that is sealed, whatever was added up of it.
 		in := integral{

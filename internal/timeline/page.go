@@ -105,7 +105,7 @@ type rows struct {
 	groups  []*group // that say something, in order
 	windows int      // that have begun
 	doubts  [][]doubt
-	lost    []bool // by meter: there is something that it has not seen
+	lost    []bool // by measure: there is something of it that its meter has not seen
 }
 
 func (t *Tally) rows() *rows {
@@ -150,7 +150,7 @@ func (r *rows) says(window int, g *group) (accuracy usage.Accuracy, known, there
 	there = r.query.Zeros || !nothing || accuracy != usage.Exact
 	known = !nothing
 	passed := r.calendar.window(window).Intersect(r.Window()).Seconds()
-	for _, m := range g.meters {
+	for _, m := range g.measures {
 		d := &r.doubts[m][window]
 		accuracy = max(accuracy, d.accuracy)
 		known = known || d.unknown < passed
@@ -181,7 +181,7 @@ func (r *rows) count() int {
 // plain tells that a row of the group is where it held something.
 func (r *rows) plain(g *group) bool {
 	return !r.query.Zeros && g.accuracy == nil &&
-		!slices.ContainsFunc(g.meters, func(m int) bool { return r.lost[m] })
+		!slices.ContainsFunc(g.measures, func(m int) bool { return r.lost[m] })
 }
 
 func (r *rows) row(window int, g *group) (Row, bool) {

@@ -68,9 +68,9 @@ func TestWindowsBeginWhereClocksSaySo(t *testing.T) {
 			"America/Havana", "2026-03-07T00:00:00-05:00", "2026-03-10T00:00:00-04:00", timeline.Day,
 			[]string{"2026-03-08T01:00:00-04:00", "2026-03-09T00:00:00-04:00"},
 		},
-		"clocks that go back over midnight: the second one counts": {
+		"clocks that go back over midnight: a minute of the next day, and the evening again": {
 			"America/St_Johns", "2006-10-28T12:00:00Z", "2006-10-30T12:00:00Z", timeline.Day,
-			[]string{"2006-10-29T00:00:00-03:30", "2006-10-30T00:00:00-03:30"},
+			[]string{"2006-10-29T00:00:00-02:30", "2006-10-28T23:01:00-03:30", "2006-10-29T00:00:00-03:30", "2006-10-30T00:00:00-03:30"},
 		},
 		"a day that was none": {
 			"Pacific/Apia", "2011-12-29T00:00:00-10:00", "2012-01-01T00:00:00+14:00", timeline.Day,

@@ -30,6 +30,9 @@ type span struct {
 	level                      int64 // base units
 	startSlack, endSlack       uint32
 	startEvidence, endEvidence usage.Evidence
+	// over is how many places before it the first span is that lasts over its start:
+	// mostly none does, and it is 0.
+	over uint32
 }
 
 // open is a segment that has not ended; level 0 is none.
@@ -71,25 +74,59 @@ func (s *series) add(x span) {
 	n := len(s.spans)
 	if n == 0 || s.spans[n-1].start <= x.start {
 		s.spans = append(s.spans, x)
+		s.reach(n)
 		return
 	}
 	i, _ := slices.BinarySearchFunc(s.spans, x.start+1, func(x span, start int64) int { return cmp.Compare(x.start, start) })
 	s.spans = slices.Concat(s.spans[:i], []span{x}, s.spans[i:])
+	s.reach(i)
+}
+
+// take takes the span at a place out.
+func (s *series) take(i int) {
+	s.spans = slices.Concat(s.spans[:i], s.spans[i+1:])
+	s.reach(i)
+}
+
+// reach notes which spans last over the starts of others, from a place on. Nobody
+// else has seen these spans yet.
+func (s *series) reach(from int) {
+	for i := from; i < len(s.spans); i++ {
+		first := i
+		if i > 0 {
+			// What lasts over this start lasts over the one before.
+			first = i - 1 - int(s.spans[i-1].over)
+		}
+		for first < i && s.spans[first].end <= s.spans[i].start {
+			first++
+		}
+		s.spans[i].over = uint32(i - first)
+	}
 }
 
 // after is the series' spans from the first on that may say something of what is
-// later than from.
+// later than from. Some of them may end before: what lasts is followed by what
+// has no length, and lies inside.
 func (s *series) after(from int64) []span {
 	if n := len(s.spans); n == 0 || s.spans[0].start >= from {
+		return s.spans // mostly, and without a call
+	}
+	return s.search(from)
+}
+
+// search is after, where the first span does not say that it is all of them.
+func (s *series) search(from int64) []span {
+	from -= int64(s.maxSlack)
+	i, _ := slices.BinarySearchFunc(s.spans, from, func(x span, from int64) int { return cmp.Compare(x.start, from) })
+	if i == 0 {
 		return s.spans
 	}
-	i, _ := slices.BinarySearchFunc(s.spans, from-int64(s.maxSlack), func(x span, from int64) int {
-		if x.end < from {
-			return -1
-		}
-		return 1
-	})
-	return s.spans[i:]
+	// What ends later than from lasts over the start before.
+	first := i - 1 - int(s.spans[i-1].over)
+	for first < i && s.spans[first].end < from {
+		first++
+	}
+	return s.spans[first:]
 }
 
 // says tells whether the series says something of a window.

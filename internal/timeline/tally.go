@@ -29,13 +29,14 @@ type Tally struct {
 	corrections int
 	corrected   int
 	known       []Meter
-	coverage    []usage.Stretch
+	coverage    usage.Stretches
 
 	members  []int // by class: its group, or, by holder, what its groups have in common; none if filtered out
 	groups   []*group
 	byLabels map[string]int
 	byHolder map[holding]int
-	meters   []string
+	measures []measured
+	numbers  map[measured]int // their places
 	totals   map[Measure]*sum
 	room     atomic.Int64 // for how many cells
 	sorted   []*group     // those that hold something, in order
@@ -61,7 +62,7 @@ type group struct {
 	labels    []label
 	dimension usage.Dimension
 	classes   []int // in it; not used by holder
-	meters    []int
+	measures  []int // what it is made of, by number
 	mentioned bool
 	cells     []sum // what it held, by window; nil where nothing is in it
 	// accuracy is how well that is known, by window, for what its segments say; nil
@@ -127,8 +128,9 @@ func (t *Tally) Advance(s *Snapshot, until int64) error {
 func (t *Tally) begin(s *Snapshot) {
 	t.lineage, t.through, t.corrections = s.lineage, t.calendar.start(), 0
 	t.corrected = 0
-	t.members, t.groups, t.meters, t.sorted, t.unsorted = nil, nil, nil, nil, nil
+	t.members, t.groups, t.measures, t.sorted, t.unsorted = nil, nil, nil, nil, nil
 	t.room.Store(0)
+	t.numbers = map[measured]int{}
 	t.byLabels, t.byHolder, t.totals = map[string]int{}, map[holding]int{}, map[Measure]*sum{}
 }
 
@@ -159,7 +161,7 @@ func (t *Tally) group(labels []label, w *words) int {
 		id = t.newGroup(labels, w)
 		t.byLabels[key] = id
 	}
-	t.groups[id].measuredBy(t.meter(w.Meter))
+	t.groups[id].isMadeOf(t.measured(w))
 	return id
 }
 
@@ -179,8 +181,8 @@ func (t *Tally) newGroup(labels []label, w *words) int {
 	return len(t.groups) - 1
 }
 
-// held is the group of what a holder has in a class.
-func (t *Tally) held(common int, h *holder, w *words) int {
+// held is the group of what a holder has in a class, which is of a measure with this number.
+func (t *Tally) held(common int, h *holder, w *words, measure int) int {
 	key := holding{common: common}
 	for _, k := range t.keys {
 		switch k {
@@ -197,22 +199,30 @@ func (t *Tally) held(common int, h *holder, w *words) int {
 		id = t.newGroup(t.labels(w, h), w)
 		t.byHolder[key] = id
 	}
-	t.groups[id].measuredBy(t.meter(w.Meter))
+	t.groups[id].isMadeOf(measure)
 	return id
 }
 
-func (g *group) measuredBy(meter int) {
-	if !slices.Contains(g.meters, meter) {
-		g.meters = append(g.meters, meter)
+func (g *group) isMadeOf(measure int) {
+	if !slices.Contains(g.measures, measure) {
+		g.measures = append(g.measures, measure)
 	}
 }
 
-// meter is the number of a meter.
-func (t *Tally) meter(name string) int {
-	i := slices.Index(t.meters, name)
-	if i < 0 {
-		i = len(t.meters)
-		t.meters = append(t.meters, name)
+// measured is what a meter measures in one dimension.
+type measured struct {
+	meter     string
+	dimension usage.Dimension
+}
+
+// measured is the number of what a class is of.
+func (t *Tally) measured(w *words) int {
+	of := measured{meter: w.Meter, dimension: w.Dimension}
+	i, known := t.numbers[of]
+	if !known {
+		i = len(t.measures)
+		t.measures = append(t.measures, of)
+		t.numbers[of] = i
 	}
 	return i
 }

@@ -35,6 +35,9 @@ type Meter struct {
 	Since int64
 	// Dimensions are what it measures.
 	Dimensions []usage.Dimension
+	// Measured is what it measured when; nil where the journal does not say: since
+	// Since, but for what a meter of its name measured in the commit before, and goes on.
+	Measured []usage.Metered
 }
 
 // Commit is what the journal has committed.
@@ -115,9 +118,9 @@ func (t *Timeline) Take(c Commit) {
 		t.change(&c.Changes[i])
 	}
 	if c.Meters != nil {
-		s.meters = c.Meters
+		s.meters = withHistory(s.meters, c.Meters)
 	}
-	s.coverage = append(s.coverage, c.Coverage...)
+	s.coverage = s.coverage.With(c.Coverage...)
 	for _, interval := range c.Sealed {
 		s.through = max(s.through, interval.End)
 	}
@@ -148,7 +151,7 @@ type Snapshot struct {
 	version     uint64 // within the lineage
 	classes     []*class
 	meters      []Meter
-	coverage    []usage.Stretch
+	coverage    usage.Stretches
 	corrections []correction
 	sealed      []usage.Window // in order
 	through     int64          // the end of the last of them
@@ -175,8 +178,13 @@ func (s *Snapshot) Segments() int { return s.segments }
 func (s *Snapshot) Since() int64 {
 	var since int64
 	for i := range s.meters {
-		if since == 0 || s.meters[i].Since < since {
-			since = s.meters[i].Since
+		m := &s.meters[i]
+		began := m.Since
+		for j := range m.Measured {
+			began = min(began, m.Measured[j].Since)
+		}
+		if since == 0 || began < since {
+			since = began
 		}
 	}
 	return since
@@ -238,8 +246,7 @@ func (t *Timeline) remove(in *stream, start int64) {
 			return
 		}
 		if i, found := s.find(start); found {
-			own := t.own(at)
-			own.spans = slices.Concat(own.spans[:i], own.spans[i+1:])
+			t.own(at).take(i)
 			t.next.segments--
 			return
 		}

@@ -41,6 +41,14 @@ func drawWorld(t *rapid.T) *world {
 			Name: fmt.Sprint("meter-", i), ResourceType: fmt.Sprint("type-", i), Dimensions: dimensions,
 			Since: second0 + rapid.Int64Range(0, length/4).Draw(t, "since"),
 		})
+		m := &w.meters[i]
+		m.Measured = usage.Redefined(nil, dimensions, m.Since)
+		now := m.Since
+		for range rapid.IntRange(-2, 3).Draw(t, "edits") {
+			now += rapid.Int64Range(0, length/3).Draw(t, "edited")
+			m.Dimensions = rapid.SliceOfNDistinct(rapid.SampledFrom(dimensions), 1, 3, rapid.ID).Draw(t, "dimensions")
+			m.Measured = usage.Redefined(m.Measured, m.Dimensions, now)
+		}
 	}
 	for i := range rapid.IntRange(0, 6).Draw(t, "holders") {
 		w.drawHolder(t, i)
@@ -97,6 +105,13 @@ func (w *world) drawHolder(t *rapid.T, i int) {
 			w.segments = append(w.segments, brief)
 		}
 		w.segments = append(w.segments, c)
+		for range rapid.IntRange(-2, 3).Draw(t, "inside") { // what lasted no time that anybody can tell, while it lasted
+			moment := rapid.Int64Range(start, end).Draw(t, "moment")
+			inside := c
+			inside.Start = usage.Boundary{At: moment, Evidence: usage.ReplayBound, Slack: uint32(rapid.Int64Range(0, moment-start).Draw(t, "before"))}
+			inside.End = usage.Boundary{At: moment, Evidence: usage.ReplayBound, Slack: uint32(rapid.Int64Range(0, end-moment).Draw(t, "after"))}
+			w.segments = append(w.segments, inside)
+		}
 		if rapid.IntRange(0, 3).Draw(t, "corrected") == 0 {
 			w.correct(t, c)
 		}
@@ -243,13 +258,19 @@ func (w *world) add(row *oracleRow, own *usage.Accuracy, c *usage.Change, passed
 	}
 	row.amount.Add(row.amount, held)
 	*own = max(*own, doubtOf(c, passed, window))
-	since := second0
+	var unknown []usage.Stretch
 	for _, m := range w.meters {
-		if m.Name == c.Meter {
-			since = m.Since
+		moments := []int64{passed.Start, passed.End}
+		for _, times := range m.Measured {
+			moments = append(moments, times.Since, times.Until)
+		}
+		slices.Sort(moments)
+		for i := 1; i < len(moments) && m.Name == c.Meter; i++ {
+			if !measuredThen(&m, moments[i-1], func(d usage.Dimension) bool { return d == c.Dimension }) {
+				unknown = append(unknown, usage.Stretch{Window: usage.Window{Start: moments[i-1], End: moments[i]}, Coverage: usage.CoverageUnknown})
+			}
 		}
 	}
-	unknown := []usage.Stretch{{Window: usage.Window{Start: passed.Start, End: since}, Coverage: usage.CoverageUnknown}}
 	for _, s := range w.coverage {
 		if s.Meter == c.Meter {
 			s.Meter = ""
@@ -267,6 +288,13 @@ func (w *world) add(row *oracleRow, own *usage.Accuracy, c *usage.Change, passed
 		}
 	}
 	row.known = row.known || seconds < passed.Seconds()
+}
+
+// measuredThen tells whether the meter measured some of its dimensions in a second.
+func measuredThen(m *timeline.Meter, second int64, some func(usage.Dimension) bool) bool {
+	return slices.ContainsFunc(m.Measured, func(times usage.Metered) bool {
+		return times.Since <= second && (times.Until == 0 || second < times.Until) && some(times.Dimension)
+	})
 }
 
 // touches tells whether a segment says anything of a window.
@@ -536,7 +564,9 @@ func TestCoverageIsTheWorstThatAnyMeterSays(t *testing.T) {
 			moments = append(moments, s.Start, s.End)
 		}
 		for _, m := range w.meters {
-			moments = append(moments, m.Since)
+			for _, times := range m.Measured {
+				moments = append(moments, times.Since, times.Until)
+			}
 		}
 		slices.Sort(moments)
 		want := map[usage.Coverage]int64{}
@@ -572,7 +602,7 @@ func (w *world) known(q timeline.Query, second int64) usage.Coverage {
 				(len(q.Dimensions) == 0 || slices.Contains(q.Dimensions, d.Name)) &&
 				(len(q.Metrics) == 0 || slices.Contains(q.Metrics, timeline.Metric{ResourceType: m.ResourceType, Dimension: d.Name}))
 		}
-		if second < m.Since || !slices.ContainsFunc(m.Dimensions, measures) {
+		if !measuredThen(&m, second, measures) {
 			continue
 		}
 		began = true

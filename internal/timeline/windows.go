@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 type Size string
 
 // The sizes of windows. Hours begin as they do in UTC, everywhere; days, weeks
-// and months where a time zone has midnight. Weeks begin on Mondays.
+// and months where the local date of a time zone becomes another one's (see
+// Period). Weeks begin on Mondays.
 const (
 	None  Size = "none" // one window
 	Hour  Size = "hour"
@@ -73,63 +75,100 @@ func next(t int64, size Size, zone *time.Location) int64 {
 	if size == Hour {
 		return usage.Interval(t, 3600).End
 	}
-	local := time.Unix(t, 0).In(zone)
-	year, month, day := local.Date()
-	for {
-		switch size {
-		case Day:
-			day++
-		case Week:
-			day += 7 - (int(time.Date(year, month, day, 12, 0, 0, 0, zone).Weekday())+6)%7
-		case Month:
-			month, day = month+1, 1
-		}
-		// A day that a zone leaves out is none.
-		if begins := midnight(year, month, day, zone); begins > t {
-			return begins
-		}
-	}
-}
-
-// midnight is when a day begins: where clocks go forward over midnight, then;
-// where they go back over it, the second time that it is midnight.
-func midnight(year int, month time.Month, day int, zone *time.Location) int64 {
-	const half = 12 * 3600
-	noon := time.Date(year, month, day, 12, 0, 0, 0, zone)
-	_, offset := noon.Zone()
-	begins := noon.Unix() - half
-	changed, _ := noon.ZoneBounds()
-	if changed.IsZero() || changed.Unix() <= begins {
-		return begins
-	}
-	// Since midnight the clocks have changed.
-	_, before := changed.Add(-time.Second).Zone()
-	return min(begins+int64(offset-before), changed.Unix())
+	return runEnd(t, size, zone)
 }
 
 // Period is the window of a size that contains t, or, with an offset, the one so
-// many later or earlier. The size is not None.
+// many later or earlier. The size is not None. It takes time by the offset.
+//
+// A day, week or month is a longest run of moments whose local date is in one: a
+// day that the zone leaves out is none, and where clocks go back over a midnight
+// that has been, the day before it comes again, as a window of its own.
 func Period(t int64, size Size, offset int, zone *time.Location) usage.Window {
 	if size == Hour {
 		hour := usage.Interval(t, 3600)
 		shift := int64(offset) * 3600
 		return usage.Window{Start: hour.Start + shift, End: hour.End + shift}
 	}
-	year, month, day := time.Unix(t, 0).In(zone).Date()
-	if midnight(year, month, day, zone) > t { // the clocks go back over this midnight yet
-		day--
+	for ; offset > 0; offset-- {
+		t = runEnd(t, size, zone)
 	}
-	begins := func(offset int) int64 {
-		switch size {
-		case Week:
-			weekday := (int(time.Date(year, month, day, 12, 0, 0, 0, zone).Weekday()) + 6) % 7
-			return midnight(year, month, day-weekday+7*offset, zone)
-		case Month:
-			return midnight(year, month+time.Month(offset), 1, zone)
+	for ; offset < 0; offset++ {
+		t = runStart(t, size, zone) - 1
+	}
+	return usage.Window{Start: runStart(t, size, zone), End: runEnd(t, size, zone)}
+}
+
+// runEnd is the first moment after t whose local date is in another day, week or
+// month. Between two transitions of the zone dates follow each other as they do in
+// UTC; at a transition the date may go on, go ahead or go back.
+func runEnd(t int64, size Size, zone *time.Location) int64 {
+	of := civil(t, size, zone)
+	for {
+		same, offset := Steady(t, zone)
+		if end := of.End - offset; end < same.End {
+			return end
 		}
-		return midnight(year, month, day+offset, zone)
+		if t = same.End; civil(t, size, zone) != of {
+			return t
+		}
 	}
-	return usage.Window{Start: begins(offset), End: begins(offset + 1)}
+}
+
+// runStart is the first moment of those up to t whose local dates are all in one
+// day, week or month.
+func runStart(t int64, size Size, zone *time.Location) int64 {
+	of := civil(t, size, zone)
+	for {
+		same, offset := Steady(t, zone)
+		if start := of.Start - offset; start > same.Start {
+			return start
+		}
+		if t = same.Start - 1; civil(t, size, zone) != of {
+			return same.Start
+		}
+	}
+}
+
+// Steady is a time around t in which the clocks of a zone do not change, and how many
+// seconds they are ahead of UTC in it. It may be shorter than it could be; math.MinInt64
+// and math.MaxInt64 are its bounds where they never did, or never will.
+func Steady(t int64, zone *time.Location) (w usage.Window, offset int64) {
+	at := time.Unix(t, 0).In(zone)
+	first, last := at.ZoneBounds()
+	w = usage.Window{Start: math.MinInt64, End: math.MaxInt64}
+	if !first.IsZero() {
+		w.Start = first.Unix()
+	}
+	if !last.IsZero() {
+		w.End = last.Unix()
+	}
+	if w.End <= t {
+		// Beyond a zone's table ZoneBounds ends each year after 365 days, and gives a
+		// moment before t on the last day of a leap year.
+		w.End = time.Date(at.UTC().Year()+1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	}
+	_, ahead := at.Zone()
+	return w, int64(ahead)
+}
+
+// civil is the day, week or month that t is in by the clocks of a zone, from
+// midnight to midnight, in what they show: seconds since they would have shown the
+// beginning of 1970.
+func civil(t int64, size Size, zone *time.Location) usage.Window {
+	const day, monday = 86400, 4 * 86400 // 1970-01-05 was a Monday
+	_, offset := time.Unix(t, 0).In(zone).Zone()
+	shown := t + int64(offset)
+	switch size {
+	case Week:
+		w := usage.Interval(shown-monday, 7*day)
+		return usage.Window{Start: w.Start + monday, End: w.End + monday}
+	case Month:
+		year, month, _ := time.Unix(shown, 0).UTC().Date()
+		first := func(month time.Month) int64 { return time.Date(year, month, 1, 0, 0, 0, 0, time.UTC).Unix() }
+		return usage.Window{Start: first(month), End: first(month + 1)}
+	}
+	return usage.Interval(shown, day)
 }
 
 func (c calendar) windows() int { return len(c) - 1 }

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -49,26 +50,34 @@ func CutCoverage(stretches []Stretch, w Window) []Stretch {
 	return canonical
 }
 
-// disjoint gives one meter's stretches without overlaps, in order.
+// disjoint gives one meter's stretches, in order and without overlaps. It takes n log n.
 func disjoint(stretches []Stretch) []Stretch {
-	moments := make([]int64, 0, 2*len(stretches))
-	for _, s := range stretches {
-		moments = append(moments, s.Start, s.End)
+	type event struct {
+		at       int64
+		coverage Coverage
+		more     int // of the coverage there are from then on
 	}
-	slices.Sort(moments)
-	moments = slices.Compact(moments)
+	events := make([]event, 0, 2*len(stretches))
+	for _, s := range stretches {
+		events = append(events, event{s.Start, s.Coverage, +1}, event{s.End, s.Coverage, -1})
+	}
+	slices.SortFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 	var out []Stretch
-	for i := range len(moments) - 1 {
-		piece := Stretch{Meter: stretches[0].Meter, Window: Window{Start: moments[i], End: moments[i+1]}}
-		for _, s := range stretches {
-			if s.Contains(piece.Start) {
-				piece.Coverage = max(piece.Coverage, s.Coverage)
-			}
+	var said [len(coverageNames)]int // how many stretches say each coverage
+	for i, e := range events {
+		said[e.coverage] += e.more
+		if i+1 == len(events) || events[i+1].at == e.at {
+			continue
 		}
+		worst := CoverageUnknown
+		for worst > CoverageObserved && said[worst] == 0 {
+			worst--
+		}
+		piece := Stretch{Meter: stretches[0].Meter, Window: Window{Start: e.at, End: events[i+1].at}, Coverage: worst}
 		last := len(out) - 1
 		switch {
-		case piece.Coverage == CoverageObserved:
-		case last >= 0 && out[last].End == piece.Start && out[last].Coverage == piece.Coverage:
+		case worst == CoverageObserved:
+		case last >= 0 && out[last].End == piece.Start && out[last].Coverage == worst:
 			out[last].End = piece.End
 		default:
 			out = append(out, piece)
