@@ -92,28 +92,23 @@ func (m *Memory) look() {
 	case !was || now.Sub(m.said) >= saidFor:
 		m.near, m.said = m.remedy(segments), now
 	}
-	near := m.near
 	announces := m.leads() && is != m.announced
 	if announces {
 		m.announced = is
 	}
+	said := announcement{kind: corev1.EventTypeWarning, reason: "MemoryNearLimit", action: useMemory, note: m.near}
 	m.mu.Unlock()
-	over := announcement{
-		kind: corev1.EventTypeNormal, reason: "MemoryWithinLimit", action: useMemory,
-		note: "The memory limit is not about to be reached any more.",
+	if !is {
+		said = announcement{
+			kind: corev1.EventTypeNormal, reason: "MemoryWithinLimit", action: useMemory,
+			note: "The memory limit is not about to be reached any more.",
+		}
 	}
-	switch {
-	case is && !was:
-		m.Log.Info(near, "held", reading.Held, "limit", m.Limit.Bytes)
-	case was && !is:
-		m.Log.Info(over.note, "held", reading.Held, "limit", m.Limit.Bytes)
+	if is != was {
+		m.Log.Info(said.note, "held", reading.Held, "limit", m.Limit.Bytes)
 	}
-	switch {
-	case !announces || m.Announce == nil:
-	case is:
-		m.Announce(announcement{kind: corev1.EventTypeWarning, reason: "MemoryNearLimit", action: useMemory, note: near})
-	default:
-		m.Announce(over)
+	if announces && m.Announce != nil {
+		m.Announce(said)
 	}
 }
 

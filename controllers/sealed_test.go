@@ -81,7 +81,8 @@ func TestNobodyWaitsForOldRecordsToBeDeleted(t *testing.T) {
 	server.deleting = func() {
 		n := underWay.Add(1)
 		defer underWay.Add(-1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		for m := most.Load(); n > m; m = most.Load() {
+			most.CompareAndSwap(m, n)
 		}
 		<-release
 	}

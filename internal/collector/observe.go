@@ -242,8 +242,7 @@ func (c *Collector) reattribute(moved []string, except string, moments ledger.Mo
 			c.place(at, uid, subject)
 			of = *subject
 		})
-		var conflict *ledger.ConflictError
-		if errors.As(err, &conflict) {
+		if conflict, refused := errors.AsType[*ledger.ConflictError](err); refused {
 			c.isolate(c.meters[conflict.Refused], uid, Quarantined{Namespace: of.Namespace, Name: of.Instance.Name, Message: err.Error()})
 		}
 	}

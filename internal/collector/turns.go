@@ -12,7 +12,7 @@ import (
 // came on. A kind that takes longer to catch up is not waited for any more.
 const turnsWait = 20 * time.Second
 
-// turns let the changes of all kinds be taken in in the order in which they
+// turns let the changes of all kinds come in the order in which they
 // happened, after some of them were not looked at for a while: all resourceVersions
 // of one etcd are one sequence. Who owned a pod, and which namespace it was in, is
 // what was so at its revision, and not what another kind's watch, that is ahead,

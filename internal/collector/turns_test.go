@@ -11,15 +11,18 @@ import (
 	"github.com/usage-operator/usage-operator/internal/source"
 )
 
+// virtual is the time of the test's own bubble.
+var virtual clock.RealClock
+
 // lanes are kinds by name: those that catch up, and those that are up to date.
 func lanes(t *turns, behind, current []string) map[string]*feed {
 	feeds := map[string]*feed{}
 	for _, name := range behind {
 		from := source.Position{ResourceVersion: "1", Time: time.Unix(1, 0)}
-		feeds[name] = &feed{source: source.New(nil, nil, clock.RealClock{}, source.Options{From: from})}
+		feeds[name] = &feed{source: source.New(nil, nil, virtual, source.Options{From: from})}
 	}
 	for _, name := range current {
-		feeds[name] = &feed{source: source.New(nil, nil, clock.RealClock{}, source.Options{})}
+		feeds[name] = &feed{source: source.New(nil, nil, virtual, source.Options{})}
 	}
 	for _, f := range feeds {
 		t.enter(f)
@@ -30,7 +33,7 @@ func lanes(t *turns, behind, current []string) map[string]*feed {
 // waiting is a change that waits for its turn.
 func waiting(t *turns, f *feed, revision uint64) (done chan struct{}) {
 	done = make(chan struct{})
-	came := time.Now()
+	came := virtual.Now()
 	go func() {
 		t.wait(context.Background(), f, revision, came)
 		t.came(f, revision)
@@ -52,7 +55,7 @@ func over(done chan struct{}) bool {
 
 func TestAChangeWaitsForKindsThatCatchUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns(clock.RealClock{})
+		turns := newTurns(virtual)
 		f := lanes(turns, []string{"pods", "owners"}, []string{"nodes"})
 		pod := waiting(turns, f["pods"], 10)
 		if over(pod) {
@@ -71,7 +74,7 @@ func TestAChangeWaitsForKindsThatCatchUp(t *testing.T) {
 
 func TestOfAllThatWaitTheFirstGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns(clock.RealClock{})
+		turns := newTurns(virtual)
 		f := lanes(turns, []string{"pods", "owners", "claims"}, nil)
 		pod := waiting(turns, f["pods"], 10)
 		claim := waiting(turns, f["claims"], 12)
@@ -96,16 +99,16 @@ func TestOfAllThatWaitTheFirstGoesFirst(t *testing.T) {
 
 func TestNoChangeWaitsForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns(clock.RealClock{})
+		turns := newTurns(virtual)
 		f := lanes(turns, []string{"owners"}, []string{"pods"})
-		began := time.Now()
+		began := virtual.Now()
 		<-waiting(turns, f["pods"], 10)
-		if waited := time.Since(began); waited != turnsWait {
+		if waited := virtual.Since(began); waited != turnsWait {
 			t.Errorf("waited %s, want %s", waited, turnsWait)
 		}
-		began = time.Now()
+		began = virtual.Now()
 		<-waiting(turns, f["pods"], 11)
-		if waited := time.Since(began); waited != 0 {
+		if waited := virtual.Since(began); waited != 0 {
 			t.Errorf("a kind that was waited for in vain is waited for again: %s", waited)
 		}
 		turns.caughtUp(f["owners"])
@@ -122,7 +125,7 @@ func TestNoChangeWaitsForever(t *testing.T) {
 
 func TestWhatIsUpToDateDelaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns(clock.RealClock{})
+		turns := newTurns(virtual)
 		f := lanes(turns, nil, []string{"owners", "pods"})
 		if pod := waiting(turns, f["pods"], 10); !over(pod) {
 			t.Error("a change waits for a kind where nothing happens")

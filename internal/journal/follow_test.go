@@ -115,6 +115,16 @@ func TestAStandbyTakesOver(t *testing.T) {
 	}
 }
 
+// fails lets a standby look while the store does not answer, if it does not.
+func (s *asked) fails(t *rapid.T, standby *journal.Journal) {
+	if s.failing == 0 {
+		return
+	}
+	if err := journal.Look(context.Background(), standby); !errors.Is(err, errNoAnswer) {
+		t.Fatalf("got %v", err)
+	}
+}
+
 // A standby reads what was appended, and no more: not all names, and nothing anew
 // because blocks were merged, however the leader merges, and whenever it looks.
 func TestAStandbyReadsWhatIsNew(t *testing.T) {
@@ -144,11 +154,8 @@ func TestAStandbyReadsWhatIsNew(t *testing.T) {
 			}
 			if unseen > 5 || rapid.Bool().Draw(rt, "look") {
 				clock.Step(5 * time.Second)
-				if store.failing = rapid.IntRange(0, unseen+1).Draw(rt, "failing"); store.failing > 0 {
-					if err := journal.Look(context.Background(), j); !errors.Is(err, errNoAnswer) {
-						rt.Fatalf("got %v", err)
-					}
-				}
+				store.failing = rapid.IntRange(0, unseen+1).Draw(rt, "failing")
+				store.fails(rt, j)
 				look()
 				unseen, looks = 0, looks+1
 				if looks%8 == 0 {

@@ -222,8 +222,7 @@ func (j *Journal) goOn(ctx context.Context, v *view) error {
 		return fmt.Errorf("%w: the journal is damaged", errOutdated)
 	}
 	err := j.extend(ctx, v)
-	var bad *unreadable
-	if errors.As(err, &bad) {
+	if _, bad := errors.AsType[*unreadable](err); bad {
 		return fmt.Errorf("%w: %w", errOutdated, err)
 	}
 	if err == nil {

@@ -19,6 +19,19 @@ type writer struct {
 	n       int // what the pending batch says
 }
 
+// commit appends what is pending, and notes it where that is known to be done.
+func (w *writer) commit(t *rapid.T, committed map[int]bool) {
+	switch err := w.Append(context.Background(), w.pending); {
+	case err == nil:
+		committed[w.n] = true
+		w.pending = nil
+	case errors.Is(err, journal.ErrFenced):
+		w.fenced = true
+	case !errors.Is(err, errNoAnswer):
+		t.Fatal(err)
+	}
+}
+
 // Whoever appends, merges, deletes, or is away for as long as it likes: what was
 // committed is there, once, and each writer finds that another one has appended.
 func TestAnyWriters(t *testing.T) {
@@ -40,15 +53,7 @@ func TestAnyWriters(t *testing.T) {
 				n++
 				w.n, w.pending = n, &journal.Batch{Time: now, Changes: holds(n, now)}
 			}
-			switch err := w.Append(ctx, w.pending); {
-			case err == nil:
-				committed[w.n] = true
-				w.pending = nil
-			case errors.Is(err, journal.ErrFenced):
-				w.fenced = true
-			case !errors.Is(err, errNoAnswer):
-				t.Fatal(err)
-			}
+			w.commit(t, committed)
 		}
 		writers = append(writers, load())
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -87,18 +92,23 @@ func TestAnyWriters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := map[int]int{}
-		for _, change := range left.Segments {
-			var of int
-			if _, err := fmt.Sscanf(change.Subject.Resource.Name, "db-%d", &of); err != nil {
-				t.Fatal(err)
-			}
-			got[of]++
-		}
-		for of := range committed {
-			if got[of] != len(holds(of, now)) {
-				t.Fatalf("what batch %d said is there %d times", of, got[of])
-			}
-		}
+		each(t, left, committed)
 	})
+}
+
+// each tells whether what every committed batch said is there once.
+func each(t *rapid.T, left *journal.State, committed map[int]bool) {
+	got := map[int]int{}
+	for _, change := range left.Segments {
+		var of int
+		if _, err := fmt.Sscanf(change.Subject.Resource.Name, "db-%d", &of); err != nil {
+			t.Fatal(err)
+		}
+		got[of]++
+	}
+	for of := range committed {
+		if got[of] != len(holds(of, now)) {
+			t.Fatalf("what batch %d said is there %d times", of, got[of])
+		}
+	}
 }

@@ -87,7 +87,7 @@ func (l *Ledger) streamOf(m *member, at *object, subject *usage.Subject) *stream
 func (l *Ledger) move(from *stream, subject *usage.Subject, m Moments) (*stream, error) {
 	at := from.object
 	member := usage.Member{Subject: *subject, Levels: from.levels()}
-	levels, conflict := l.unrivalled(at, &member, func(i int) bool { return from.resource.uid == subject.Resource.UID })
+	levels, conflict := l.unrivalled(at, &member, func(int) bool { return from.resource.uid == subject.Resource.UID })
 	if conflict != nil {
 		l.derive(from, levels, Moments{End: m.End, Start: m.End}, func(i int) bool { return levels[i] != from.open[i].level })
 	}
@@ -158,11 +158,12 @@ func (l *Ledger) moved(k *known, to *stream, end, start usage.Boundary, later []
 	}
 	out := make(line, 0, len(k.line)+1)
 	for _, p := range k.line {
-		var now *stream
-		if p.until() > end.At && (p.start.At < next || p.start.At >= last) {
-			now = l.under(p.of, to)
+		if p.until() <= end.At || p.start.At >= next && p.start.At < last {
+			out = append(out, p)
+			continue
 		}
-		if now == nil || now == p.of {
+		now := l.under(p.of, to)
+		if now == p.of {
 			out = append(out, p)
 			continue
 		}
@@ -175,17 +176,21 @@ func (l *Ledger) moved(k *known, to *stream, end, start usage.Boundary, later []
 		if now.resource.uid != p.of.resource.uid {
 			p.start = l.free(now, now.object.meter.measured[k.dimension].Name, p.start)
 		}
-		if p.until() <= p.start.At {
-			continue
+		if p.of = now; p.until() > p.start.At {
+			out = out.and(p)
 		}
-		p.of = now
-		if n := len(out); n > 0 && out[n-1].says(&p) && out[n-1].end == p.start && p.start.Slack == 0 && p.start.Evidence != usage.LastKnown {
-			out[n-1].end = p.end // it was there already
-			continue
-		}
-		out = append(out, p)
 	}
 	return out
+}
+
+// and is the line with the piece after it: a part of the last one, where it says
+// the same, and goes on where that ends.
+func (x line) and(p piece) line {
+	if n := len(x); n > 0 && x[n-1].says(&p) && x[n-1].end == p.start && p.start.Slack == 0 && p.start.Evidence != usage.LastKnown {
+		x[n-1].end = p.end
+		return x
+	}
+	return append(x, p)
 }
 
 // rewrite makes a line, that changes from the moment on, what it is now: by

@@ -84,6 +84,14 @@ func (b *bench) observe(now int64, m usage.Member, edit ...func(*Observation)) {
 	}
 }
 
+// moveTo puts the object elsewhere from the moment on.
+func (b *bench) moveTo(moments Moments, place func(*Meter, *usage.Subject)) {
+	b.t.Helper()
+	if err := b.Reattribute("uid", moments, place); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func written(at int64) func(*Observation) { return func(o *Observation) { o.Written = at } }
 func fields(n uint32) func(*Observation)  { return func(o *Observation) { o.Fields = n } }
 func origin(origin Origin, after int64) func(*Observation) {
@@ -261,14 +269,14 @@ func TestSegments(t *testing.T) {
 		"an attribution from outside splits": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))
-				b.Reattribute("uid", at(usage.Boundary{At: 1025, Evidence: usage.Observed}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
+				b.moveTo(at(usage.Boundary{At: 1025, Evidence: usage.Observed}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
 			},
 			want: []string{"db vcpu 2000 [1025 Observed, open)", "web vcpu 2000 [1010 ManagedFields, 1025 Observed)"},
 		},
 		"an attribution found within seconds counts from the start": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("", 2000))
-				b.Reattribute("uid", at(usage.Boundary{At: 1010 + Settle, Evidence: usage.Observed}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
+				b.moveTo(at(usage.Boundary{At: 1010 + Settle, Evidence: usage.Observed}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
 			},
 			want: []string{"db vcpu 2000 [1010 ManagedFields, open)"},
 		},
@@ -338,7 +346,7 @@ func TestSegments(t *testing.T) {
 		"an end that the object states ends what it was put under later, too": {
 			drive: func(b *bench) {
 				b.observe(1018, startedAt(vm("web", 1000), 1018))
-				b.Reattribute("uid", at(usage.Boundary{At: 1053, Evidence: usage.ManagedFields}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
+				b.moveTo(at(usage.Boundary{At: 1053, Evidence: usage.ManagedFields}), func(_ *Meter, s *usage.Subject) { s.Deployment = "db" })
 				b.observe(1060, stopped(vm("db", 0), 1042), written(1059))
 			},
 			want: []string{"web vcpu 1000 [1018 ObjectTime, 1042 ObjectTime)"},

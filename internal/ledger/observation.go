@@ -131,12 +131,15 @@ func Between(origin Origin, earliest, latest int64) Moments {
 // begins is when a member that was not active before began to be.
 func (o *Observation) begins(member *usage.Member, at *object, changed usage.Boundary) usage.Boundary {
 	stated := member.Start
-	switch {
-	case at.known && o.believable(stated, at) && (!at.absent || stated.At >= changed.At):
-		return stated
-	case at.known:
+	if at.known {
+		if o.believable(stated, at) && (!at.absent || stated.At >= changed.At) {
+			return stated
+		}
 		return changed // what was seen live wins over what is read later
-	case !at.unreadable && !stated.IsZero() && stated.At < o.After-skew && (o.Origin == Live || o.Origin == Replayed):
+	}
+	watched := o.Origin == Live || o.Origin == Replayed
+	switch {
+	case watched && !at.unreadable && !stated.IsZero() && stated.At < o.After-skew:
 		return changed // the watch delivered its creation, and that came later
 	case !stated.IsZero() && stated.At < at.meter.Defined:
 		return o.found(usage.Boundary{At: at.meter.Defined, Evidence: usage.MeteringStarted})

@@ -217,6 +217,33 @@ func begins(level int64, levels []fact) bool {
 	return false
 }
 
+// arrive lets all of the past arrive, with seals and restarts in between.
+func (a *arrival) arrive() {
+	a.observe(fact{at: a.past.began, written: a.past.began, level: 1})
+	levels, places, goes := a.past.levels, a.past.places, a.past.gone != 0
+	for len(levels)+len(places) > 0 || goes {
+		next := rapid.SampledFrom([]string{"own", "own", "move", "seal", "restart"}).Draw(a.t, "next")
+		switch {
+		case next == "own" && len(levels) > 0:
+			a.observe(levels[0])
+			levels = levels[1:]
+		case next == "own" && goes:
+			a.remove()
+			goes = false
+		case next == "move" && len(places) > 0 && !begins(a.level, levels):
+			// Of what begins after a move that is known already, only the graph
+			// knows where it was put when it began.
+			a.move(places[0])
+			places = places[1:]
+		case next == "seal":
+			a.seal()
+		case next == "restart":
+			a.restart()
+		}
+	}
+	a.flush()
+}
+
 // Whatever the order in which things are learnt, whatever was sealed before, and
 // however often the operator was restarted in between: segments and corrections
 // add up to what happened, and what is sealed stays as it was.
@@ -229,33 +256,7 @@ func TestTheOrderOfArrivalDoesNotMatter(t *testing.T) {
 		if rapid.Bool().Draw(t, "sealed before") {
 			a.seal()
 		}
-		a.observe(fact{at: a.past.began, written: a.past.began, level: 1})
-		levels, places, goes := a.past.levels, a.past.places, a.past.gone != 0
-		for len(levels)+len(places) > 0 || goes {
-			switch rapid.IntRange(0, 4).Draw(t, "next") {
-			case 0, 1:
-				switch {
-				case len(levels) > 0:
-					a.observe(levels[0])
-					levels = levels[1:]
-				case goes:
-					a.remove()
-					goes = false
-				}
-			case 2:
-				// Of what begins after a move that is known already, only the graph
-				// knows where it was put when it began.
-				if len(places) > 0 && !begins(a.level, levels) {
-					a.move(places[0])
-					places = places[1:]
-				}
-			case 3:
-				a.seal()
-			case 4:
-				a.restart()
-			}
-		}
-		a.flush()
+		a.arrive()
 		want, got := a.past.held(), perSecond(t, a.told)
 		for _, key := range slices.Sorted(maps.Keys(want)) {
 			if want[key] != got[key] {

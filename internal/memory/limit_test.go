@@ -38,7 +38,9 @@ func TestAdopt(t *testing.T) {
 			defer debug.SetMemoryLimit(debug.SetMemoryLimit(c.runtime))
 			t.Setenv("GOMEMLIMIT", c.given)
 			if c.given == "" {
-				os.Unsetenv("GOMEMLIMIT")
+				if err := os.Unsetenv("GOMEMLIMIT"); err != nil {
+					t.Fatal(err)
+				}
 			}
 			got, err := adopt(c.container)
 			if got != c.want || !errors.Is(err, c.err) {

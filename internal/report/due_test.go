@@ -107,6 +107,26 @@ func TestASchedulesAgeDoesNotMatter(t *testing.T) {
 	}
 }
 
+// shownAt are the moments, of each minute between two, at which clocks show half
+// past one of some hours: those that they skip, as they went before.
+func shownAt(location *time.Location, from, until int64, hours []int) map[int64]bool {
+	const minute = 60
+	named := map[int64]bool{}
+	shown := func(t int64) time.Time { return time.Unix(t, 0).In(location) }
+	for second := from; second < until; second += minute {
+		now, ago := shown(second), shown(second-minute)
+		_, offset := now.Zone()
+		_, before := ago.Zone()
+		for left := range (offset - before) / minute {
+			skipped := ago.Add(time.Duration(left+1) * time.Minute)
+			as := skipped.In(time.FixedZone("", before))
+			named[skipped.Unix()] = named[skipped.Unix()] || as.Minute() == 30 && slices.Contains(hours, as.Hour())
+		}
+		named[second] = named[second] || now.Minute() == 30 && slices.Contains(hours, now.Hour())
+	}
+	return named
+}
+
 // Minute by minute around changes of the clocks, by what they show.
 func TestACrontabSaysWhatClocksShow(t *testing.T) {
 	const minutes = 60
@@ -127,19 +147,7 @@ func TestACrontabSaysWhatClocksShow(t *testing.T) {
 			for _, change := range around {
 				// The clocks are read minute by minute; what they skip is read as they went before.
 				from, until := at(change)-50*3600, at(change)+50*3600
-				named := map[int64]bool{}
-				shown := func(t int64) time.Time { return time.Unix(t, 0).In(location) }
-				for second := from; second < until; second += minutes {
-					now, ago := shown(second), shown(second-minutes)
-					_, offset := now.Zone()
-					_, before := ago.Zone()
-					for left := range (offset - before) / minutes {
-						skipped := ago.Add(time.Duration(left+1) * time.Minute)
-						as := skipped.In(time.FixedZone("", before))
-						named[skipped.Unix()] = named[skipped.Unix()] || as.Minute() == 30 && slices.Contains(of, as.Hour())
-					}
-					named[second] = named[second] || now.Minute() == 30 && slices.Contains(of, now.Hour())
-				}
+				named := shownAt(location, from, until, of)
 				s, err := report.NewSchedule(&v1alpha1.ScheduleTiming{Schedule: schedule, TimeZone: zone, StartingOn: &metav1.Time{Time: time.Unix(from, 0)}}, from)
 				if err != nil {
 					t.Fatal(err)

@@ -31,7 +31,7 @@ func (t *Timeline) forget() {
 	}
 	t.forgotten = t.next.through
 	streams, known := map[streamKey]*stream{}, newDictionary()
-	known.strings = t.dictionary.strings
+	known.strings = t.strings
 	for key, in := range t.streams {
 		if !t.over(in) {
 			streams[key] = in

@@ -93,7 +93,6 @@ func beginnings(moments []int64, size Size, zone *time.Location) []int64 {
 func tiles(moments []int64, size Size, zone *time.Location) string {
 	first, last := moments[0], moments[len(moments)-1]
 	starts := beginnings(moments, size, zone)
-	cuts := slices.Concat([]int64{first}, starts, []int64{last})
 	for i, start := range starts {
 		before, from := Period(start-1, size, 0, zone), Period(start, size, 0, zone)
 		switch {
@@ -110,6 +109,12 @@ func tiles(moments []int64, size Size, zone *time.Location) string {
 	if len(starts) == 0 && Period(first, size, 0, zone) != Period(last, size, 0, zone) {
 		return "two periods of one name"
 	}
+	return cutAs(first, last, starts, size, zone)
+}
+
+// cutAs tells what is wrong with how a window is cut; "": nothing.
+func cutAs(first, last int64, starts []int64, size Size, zone *time.Location) string {
+	cuts := slices.Concat([]int64{first}, starts, []int64{last})
 	// A boundary of the window's that is one of a period's makes no empty part.
 	if last == cuts[len(cuts)-2] {
 		cuts = cuts[:len(cuts)-1]
