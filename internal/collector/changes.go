@@ -118,7 +118,7 @@ func (f *feed) Resumed(how source.Bridge, from source.Position, now time.Time) {
 	if how >= source.Sampled {
 		coverage = usage.CoverageEstimated
 	}
-	f.cover(from.Time.Unix(), now.Unix(), coverage)
+	f.cover(max(from.Time.Unix(), f.estimated), now.Unix(), coverage)
 	c.turns.caughtUp(f)
 	c.Log.Info("went on where it was", "kind", f.kind().String(), "how", how.String(),
 		"from", from.Time.UTC(), "resourceVersion", from.ResourceVersion)

@@ -49,6 +49,7 @@ type feed struct {
 	resourceVersion string
 	observed        time.Time
 	passed          int64 // everything before has been seen: seconds since the epoch
+	estimated       int64 // up to here, what nobody saw is estimated
 	checked         int64 // everything that was known was there then, by a list
 	started         int64 // seconds since the epoch
 }

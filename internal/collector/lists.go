@@ -81,6 +81,10 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		return
 	}
 	f.forgetMissing(ledger.Between(ledger.Resumed, earliest, latest))
+	if list.Origin == source.Resumed && list.ResourceVersion != "" {
+		f.cover(list.After.Unix(), latest, usage.CoverageEstimated)
+		f.estimated = latest
+	}
 	f.listed, f.listing, f.checking = nil, false, false
 	f.synced, f.known = true, true
 	f.advanced(resourceVersion, now)

@@ -132,10 +132,12 @@ func (s *Source) relist(ctx context.Context) error {
 		return err
 	}
 	s.lost, s.seeded = false, true
-	s.how = Relisted
-	if list.ResourceVersion == "" {
-		s.resumed(s.clock.Now())
+	if list.ResourceVersion != "" {
+		s.how = Watched // from there on; what was before, the list has told
+		return nil
 	}
+	s.how = Relisted
+	s.resumed(s.clock.Now())
 	return nil
 }
 

@@ -108,7 +108,8 @@ type Handler interface {
 	Changed(change Change, now time.Time)
 	// Progress tells that nothing else has happened up to resourceVersion.
 	Progress(resourceVersion string, now time.Time)
-	// Resumed tells that the source looks live again, after it had not since from.
+	// Resumed tells that the source looks live again, after it had not since from;
+	// or since a Resumed list of a revision, where one was Listed meanwhile.
 	Resumed(how Bridge, from Position, now time.Time)
 	// Failed tells why the source does not get on. It goes on trying. When the
 	// kind is not found, it is not installed, and none of its objects exists:
