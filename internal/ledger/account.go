@@ -117,6 +117,7 @@ func (l *Ledger) release(s *stream) {
 		return
 	}
 	s.leave()
+	l.closeAccount(s.account)
 	if s.member.newest == s {
 		s.member.newest = s.older
 		return
@@ -126,6 +127,14 @@ func (l *Ledger) release(s *stream) {
 			newer.older = s.older
 			return
 		}
+	}
+}
+
+// closeAccount drops an account without segments, unless somebody is still to be
+// told that it has none.
+func (l *Ledger) closeAccount(a *account) {
+	if a.streams == nil && !a.changed {
+		delete(l.accounts, a.key)
 	}
 }
 
@@ -179,7 +188,7 @@ func (l *Ledger) put(s *stream, c closed) {
 	s.ended = append(s.ended, c)
 	s.member.latest = max(s.member.latest, c.end)
 	s.account.latest = max(s.account.latest, c.latest())
-	l.firstEnd = min(l.firstEnd, c.latest())
+	l.ends.note(s.object, c.latest())
 	l.noteClosed(usage.Put, s, c)
 }
 
@@ -219,9 +228,9 @@ func (l *Ledger) openOne(s *stream, i int, level int64, start usage.Boundary) {
 // free is the start, or the later moment from which on no other meter holds the
 // dimension of the stream's member and resource: it is held once.
 func (l *Ledger) free(s *stream, dimension string, start usage.Boundary) usage.Boundary {
-	for other := l.objects[s.object.uid]; other != nil; other = other.next {
-		if other == s.object || !other.meter.measures(dimension) {
-			continue
+	l.others(s.object, func(other *object) {
+		if !other.meter.measures(dimension) {
+			return
 		}
 		for m := other.members; m != nil; m = m.next {
 			for held := m.newest; held != nil && held.container() == s.container(); held = held.older {
@@ -235,7 +244,7 @@ func (l *Ledger) free(s *stream, dimension string, start usage.Boundary) usage.B
 				})
 			}
 		}
-	}
+	})
 	return start
 }
 

@@ -27,7 +27,7 @@ func (l *Ledger) correct(k *known, now line) {
 		c.dimension = k.dimension
 		at := c.of.object
 		l.corrected[at] = append(l.corrected[at], c)
-		l.firstEnd = min(l.firstEnd, c.end.At)
+		l.ends.note(at, c.end.At)
 		c.of.member.latest = max(c.of.member.latest, c.end.At)
 		l.noteCorrection(&c)
 	}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -116,6 +115,7 @@ func (l *Ledger) Changed() []usage.Account {
 	for _, a := range l.changed {
 		a.changed = false
 		keys = append(keys, a.key)
+		l.closeAccount(a)
 	}
 	l.changed = l.changed[:0]
 	return keys
@@ -135,40 +135,55 @@ func (l *Ledger) Sealed() int64 { return l.sealed }
 // Late is how many changes were learnt after their interval was sealed.
 func (l *Ledger) Late() int64 { return l.late }
 
+// ends are the objects by the hours in which segments and corrections of them
+// ended, so that those are found which are to be forgotten.
+type ends map[int64][]*object
+
+const anHour = 3600
+
+func (e ends) note(at *object, moment int64) {
+	// By one hour more, so that the zero value is none.
+	if hour := moment/anHour + 1; at.ended != hour {
+		at.ended = hour
+		e[hour] = append(e[hour], at)
+	}
+}
+
 // Forget drops segments that ended at or before the moment, whatever their
 // bounds, and corrections of what was before it.
 func (l *Ledger) Forget(before int64) {
-	if before < l.firstEnd {
-		return // there is none
-	}
-	l.firstEnd = math.MaxInt64
-	for at, corrections := range l.corrected {
-		corrections = slices.DeleteFunc(corrections, func(c correction) bool { return c.end.At <= before })
-		if l.corrected[at] = corrections; len(corrections) == 0 {
-			delete(l.corrected, at)
+	for hour, objects := range l.ends {
+		if (hour-1)*anHour > before {
+			continue
 		}
-	}
-	for _, at := range l.objects {
-		for at != nil {
-			next := at.next
+		kept := objects[:0]
+		for _, at := range objects {
 			l.forget(at, before)
-			at = next
+			switch {
+			case at.ended != hour: // it is known by a later one
+			case hour*anHour > before:
+				kept = append(kept, at)
+			default:
+				at.ended = 0
+			}
 		}
-	}
-	for key, a := range l.accounts {
-		if a.streams == nil && !a.changed {
-			delete(l.accounts, key)
+		clear(objects[len(kept):])
+		if l.ends[hour] = kept; len(kept) == 0 {
+			delete(l.ends, hour)
 		}
 	}
 }
 
 // forget drops the object's segments that ended before, and the object with its last.
 func (l *Ledger) forget(at *object, before int64) {
+	if corrections, corrected := l.corrected[at]; corrected {
+		corrections = slices.DeleteFunc(corrections, func(c correction) bool { return c.end.At <= before })
+		if l.corrected[at] = corrections; len(corrections) == 0 {
+			delete(l.corrected, at)
+		}
+	}
 	at.eachStream(func(s *stream) {
 		s.ended = slices.DeleteFunc(s.ended, func(c closed) bool { return c.latest() <= before })
-		for i := range s.ended {
-			l.firstEnd = min(l.firstEnd, s.ended[i].latest())
-		}
 		if len(s.ended) == 0 {
 			s.ended = nil
 			if !slices.Contains(at.streams, s) {

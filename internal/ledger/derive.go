@@ -75,6 +75,9 @@ func (l *Ledger) under(s, placed *stream) *stream {
 func (l *Ledger) streamOf(m *member, at *object, subject *usage.Subject) *stream {
 	for s := m.newest; s != nil; s = s.older {
 		if s.is(subject) {
+			if len(s.open) != len(at.meter.dimensions) { // it is of before the meter was changed
+				s.open = make([]open, len(at.meter.dimensions))
+			}
 			return s
 		}
 	}

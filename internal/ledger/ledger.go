@@ -15,7 +15,6 @@ package ledger
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"unique"
 
@@ -24,7 +23,8 @@ import (
 
 // Ledger holds all segments: open ones, and ended ones until they are forgotten.
 type Ledger struct {
-	objects   map[string]*object // by UID
+	objects   index // those that are there
+	past      index // those that are gone, as long as their segments are held
 	accounts  map[usage.Account]*account
 	corrected map[*object][]correction // what was learnt of sealed intervals, by the object that it is of
 	changed   []*account
@@ -32,15 +32,15 @@ type Ledger struct {
 	sealed    int64     // end of the last sealed interval
 	seals     []int64   // starts of the sealed intervals, in order
 	late      int64     // changes that were learnt after their interval was sealed
-	firstEnd  int64     // no segment that is held ended before
+	ends      ends
 	unwritten
 }
 
 // New is an empty ledger.
 func New() *Ledger {
 	return &Ledger{
-		objects: map[string]*object{}, accounts: map[usage.Account]*account{}, corrected: map[*object][]correction{},
-		firstEnd: math.MaxInt64,
+		objects: index{}, past: index{}, accounts: map[usage.Account]*account{}, corrected: map[*object][]correction{},
+		ends: ends{},
 	}
 }
 
@@ -117,6 +117,7 @@ type object struct {
 	absent     bool   // it was not metered when last read: excluded, or not selected
 	gone       bool   // it does not exist any more
 	fields     uint32 // how many of its fields somebody managed then
+	ended      int64  // the last hour that ends knows it by
 	// Most objects have one member, and keep it: it is here, where it is found soonest.
 	one   [1]*stream
 	lone  member
@@ -183,18 +184,59 @@ func (l *Ledger) Observe(o *Observation) error {
 }
 
 func (l *Ledger) find(m *Meter, uid string) *object {
-	at := l.objects[uid]
+	if at := l.objects.find(m, uid); at != nil {
+		return at
+	}
+	return l.past.find(m, uid)
+}
+
+func (l *Ledger) add(m *Meter, uid string) *object {
+	at := &object{uid: uid, meter: m}
+	at.streams = at.one[:0]
+	l.objects.add(at)
+	return at
+}
+
+// index has objects by UID. Those that several meters read are chained.
+type index map[string]*object
+
+func (x index) find(m *Meter, uid string) *object {
+	at := x[uid]
 	for at != nil && at.meter != m {
 		at = at.next
 	}
 	return at
 }
 
-func (l *Ledger) add(m *Meter, uid string) *object {
-	at := &object{uid: uid, meter: m, next: l.objects[uid]}
-	at.streams = at.one[:0]
-	l.objects[uid] = at
-	return at
+func (x index) add(at *object) {
+	at.next = x[at.uid]
+	x[at.uid] = at
+}
+
+func (x index) remove(at *object) {
+	if x[at.uid] != at {
+		before := x[at.uid]
+		for before.next != at {
+			before = before.next
+		}
+		before.next = at.next
+	} else if at.next != nil {
+		x[at.uid] = at.next
+	} else {
+		delete(x, at.uid)
+	}
+	at.next = nil
+}
+
+// others calls visit with what other meters know of the object.
+func (l *Ledger) others(at *object, visit func(*object)) {
+	for _, x := range []index{l.objects, l.past} {
+		for other := x[at.uid]; other != nil; other = other.next {
+			if other != at {
+				visit(other)
+			}
+		}
+	}
 }
 
 // unchanged tells whether members are just what the object's streams say.
@@ -227,6 +269,11 @@ func (l *Ledger) change(at *object, o *Observation) error {
 	moments := o.moments(at)
 	wasActive := at.active()
 	var conflict error
+	if at.gone { // it is there again
+		l.past.remove(at)
+		l.objects.add(at)
+		at.gone = false
+	}
 	l.before = append(l.before[:0], at.streams...)
 	previous := l.before
 	clear(at.streams)
@@ -250,7 +297,7 @@ func (l *Ledger) change(at *object, o *Observation) error {
 		l.cease(s, moments.End)
 	}
 	known := at.known
-	at.known, at.unreadable, at.gone = true, false, false
+	at.known, at.unreadable = true, false
 	at.note(o)
 	if !known && o.Origin == Resumed {
 		at.began = max(at.began, at.seen) // an activity that nobody remembers may have begun then
@@ -365,7 +412,7 @@ func (l *Ledger) unrivalled(at *object, member *usage.Member, own func(i int) bo
 // rival names another meter that holds the same dimension of the same member.
 func (l *Ledger) rival(at *object, subject *usage.Subject, dimension string) string {
 	for other := l.objects[at.uid]; other != nil; other = other.next {
-		if other == at {
+		if other == at || !other.meter.measures(dimension) {
 			continue
 		}
 		for _, held := range other.streams {

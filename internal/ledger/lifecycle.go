@@ -82,7 +82,7 @@ func every(int) bool { return true }
 // another meter holds there already has ended.
 func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *usage.Subject)) error {
 	var conflict error
-	for at := l.objects[uid]; at != nil; at = at.next {
+	for _, at := range l.all(uid) {
 		wasActive := at.active()
 		for n, s := range at.streams {
 			subject := s.subject()
@@ -145,6 +145,9 @@ func (l *Ledger) Redefine(m *Meter, dimensions []usage.Dimension, now int64) {
 func (s *stream) remap(before, after []uint32) {
 	remapped := make([]open, len(after))
 	for i := range s.open {
+		if s.open[i].level == 0 {
+			continue // it may be of before the meter was changed last
+		}
 		if to := slices.Index(after, before[i]); to >= 0 {
 			remapped[to] = s.open[i]
 		}
@@ -173,19 +176,26 @@ func (l *Ledger) Stop(m *Meter, earliest, latest int64) {
 	})
 }
 
-// Objects calls visit with the UID of each object of the meter's that is there.
-func (l *Ledger) Objects(m *Meter, visit func(uid string)) {
-	l.each(m, func(at *object) {
-		if !at.gone {
-			visit(at.uid)
+// all is what the meters know of an object, whether it is there or not.
+func (l *Ledger) all(uid string) []*object {
+	var all []*object
+	for _, x := range []index{l.objects, l.past} {
+		for at := x[uid]; at != nil; at = at.next {
+			all = append(all, at)
 		}
-	})
+	}
+	return all
 }
 
-// each calls visit with each object that the meter knows, or knew. visit may forget it.
+// Objects calls visit with the UID of each object of the meter's that is there.
+func (l *Ledger) Objects(m *Meter, visit func(uid string)) {
+	l.each(m, func(at *object) { visit(at.uid) })
+}
+
+// each calls visit with each object of the meter's that is there. visit may remove it.
 func (l *Ledger) each(m *Meter, visit func(*object)) {
 	for uid := range l.objects {
-		if at := l.find(m, uid); at != nil {
+		if at := l.objects.find(m, uid); at != nil {
 			visit(at)
 		}
 	}
@@ -201,28 +211,15 @@ func (l *Ledger) remove(at *object, end func(*stream) usage.Boundary) {
 	at.streams = at.streams[:0]
 	at.count(wasActive)
 	at.known, at.absent, at.gone, at.unreadable = true, true, true, false
+	l.objects.remove(at)
+	l.past.add(at)
 	l.forgetObject(at)
 }
 
 // forgetObject drops an object that is gone, and of which no segment is left.
 func (l *Ledger) forgetObject(at *object) {
-	if !at.gone || at.hasSegments() || len(l.corrected[at]) > 0 {
-		return
-	}
-	delete(l.corrected, at)
-	if l.objects[at.uid] == at {
-		if at.next == nil {
-			delete(l.objects, at.uid)
-		} else {
-			l.objects[at.uid] = at.next
-		}
-		return
-	}
-	for before := l.objects[at.uid]; before != nil; before = before.next {
-		if before.next == at {
-			before.next = at.next
-			return
-		}
+	if at.gone && !at.hasSegments() && len(l.corrected[at]) == 0 && l.past.find(at.meter, at.uid) == at {
+		l.past.remove(at)
 	}
 }
 

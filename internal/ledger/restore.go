@@ -38,9 +38,11 @@ func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage
 			}
 		}
 	}
-	for _, at := range l.objects {
-		for ; at != nil; at = at.next {
-			r.settle(at)
+	for _, x := range []index{l.objects, l.past} {
+		for _, at := range x {
+			for ; at != nil; at = at.next {
+				r.settle(at)
+			}
 		}
 	}
 	l.unwritten = unwritten{}
@@ -75,6 +77,8 @@ func (r *restoring) stream(segment *usage.Segment) (s *stream, dimension uint32)
 		if at == nil {
 			at = r.add(m, uid)
 			at.known, at.absent, at.gone = true, true, true
+			r.objects.remove(at)
+			r.past.add(at)
 		}
 		s = r.newStream(at, segment.Subject)
 		r.streams[key] = s
@@ -97,6 +101,10 @@ func (r *restoring) open(segment *usage.Segment) {
 		s.open = append(s.open, open{})
 	}
 	s.open[i] = open{level: segment.Level, start: segment.Start}
+	if at.gone {
+		r.past.remove(at)
+		r.objects.add(at)
+	}
 	at.absent, at.gone = false, false
 	at.unreadable = at.unreadable || segment.Start.Evidence == usage.LastKnown
 }
@@ -106,11 +114,12 @@ func (r *restoring) close(segment *usage.Segment) {
 	c := closedOf(segment.Level, segment.Start, segment.End, dimension)
 	s.ended = append(s.ended, c)
 	s.account.latest = max(s.account.latest, c.latest())
-	r.firstEnd = min(r.firstEnd, c.latest())
+	r.ends.note(s.object, c.latest())
 }
 
 func (r *restoring) correct(c *usage.Change) {
 	s, dimension := r.stream(&c.Segment)
+	r.ends.note(s.object, c.End.At)
 	r.corrected[s.object] = append(r.corrected[s.object], correction{
 		piece: piece{of: s, level: c.Level, start: c.Start, end: c.End}, less: c.Kind == usage.Less, dimension: dimension,
 	})
@@ -162,7 +171,7 @@ func (r *restoring) remember(at *object, m *member, x line) {
 }
 
 // Knows tells whether the ledger has, or had, a segment of the object.
-func (l *Ledger) Knows(uid string) bool { return l.objects[uid] != nil }
+func (l *Ledger) Knows(uid string) bool { return l.objects[uid] != nil || l.past[uid] != nil }
 
 // Placed is from when on the object has been under the resource, as far back as
 // that goes without a pause; false when it is not.
