@@ -214,15 +214,15 @@ func (x index) add(at *object) {
 }
 
 func (x index) remove(at *object) {
-	if x[at.uid] != at {
-		before := x[at.uid]
-		for before.next != at {
-			before = before.next
+	switch first := x[at.uid]; {
+	case first != at:
+		for first.next != at {
+			first = first.next
 		}
-		before.next = at.next
-	} else if at.next != nil {
+		first.next = at.next
+	case at.next != nil:
 		x[at.uid] = at.next
-	} else {
+	default:
 		delete(x, at.uid)
 	}
 	at.next = nil

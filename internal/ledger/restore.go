@@ -27,16 +27,7 @@ func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage
 		}
 	}
 	for i := range changes {
-		switch c := &changes[i]; {
-		case c.Kind == usage.Put && !c.End.IsZero():
-			if _, latest := c.End.EndBounds(); latest > keptFrom {
-				r.close(&c.Segment)
-			}
-		case c.Kind == usage.Less || c.Kind == usage.More:
-			if c.End.At > keptFrom {
-				r.correct(c)
-			}
-		}
+		r.ended(&changes[i], keptFrom)
 	}
 	for _, x := range []index{l.objects, l.past} {
 		for _, at := range x {
@@ -58,6 +49,19 @@ type restoring struct {
 type streamKey struct {
 	meter   *Meter
 	subject usage.Subject
+}
+
+// ended takes in what has ended, and what was corrected, after keptFrom.
+func (r *restoring) ended(c *usage.Change, keptFrom int64) {
+	if _, latest := c.End.EndBounds(); c.End.IsZero() || latest <= keptFrom {
+		return
+	}
+	switch c.Kind {
+	case usage.Put:
+		r.close(&c.Segment)
+	case usage.Less, usage.More:
+		r.correct(c)
+	}
 }
 
 // stream is that of a segment, and the segment's dimension. A meter that is
