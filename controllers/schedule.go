@@ -133,7 +133,7 @@ func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue workqueue.Ty
 		select {
 		case <-ctx.Done():
 			return
-		case intervals := <-r.Sealed.news:
+		case intervals := <-r.Sealed.News():
 			r.publish(ctx, queue, intervals)
 			continue
 		case <-ticker.C():

@@ -20,6 +20,10 @@ func NewSealed() *Sealed { return &Sealed{news: make(chan []usage.Window)} }
 // since the epoch; 0: there is none.
 func (s *Sealed) Through() int64 { return s.through.Load() }
 
+// News are the intervals that Add tells of. Somebody has to take them: the keeper
+// waits for that.
+func (s *Sealed) News() <-chan []usage.Window { return s.news }
+
 // Add tells of intervals, in order, once their seals are committed.
 func (s *Sealed) Add(ctx context.Context, intervals ...usage.Window) {
 	if len(intervals) == 0 {
