@@ -31,26 +31,28 @@ type choice[T any] struct {
 
 // changes are what happens in the world.
 var changes = map[string]choice[*world]{
-	"create a deployment":           {8, (*world).createDeployment},
-	"create a job":                  {3, (*world).createJob},
-	"create a pod of its own":       {2, (*world).createPod},
-	"create a widget":               {5, (*world).createWidget},
-	"create a claim":                {3, (*world).createClaim},
-	"scale up":                      {3, (*world).scaleUp},
-	"resize a pod":                  {6, (*world).resizePod},
-	"resize a widget":               {5, (*world).resizeWidget},
-	"expand a claim":                {2, (*world).expandClaim},
-	"relabel a deployment":          {6, (*world).relabelDeployment},
-	"relabel a widget":              {3, (*world).relabelWidget},
-	"finish a pod":                  {3, (*world).finishPod},
-	"stop a widget":                 {3, (*world).stopWidget},
-	"touch an object":               {3, (*world).touch},
-	"delete a pod":                  {4, (*world).deletePod},
-	"delete a widget":               {3, (*world).deleteWidget},
-	"delete a deployment":           {4, (*world).deleteDeployment},
-	"delete a claim":                {1, (*world).deleteClaim},
-	"delete and create a widget":    {2, (*world).recreateWidget},
-	"delete and create a namespace": {2, (*world).recreateNamespace},
+	"create a deployment":            {8, (*world).createDeployment},
+	"create a job":                   {3, (*world).createJob},
+	"create a pod of its own":        {2, (*world).createPod},
+	"create a widget":                {5, (*world).createWidget},
+	"create a claim":                 {3, (*world).createClaim},
+	"scale up":                       {3, (*world).scaleUp},
+	"resize a pod":                   {6, (*world).resizePod},
+	"resize a widget":                {5, (*world).resizeWidget},
+	"expand a claim":                 {2, (*world).expandClaim},
+	"relabel a deployment":           {6, (*world).relabelDeployment},
+	"take a deployment's label away": {2, (*world).unlabelDeployment},
+	"take a widget's label away":     {2, (*world).unlabelWidget},
+	"relabel a widget":               {3, (*world).relabelWidget},
+	"finish a pod":                   {3, (*world).finishPod},
+	"stop a widget":                  {3, (*world).stopWidget},
+	"touch an object":                {3, (*world).touch},
+	"delete a pod":                   {4, (*world).deletePod},
+	"delete a widget":                {3, (*world).deleteWidget},
+	"delete a deployment":            {4, (*world).deleteDeployment},
+	"delete a claim":                 {1, (*world).deleteClaim},
+	"delete and create a widget":     {2, (*world).recreateWidget},
+	"delete and create a namespace":  {2, (*world).recreateNamespace},
 }
 
 // faults are what goes wrong.
@@ -312,20 +314,25 @@ func (w *world) relabelWidget(r *rand.Rand) {
 	}
 }
 
-// relabel gives an object another label, or takes it away, which leaves no time.
+// relabel gives an object a label, or another one.
 func (w *world) relabel(o *object, r *rand.Rand) {
-	manager := "user"
-	if was := o.label; r.IntN(4) == 0 && was != "" {
-		o.label, manager = "", ""
-	} else {
-		for o.label == was {
-			o.label = label(r)
-		}
-		if o.label == "" {
-			manager = ""
-		}
+	for was := o.label; o.label == was || o.label == ""; {
+		o.label = label(r)
 	}
-	w.write(o, manager)
+	w.write(o, "user")
+}
+
+// A write that takes a label away, and does nothing else, leaves no time.
+
+func (w *world) unlabelDeployment(r *rand.Rand) { w.unlabel(deployments, r) }
+
+func (w *world) unlabelWidget(r *rand.Rand) { w.unlabel(widgets, r) }
+
+func (w *world) unlabel(k apiserver.Kind, r *rand.Rand) {
+	if o := one(w.find(k, func(o *object) bool { return o.label != "" }), r.Uint64()); o != nil {
+		o.label = ""
+		w.write(o, "")
+	}
 }
 
 // finishPod lets the work of a pod that is not restarted end, and says when that was.

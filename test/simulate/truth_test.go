@@ -93,7 +93,7 @@ func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 				break
 			}
 			if facts[j].deployment != "" {
-				if !at.Before(facts[i].at.Add(-tolerance)) && at.Before(facts[j].at.Add(tolerance)) && facts[j].at.Sub(facts[i].at) < settle {
+				if at.Add(time.Second+tolerance).After(facts[i].at) && at.Before(facts[j].at.Add(tolerance)) && facts[j].at.Sub(facts[i].at) < settle {
 					return facts[j].deployment, true
 				}
 				break
