@@ -28,7 +28,6 @@ type said struct {
 
 // account is all that the journal says of a stream.
 type account struct {
-	meter  string
 	said   []said
 	doubts []usage.Window // where bounds leave open what was so
 }
@@ -54,7 +53,7 @@ func (s *simulation) check(wanted int64) {
 	w := usage.Window{Start: s.first.Unix() + 2, End: sealed}
 	accounts := read(state, sealed)
 	if !*fullFlag {
-		excuse(accounts, state.Coverage)
+		s.excuse(accounts, state.Coverage, sealed)
 	}
 	s.compareStreams(accounts, w)
 	s.compareDigests(state)
@@ -73,7 +72,6 @@ func read(state *journal.State, until int64) map[stream]*account {
 			a = &account{}
 			accounts[key] = a
 		}
-		a.meter = c.Meter
 		part := said{
 			held: held{
 				level: c.Level, namespace: subject.Namespace, namespaceUID: subject.NamespaceUID, deployment: subject.Deployment, resource: subject.Resource.UID,
@@ -136,19 +134,31 @@ func (h held) String() string {
 }
 
 // excuse lets pass what the journal itself calls Estimated: nobody looked, and the
-// history was gone.
-func excuse(accounts map[stream]*account, coverage []usage.Stretch) {
+// history was gone. Who mounted a claim then, nobody knows later either.
+func (s *simulation) excuse(accounts map[stream]*account, coverage []usage.Stretch, until int64) {
+	for key := range s.truth.facts {
+		if accounts[key] == nil {
+			accounts[key] = &account{}
+		}
+	}
 	for _, stretch := range coverage {
 		if stretch.Coverage != usage.CoverageEstimated {
 			continue
 		}
-		for _, a := range accounts {
-			if a.meter == stretch.Meter {
-				a.doubts = append(a.doubts, stretch.Window)
+		for key, a := range accounts {
+			if meterOf[key.dimension] != stretch.Meter {
+				continue
 			}
+			if key.dimension == "storage" {
+				stretch.End = until
+			}
+			a.doubts = append(a.doubts, stretch.Window)
 		}
 	}
 }
+
+// meterOf are the meters by what they measure.
+var meterOf = map[string]string{"cpu": "container", "memory": "container", "storage": "volume", "size": "widget"}
 
 // compareStreams compares each stream with the truth, second by second.
 func (s *simulation) compareStreams(accounts map[stream]*account, w usage.Window) {

@@ -93,14 +93,14 @@ func draw(seed uint64, left []string) []step {
 		steps = append(steps, step{at: at, what: what, seed: r.Uint64()})
 	}
 	for range 3 + r.IntN(5) {
-		add(between(r, 0, beginning.Milliseconds()), pick(r, changes, []string{"delete a", "finish a", "stop a"}))
+		add(between(r, 0, beginning.Milliseconds()), pick(r, changes, append([]string{"delete a", "finish a", "stop a"}, left...)))
 	}
 	for range 4 + r.IntN(40) {
 		at := moment()
-		add(at, pick(r, changes, nil))
+		add(at, pick(r, changes, left))
 		for r.IntN(4) == 0 { // more in the same second
 			at += between(r, 1, 400)
-			add(at, pick(r, changes, nil))
+			add(at, pick(r, changes, left))
 		}
 	}
 	if r.IntN(8) > 0 {
@@ -108,7 +108,7 @@ func draw(seed uint64, left []string) []step {
 			at := beginning + moment()
 			add(at, pick(r, faults, left))
 			for r.IntN(2) == 0 { // and the world goes on meanwhile
-				add(at+between(r, -3_000, 30_000), pick(r, changes, nil))
+				add(at+between(r, -3_000, 30_000), pick(r, changes, left))
 			}
 		}
 	}

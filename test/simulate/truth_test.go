@@ -85,7 +85,10 @@ func (t *truth) within(s stream, from, to time.Time) []held {
 func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 	facts := t.facts[s]
 	for i := range facts {
-		if facts[i].level == 0 || facts[i].deployment != "" || i > 0 && facts[i-1].level != 0 && facts[i-1].deployment == "" {
+		// The ledger counts from when the level changed last, not from when the object
+		// was first in nobody's deployment: a known difference, see doc.go.
+		again := *fullFlag && i > 0 && facts[i-1].level != 0 && facts[i-1].deployment == ""
+		if facts[i].level == 0 || facts[i].deployment != "" || again {
 			continue
 		}
 		for j := i + 1; j < len(facts); j++ {

@@ -285,6 +285,15 @@ func (w *world) follow() {
 	}
 }
 
+// forget lets claims that nobody mounts follow nobody: nobody knows whom they
+// followed before the operator ran first.
+func (w *world) forget() {
+	for _, c := range w.objects {
+		c.followed = ""
+	}
+	w.note(time.Now())
+}
+
 // note brings the truth up to date with what was committed at the moment.
 func (w *world) note(at time.Time) {
 	w.follow()
