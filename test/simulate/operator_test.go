@@ -113,6 +113,7 @@ func (s *simulation) start() {
 	s.log("the operator starts, for the %d. time", s.runs)
 	if s.first.IsZero() {
 		s.first = time.Now()
+		s.truth.first = s.first
 		s.forget()
 	}
 	ctx, cancel := context.WithCancel(context.Background())

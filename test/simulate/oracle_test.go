@@ -30,6 +30,8 @@ type said struct {
 type account struct {
 	said   []said
 	doubts []usage.Window // where bounds leave open what was so
+	// unknown is where the journal says itself that it does not know, and may say nothing.
+	unknown []usage.Window
 }
 
 // check compares what the journal has with the truth, up to the wanted moment.
@@ -134,7 +136,8 @@ func (h held) String() string {
 }
 
 // excuse lets pass what the journal itself calls Estimated: nobody looked, and the
-// history was gone. Who mounted a claim then, nobody knows later either.
+// history was gone. Who mounted a claim then, nobody knows later either. Of what it
+// calls Unknown it may say nothing.
 func (s *simulation) excuse(accounts map[stream]*account, coverage []usage.Stretch, until int64) {
 	for key := range s.truth.facts {
 		if accounts[key] == nil {
@@ -142,11 +145,15 @@ func (s *simulation) excuse(accounts map[stream]*account, coverage []usage.Stret
 		}
 	}
 	for _, stretch := range coverage {
-		if stretch.Coverage != usage.CoverageEstimated {
+		if stretch.Coverage < usage.CoverageEstimated {
 			continue
 		}
 		for key, a := range accounts {
 			if meterOf[key.dimension] != stretch.Meter {
+				continue
+			}
+			if stretch.Coverage == usage.CoverageUnknown {
+				a.unknown = append(a.unknown, stretch.Window)
 				continue
 			}
 			if key.dimension == "storage" {
@@ -209,7 +216,11 @@ func (s *simulation) compareSecond(key stream, a *account, second int64) string 
 			return ""
 		}
 	}
-	for _, d := range a.doubts {
+	doubts := a.doubts
+	if is.level == 0 {
+		doubts = slices.Concat(doubts, a.unknown)
+	}
+	for _, d := range doubts {
 		if d.Contains(second) {
 			return ""
 		}

@@ -102,11 +102,7 @@ func shrink(t *testing.T, seed uint64, script []step) []step {
 
 // try runs a seed, and tells everything about one that fails.
 func try(t *testing.T, seed uint64) (failed bool, out result) {
-	left := leftOut
-	if *fullFlag {
-		left = nil
-	}
-	script := draw(seed, left)
+	script := draw(seed, *fullFlag)
 	out = simulate(t, seed, script, *logFlag)
 	if len(out.problems) == 0 {
 		if *logFlag {

@@ -30,6 +30,7 @@ type fact struct {
 type truth struct {
 	names map[string]string // of objects, by UID, for people
 	facts map[stream][]fact
+	first time.Time // when the operator began to look
 }
 
 func newTruth() *truth { return &truth{names: map[string]string{}, facts: map[stream][]fact{}} }
@@ -96,7 +97,7 @@ func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 				break
 			}
 			if facts[j].deployment != "" {
-				if at.Add(time.Second+tolerance).After(facts[i].at) && at.Before(facts[j].at.Add(tolerance)) && facts[j].at.Sub(facts[i].at) < settle {
+				if at.Add(time.Second+tolerance).After(facts[i].at) && at.Before(facts[j].at.Add(tolerance)) && facts[j].at.Sub(t.since(facts[i].at)) < settle {
 					return facts[j].deployment, true
 				}
 				break
@@ -104,4 +105,13 @@ func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 		}
 	}
 	return "", false
+}
+
+// since is the moment, or, without -simulate.full, when the operator began: the
+// ledger counts from where its segment starts.
+func (t *truth) since(at time.Time) time.Time {
+	if !*fullFlag && at.Before(t.first) {
+		return t.first
+	}
+	return at
 }
