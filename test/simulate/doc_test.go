@@ -2,17 +2,25 @@
 
 package simulate
 
-// What is left out of a script without -simulate.full, for what is known to come out
-// wrong (doc.go): a script has either what makes the operator take in the past, or
-// owners that change and what belongs to nobody.
+import "slices"
+
+// What scripts are made of without -simulate.full, and what each of them leaves out,
+// for what is known to come out wrong: see doc.go.
+var scripts = [][]string{
+	slices.Concat(serverFaults, lags, moving),                                                   // operators are killed
+	slices.Concat(operatorFaults, lags, moving),                                                 // the API server fails
+	slices.Concat(operatorFaults, serverFaults, longLags, moving, []string{"relabel a widget"}), // watches lag
+	slices.Concat(operatorFaults, serverFaults, lags, []string{"take a deployment's"}),          // owners change
+}
+
 var (
-	// past are the faults after which changes of the past are taken in.
-	past = []string{"kill", "restart the API", "take the API", "answer", "cut", "let a watch lag"}
+	operatorFaults = []string{"kill"}
+	serverFaults   = []string{"restart the API", "take the API", "answer 429", "cut"}
+	lags           = []string{"let a watch lag"}
+	longLags       = []string{"let a watch lag for long"}
 	// moving are changes of owners, and what is placed after it was seen first.
 	moving = []string{
-		"relabel a deployment", "delete a deployment", "create a deployment with", "create a claim",
+		"relabel a deployment", "take a deployment's", "delete a deployment", "create a deployment with", "create a claim",
 		"create a pod without", "create a widget without", "take a widget's",
 	}
-	// never is in no such script.
-	never = []string{"take a deployment's"}
 )

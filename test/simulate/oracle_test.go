@@ -24,6 +24,12 @@ type said struct {
 	held
 	from, to int64 // seconds since the epoch
 	sign     int   // -1: it is taken off
+	change   *usage.Change
+}
+
+func (p said) String() string {
+	return fmt.Sprintf("%s [%s-%d %s, %s+%d %s) %d of %q in %s", p.change.Kind, clockTime(p.from), p.change.Start.Slack, p.change.Start.Evidence,
+		clockTime(p.to), p.change.End.Slack, p.change.End.Evidence, p.level, p.deployment, p.namespaceUID)
 }
 
 // account is all that the journal says of a stream.
@@ -78,7 +84,7 @@ func read(state *journal.State, until int64) map[stream]*account {
 			held: held{
 				level: c.Level, namespace: subject.Namespace, namespaceUID: subject.NamespaceUID, deployment: subject.Deployment, resource: subject.Resource.UID,
 			},
-			from: c.Start.At, to: until, sign: 1,
+			from: c.Start.At, to: until, sign: 1, change: c,
 		}
 		if !c.End.IsZero() {
 			part.to = c.End.At
@@ -188,7 +194,8 @@ func (s *simulation) compareStreams(accounts map[stream]*account, w usage.Window
 				return
 			}
 			if difference != "" {
-				s.problem("%s %s %s, from %s until %s: %s", s.truth.names[key.uid], key.container, key.dimension, clockTime(began), clockTime(second), difference)
+				s.problem("%s %s %s, from %s until %s: %s; the journal says %v", s.truth.names[key.uid], key.container, key.dimension,
+					clockTime(began), clockTime(second), difference, a.said)
 			}
 			began, difference = second, now
 		}

@@ -83,8 +83,7 @@ func draw(seed uint64, full bool) []step {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var left []string
 	if !full {
-		left = slices.Clone([][]string{past, moving}[r.IntN(2)])
-		left = append(left, never...)
+		left = scripts[r.IntN(len(scripts))]
 	}
 	length := between(r, 150_000, 420_000)
 	moment := func() time.Duration {
@@ -100,7 +99,7 @@ func draw(seed uint64, full bool) []step {
 		steps = append(steps, step{at: at, what: what, seed: r.Uint64()})
 	}
 	for range 3 + r.IntN(5) {
-		add(between(r, 0, beginning.Milliseconds()-3_000), pick(r, changes, append([]string{"delete a", "finish a", "stop a"}, left...)))
+		add(between(r, 0, beginning.Milliseconds()-3_000), pick(r, changes, slices.Concat([]string{"delete a", "finish a", "stop a"}, left)))
 	}
 	for range 4 + r.IntN(40) {
 		at := moment()
