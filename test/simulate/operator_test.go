@@ -82,6 +82,7 @@ type simulation struct {
 	seals    map[usage.Window]journal.Digest
 	problems []string
 	verbose  bool
+	full     bool // nothing is excused
 }
 
 // settings are those of the operator, as they are drawn.

@@ -60,7 +60,7 @@ func (s *simulation) check(wanted int64) {
 	}
 	w := usage.Window{Start: s.first.Unix() + 2, End: sealed}
 	accounts := read(state, sealed)
-	if !*fullFlag {
+	if !s.full {
 		s.excuse(accounts, state.Coverage, sealed)
 	}
 	s.compareStreams(accounts, w)

@@ -3,6 +3,8 @@ package simulate
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"maps"
 	"slices"
@@ -95,4 +97,13 @@ func byFrom(a, b journal.Key) int {
 
 func (h *handle) Delete(_ context.Context, key journal.Key) error {
 	return h.write(func() error { delete(h.blocks, key); return nil })
+}
+
+// digest is of all blocks.
+func (s *store) digest() string {
+	hash := sha256.New()
+	for _, key := range slices.SortedFunc(maps.Keys(s.blocks), byFrom) {
+		hash.Write(s.blocks[key].Spec)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }

@@ -30,10 +30,16 @@ type fact struct {
 type truth struct {
 	names map[string]string // of objects, by UID, for people
 	facts map[stream][]fact
+	// brief are those that turned out to be none when an earlier end was stated: at
+	// their moment they were so.
+	brief map[stream][]fact
 	first time.Time // when the operator began to look
+	full  bool      // as in a scenario
 }
 
-func newTruth() *truth { return &truth{names: map[string]string{}, facts: map[stream][]fact{}} }
+func newTruth() *truth {
+	return &truth{names: map[string]string{}, facts: map[stream][]fact{}, brief: map[stream][]fact{}}
+}
 
 // set notes what the stream holds from the moment on. What it was thought to hold
 // later is not so.
@@ -43,6 +49,7 @@ func (t *truth) set(s stream, at time.Time, what held) {
 	}
 	facts := t.facts[s]
 	for n := len(facts); n > 0 && !facts[n-1].at.Before(at); n = len(facts) {
+		t.brief[s] = append(t.brief[s], facts[n-1])
 		facts = facts[:n-1]
 	}
 	now := held{}
@@ -78,6 +85,11 @@ func (t *truth) within(s stream, from, to time.Time) []held {
 			all = append(all, f.held)
 		}
 	}
+	for _, f := range t.brief[s] {
+		if f.at.After(from) && f.at.Before(to) {
+			all = append(all, f.held)
+		}
+	}
 	return append([]held{current}, all...)
 }
 
@@ -88,7 +100,7 @@ func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 	for i := range facts {
 		// The ledger counts from when the level changed last, not from when the object
 		// was first in nobody's deployment: a known difference, see doc.go.
-		again := *fullFlag && i > 0 && facts[i-1].level != 0 && facts[i-1].deployment == ""
+		again := t.full && i > 0 && facts[i-1].level != 0 && facts[i-1].deployment == ""
 		if facts[i].level == 0 || facts[i].deployment != "" || again {
 			continue
 		}
@@ -110,7 +122,7 @@ func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 // since is the moment, or, without -simulate.full, when the operator began: the
 // ledger counts from where its segment starts.
 func (t *truth) since(at time.Time) time.Time {
-	if !*fullFlag && at.Before(t.first) {
+	if !t.full && at.Before(t.first) {
 		return t.first
 	}
 	return at

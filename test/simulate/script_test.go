@@ -15,7 +15,7 @@ var scripts = [][]string{
 
 var (
 	operatorFaults = []string{"kill"}
-	serverFaults   = []string{"restart the API", "take the API", "answer 429", "cut"}
+	serverFaults   = []string{"restart the API", "take the API", "answer", "cut"}
 	lags           = []string{"let a watch lag"}
 	longLags       = []string{"let a watch lag for long"}
 	// moving are changes of owners, and what is placed after it was seen first.
