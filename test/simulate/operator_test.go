@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -79,6 +80,7 @@ type simulation struct {
 	operator *operator // nil: none runs
 	runs     int
 	first    time.Time // when the operator ran first
+	mu       sync.Mutex // of what the operator's goroutines add to:
 	seals    map[usage.Window]journal.Digest
 	problems []string
 	verbose  bool
@@ -102,6 +104,8 @@ func drawSettings(seed uint64) settings {
 }
 
 func (s *simulation) problem(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.problems = append(s.problems, fmt.Sprintf(format, args...))
 }
 
@@ -189,13 +193,22 @@ type follower struct {
 
 func (f *follower) Committed(batch *journal.Batch) {
 	for _, seal := range batch.Seals {
-		before, known := f.simulation.seals[seal.Interval]
-		if known && before != seal.Digest {
+		if before := f.simulation.sealed(seal); before != seal.Digest {
 			f.simulation.problem("the digest of interval %s was %s, and is %s", clockTime(seal.Interval.Start), before, seal.Digest)
 		}
-		f.simulation.seals[seal.Interval] = seal.Digest
 	}
 	f.Answers.Committed(batch)
+}
+
+// sealed remembers a seal, and returns the digest that its interval had first.
+func (s *simulation) sealed(seal journal.Seal) journal.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before, known := s.seals[seal.Interval]; known {
+		return before
+	}
+	s.seals[seal.Interval] = seal.Digest
+	return seal.Digest
 }
 
 // What goes wrong.
