@@ -79,7 +79,7 @@ type simulation struct {
 	store    *store
 	operator *operator // nil: none runs
 	runs     int
-	first    time.Time // when the operator ran first
+	first    time.Time  // when the operator ran first
 	mu       sync.Mutex // of what the operator's goroutines add to:
 	seals    map[usage.Window]journal.Digest
 	problems []string
