@@ -8,7 +8,7 @@ import "slices"
 // for what is known to come out wrong: see doc.go.
 var scripts = [][]string{
 	slices.Concat(serverFaults, lags, moving),                                                   // operators are killed
-	slices.Concat(operatorFaults, lags, moving),                                                 // the API server fails
+	slices.Concat(operatorFaults, lags, moving, []string{"delete and create a namespace"}),      // the API server fails
 	slices.Concat(operatorFaults, serverFaults, longLags, moving, []string{"relabel a widget"}), // watches lag
 	slices.Concat(operatorFaults, serverFaults, lags, []string{"take a deployment's"}),          // owners change
 }

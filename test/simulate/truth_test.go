@@ -96,7 +96,8 @@ func (t *truth) within(s stream, from, to time.Time) []held {
 // settles tells whether the stream was in nobody's deployment at the moment for so
 // short a time from its start on that it counts as the next one's from the start.
 func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
-	facts := t.facts[s]
+	facts := slices.Concat(t.facts[s], t.brief[s])
+	slices.SortStableFunc(facts, func(a, b fact) int { return a.at.Compare(b.at) })
 	for i := range facts {
 		// The ledger counts from when the level changed last, not from when the object
 		// was first in nobody's deployment: a known difference, see doc.go.
@@ -106,7 +107,7 @@ func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 		}
 		for j := i + 1; j < len(facts); j++ {
 			if facts[j].level == 0 {
-				break
+				continue
 			}
 			if facts[j].deployment != "" {
 				if at.Add(time.Second+tolerance).After(facts[i].at) && at.Before(facts[j].at.Add(tolerance)) && facts[j].at.Sub(t.since(facts[i].at)) < settle {
