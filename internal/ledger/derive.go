@@ -266,7 +266,10 @@ func (l *Ledger) unsay(dimension uint32, p piece, instead *piece, end usage.Boun
 	l.touch(s.account)
 	c := closedOf(p.level, p.start, p.end, dimension)
 	if p.end.IsZero() {
-		s.open[slices.Index(s.object.meter.dimensions, dimension)] = open{}
+		// What begins before it may be said already, and is open in its place.
+		if at := &s.open[slices.Index(s.object.meter.dimensions, dimension)]; *at == (open{level: p.level, start: p.start}) {
+			*at = open{}
+		}
 	} else if i := slices.Index(s.ended, c); i >= 0 {
 		s.ended = slices.Delete(s.ended, i, i+1)
 	}
