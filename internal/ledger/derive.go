@@ -215,22 +215,27 @@ func (l *Ledger) rewrite(of *member, k *known, from int64, now line, end usage.B
 	slices.SortStableFunc(said, byStart)
 	now = l.unsealed(said, now, end)
 	slices.SortStableFunc(now, byStart)
-	for i, j := 0, 0; i < len(said) || j < len(now); {
-		switch {
-		case j == len(now) || i < len(said) && said[i].start.At < now[j].start.At:
-			l.unsay(k.dimension, said[i], nil, end)
-			i++
-		case i == len(said) || now[j].start.At < said[i].start.At:
-			l.say(k.dimension, now[j])
-			j++
-		default:
-			if said[i] != now[j] {
-				l.unsay(k.dimension, said[i], &now[j], end)
-				l.say(k.dimension, now[j])
-			}
-			i, j = i+1, j+1
+	// What is not so is taken out first: what is said instead may be open in its place.
+	for i := range said {
+		if instead, same := beginning(now, &said[i]); !same {
+			l.unsay(k.dimension, said[i], instead, end)
 		}
 	}
+	for i := range now {
+		if _, same := beginning(said, &now[i]); !same {
+			l.say(k.dimension, now[i])
+		}
+	}
+}
+
+// beginning is the line's piece that begins when the other does, nil where none
+// does; and whether it is the same.
+func beginning(x line, p *piece) (found *piece, same bool) {
+	i, there := slices.BinarySearchFunc(x, p.start.At, func(y piece, at int64) int { return cmp.Compare(y.start.At, at) })
+	if !there {
+		return nil, false
+	}
+	return &x[i], x[i] == *p
 }
 
 // unsealed is what there is to be said of a line. What is sealed

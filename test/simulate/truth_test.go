@@ -1,0 +1,130 @@
+package simulate
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// stream is what one member of an object holds of one dimension.
+type stream struct{ uid, container, dimension string }
+
+func (s stream) compare(other stream) int {
+	return cmp.Or(cmp.Compare(s.uid, other.uid), cmp.Compare(s.container, other.container), cmp.Compare(s.dimension, other.dimension))
+}
+
+// held is what a stream holds at a moment, and where that belongs.
+type held struct {
+	level                   int64 // base units; 0 is nothing, and then the rest is zero
+	namespace, namespaceUID string
+	deployment, resource/* its UID */ string
+}
+
+// fact is what a stream holds from a moment on.
+type fact struct {
+	at time.Time
+	held
+}
+
+// truth is what happened: for each stream what it held, from when on.
+type truth struct {
+	names map[string]string // of objects, by UID, for people
+	facts map[stream][]fact
+	// brief are those that turned out to be none when an earlier end was stated: at
+	// their moment they were so.
+	brief map[stream][]fact
+	first time.Time // when the operator began to look
+	full  bool      // as in a scenario
+}
+
+func newTruth() *truth {
+	return &truth{names: map[string]string{}, facts: map[stream][]fact{}, brief: map[stream][]fact{}}
+}
+
+// set notes what the stream holds from the moment on. What it was thought to hold
+// later is not so.
+func (t *truth) set(s stream, at time.Time, what held) {
+	if what.level == 0 {
+		what = held{}
+	}
+	facts := t.facts[s]
+	for n := len(facts); n > 0 && !facts[n-1].at.Before(at); n = len(facts) {
+		t.brief[s] = append(t.brief[s], facts[n-1])
+		facts = facts[:n-1]
+	}
+	now := held{}
+	if n := len(facts); n > 0 {
+		now = facts[n-1].held
+	}
+	if now != what {
+		facts = append(facts, fact{at: at, held: what})
+	}
+	t.facts[s] = facts
+}
+
+// streams are all that ever held something, in order.
+func (t *truth) streams() []stream {
+	var all []stream
+	for s := range t.facts {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, stream.compare)
+	return all
+}
+
+// within are the things that the stream held at any moment within (from, to).
+func (t *truth) within(s stream, from, to time.Time) []held {
+	facts := t.facts[s]
+	current := held{}
+	var all []held
+	for _, f := range facts {
+		switch {
+		case !f.at.After(from):
+			current = f.held
+		case f.at.Before(to):
+			all = append(all, f.held)
+		}
+	}
+	for _, f := range t.brief[s] {
+		if f.at.After(from) && f.at.Before(to) {
+			all = append(all, f.held)
+		}
+	}
+	return append([]held{current}, all...)
+}
+
+// settles tells whether the stream was in nobody's deployment at the moment for so
+// short a time from its start on that it counts as the next one's from the start.
+func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
+	facts := slices.Concat(t.facts[s], t.brief[s])
+	slices.SortStableFunc(facts, func(a, b fact) int { return a.at.Compare(b.at) })
+	for i := range facts {
+		// The ledger counts from when the level changed last, not from when the object
+		// was first in nobody's deployment: a known difference, see doc.go.
+		again := t.full && i > 0 && facts[i-1].level != 0 && facts[i-1].deployment == ""
+		if facts[i].level == 0 || facts[i].deployment != "" || again {
+			continue
+		}
+		for j := i + 1; j < len(facts); j++ {
+			if facts[j].level == 0 {
+				continue
+			}
+			if facts[j].deployment != "" {
+				if at.Add(time.Second+tolerance).After(facts[i].at) && at.Before(facts[j].at.Add(tolerance)) && facts[j].at.Sub(t.since(facts[i].at)) < settle {
+					return facts[j].deployment, true
+				}
+				break
+			}
+		}
+	}
+	return "", false
+}
+
+// since is the moment, or, without -simulate.full, when the operator began: the
+// ledger counts from where its segment starts.
+func (t *truth) since(at time.Time) time.Time {
+	if !t.full && at.Before(t.first) {
+		return t.first
+	}
+	return at
+}
