@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -55,9 +57,12 @@ func (c *Collector) Pass(ctx context.Context, moment int64) error {
 }
 
 // counts tells whether intervals wait for the feed: not for a kind that is gone,
-// nor for one that could not be read from the start and has nothing to tell.
-// Called under the lock.
-func (f *feed) counts() bool { return !f.ended && (f.synced || f.err == nil) }
+// nor for one that could not be read from the start and has nothing to tell. One
+// that a former run has metered has: it cannot be read yet. Called under the lock.
+func (f *feed) counts() bool {
+	metered := f.resumed && len(f.meters) > 0 && !apierrors.IsNotFound(f.err)
+	return !f.ended && (f.synced || f.err == nil || metered)
+}
 
 // pass waits until the watch has come to where the kind is now.
 func (f *feed) pass(ctx context.Context) error {

@@ -137,14 +137,21 @@ func (f *feed) Failed(err error) {
 		f.err = err
 		f.notify()
 	}
-	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+	refused := apierrors.IsNotFound(err) || apierrors.IsForbidden(err)
+	if refused {
 		c.turns.missing(f)
 	}
 	if apierrors.IsNotFound(err) && f.synced {
 		f.uninstalled()
 	}
-	f.settle()
+	if refused || c.now().Unix()-max(f.started, c.answered) >= settlePatience {
+		f.settle()
+	}
 }
+
+// settlePatience is how many seconds others wait for a kind that cannot be read
+// for a reason that may go away, counted from when the API server answers at all.
+const settlePatience = 30
 
 // uninstalled takes in that the kind itself is gone, and all its objects with it.
 func (f *feed) uninstalled() {

@@ -65,6 +65,7 @@ type Collector struct {
 	unwritten   []usage.Stretch // of those, what the journal does not have
 	digest      [32]byte        // of the last seal
 	lastCut     *sealedCut      // what that interval was sealed as
+	answered    int64           // since when the API server answers; while it does not, now
 	counted     counted
 	graph       *attribution.Graph
 	meters      map[string]*metering

@@ -43,6 +43,7 @@ type feed struct {
 	listing         bool                // a list other than a replay is under way
 	checking        bool                // and it shows what was known already
 	isSettled       bool
+	resumed         bool // a former run has read it
 	synced          bool
 	known           bool // every object was seen once: a list has ended
 	err             error
@@ -104,6 +105,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	from := c.position(kind)
 	f.resourceVersion, f.passed, f.checked = from.ResourceVersion, from.Time, from.Checked
 	f.observed = timeOf(from.Time)
+	f.resumed = from.ResourceVersion != "" || from.Time != 0
 	f.source = source.New(client, f, c.Clock, source.Options{
 		From:       source.Position{ResourceVersion: from.ResourceVersion, Time: timeOf(from.Time)},
 		CheckEvery: c.CheckEvery, Metadata: partial,

@@ -3,6 +3,7 @@ package collector
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -23,8 +24,8 @@ type restored struct {
 	// checking tells that the kinds are being compared with what the journal knew:
 	// nobody's surroundings are complete. Then moved waits.
 	checking bool
-	moved    map[string]struct{}
-	checked  chan struct{} // closed when checking ends
+	moved    map[string]int64 // since when at the earliest, in seconds since the epoch
+	checked  chan struct{}    // closed when checking ends
 }
 
 // Prepare makes the ledger what the journal says. Meters can be applied then,
@@ -36,7 +37,7 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 	c.since, c.began = now, now
 	c.restored = restored{
 		time: state.Time, positions: map[schema.GroupKind]journal.Position{},
-		meters: map[string]journal.Meter{}, moved: map[string]struct{}{}, checked: make(chan struct{}),
+		meters: map[string]journal.Meter{}, moved: map[string]int64{}, checked: make(chan struct{}),
 		checking: state.Sequence > 0,
 	}
 	if !c.restored.checking {
@@ -132,21 +133,28 @@ func (c *Collector) checkedAll() {
 	}
 	c.restored.checking = false
 	close(c.restored.checked)
-	moved := make([]string, 0, len(c.restored.moved))
-	for uid := range c.restored.moved {
-		moved = append(moved, uid)
-	}
-	slices.Sort(moved)
+	moved, now := c.restored.moved, c.now().Unix()
 	c.restored.moved = nil
-	for _, uid := range moved {
+	for _, uid := range slices.Sorted(maps.Keys(moved)) {
 		// The run before had not found all its owners: it was never under the one below the top.
 		for _, owner := range c.graph.Between(uid) {
 			if since, held := c.ledger.Placed(uid, owner); held {
 				c.reattribute([]string{uid}, "", ledger.Moments{End: since, Start: since})
 			}
 		}
+		c.reattribute([]string{uid}, "", ledger.Between(ledger.Resumed, min(moved[uid], now), now))
 	}
-	c.reattribute(moved, "", ledger.Between(ledger.Resumed, c.restored.time, c.now().Unix()))
+}
+
+// moves notes that an object is to be put where it belongs once all kinds have been
+// checked: it was not there before the moment. Called under the lock.
+func (c *Collector) moves(uid string, earliest int64) {
+	if earliest == 0 {
+		earliest = c.restored.time
+	}
+	if before, known := c.restored.moved[uid]; !known || earliest < before {
+		c.restored.moved[uid] = earliest
+	}
 }
 
 // Committed tells that the journal has the batch: the meters that it knows as

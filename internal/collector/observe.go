@@ -29,7 +29,8 @@ type event struct {
 
 // moments are when the change happened: the same, unless nobody saw it.
 func (e event) moments() ledger.Moments {
-	if (e.origin == ledger.Live || e.origin == ledger.Replayed) && e.written >= e.after-skew && e.written <= e.now {
+	// A write that only takes fields away leaves the time of the one before it.
+	if (e.origin == ledger.Live || e.origin == ledger.Replayed) && e.written >= e.after-1 && e.written <= e.now {
 		written := usage.Boundary{At: e.written, Evidence: usage.ManagedFields}
 		return ledger.Moments{End: written, Start: written}
 	}
@@ -165,7 +166,7 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 		}
 		c.place(r.at, uid, subject)
 		subject.NamespaceUID = namespaceUID(subject.Namespace)
-		c.keep(r.at, uid, subject)
+		c.keep(r.at, uid, subject, e.after)
 	}
 	if err := c.ledger.Observe(o); err != nil {
 		c.quarantine(r.at, object, err)
@@ -186,13 +187,13 @@ func (e event) observation(r reading, uid string) *ledger.Observation {
 
 // keep leaves a subject under whom the journal had it, as long as its
 // surroundings are not all there again. Called under the lock.
-func (c *Collector) keep(at *metering, uid string, subject *usage.Subject) {
+func (c *Collector) keep(at *metering, uid string, subject *usage.Subject, earliest int64) {
 	if !c.restored.checking {
 		return
 	}
 	if held, holds := c.ledger.Held(at.ledger, uid, subject.Container); holds {
 		subject.Account, subject.Resource = held.Account, held.Resource
-		c.restored.moved[uid] = struct{}{}
+		c.moves(uid, earliest)
 	}
 }
 
@@ -230,7 +231,7 @@ func (c *Collector) reattribute(moved []string, except string, moments ledger.Mo
 			continue
 		}
 		if c.restored.checking {
-			c.restored.moved[uid] = struct{}{}
+			c.moves(uid, moments.End.At)
 			continue
 		}
 		var of usage.Subject

@@ -48,6 +48,11 @@ func (c *Collector) beat(ctx context.Context) {
 	if err == nil {
 		c.chronology.After(source.Revision(list.GetResourceVersion()), asked)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil || c.answered == 0 {
+		c.answered = c.now().Unix()
+	}
 }
 
 // probe makes the bounds around a revision of the past as tight as etcd's

@@ -95,7 +95,7 @@ func (l *Ledger) move(from *stream, subject *usage.Subject, m Moments) (*stream,
 		l.derive(from, levels, Moments{End: m.End, Start: m.End}, func(i int) bool { return levels[i] != from.open[i].level })
 	}
 	to := l.newStream(at, subject)
-	if l.inOrder(from, m) && m.Start.At > from.member.latest && !l.unsettled(from, m.Start.At) {
+	if l.inOrder(from, m) && m.Start.At > from.member.latest && !from.settles(subject.Account, m.Start.At) {
 		for i := range from.open {
 			level := from.open[i].level
 			l.closeOne(from, i, m.End)
@@ -113,43 +113,43 @@ func (l *Ledger) move(from *stream, subject *usage.Subject, m Moments) (*stream,
 // the pod that asked for it is there; nobody wants that second on a bill of its own.
 const Settle = 10
 
-// unsettled tells whether a segment of the stream can still be put elsewhere as a whole.
-func (l *Ledger) unsettled(s *stream, now int64) bool {
-	for i := range s.open {
-		if s.unsettled(i, now) {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *stream) unsettled(i int, now int64) bool {
-	o := &s.open[i]
-	return o.level != 0 && s.account.key.Deployment == "" && o.start.At <= now && now-o.start.At <= Settle
+// settles tells whether what the stream holds can still be put under the account
+// as a whole: under a deployment of the same namespace, soon after its activity began.
+func (s *stream) settles(under usage.Account, now int64) bool {
+	from := s.account.key
+	return from.Deployment == "" && under.Deployment != "" && from.Namespace == under.Namespace && from.NamespaceUID == under.NamespaceUID &&
+		s.member.began <= now && now-s.member.began <= Settle && s.holdsAny()
 }
 
 // replace puts what a member held after the moment where a stream is. Of what
 // the stream from holds, that moves as a whole which has not settled yet.
 func (l *Ledger) replace(of *member, to *stream, m Moments, from *stream) {
-	unsettled := func(i int) bool {
-		return from != nil && i < len(from.open) && from.unsettled(i, m.Start.At)
-	}
+	whole := from != nil && from.settles(to.account.key, m.Start.At)
 	moment := m.End.At
-	for i := range to.open {
-		if unsettled(i) {
-			moment = min(moment, from.open[i].start.At)
-		}
+	if whole {
+		moment = min(moment, of.began)
 	}
 	lines := l.lines(of, to.object, moment)
 	_, later := stays(lines, m.Start.At)
 	for i := range lines {
 		k, end, start := &lines[i], m.End, m.Start
-		if unsettled(i) {
-			start = k.line[len(k.line)-1].start
-			end = start
+		if whole {
+			if since := k.line.since(of.began, from); since != nil && since.start.At < start.At {
+				start = since.start
+				end = start
+			}
 		}
 		l.rewrite(of, k, moment, l.moved(k, to, end, start, later), end)
 	}
+}
+
+// since is the first of the line's last pieces, from the moment on, that are put
+// where the stream is; nil where the last is not.
+func (x line) since(moment int64, placed *stream) (first *piece) {
+	for i := len(x) - 1; i >= 0 && x[i].start.At >= moment && x[i].of.placedAs(placed); i-- {
+		first = &x[i]
+	}
+	return first
 }
 
 // moved is a line whose pieces are put where a stream is from the moment on:

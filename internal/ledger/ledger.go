@@ -321,7 +321,7 @@ func (l *Ledger) follow(at *object, s *stream, member *usage.Member, o *Observat
 		return l.hold(at, s, s, member, Moments{End: start, Start: start})
 	}
 	before, conflict := s, error(nil)
-	if !s.is(&member.Subject) && l.unsettled(s, moments.Start.At) {
+	if !s.is(&member.Subject) && s.settles(member.Subject.Account, moments.Start.At) {
 		// Where it belongs has been so from its start; the rest has changed now.
 		placed := s.subject()
 		placed.Account, placed.Resource = member.Subject.Account, member.Subject.Resource
