@@ -140,7 +140,7 @@ func TestAStandbyReadsWhatIsNew(t *testing.T) {
 		}
 		leader, _ := opened(t, store.memory, "a")
 		look()
-		batches := rapid.IntRange(1, 80).Draw(rt, "batches")
+		batches := rapid.IntRange(1, 30).Draw(rt, "batches")
 		unseen, compacted, looks := 0, 0, 1
 		for n := range batches {
 			appended(t, leader, &journal.Batch{Time: now, Changes: holds(n%17, now-int64(n%3), now+int64(n))})

@@ -56,7 +56,7 @@ func TestAnyWriters(t *testing.T) {
 			w.commit(t, committed)
 		}
 		writers = append(writers, load())
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			if rapid.IntRange(0, 5).Draw(t, "another") == 0 {
 				writers = append(writers, load())
 			}
