@@ -35,7 +35,7 @@ var meters = []metered{
 	{builtIn("container"), pods},
 	{builtIn("volume"), claims},
 	{compiled("widget", &v1alpha1.UsageMeterSpec{
-		ResourceType: "widget", Target: v1alpha1.TargetReference{Group: widgets.Group, Kind: widgets.GroupVersionKind.Kind},
+		ResourceType: "widget", Target: v1alpha1.TargetReference{Group: widgets.Group, Kind: widgets.Kind},
 		Active:     "self.spec.running",
 		StartTime:  "self.?status.?startedAt",
 		EndTime:    "self.?status.?finishedAt",
@@ -153,7 +153,7 @@ func (s *simulation) start() {
 func (s *simulation) takeUp(c *collector.Collector) error {
 	mapper := s.server.Mapper()
 	for _, m := range meters {
-		mapping, err := mapper.RESTMapping(m.kind.GroupVersionKind.GroupKind())
+		mapping, err := mapper.RESTMapping(m.kind.GroupKind())
 		if err != nil {
 			return err
 		}

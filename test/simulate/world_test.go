@@ -13,21 +13,21 @@ import (
 	"github.com/usage-operator/usage-operator/test/simulate/apiserver"
 )
 
-func kindOf(group, version, kind, resource string, namespaced bool) apiserver.Kind {
+func kindOf(group, kind, resource string, namespaced bool) apiserver.Kind {
 	k := apiserver.Kind{Resource: resource, Namespaced: namespaced}
-	k.Group, k.Version, k.Kind = group, version, kind
+	k.Group, k.Version, k.Kind = group, "v1", kind
 	return k
 }
 
 var (
-	namespaces  = kindOf("", "v1", "Namespace", "namespaces", false)
-	pods        = kindOf("", "v1", "Pod", "pods", true)
-	claims      = kindOf("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true)
-	deployments = kindOf("apps", "v1", "Deployment", "deployments", true)
-	replicaSets = kindOf("apps", "v1", "ReplicaSet", "replicasets", true)
-	jobs        = kindOf("batch", "v1", "Job", "jobs", true)
-	widgets     = kindOf("example.com", "v1", "Widget", "widgets", true)
-	leases      = kindOf("coordination.k8s.io", "v1", "Lease", "leases", true)
+	namespaces  = kindOf("", "Namespace", "namespaces", false)
+	pods        = kindOf("", "Pod", "pods", true)
+	claims      = kindOf("", "PersistentVolumeClaim", "persistentvolumeclaims", true)
+	deployments = kindOf("apps", "Deployment", "deployments", true)
+	replicaSets = kindOf("apps", "ReplicaSet", "replicasets", true)
+	jobs        = kindOf("batch", "Job", "jobs", true)
+	widgets     = kindOf("example.com", "Widget", "widgets", true)
+	leases      = kindOf("coordination.k8s.io", "Lease", "leases", true)
 
 	kinds = []apiserver.Kind{namespaces, pods, claims, deployments, replicaSets, jobs, widgets, leases}
 )

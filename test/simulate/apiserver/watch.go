@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -172,9 +173,9 @@ func (k *kind) cached(now time.Time) uint64 {
 		k.marks = k.marks[1:]
 	}
 	reached := k.reached
-	for i := len(k.log) - 1; i >= 0; i-- {
-		if !k.log[i].visible.After(now) {
-			return max(reached, k.log[i].revision)
+	for _, v := range slices.Backward(k.log) {
+		if !v.visible.After(now) {
+			return max(reached, v.revision)
 		}
 	}
 	return reached

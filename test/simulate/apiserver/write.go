@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -55,13 +56,9 @@ func keyOf(object map[string]any) string {
 // shallow is a copy of an object whose metadata may be changed.
 func shallow(object map[string]any) map[string]any {
 	out := make(map[string]any, len(object))
-	for key, value := range object {
-		out[key] = value
-	}
+	maps.Copy(out, object)
 	metadata := map[string]any{}
-	for key, value := range object["metadata"].(map[string]any) {
-		metadata[key] = value
-	}
+	maps.Copy(metadata, object["metadata"].(map[string]any))
 	out["metadata"] = metadata
 	return out
 }
@@ -86,12 +83,12 @@ func (e *event) metadata() *metav1.PartialObjectMetadata {
 // at is the number in the log of the key's version at the revision; -1: none. Called under the lock.
 func (k *kind) at(key string, revision uint64) int {
 	versions := k.versions[key]
-	for i := len(versions) - 1; i >= 0; i-- {
-		if e := &k.log[versions[i]]; e.revision <= revision {
+	for _, version := range slices.Backward(versions) {
+		if e := &k.log[version]; e.revision <= revision {
 			if e.what == watch.Deleted {
 				return -1
 			}
-			return versions[i]
+			return version
 		}
 	}
 	return -1
