@@ -137,7 +137,7 @@ func (f *feed) Failed(err error) {
 		f.err = err
 		f.notify()
 	}
-	refused := apierrors.IsNotFound(err) || apierrors.IsForbidden(err)
+	refused := apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err)
 	if refused {
 		c.turns.missing(f)
 	}
