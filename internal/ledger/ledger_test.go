@@ -400,6 +400,22 @@ func TestSegments(t *testing.T) {
 			},
 			want: []string{"web vcpu 2000 [1010 ManagedFields, 1050 Observed)", "web vcpu 1000 [1010 ManagedFields, open)"},
 		},
+		"a place that is learnt late counts until the next one, and now": {
+			drive: func(b *bench) {
+				to := func(at int64, deployment string) {
+					moment := usage.Boundary{At: at, Evidence: usage.ManagedFields}
+					b.moveTo(Moments{End: moment, Start: moment}, func(_ *Meter, s *usage.Subject) { s.Deployment = deployment })
+				}
+				b.observe(1010, vm("web", 2000))
+				to(1040, "db")
+				to(1060, "cache")
+				to(1020, "api")
+			},
+			want: []string{
+				"api vcpu 2000 [1020 ManagedFields, 1040 ManagedFields)", "api vcpu 2000 [1060 ManagedFields, open)",
+				"db vcpu 2000 [1040 ManagedFields, 1060 ManagedFields)", "web vcpu 2000 [1010 ManagedFields, 1020 ManagedFields)",
+			},
+		},
 		"an object that is taken up later starts then": {
 			drive: func(b *bench) {
 				b.observe(1050, startedAt(vm("web", 2000), 1010), func(o *Observation) { o.Existed, o.After = true, 1050 })
