@@ -56,7 +56,7 @@ func TestAnyWriters(t *testing.T) {
 			w.commit(t, committed)
 		}
 		writers = append(writers, load())
-		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+		for range rapid.IntRange(1, 15).Draw(t, "steps") {
 			if rapid.IntRange(0, 5).Draw(t, "another") == 0 {
 				writers = append(writers, load())
 			}
@@ -81,7 +81,7 @@ func TestAnyWriters(t *testing.T) {
 				commit(w)
 				store.before, store.after = nil, nil
 			default:
-				for range rapid.IntRange(1, 9).Draw(t, "appends") {
+				for range rapid.IntRange(1, 4).Draw(t, "appends") {
 					if commit(w); w.fenced {
 						break
 					}
