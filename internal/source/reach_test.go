@@ -211,7 +211,7 @@ func TestAKindThatIsRemovedAndInstalledAgain(t *testing.T) {
 	w.fails(t, apierrors.IsNotFound)
 	install()
 	createWidget("two")
-	w.has(t, "list 1 for <nil>", "listed 1", "resumed: Relisted")
+	w.has(t, "list 1 for <nil>", "listed 1", "resumed: Reconstructed")
 	w.until(t, func() bool { return w.mentions("two") })
 }
 
