@@ -67,7 +67,9 @@ func (c *Collector) learnNamespace(kind schema.GroupKind, object *unstructured.U
 }
 
 // knowNamespace notes a namespace. What the ledger has of its name under another
-// UID, from its creation on, is its own: its objects' watch was ahead. Called under the lock.
+// UID, and began after its creation, is its own: its objects' watch was ahead. What
+// began before was the former one's, though its end may not have been seen yet.
+// Called under the lock.
 func (c *Collector) knowNamespace(name string, now namespace) {
 	known := c.namespaces[name]
 	switch {
@@ -92,7 +94,7 @@ func (c *Collector) knowNamespace(name string, now namespace) {
 		last.before = nil
 	}
 	created := usage.Boundary{At: now.created, Evidence: usage.CreationTime}
-	for _, uid := range c.ledger.Within(name, now.uid) {
+	for _, uid := range c.ledger.Within(name, now.uid, now.created) {
 		_ = c.ledger.Reattribute(uid, ledger.Moments{End: created, Start: created}, func(m *ledger.Meter, subject *usage.Subject) {
 			if at := c.meters[m.Name]; at != nil && at.feed.namespaced() && subject.Namespace == name {
 				subject.NamespaceUID = now.uid

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -95,18 +96,30 @@ func (a *account) touches(w usage.Window, now int64) bool {
 }
 
 // Within are the objects, by UID and in order, of which the ledger has segments
-// under the namespace's name, and under another UID than that.
-func (l *Ledger) Within(namespace, otherThan string) []string {
-	found := map[string]struct{}{}
+// under the namespace's name, and under another UID than that. Those that a known
+// namespace held before the moment, at which the one of that UID was created, are not
+// among them: nothing outlives its namespace, whether its end was seen yet or not.
+func (l *Ledger) Within(namespace, otherThan string, created int64) []string {
+	found, former := map[string]struct{}{}, map[string]struct{}{}
 	for key, a := range l.accounts {
 		if key.Namespace != namespace || key.NamespaceUID == otherThan {
 			continue
 		}
 		for s := a.streams; s != nil; s = s.next {
 			found[s.object.uid] = struct{}{}
+			if key.NamespaceUID != "" && s.heldBefore(created) {
+				former[s.object.uid] = struct{}{}
+			}
 		}
 	}
+	maps.DeleteFunc(found, func(uid string, _ struct{}) bool { _, was := former[uid]; return was })
 	return slices.Sorted(maps.Keys(found))
+}
+
+// heldBefore tells whether the stream held anything before the moment.
+func (s *stream) heldBefore(moment int64) (held bool) {
+	s.pieces(math.MinInt64, func(_ uint32, p piece) { held = held || p.start.At < moment })
+	return held
 }
 
 // Changed are the accounts whose segments changed since it was last called.
