@@ -144,6 +144,11 @@ func change(t *rapid.T, g *attribution.Graph, o *oracle, do func() []string) {
 	if diff := cmp.Diff(differing(before, o.placed), changed); diff != "" {
 		t.Fatalf("changed (-oracle +graph):\n%s", diff)
 	}
+	for uid := range o.nodes {
+		if diff := cmp.Diff(o.followers(uid), g.Followers(uid)); diff != "" {
+			t.Fatalf("what follows %s (-oracle +graph):\n%s", uid, diff)
+		}
+	}
 	for uid := range before {
 		if _, stays := o.placed[uid]; g.Contains(uid) != stays {
 			t.Fatalf("contains %s: %v", uid, g.Contains(uid))

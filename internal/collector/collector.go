@@ -74,7 +74,8 @@ type Collector struct {
 	departed    int                    // how many of them are gone
 	stopped     map[string]struct{}    // meters that were removed or suspended
 	provisional map[string]provisional // placements that wait for an owner, by UID
-	vanished    map[string]struct{}    // owners, and kinds of owners, that are not there
+	left        map[attribution.Reference]left
+	vanished    map[string]struct{} // owners, and kinds of owners, that are not there
 	running     sync.WaitGroup
 }
 
@@ -94,6 +95,7 @@ func New(options Options) *Collector {
 		namespaces:  map[string]namespace{},
 		stopped:     map[string]struct{}{},
 		provisional: map[string]provisional{},
+		left:        map[attribution.Reference]left{},
 		vanished:    map[string]struct{}{},
 		counted:     counted{lost: map[Lost]int64{}},
 	}

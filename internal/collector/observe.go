@@ -111,7 +111,7 @@ func read(object *unstructured.Unstructured, readers []reader) []reading {
 func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader) {
 	c := f.collector
 	readings := read(object, readers)
-	moved := f.acquaint(object, e.revision)
+	moved := f.acquaint(object, e)
 	uid := string(object.GetUID())
 	namespaceUID := c.namespaceUID(readings, object)
 	c.mu.Lock()
@@ -226,26 +226,35 @@ func tidy(o usage.Object) usage.Object {
 // reattribute puts objects whose surroundings changed where they belong now.
 // Called under the lock.
 func (c *Collector) reattribute(moved []string, except string, moments ledger.Moments) {
+	if len(c.provisional) > 0 {
+		for _, uid := range moved {
+			c.resolved(uid)
+		}
+	}
 	for _, uid := range moved {
-		if uid == except {
-			continue
-		}
-		if c.restored.checking {
+		switch {
+		case uid == except:
+		case c.restored.checking:
 			c.moves(uid, moments.End.At)
-			continue
+		default:
+			c.put(uid, moments)
 		}
-		var of usage.Subject
-		err := c.ledger.Reattribute(uid, c.placedSince(uid, moments), func(m *ledger.Meter, subject *usage.Subject) {
-			at := c.meters[m.Name]
-			if at == nil || (subject.Namespace == c.Namespace && !at.feed.namespaced()) {
-				return
-			}
-			c.place(at, uid, subject)
-			of = *subject
-		})
-		if conflict, refused := errors.AsType[*ledger.ConflictError](err); refused {
-			c.isolate(c.meters[conflict.Refused], uid, Quarantined{Namespace: of.Namespace, Name: of.Instance.Name, Message: err.Error()})
+	}
+}
+
+// put puts an object where it belongs now, from the moment on. Called under the lock.
+func (c *Collector) put(uid string, moments ledger.Moments) {
+	var of usage.Subject
+	err := c.ledger.Reattribute(uid, moments, func(m *ledger.Meter, subject *usage.Subject) {
+		at := c.meters[m.Name]
+		if at == nil || (subject.Namespace == c.Namespace && !at.feed.namespaced()) {
+			return
 		}
+		c.place(at, uid, subject)
+		of = *subject
+	})
+	if conflict, refused := errors.AsType[*ledger.ConflictError](err); refused {
+		c.isolate(c.meters[conflict.Refused], uid, Quarantined{Namespace: of.Namespace, Name: of.Instance.Name, Message: err.Error()})
 	}
 }
 
@@ -270,6 +279,7 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 		delete(r.at.quarantine, uid)
 	}
 	c.forgetNamespace(f.kind(), object, e.before)
+	c.leave(uid, e)
 	if !c.linger(node, e.now) {
 		for _, r := range readings {
 			delete(r.at.named, uid)
@@ -284,13 +294,24 @@ func (c *Collector) forget(uid string, moments ledger.Moments) {
 	c.reattribute(c.graph.Remove(uid), uid, moments)
 }
 
-// acquaint tells the graph of an object, and of the owners above it. It returns
-// the objects whose placement that changed.
-func (f *feed) acquaint(object *unstructured.Unstructured, revision uint64) []string {
+// acquaint tells the graph of an object, and of the owners above it. What that moves
+// around it is put right at once, where its owners are known; else it returns that.
+func (f *feed) acquaint(object *unstructured.Unstructured, e event) []string {
 	c := f.collector
 	node := attribution.NodeOf(object)
 	c.mu.Lock()
+	if f.ended {
+		c.mu.Unlock()
+		return nil
+	}
+	f.seed(object, e)
 	moved := c.graph.Upsert(node)
+	c.await(node.Object.UID, e)
+	if _, _, unknown := c.graph.Unknown(node.Object.UID); !unknown {
+		c.reattribute(moved, node.Object.UID, e.moments())
+		c.mu.Unlock()
+		return nil
+	}
 	c.mu.Unlock()
-	return append(moved, c.findOwners(f, node.Object.UID, revision)...)
+	return append(moved, c.findOwners(f, node.Object.UID, e.revision)...)
 }

@@ -26,8 +26,12 @@ const (
 // provisional is a placement that waits for an owner.
 type provisional struct {
 	since    ledger.Moments // when the placement began; zero: with the object
+	came     ledger.Moments // when the object came to be placed so, for those that follow it
 	revision uint64         // at which its owners are looked for
 	gone     int64          // when its object went; 0: it is there
+	// Of one that is gone: under which name it was, and what followed it there then.
+	under     string
+	followers []string
 }
 
 // await notes whether an object's placement is provisional from the moment on.
@@ -36,44 +40,66 @@ func (c *Collector) await(uid string, e event) {
 	_, _, unknown := c.graph.Unknown(uid)
 	_, waits := c.provisional[uid]
 	switch {
-	case c.restored.checking: // what is held stays under whom the journal has it
 	case waits && !unknown:
-		c.reattribute([]string{uid}, "", e.moments())
-	case unknown && !waits && len(c.provisional) < maxProvisional:
-		p := provisional{revision: e.revision}
+		c.resolved(uid)
+	case !unknown || waits || len(c.provisional) >= maxProvisional:
+	case c.restored.checking && c.ledger.Knows(uid): // what is held stays under whom the journal has it
+	default:
+		p := provisional{revision: e.revision, came: e.moments()}
 		if e.existed || c.ledger.Knows(uid) {
-			p.since = e.moments()
+			p.since = p.came
 		}
 		c.provisional[uid] = p
 	}
 }
 
-// placedSince is from when on an object is put where it belongs now: from when its
-// provisional placement began, where that ends, else from the moment at which its
-// surroundings changed. Called under the lock.
-func (c *Collector) placedSince(uid string, changed ledger.Moments) ledger.Moments {
+// resolved puts an object right whose placement was provisional and is not any more,
+// from where it began; and with it what follows it. Called under the lock.
+func (c *Collector) resolved(uid string) {
 	p, waits := c.provisional[uid]
 	if !waits {
-		return changed
+		return
 	}
-	if _, _, unknown := c.graph.Unknown(uid); !unknown && p.gone == 0 {
-		delete(c.provisional, uid)
+	if _, _, unknown := c.graph.Unknown(uid); unknown {
+		return
 	}
-	return p.since
+	delete(c.provisional, uid)
+	followers := c.graph.Followers(uid)
+	now := c.graph.Place(uid).Deployment
+	for _, follower := range p.followers {
+		followers = append(followers, c.graph.Mend(follower, p.under, now)...)
+	}
+	for _, follower := range followers {
+		c.put(follower, p.came)
+	}
+	c.put(uid, p.since)
+	if p.gone != 0 {
+		c.leftUnder(uid, p.under, now)
+		c.graph.Remove(uid) // which nothing follows any more
+		c.unname(uid)
+	}
+}
+
+// unname forgets what the meters know of the name of an object that is gone. Called under the lock.
+func (c *Collector) unname(uid string) {
+	for _, at := range c.meters {
+		delete(at.named, uid)
+	}
 }
 
 // linger keeps an object that is gone in the graph while its placement is
 // provisional, as one that nothing but its owners tells of; false when it need
 // not. Called under the lock.
 func (c *Collector) linger(node attribution.Node, gone int64) bool {
-	p, waits := c.provisional[node.Object.UID]
+	uid := node.Object.UID
+	p, waits := c.provisional[uid]
 	if !waits {
 		return false
 	}
-	p.gone = gone
-	c.provisional[node.Object.UID] = p
+	p.gone, p.under, p.followers = gone, c.graph.Place(uid).Deployment, c.graph.Followers(uid)
+	c.provisional[uid] = p
 	node.Labels, node.Claims, node.Selector, node.Parents, node.Backends = nil, nil, nil, nil, nil
-	c.reattribute(c.graph.Upsert(node), node.Object.UID, ledger.Between(ledger.Live, gone, gone))
+	c.reattribute(c.graph.Upsert(node), uid, ledger.Between(ledger.Live, gone, gone))
 	return true
 }
 
@@ -81,16 +107,15 @@ func (c *Collector) linger(node attribution.Node, gone int64) bool {
 func (c *Collector) resolve() {
 	c.mu.Lock()
 	now := c.now().Unix()
+	c.forgetLeft(now)
 	var waiting []string
 	for uid, p := range c.provisional {
 		owner, _, unknown := c.graph.Unknown(uid)
 		_, vanished := c.vanished[owner.UID]
 		switch {
-		case p.gone != 0 && (!unknown || vanished || now-p.gone > provisionalFor):
+		case p.gone != 0 && (vanished || now-p.gone > provisionalFor):
 			delete(c.provisional, uid)
-			for _, at := range c.meters {
-				delete(at.named, uid)
-			}
+			c.unname(uid)
 			c.forget(uid, ledger.Between(ledger.Live, now, now))
 		case unknown && !vanished:
 			waiting = append(waiting, uid)

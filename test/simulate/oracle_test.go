@@ -28,8 +28,8 @@ type said struct {
 }
 
 func (p said) String() string {
-	return fmt.Sprintf("%s [%s-%d %s, %s+%d %s) %d of %q in %s", p.change.Kind, clockTime(p.from), p.change.Start.Slack, p.change.Start.Evidence,
-		clockTime(p.to), p.change.End.Slack, p.change.End.Evidence, p.level, p.deployment, p.namespaceUID)
+	return fmt.Sprintf("%s [%s-%d %s, %s+%d %s) %d of %q of %s in %s", p.change.Kind, clockTime(p.from), p.change.Start.Slack, p.change.Start.Evidence,
+		clockTime(p.to), p.change.End.Slack, p.change.End.Evidence, p.level, p.deployment, p.resource, p.namespaceUID)
 }
 
 // account is all that the journal says of a stream.
