@@ -145,7 +145,7 @@ func (c *Collector) Start() {
 	followed := slices.Collect(maps.Keys(c.restored.positions))
 	c.mu.Unlock()
 	for _, kind := range followed {
-		c.follow(kind, false) // what owns something goes on to be followed where it was
+		c.follow(kind, false, 0) // what owns something goes on to be followed where it was
 	}
 	close(c.released)
 	c.running.Go(func() { c.pulse(c.ctx) })

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -61,7 +62,7 @@ func (c *Collector) attach(at *metering, mapping *meta.RESTMapping) {
 	f := c.feeds[mapping.GroupVersionKind.GroupKind()]
 	switch {
 	case f == nil:
-		f = c.start(mapping, true)
+		f = c.start(mapping, true, 0)
 	case !f.whole || f.mapping.Resource != mapping.Resource:
 		f = c.restart(f, mapping)
 	case f.begun: // and the meter missed the beginning
@@ -80,7 +81,7 @@ func (c *Collector) attach(at *metering, mapping *meta.RESTMapping) {
 func (c *Collector) restart(old *feed, mapping *meta.RESTMapping) *feed {
 	old.end()
 	c.restored.positions[old.kind()] = old.position(old.kind())
-	f := c.start(mapping, true)
+	f := c.start(mapping, true, 0)
 	f.kept, f.meters = old.kept, old.meters
 	for _, at := range f.meters {
 		at.feed = f
@@ -88,9 +89,10 @@ func (c *Collector) restart(old *feed, mapping *meta.RESTMapping) *feed {
 	return f
 }
 
-// start follows mapping's kind, once what its attribution needs is known.
+// start follows mapping's kind, once what its attribution needs is known: from where
+// a former run stopped, or else from the revision at which it was met; 0: from now.
 // Called under the lock.
-func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
+func (c *Collector) start(mapping *meta.RESTMapping, whole bool, met uint64) *feed {
 	ctx, cancel := context.WithCancel(c.ctx)
 	f := &feed{
 		collector: c, mapping: mapping, cancel: cancel, whole: whole,
@@ -103,9 +105,13 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool) *feed {
 	}
 	kind := mapping.GroupVersionKind.GroupKind()
 	from := c.position(kind)
+	f.resumed = from.ResourceVersion != "" || from.Time != 0
+	if !f.resumed && met != 0 {
+		from.ResourceVersion, from.Time = strconv.FormatUint(met, 10), c.chronology.Earliest(met)
+		from.Checked = from.Time
+	}
 	f.resourceVersion, f.passed, f.checked = from.ResourceVersion, from.Time, from.Checked
 	f.observed = timeOf(from.Time)
-	f.resumed = from.ResourceVersion != "" || from.Time != 0
 	f.source = source.New(client, f, c.Clock, source.Options{
 		From:       source.Position{ResourceVersion: from.ResourceVersion, Time: timeOf(from.Time)},
 		CheckEvery: c.CheckEvery, Metadata: partial,

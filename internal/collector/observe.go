@@ -18,7 +18,8 @@ const skew = 5
 
 // event is when and how an object came to be seen as it is.
 type event struct {
-	revision        uint64
+	revision        uint64 // of the object
+	shown           uint64 // as of which it is taken in: whom it belongs to is what was so then
 	resourceVersion string
 	written, now    int64 // seconds since the epoch
 	after, before   int64 // when it can have happened
@@ -43,6 +44,7 @@ func (f *feed) eventOf(list source.List, object *unstructured.Unstructured, now 
 		resourceVersion: object.GetResourceVersion(), written: written, fields: fields, now: now.Unix(), origin: ledger.First,
 	}
 	e.revision = source.Revision(e.resourceVersion)
+	e.shown = max(e.revision, list.Shows)
 	if e.written > e.now && e.written-e.now <= skew {
 		e.now = e.written
 	}
@@ -313,5 +315,5 @@ func (f *feed) acquaint(object *unstructured.Unstructured, e event) []string {
 		return nil
 	}
 	c.mu.Unlock()
-	return append(moved, c.findOwners(f, node.Object.UID, e.revision)...)
+	return append(moved, c.findOwners(f, node.Object.UID, e)...)
 }

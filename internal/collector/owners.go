@@ -11,8 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
 
 	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -59,14 +61,16 @@ func (c *Collector) Discover() {
 	c.mu.Unlock()
 	for _, stage := range surroundings {
 		for _, kind := range stage {
-			c.follow(kind, true)
+			c.follow(kind, true, 0)
 		}
 	}
 }
 
-// follow is the feed of a kind that attribution needs; it starts one where
-// there is none. Nil when the kind is not installed, or too many are followed.
-func (c *Collector) follow(kind schema.GroupKind, whole bool) *feed {
+// follow is the feed of a kind that attribution needs; it starts one where there is
+// none, from the revision at which the kind was met, so that what it was like then,
+// and what has become of it since, comes in its turn. Nil when the kind is not
+// installed, or too many are followed.
+func (c *Collector) follow(kind schema.GroupKind, whole bool, met uint64) *feed {
 	c.mu.Lock()
 	f := c.feeds[kind]
 	_, vanished := c.vanished[kind.String()]
@@ -87,7 +91,7 @@ func (c *Collector) follow(kind schema.GroupKind, whole bool) *feed {
 	f = c.feeds[kind]
 	switch {
 	case f == nil && mapping != nil && len(c.feeds) < maxFeeds && c.ctx != nil:
-		f = c.start(mapping, whole)
+		f = c.start(mapping, whole, met)
 	case f != nil && whole && !f.whole:
 		f = c.restart(f, f.mapping)
 	}
@@ -122,10 +126,10 @@ func (c *Collector) before(kind schema.GroupKind) []*feed {
 }
 
 // findOwners gets what the graph does not know of the owners above an object, as
-// they were at the revision: it lists their kind when that is met first, and gets
-// one by one what a watch is about to deliver, or what is gone already. It returns
-// the objects whose placement that changed.
-func (c *Collector) findOwners(f *feed, uid string, revision uint64) []string {
+// they were at the revision that is taken in: it follows their kind when that is met
+// first, and gets one by one what a watch is about to deliver, or what is gone
+// already. It returns the objects whose placement that changed.
+func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 	var moved, gone []string
 	for range 2 * maxOwners {
 		c.mu.Lock()
@@ -141,10 +145,11 @@ func (c *Collector) findOwners(f *feed, uid string, revision uint64) []string {
 			break
 		}
 		kind := gv.WithKind(owner.Kind)
-		if f.waitFor(c.follow(kind.GroupKind(), false)) {
+		owners := c.follow(kind.GroupKind(), false, e.shown)
+		if f.waitFor(owners) {
 			continue
 		}
-		found, past, err := c.get(kind, namespace, owner, revision)
+		found, past, err := c.get(kind, namespace, owner, owners, e)
 		if err != nil {
 			break // it is asked for again: see resolve
 		}
@@ -204,10 +209,12 @@ func (f *feed) waitFor(owners *feed) bool {
 	}
 }
 
-// get reads an owner's metadata: as it is now, or, where it is gone, as it was at
-// the revision, which past tells. Nil: there is no such object, and nobody knows
-// any more whether there was. The error is one that may go away.
-func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner usage.Object, revision uint64) (found *unstructured.Unstructured, past bool, err error) {
+// get reads an owner's metadata: as it was at the revision that is taken in; where that
+// is not known any more, as it is now; and where it was gone by then, as it was when
+// the object was written last. past tells that it is gone, and that owners, its kind's
+// feed, is not about to tell so. Nil: there is no such object, and nobody knows any
+// more whether there was. The error is one that may go away.
+func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner usage.Object, owners *feed, e event) (found *unstructured.Unstructured, past bool, err error) {
 	mapping, err := c.Mapper.RESTMapping(kind.GroupKind())
 	if err != nil {
 		if meta.IsNoMatchError(err) {
@@ -221,30 +228,63 @@ func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner us
 	ctx, cancel := context.WithTimeout(c.ctx, ownersWait)
 	defer cancel()
 	objects := c.Metadata.Resource(mapping.Resource).Namespace(namespace)
-	partial, err := objects.Get(ctx, owner.Name, metav1.GetOptions{})
-	switch {
-	case err == nil && string(partial.GetUID()) == owner.UID:
-		found, err = wholeOf(partial, mapping.GroupVersionKind)
+	then, err := asOf(ctx, objects, owner, e.shown)
+	if err != nil {
+		return nil, false, err
+	}
+	if then != nil && owners.isBefore(e.shown) {
+		found, err = wholeOf(then, mapping.GroupVersionKind)
 		return found, false, err
+	}
+	now, err := objects.Get(ctx, owner.Name, metav1.GetOptions{})
+	there := err == nil && string(now.GetUID()) == owner.UID
+	switch {
 	case err != nil && !apierrors.IsNotFound(err):
-		return nil, false, notForGood(err)
-	case revision == 0:
+		if err = notForGood(err); err != nil || then == nil {
+			return nil, false, err
+		}
+	case then == nil && there:
+		then = now
+	case then == nil && e.revision < e.shown:
+		if then, err = asOf(ctx, objects, owner, e.revision); err != nil {
+			return nil, false, err
+		}
+	}
+	if then == nil {
 		return nil, false, nil
+	}
+	found, err = wholeOf(then, mapping.GroupVersionKind)
+	return found, !there, err
+}
+
+// asOf is the owner as it was at the revision; nil: it was not there, or nobody knows.
+func asOf(ctx context.Context, objects metadata.ResourceInterface, owner usage.Object, revision uint64) (*metav1.PartialObjectMetadata, error) {
+	if revision == 0 {
+		return nil, nil
 	}
 	page, err := objects.List(ctx, metav1.ListOptions{
 		ResourceVersion: strconv.FormatUint(revision, 10), ResourceVersionMatch: metav1.ResourceVersionMatchExact,
 		FieldSelector: "metadata.name=" + owner.Name,
 	})
 	if err != nil {
-		return nil, false, notForGood(err)
+		return nil, notForGood(err)
 	}
 	for i := range page.Items {
 		if string(page.Items[i].GetUID()) == owner.UID {
-			found, err = wholeOf(&page.Items[i], mapping.GroupVersionKind)
-			return found, true, err
+			return &page.Items[i], nil
 		}
 	}
-	return nil, false, nil
+	return nil, nil
+}
+
+// isBefore tells whether the feed has still to deliver what happened after the revision.
+func (f *feed) isBefore(revision uint64) bool {
+	if f == nil {
+		return false
+	}
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	return !f.ended && f.resourceVersion != "" && (!f.known || source.Revision(f.resourceVersion) < revision)
 }
 
 // notForGood is the error, unless another try would be answered alike.

@@ -25,10 +25,10 @@ const (
 
 // provisional is a placement that waits for an owner.
 type provisional struct {
-	since    ledger.Moments // when the placement began; zero: with the object
-	came     ledger.Moments // when the object came to be placed so, for those that follow it
-	revision uint64         // at which its owners are looked for
-	gone     int64          // when its object went; 0: it is there
+	since ledger.Moments // when the placement began; zero: with the object
+	came  ledger.Moments // when the object came to be placed so, for those that follow it
+	seen  event          // how it was seen so
+	gone  int64          // when its object went; 0: it is there
 	// Of one that is gone: under which name it was, and what followed it there then.
 	under     string
 	followers []string
@@ -45,7 +45,7 @@ func (c *Collector) await(uid string, e event) {
 	case !unknown || waits || len(c.provisional) >= maxProvisional:
 	case c.restored.checking && c.ledger.Knows(uid): // what is held stays under whom the journal has it
 	default:
-		p := provisional{revision: e.revision, came: e.moments()}
+		p := provisional{seen: e, came: e.moments()}
 		if e.existed || c.ledger.Knows(uid) {
 			p.since = p.came
 		}
@@ -122,14 +122,14 @@ func (c *Collector) resolve() {
 		}
 	}
 	slices.Sort(waiting)
-	revisions := map[string]uint64{}
+	seen := map[string]event{}
 	waiting = waiting[:min(len(waiting), resolvedAtOnce)]
 	for _, uid := range waiting {
-		revisions[uid] = c.provisional[uid].revision
+		seen[uid] = c.provisional[uid].seen
 	}
 	c.mu.Unlock()
 	for _, uid := range waiting {
-		moved := c.findOwners(nil, uid, revisions[uid])
+		moved := c.findOwners(nil, uid, seen[uid])
 		c.mu.Lock()
 		c.reattribute(moved, "", ledger.Between(ledger.Live, now, now))
 		c.mu.Unlock()

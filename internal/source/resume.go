@@ -77,7 +77,7 @@ func (s *Source) begin(ctx context.Context) error {
 		}
 		err := s.list(ctx, List{Origin: Check, After: s.since.Time, ResourceVersion: s.since.ResourceVersion})
 		switch {
-		case expired(err):
+		case expired(err), apierrors.IsBadRequest(err), apierrors.IsInvalid(err): // nobody knows how it was
 			s.lost = true
 		case err != nil:
 			return err
@@ -203,6 +203,7 @@ func (s *Source) list(ctx context.Context, list List) error {
 			return err
 		}
 		now := s.clock.Now()
+		list.Shows = Revision(page.GetResourceVersion())
 		for i := range page.Items {
 			s.handler.Item(list, &page.Items[i], now)
 		}

@@ -59,6 +59,8 @@ type List struct {
 	// a Resumed one where what there was is known from then on. Empty: it shows what
 	// there is now.
 	ResourceVersion string
+	// Shows is the revision of what an Item shows; 0 before the first of them.
+	Shows uint64
 }
 
 // Bridge says how a source got over a time in which it did not look.
