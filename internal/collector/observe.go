@@ -285,11 +285,16 @@ func (c *Collector) forget(uid string, moments ledger.Moments) {
 }
 
 // acquaint tells the graph of an object, and of the owners above it. It returns
-// the objects whose placement that changed.
+// the objects whose placement that changed. Nobody would take out what a feed that
+// has ended puts in.
 func (f *feed) acquaint(object *unstructured.Unstructured, revision uint64) []string {
 	c := f.collector
 	node := attribution.NodeOf(object)
 	c.mu.Lock()
+	if f.ended {
+		c.mu.Unlock()
+		return nil
+	}
 	moved := c.graph.Upsert(node)
 	c.mu.Unlock()
 	return append(moved, c.findOwners(f, node.Object.UID, revision)...)
