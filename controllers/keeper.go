@@ -116,7 +116,7 @@ func (k *Keeper) keep(ctx context.Context, barrier chan<- passage) error {
 		return k.mended(ctx)
 	}
 	if k.pending == nil && !k.waiting {
-		k.await(ctx, now, elapsed, barrier)
+		k.await(ctx, k.certain(), elapsed, barrier)
 	}
 	if k.pending == nil && k.due(elapsed) {
 		k.batch(nil)
@@ -169,6 +169,10 @@ func (k *Keeper) await(ctx context.Context, now int64, elapsed time.Duration, ba
 	}
 }
 
+// certain is the moment up to which intervals have ended for sure, in seconds since
+// the epoch: a clock that was set ahead for a moment seals none that is not over.
+func (k *Keeper) certain() int64 { return k.Clock.Certain().Unix() }
+
 // passage is a wait for every kind to be seen up to a moment: to seal the interval
 // that ended then, or to have positions to write that are not old.
 type passage struct {
@@ -204,7 +208,7 @@ func (k *Keeper) passed(p passage) {
 	}
 	if p.err != nil {
 		k.Health.late(p.err)
-		if k.now() < p.moment+k.Schedule.SealTimeout {
+		if k.certain() < p.moment+k.Schedule.SealTimeout {
 			return
 		}
 		k.Log.Info("sealing an interval without all that happened in it", "interval", time.Unix(k.unsealed.Start, 0).UTC(), "error", p.err.Error())

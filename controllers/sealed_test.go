@@ -103,6 +103,7 @@ func TestNobodyWaitsForOldRecordsToBeDeleted(t *testing.T) {
 		Ledger: newLedgerInMemory(t, hoursSince), Publisher: publisher.New(server.client(t), logr.Discard()), Clock: steady, Namespace: "usage-system",
 		Schedule: Schedule{Interval: 3600, Refresh: 1, Retention: 72 * 3600}, Sealed: NewSealed(), Health: &Health{},
 	}
+	r.Sealed.through.Store(hoursSince) // retention counts from there
 	server.listTo(t, r.Publisher, clock.Now())
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[record.Key]())
 	defer queue.ShutDown()

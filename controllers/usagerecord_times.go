@@ -174,7 +174,14 @@ func (s *sealedIntervals) exists(w usage.Window, schedule *Schedule) bool {
 // keptFrom is the moment before which intervals' records are not kept: the
 // retention's, or, where the records take more than the budget, a later one.
 func (r *UsageRecordReconciler) keptFrom(now int64) int64 {
-	return max(now-r.Schedule.Retention, r.overBudget.Load())
+	return max(r.retainedFrom(now), r.overBudget.Load())
+}
+
+// retainedFrom is the moment from which on the retention keeps what there is. What
+// was sealed last says how late it can be: a clock that is set ahead by mistake
+// makes nothing older.
+func (r *UsageRecordReconciler) retainedFrom(now int64) int64 {
+	return min(now, r.Sealed.Through()+r.Schedule.Interval) - r.Schedule.Retention
 }
 
 // guard finds the moment from which on the records' intervals fit the budget.
@@ -193,7 +200,7 @@ func (r *UsageRecordReconciler) guard(ctx context.Context) {
 func (r *UsageRecordReconciler) prune(ctx context.Context, now int64) {
 	r.guard(ctx)
 	before := r.keptFrom(now)
-	r.Ledger.Forget(min(now-r.Schedule.Retention, r.Sealed.Through())) // what is not sealed yet is needed
+	r.Ledger.Forget(min(r.retainedFrom(now), r.Sealed.Through())) // what is not sealed yet is needed
 	deleted, err := r.Publisher.Prune(ctx, before-r.Schedule.Interval+1)
 	log := ctrl.LoggerFrom(ctx)
 	if err != nil && ctx.Err() == nil {

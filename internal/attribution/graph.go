@@ -137,7 +137,8 @@ func (g *Graph) Remove(uid string) []string {
 
 // Seed tells which deployment a claim, service or gateway followed last, as a
 // former run of the operator knew it. What this graph has seen since is newer and
-// wins. The object may come later; one that never comes is forgotten by Remove.
+// wins. The object may come later; one that never comes is forgotten by Remove, or
+// Unseed.
 // It returns what Upsert returns.
 func (g *Graph) Seed(uid, deployment string) []string {
 	if deployment == "" {
@@ -156,6 +157,9 @@ func (g *Graph) Seed(uid, deployment string) []string {
 	g.touch(v)
 	return g.settle()
 }
+
+// Unseed forgets the seeds of what has not come: it went while nobody looked.
+func (g *Graph) Unseed() { clear(g.seeds) }
 
 // Place is where the object's usage belongs; the zero Placement for an object
 // that the graph does not contain.

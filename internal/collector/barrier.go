@@ -39,7 +39,7 @@ func (c *Collector) Pass(ctx context.Context, moment int64) error {
 	behind := make([]error, len(late))
 	var reaching sync.WaitGroup
 	for i, f := range late {
-		reaching.Go(func() { behind[i] = f.pass(ctx) })
+		reaching.Go(func() { behind[i] = f.pass(ctx, moment) })
 	}
 	reaching.Wait()
 	var failed Behind
@@ -64,10 +64,9 @@ func (f *feed) counts() bool {
 	return !f.ended && (f.synced || f.err == nil || metered)
 }
 
-// pass waits until the watch has come to where the kind is now.
-func (f *feed) pass(ctx context.Context) error {
+// pass waits until the watch has come to where the kind is now, which is past the moment.
+func (f *feed) pass(ctx context.Context, moment int64) error {
 	c := f.collector
-	asked := c.now().Unix()
 	resourceVersion, err := f.source.Current(ctx)
 	if err != nil {
 		return err
@@ -77,7 +76,7 @@ func (f *feed) pass(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.passed = max(f.passed, asked)
+	f.passed = max(f.passed, moment)
 	return nil
 }
 

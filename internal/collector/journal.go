@@ -133,6 +133,9 @@ func (c *Collector) checkedAll() {
 	}
 	c.restored.checking = false
 	close(c.restored.checked)
+	if c.readable() {
+		c.graph.Unseed()
+	}
 	moved, now := c.restored.moved, c.now().Unix()
 	c.restored.moved = nil
 	for _, uid := range slices.Sorted(maps.Keys(moved)) {
@@ -144,6 +147,17 @@ func (c *Collector) checkedAll() {
 		}
 		c.reattribute([]string{uid}, "", ledger.Between(ledger.Resumed, min(moved[uid], now), now))
 	}
+}
+
+// readable tells whether all kinds that are followed can be read, and were.
+// Called under the lock.
+func (c *Collector) readable() bool {
+	for _, f := range c.feeds {
+		if !f.known {
+			return false
+		}
+	}
+	return true
 }
 
 // moves notes that an object is to be put where it belongs once all kinds have been

@@ -161,6 +161,9 @@ func (f *feed) endMissing(at *metering, earliest, latest int64) {
 	slices.Sort(missing)
 	for _, uid := range missing {
 		c.ledger.Missing(at.ledger, uid, earliest, latest)
+		if !c.graph.Contains(uid) {
+			c.graph.Remove(uid) // a former run's word of it
+		}
 		delete(at.quarantine, uid)
 		delete(at.named, uid)
 	}

@@ -298,6 +298,7 @@ func (c *Collector) forget(uid string, moments ledger.Moments) {
 
 // acquaint tells the graph of an object, and of the owners above it. What that moves
 // around it is put right at once, where its owners are known; else it returns that.
+// Nobody would take out what a feed that has ended puts in.
 func (f *feed) acquaint(object *unstructured.Unstructured, e event) []string {
 	c := f.collector
 	node := attribution.NodeOf(object)

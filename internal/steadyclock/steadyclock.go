@@ -16,6 +16,9 @@ const (
 	tolerance = 2 * time.Second
 	// leap is how far ahead a clock has to be set for somebody to be told.
 	leap = time.Minute
+	// doubt is how long a leap has to last until it is believed: a clock that was set
+	// wrong is set right within minutes, one of a machine that slept stays where it is.
+	doubt = 2 * time.Minute
 )
 
 // Jump is a clock that was set, or time that has caught up with one that was.
@@ -42,6 +45,9 @@ type Clock struct {
 	behind  bool // the clock was set back, and somebody was told
 	forward int64
 	back    int64
+
+	doubted time.Duration // until that much has elapsed, the last leap is not believed
+	before  time.Time     // what the time would have been at New, had there been no such leap
 }
 
 // New wraps a clock whose Since goes by a stopwatch, as the real one's does.
@@ -81,6 +87,28 @@ func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 // Elapsed is how much time has passed since New, whatever clocks say.
 func (c *Clock) Elapsed() time.Duration { return c.WithTicker.Since(c.began) }
 
+// Certain is a moment that has surely come. What cannot be undone waits for it: it
+// is never later than Now, nor than what the machine's clock says, and, until a
+// leap ahead has lasted for two minutes, goes on by a stopwatch from before it. It
+// goes back where the machine's clock does.
+func (c *Clock) Certain() time.Time {
+	now := c.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	certain := earlier(wall(now), wall(c.read))
+	if c.elapsed < c.doubted {
+		certain = earlier(certain, c.before.Add(c.elapsed))
+	}
+	return certain
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // Behind is how far the machine's clock is behind the time; 0: it is not.
 func (c *Clock) Behind() time.Duration {
 	now := c.Now()
@@ -104,6 +132,10 @@ func (c *Clock) now() (time.Time, []Jump) {
 	var jumps []Jump
 	if wall(read).Sub(expected) > leap {
 		c.forward++
+		if elapsed >= c.doubted {
+			c.before = expected.Add(-elapsed)
+		}
+		c.doubted = elapsed + doubt
 		jumps = append(jumps, Jump{From: expected, To: wall(read)})
 	}
 	if by := wall(c.latest).Sub(wall(read)); by > 0 {

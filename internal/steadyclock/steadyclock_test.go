@@ -119,6 +119,51 @@ func TestWhatWasWrittenDownIsNotInTheFuture(t *testing.T) {
 	}
 }
 
+// What cannot be undone goes neither by a clock that was set wrong for a moment, nor
+// by the time that stands still after that.
+func TestWhatIsCertain(t *testing.T) {
+	type step struct {
+		pass, set time.Duration
+		want      string // what is certain then
+	}
+	day := 24 * time.Hour
+	for name, steps := range map[string][]step{
+		"time passes":                   {{pass: time.Hour, want: "21 13:00:00"}, {set: time.Minute, want: "21 13:01:00"}},
+		"set back, the clock counts":    {{set: -time.Hour, want: "21 11:00:00"}, {pass: 2 * time.Hour, want: "21 13:00:00"}},
+		"a leap that lasts is believed": {{set: day, want: "21 12:00:00"}, {pass: 119 * time.Second, want: "21 12:01:59"}, {pass: time.Second, want: "22 12:02:00"}},
+		"one that was wrong never is": {
+			{pass: time.Minute, want: "21 12:01:00"}, {set: day, want: "21 12:01:00"}, {pass: time.Minute, set: -day, want: "21 12:02:00"},
+			{pass: time.Hour, want: "21 13:02:00"}, {pass: 23 * time.Hour, want: "22 12:02:00"},
+		},
+		"set back too far, the clock counts": {{set: day, want: "21 12:00:00"}, {set: -day - time.Hour, want: "21 11:00:00"}},
+		"two leaps are as doubtful as the last": {
+			{set: time.Hour, want: "21 12:00:00"}, {pass: time.Minute, set: time.Hour, want: "21 12:01:00"},
+			{pass: 119 * time.Second, want: "21 12:02:59"}, {pass: time.Second, want: "21 14:03:00"},
+		},
+		"a leap after one that is believed": {
+			{set: time.Hour, want: "21 12:00:00"}, {pass: time.Hour, want: "21 14:00:00"}, {set: day, want: "21 14:00:00"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &machine{now: noon}
+			steady := New(m, nil)
+			for i, s := range steps {
+				m.pass(s.pass)
+				m.set(s.set)
+				if got := steady.Certain().Format("02 15:04:05"); got != s.want {
+					t.Errorf("step %d: %s, want %s", i+1, got, s.want)
+				}
+			}
+		})
+	}
+	m := &machine{now: noon}
+	steady := New(m, nil)
+	steady.AtLeast(noon.Add(day)) // somebody's clock was set wrong
+	if got := steady.Certain(); !got.Equal(noon) {
+		t.Errorf("%s is certain, and the clock says %s", got, noon)
+	}
+}
+
 // The real clock's times carry a stopwatch's reading, by which no jump would be seen.
 func TestTheRealClock(t *testing.T) {
 	steady := New(clock.RealClock{}, func(j Jump) { t.Errorf("nobody has set the clock: %+v", j) })

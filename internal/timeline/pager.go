@@ -1,6 +1,8 @@
 package timeline
 
 import (
+	"context"
+
 	"github.com/usage-operator/usage-operator/internal/lru"
 )
 
@@ -50,8 +52,9 @@ func NewPager(cells int) *Pager {
 // Page is at most limit of the rows that a query has up to a moment, in seconds
 // since the epoch, after a cursor, and the cursor of the next page: "" for both
 // the first page and what comes after the last. It says what a Tally that is
-// advanced up to then says. The error is one of NewTally's, or a CursorError.
-func (p *Pager) Page(s *Snapshot, q Query, until int64, after string, limit int) (list []Row, next string, err error) {
+// advanced up to then says. The error is one of NewTally's, a CursorError, or the
+// context's while it waits for others.
+func (p *Pager) Page(ctx context.Context, s *Snapshot, q Query, until int64, after string, limit int) (list []Row, next string, err error) {
 	if err := q.validate(); err != nil {
 		return nil, "", err
 	}
@@ -72,7 +75,7 @@ func (p *Pager) Page(s *Snapshot, q Query, until int64, after string, limit int)
 	}
 	atOnce := p.plan(s, q, key, all)
 	for first := window - window%atOnce; first < all.windows() && all[first] < until; first += atOnce {
-		part, err := p.part(s, q, partKey{planKey: key, until: until, first: first}, all[first:min(first+atOnce+1, len(all))])
+		part, err := p.part(ctx, s, q, partKey{planKey: key, until: until, first: first}, all[first:min(first+atOnce+1, len(all))])
 		if err != nil {
 			return nil, "", err
 		}
@@ -122,11 +125,15 @@ func (t *Tally) breadth(s *Snapshot) int {
 }
 
 // part is what some windows have.
-func (p *Pager) part(s *Snapshot, q Query, key partKey, some calendar) (*rows, error) {
+func (p *Pager) part(ctx context.Context, s *Snapshot, q Query, key partKey, some calendar) (*rows, error) {
 	if kept, known := p.parts.Get(key); known {
 		return kept, nil
 	}
-	p.building <- struct{}{}
+	select {
+	case p.building <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err() // nobody is there to read it
+	}
 	defer func() { <-p.building }()
 	if kept, known := p.parts.Get(key); known { // by now
 		return kept, nil

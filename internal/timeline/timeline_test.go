@@ -2,6 +2,7 @@ package timeline_test
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"math/big"
@@ -505,7 +506,7 @@ func TestAPagerSaysWhatATallySays(t *testing.T) {
 		pager := timeline.NewPager(rapid.SampledFrom([]int{8, 100, 10_000}).Draw(t, "cells"))
 		var got []timeline.Row
 		for after := ""; ; {
-			rows, next, err := pager.Page(s, q, until, after, limit)
+			rows, next, err := pager.Page(context.Background(), s, q, until, after, limit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -549,7 +550,7 @@ func TestAPagerHasTheGroupsOfCorrections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := timeline.NewPager(8).Page(line.Snapshot(), q, second0+7200, "", 100)
+	got, _, err := timeline.NewPager(8).Page(t.Context(), line.Snapshot(), q, second0+7200, "", 100)
 	if err != nil || len(want.Rows) == 0 || !reflect.DeepEqual(got, want.Rows) {
 		t.Errorf("got %v, %v: want %v, and at least one", got, err, want.Rows)
 	}

@@ -71,10 +71,7 @@ func (c *call) rows(q timeline.Query) iter.Seq2[timeline.Row, error] {
 func (c *call) rowsAfter(q timeline.Query, after string, atOnce int) iter.Seq2[timeline.Row, error] {
 	return func(yield func(timeline.Row, error) bool) {
 		for {
-			list, next, err := c.pager.Page(c.snapshot, q, c.known(), after, atOnce)
-			if err == nil {
-				err = c.alive()
-			}
+			list, next, err := c.page(q, after, atOnce)
 			if err != nil {
 				yield(timeline.Row{}, err)
 				return
@@ -90,6 +87,15 @@ func (c *call) rowsAfter(q timeline.Query, after string, atOnce int) iter.Seq2[t
 			after = next
 		}
 	}
+}
+
+// page is at most limit of them, and the cursor of the next page.
+func (c *call) page(q timeline.Query, after string, limit int) (list []timeline.Row, next string, err error) {
+	list, next, err = c.pager.Page(c.ctx, c.snapshot, q, c.known(), after, limit)
+	if gone := c.alive(); gone != nil {
+		return nil, "", gone
+	}
+	return list, next, err
 }
 
 // byWindow are the rows of both, window by window, those of the first before

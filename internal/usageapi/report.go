@@ -26,7 +26,7 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
-	rows, next, err := c.pager.Page(c.snapshot, resolved.Query, c.known(), resolved.From, resolved.Limit)
+	rows, next, err := c.page(resolved.Query, resolved.From, resolved.Limit)
 	if err != nil {
 		return refused(err)
 	}

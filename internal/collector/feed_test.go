@@ -1,0 +1,200 @@
+package collector
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/yaml"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/meter"
+	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+const second0 = 1_000_000
+
+// driven is a collector that took up a journal, with a feed of claims that the test
+// drives in its source's place.
+func driven(t *testing.T, state *journal.State) (*Collector, *feed) {
+	t.Helper()
+	clock := clocktesting.NewFakeClock(time.Unix(second0+3600, 0))
+	c := New(Options{
+		Clock: clock, Mapper: meta.NewDefaultRESTMapper(nil), Log: logr.Discard(),
+		Metadata: metadatafake.NewSimpleMetadataClient(runtime.NewScheme()),
+	})
+	c.Prepare(t.Context(), state)
+	_, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	from := c.position(claimKind)
+	f := &feed{
+		collector: c, cancel: cancel, whole: true, settled: make(chan struct{}), resourceVersion: from.ResourceVersion,
+		mapping: &meta.RESTMapping{
+			Resource: schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}, GroupVersionKind: claimKind.WithVersion("v1"),
+			Scope: meta.RESTScopeNamespace,
+		},
+	}
+	f.source = source.New(nil, f, clock, source.Options{From: source.Position{ResourceVersion: from.ResourceVersion, Time: timeOf(from.Time)}})
+	c.feeds[claimKind] = f
+	c.turns.enter(f)
+	return c, f
+}
+
+func claim(uid string, revision int) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+		"metadata": map[string]any{"namespace": "shop", "name": uid, "uid": uid, "resourceVersion": strconv.Itoa(revision)},
+	}}
+}
+
+// held is a journal's state in which a meter holds a claim under a deployment.
+func held(uid, deployment string) *journal.State {
+	storage := usage.Dimension{Name: "storage", Unit: usage.Byte}
+	object := usage.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Name: uid, UID: uid}
+	return &journal.State{
+		Sequence: 1, Time: second0,
+		Meters:    []journal.Meter{{Name: "volume", ResourceType: "volume", Kind: claimKind.Kind, Since: second0 - 60, Dimensions: []usage.Dimension{storage}, Listed: true}},
+		Positions: []journal.Position{{Kind: claimKind.Kind, ResourceVersion: "100", Time: second0}},
+		Segments: []usage.Change{{Kind: usage.Put, Segment: usage.Segment{
+			Meter: "volume", Dimension: storage, Level: 1,
+			Subject: &usage.Subject{ResourceType: "volume", Resource: object, Instance: object, Account: usage.Account{Namespace: "shop", Deployment: deployment}},
+			Start:   usage.Boundary{At: second0 - 60, Evidence: usage.Observed},
+		}}},
+	}
+}
+
+// The feed's source may be in the middle of an object when the last meter is removed.
+func TestAnEndedFeedLeavesNothingBehind(t *testing.T) {
+	c, f := driven(t, &journal.State{})
+	f.Changed(source.Change{Type: watch.Added, Object: claim("data", 101)}, c.now())
+	if !c.graph.Contains("data") {
+		t.Fatal("the feed tells the graph of nothing")
+	}
+	c.mu.Lock()
+	f.detach(&metering{})
+	c.mu.Unlock()
+	if c.graph.Contains("data") {
+		t.Error("the graph has an object of a kind that is not followed any more")
+	}
+	f.Changed(source.Change{Type: watch.Added, Object: claim("late", 102)}, c.now())
+	if c.graph.Contains("late") {
+		t.Error("an ended feed has left an object in the graph, for good")
+	}
+}
+
+// What a former run knew of a claim that went meanwhile is dropped: by the list that
+// does not have it, or when everything has been listed.
+func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
+	placed := func(c *Collector, uid string) string {
+		c.graph.Upsert(attribution.NodeOf(claim(uid, 1)))
+		return c.graph.Place(uid).Deployment
+	}
+	check := source.List{Origin: source.Check, ResourceVersion: "100", After: time.Unix(second0, 0)}
+
+	t.Run("its meter lists the kind", func(t *testing.T) {
+		c, f := driven(t, held("data", "db"))
+		other := &feed{settled: make(chan struct{}), collector: c} // cannot be read: not all is known
+		c.feeds[podKind] = other
+		entry := c.restored.ledger["volume"]
+		at := newMetering(compiled(t), "", entry)
+		at.feed, at.from = f, 100
+		c.meters["volume"], f.meters = at, []*metering{at}
+		f.Listing(check)
+		go f.Listed(check, "100", c.now()) // which waits for the other kind
+		for over := false; !over; {
+			c.mu.Lock()
+			over = f.isSettled
+			c.mu.Unlock()
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if got := placed(c, "data"); got != "" {
+			t.Errorf("a claim that went is still to be put under %q", got)
+		}
+		c.restored.checking = false
+		close(c.restored.checked)
+	})
+	t.Run("nobody meters the kind", func(t *testing.T) {
+		c, f := driven(t, held("data", "db"))
+		c.stopForgotten()
+		f.Listing(check)
+		f.Listed(check, "100", c.now())
+		if got := placed(c, "data"); got != "" {
+			t.Errorf("a claim that went is still to be put under %q", got)
+		}
+	})
+	t.Run("one that is there keeps it", func(t *testing.T) {
+		c, f := driven(t, held("data", "db"))
+		f.Listing(check)
+		f.Item(check, claim("data", 100), c.now())
+		f.Listed(check, "100", c.now())
+		if got := c.graph.Place("data").Deployment; got != "db" {
+			t.Errorf("it is put under %q, want db", got)
+		}
+	})
+}
+
+// An operator that loses its lease while it catches up goes on where it was: each
+// change that was taken in moves the position that the next batch commits.
+func TestCatchingUpMakesProgressThatIsCommitted(t *testing.T) {
+	c, f := driven(t, held("data", "db"))
+	check := source.List{Origin: source.Check, ResourceVersion: "100", After: time.Unix(second0, 0)}
+	position := func() string {
+		t.Helper()
+		for _, p := range c.Batch(c.now().Unix(), nil).Positions {
+			if p.Kind == claimKind.Kind {
+				if p.Time > second0 {
+					t.Errorf("the position is of %d, and what was not seen began at %d", p.Time, second0)
+				}
+				return p.ResourceVersion
+			}
+		}
+		return ""
+	}
+	f.Listing(check)
+	f.Item(check, claim("data", 90), c.now())
+	if got := position(); got != "100" {
+		t.Errorf("in the middle of the check the position is %q, want 100", got)
+	}
+	f.Listed(check, "100", c.now())
+	for revision := 101; revision < 110; revision++ {
+		f.Changed(source.Change{Type: watch.Modified, Object: claim("data", revision), Replayed: true}, c.now())
+		if got := position(); got != strconv.Itoa(revision) {
+			t.Errorf("after the change of revision %d the position is %q", revision, got)
+		}
+	}
+	if !f.source.Behind() {
+		t.Error("it has not caught up")
+	}
+}
+
+// compiled is a meter of claims.
+func compiled(t *testing.T) *meter.Meter {
+	t.Helper()
+	spec := &v1alpha1.UsageMeterSpec{}
+	if err := yaml.UnmarshalStrict([]byte(`
+resourceType: volume
+target: {kind: PersistentVolumeClaim}
+dimensions:
+- {name: storage, unit: byte, quantity: 'self.status.?capacity.?storage'}
+`), spec); err != nil {
+		t.Fatal(err)
+	}
+	m, err := meter.Compile("volume", spec, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
