@@ -59,56 +59,54 @@ spec: {runStrategy: Always, instancetype: {kind: VirtualMachineClusterInstancety
 		object: podOfThree,
 		stages: []stage{
 			{name: "created", patch: `status: {phase: Pending, conditions: null, initContainerStatuses: null, containerStatuses: null}`,
-				want: []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
-			{name: "scheduled", patch: `status: {conditions: [{type: PodScheduled, status: "True", lastTransitionTime: "2026-11-21T20:00:03Z"}]}`,
+				want: []string{pod1, pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
+			{name: "scheduled: its first init container requests more than the rest", patch: `status: {conditions: [{type: PodScheduled, status: "True", lastTransitionTime: "2026-11-21T20:00:03Z"}]}`,
 				want: []string{
-					pod1 + "; container cache; holds cpu=0 memory=512000000; from 20:00:03 ObjectTime",
-					pod1 + "; container proxy; holds cpu=100 memory=67108864; from 20:00:03 ObjectTime",
-					pod1 + "; container web; holds cpu=1500 memory=1073741824; from 20:00:03 ObjectTime",
+					pod1 + "; holds cpu=400 memory=2642116608 ephemeral_storage=0; from 20:00:03 ObjectTime",
+					pod1 + "; container cache; holds cpu=0 memory=512000000 ephemeral_storage=0; from 20:00:03 ObjectTime",
+					pod1 + "; container proxy; holds cpu=100 memory=67108864 ephemeral_storage=0; from 20:00:03 ObjectTime",
+					pod1 + "; container web; holds cpu=1500 memory=1073741824 ephemeral_storage=0; from 20:00:03 ObjectTime",
 				}},
 			{name: "resized in place, and one in a crash loop", patch: `
-spec: {containers: [{name: web, resources: {requests: {cpu: "2", memory: 2Gi}}}, {name: cache}]}
+spec: {initContainers: [{name: proxy, restartPolicy: Always, resources: {requests: {cpu: 100m, memory: 64Mi}}}], containers: [{name: web, resources: {requests: {cpu: "2", memory: 2Gi}}}, {name: cache}]}
 status:
   phase: Running
+  initContainerStatuses: [{name: proxy, state: {running: {}}}]
   containerStatuses:
   - {name: web, state: {terminated: {exitCode: 1, finishedAt: "2026-11-21T20:10:00Z"}}}
   - {name: cache, state: {running: {}}}
 `, want: []string{
-				pod1 + "; container cache; holds cpu=0 memory=0; from 20:00:03 ObjectTime",
-				pod1 + "; container proxy; holds cpu=100 memory=67108864; from 20:00:03 ObjectTime",
-				pod1 + "; container web; holds cpu=2000 memory=2147483648; from 20:00:03 ObjectTime",
+				pod1 + "; container cache; holds cpu=0 memory=0 ephemeral_storage=0; from 20:00:03 ObjectTime",
+				pod1 + "; container proxy; holds cpu=100 memory=67108864 ephemeral_storage=0; from 20:00:03 ObjectTime",
+				pod1 + "; container web; holds cpu=2000 memory=2147483648 ephemeral_storage=0; from 20:00:03 ObjectTime",
 			}},
-			{name: "a job's pod: what fails is restarted, what is done is done", patch: `
-spec: {restartPolicy: OnFailure}
+			{name: "a job's pod: what one container is done with is not free as long as another one runs", patch: `
+spec: {restartPolicy: Never}
 status:
+  containerStatuses:
+  - {name: web, state: {terminated: {exitCode: 1, finishedAt: "2026-11-21T20:10:00Z"}}}
+  - {name: cache, state: {running: {}}}
+`, want: []string{
+				pod1 + "; container cache; holds cpu=0 memory=0 ephemeral_storage=0; from 20:00:03 ObjectTime",
+				pod1 + "; container proxy; holds cpu=100 memory=67108864 ephemeral_storage=0; from 20:00:03 ObjectTime",
+				pod1 + "; container web; holds cpu=2000 memory=2147483648 ephemeral_storage=0; from 20:00:03 ObjectTime",
+			}},
+			{name: "done: it ends with its last container", patch: `
+status:
+  phase: Failed
+  initContainerStatuses: [{name: proxy, state: {terminated: {exitCode: 137, finishedAt: "2026-11-21T20:12:00Z"}}}]
   containerStatuses:
   - {name: web, state: {terminated: {exitCode: 1, finishedAt: "2026-11-21T20:10:00Z"}}}
   - {name: cache, state: {terminated: {exitCode: 0, finishedAt: "2026-11-21T20:11:00Z"}}}
 `, want: []string{
-				pod1 + "; container cache; to 20:11:00 ObjectTime",
-				pod1 + "; container proxy; holds cpu=100 memory=67108864; from 20:00:03 ObjectTime",
-				pod1 + "; container web; holds cpu=2000 memory=2147483648; from 20:00:03 ObjectTime",
-			}},
-			{name: "never restarted", patch: `spec: {restartPolicy: Never}`, want: []string{
-				pod1 + "; container cache; to 20:11:00 ObjectTime",
-				pod1 + "; container proxy; holds cpu=100 memory=67108864; from 20:00:03 ObjectTime",
-				pod1 + "; container web; to 20:10:00 ObjectTime",
-			}},
-			{name: "evicted: one container's end is not told", patch: `
-status:
-  phase: Failed
-  initContainerStatuses: [{name: proxy, state: {terminated: {exitCode: 137, finishedAt: "2026-11-21T20:12:00Z"}}}]
-  containerStatuses: [{name: cache, state: {terminated: {exitCode: 137, finishedAt: null}}}]
-`, want: []string{
-				pod1 + "; container cache",
+				pod1 + "; container cache; to 20:12:00 ObjectTime",
 				pod1 + "; container proxy; to 20:12:00 ObjectTime",
-				pod1 + "; container web",
+				pod1 + "; container web; to 20:12:00 ObjectTime",
 			}},
-			{name: "a label does not hide a pod", patch: `metadata: {labels: {kubevirt.io: virt-launcher}}`, want: []string{
-				pod1 + "; container cache",
-				pod1 + "; container proxy; to 20:12:00 ObjectTime",
-				pod1 + "; container web",
-			}},
+			{name: "evicted: one container's end is not told", patch: `status: {containerStatuses: [{name: cache, state: {terminated: {exitCode: 137, finishedAt: null}}}]}`,
+				want: []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
+			{name: "a label does not hide a pod", patch: `metadata: {labels: {kubevirt.io: virt-launcher}}`,
+				want: []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
 			{name: "a virtual machine's pod is not metered",
 				patch: `metadata: {ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: vmi-1, controller: true}]}`,
 				want:  []string{}},
@@ -119,16 +117,17 @@ status:
 		object: podOfThree,
 		stages: []stage{
 			{name: "running", want: []string{
-				pod1 + "; container web/nvidia.com/gpu; [extendedResource:nvidia.com/gpu]; holds extended_resource=1000; from 20:00:03 ObjectTime",
+				pod1 + "; container web/nvidia.com/gpu; [extendedResource:nvidia.com/gpu]; holds extended_resource=1000 hugepages=0; from 20:00:03 ObjectTime",
 			}},
 			{name: "two devices, one in a sidecar", patch: `
 spec:
   initContainers: [{name: proxy, restartPolicy: Always, resources: {requests: {example.com/nic: "2", hugepages-2Mi: 4Mi}}}]
   containers: [{name: web, resources: {requests: {cpu: "1", nvidia.com/gpu: "1", amd.com/gpu: 4}}}]
 `, want: []string{
-				pod1 + "; container proxy/example.com/nic; [extendedResource:example.com/nic]; holds extended_resource=2000; from 20:00:03 ObjectTime",
-				pod1 + "; container web/amd.com/gpu; [extendedResource:amd.com/gpu]; holds extended_resource=4000; from 20:00:03 ObjectTime",
-				pod1 + "; container web/nvidia.com/gpu; [extendedResource:nvidia.com/gpu]; holds extended_resource=1000; from 20:00:03 ObjectTime",
+				pod1 + "; container proxy/example.com/nic; [extendedResource:example.com/nic]; holds extended_resource=2000 hugepages=0; from 20:00:03 ObjectTime",
+				pod1 + "; container proxy/hugepages-2Mi; [pageSize:2Mi]; holds extended_resource=0 hugepages=4194304; from 20:00:03 ObjectTime",
+				pod1 + "; container web/amd.com/gpu; [extendedResource:amd.com/gpu]; holds extended_resource=4000 hugepages=0; from 20:00:03 ObjectTime",
+				pod1 + "; container web/nvidia.com/gpu; [extendedResource:nvidia.com/gpu]; holds extended_resource=1000 hugepages=0; from 20:00:03 ObjectTime",
 			}},
 			{name: "done", patch: `
 spec: {initContainers: null}

@@ -28,7 +28,18 @@ const (
 )
 
 // estimator is the API server's estimator of costs, with sizes for what it does not know.
-var estimator = &library.CostEstimator{SizeEstimator: assumedSizes{}}
+var estimator = &estimatedCosts{library.CostEstimator{SizeEstimator: assumedSizes{}}}
+
+// estimatedCosts knows the functions of this package too.
+type estimatedCosts struct{ library.CostEstimator }
+
+// EstimateCallCost is what a call may cost; nil leaves it to CEL.
+func (c *estimatedCosts) EstimateCallCost(name, overload string, target *checker.AstNode, args []checker.AstNode) *checker.CallEstimate {
+	if f := functions[name]; f != nil {
+		return f.estimate()
+	}
+	return c.CostEstimator.EstimateCallCost(name, overload, target, args)
+}
 
 type assumedSizes struct{}
 
@@ -57,6 +68,10 @@ const charactersPerCost = 10
 
 // CallCost is the cost of a call; nil leaves it to CEL.
 func (c *actualCosts) CallCost(function, overload string, args []ref.Val, result ref.Val) *uint64 {
+	if f := functions[function]; f != nil {
+		cost := f.cost(args)
+		return &cost
+	}
 	switch {
 	case overload != "": // of known types
 	case function == operators.Add:

@@ -12,8 +12,9 @@ import (
 const self = "self"
 
 // baseEnvironment is CEL as Kubernetes 1.37 has it: quantity, optionals, lists,
-// sets, strings, regex, format, semver, IPs, two-variable comprehensions. The
-// version is fixed, so that an operator's upgrade changes no meter's meaning.
+// sets, strings, regex, format, semver, IPs, two-variable comprehensions; and
+// the functions of this package. The version is fixed, so that an operator's
+// upgrade changes no meter's meaning.
 var baseEnvironment = sync.OnceValues(func() (*cel.Env, error) {
 	set, err := environment.MustBaseEnvSet(version.MajorMinor(1, 37)).Extend(environment.VersionedOptions{
 		IntroducedVersion: version.MajorMinor(1, 0),
@@ -21,6 +22,9 @@ var baseEnvironment = sync.OnceValues(func() (*cel.Env, error) {
 			cel.Variable(self, cel.DynType),
 			cel.CustomTypeAdapter(nativeAdapter{}),
 		},
+	}, environment.VersionedOptions{
+		IntroducedVersion: version.MajorMinor(1, 0),
+		EnvOptions:        libraryOptions(),
 	})
 	if err != nil {
 		return nil, err

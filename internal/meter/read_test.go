@@ -196,7 +196,7 @@ func TestReadsACrowd(t *testing.T) {
 	r := newReading(m, object(t, patchedText(t, podOfThree,
 		fmt.Sprintf("{spec: {containers: [%s]}, status: {containerStatuses: [%s]}}", &containers, &statuses))))
 	members, err := r.readEach()
-	if err != nil || len(members) != crowd+1 {
+	if err != nil || len(members) != crowd+2 { // a sidecar, and what the pod holds beyond its containers
 		t.Fatalf("got %d members, %v", len(members), err)
 	}
 	if largest := r.spent * maxMembers / crowd; largest > maxObjectCost {

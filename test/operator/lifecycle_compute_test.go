@@ -151,6 +151,8 @@ func podRuns(d *driver) {
 	pod := d.pod("web-1-a", replicas, spec)
 	since := d.scheduled(pod)
 	web, proxy, cache := d.container(pod, deployment, "web"), d.container(pod, deployment, "proxy"), d.container(pod, deployment, "cache")
+	rest := d.container(pod, deployment, "") // what migrate requests beyond the three
+	d.holds(pod, rest, since, "", levels{"cpu": 400, "memory": 4*gi - gi - 64<<20 - 512_000_000})
 	d.holds(pod, web, since, "", levels{"cpu": 1500, "memory": gi})
 	d.holds(pod, proxy, since, "", levels{"cpu": 100, "memory": 64 << 20})
 	d.holds(pod, cache, since, "", levels{"memory": 512_000_000})
@@ -159,13 +161,14 @@ func podRuns(d *driver) {
 		{name: cache, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}, resources: {requests: {memory: 512M}}}]}`)
 	resized := d.resize(pod, `spec: {containers: [{name: web, resources: {requests: {cpu: "2", memory: 2Gi}}}]}`)
 	d.holds(pod, web, resized, "", levels{"cpu": 2000, "memory": 2 * gi})
+	d.holds(pod, rest, resized, "", levels{"memory": 4*gi - 2*gi - 64<<20 - 512_000_000})
 	crashed := nextSecond(d.ctx)
 	d.status(pod, fmt.Sprintf(`{containerStatuses: [
 		{name: web, image: web, imageID: web, ready: false, restartCount: 1, state: {terminated: {exitCode: 1, finishedAt: %q}}},
 		{name: cache, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}}]}`, rfc3339(crashed)))
 	d.delete(pod)
 
-	// A job's pod: a container that is done holds nothing more; then the pod is done.
+	// A job's pod: a container that is done frees nothing, until the pod is done.
 	pod = d.pod("web-1-a", replicas, `
   restartPolicy: Never
   containers:
@@ -179,13 +182,14 @@ func podRuns(d *driver) {
 	d.status(pod, fmt.Sprintf(`{phase: Running, containerStatuses: [
 		{name: web, image: web, imageID: web, ready: false, restartCount: 0, state: {terminated: {exitCode: 0, finishedAt: %q}}},
 		{name: cache, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}}]}`, rfc3339(webDone)))
-	d.hold(web, at(webDone), "", nil)
 	evicted := d.status(pod, `{phase: Failed, reason: Evicted}`)
+	d.hold(web, evicted, "", nil)
 	d.hold(cache, evicted, "", nil)
 	d.delete(pod)
 
 	pod = d.pod("web-1-a", replicas, spec)
 	since = d.scheduled(pod)
+	d.holds(pod, d.container(pod, deployment, ""), since, "", levels{"cpu": 400, "memory": 4*gi - gi - 64<<20 - 512_000_000})
 	d.holds(pod, d.container(pod, deployment, "web"), since, "", levels{"cpu": 1500, "memory": gi})
 	d.holds(pod, d.container(pod, deployment, "proxy"), since, "", levels{"cpu": 100, "memory": 64 << 20})
 	d.holds(pod, d.container(pod, deployment, "cache"), since, "", levels{"memory": 512_000_000})
@@ -223,9 +227,10 @@ func podWithDevices(d *driver) {
 	pod := d.pod("train-1-a", replicas, spec)
 	both(pod, d.scheduled(pod))
 	done := nextSecond(d.ctx)
-	d.status(pod, fmt.Sprintf(`{phase: Running, containerStatuses: [
+	d.status(pod, fmt.Sprintf(`{phase: Succeeded, containerStatuses: [
 		{name: train, image: web, imageID: web, ready: false, restartCount: 0, state: {terminated: {exitCode: 0, finishedAt: %q}}},
-		{name: log, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}}]}`, rfc3339(done)))
+		{name: log, image: web, imageID: web, ready: false, restartCount: 0, state: {terminated: {exitCode: 0, finishedAt: %q}}}]}`,
+		rfc3339(done-1), rfc3339(done)))
 	d.hold(gpu(pod), at(done), "", nil)
 	d.hold(nic(pod), at(done), "", nil)
 	d.delete(pod)
