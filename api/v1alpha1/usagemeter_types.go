@@ -43,6 +43,17 @@ type UsageMeterSpec struct {
 	// +optional
 	Exclude Expression `json:"exclude,omitempty"`
 
+	// representedBy names other metered objects that an object can be a part of: a
+	// virtual machine of its pod, a Gateway of its Service. While one of them exists,
+	// holds something by a meter and vouches for the object, the object is metered
+	// with it, and not by itself. Nothing that is written into the object alone
+	// leaves it out. At most 8.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	RepresentedBy []Representation `json:"representedBy,omitempty"`
+
 	// active is a CEL expression that gives true while the object holds what it
 	// is metered for. Left out, an object is active as long as it exists.
 	//
@@ -123,6 +134,64 @@ type UsageMeterSpec struct {
 	//
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+}
+
+// Representation is a relation to another metered object that an object can be a
+// part of. The object names the other one, and the keys by which that one has to
+// vouch for it. A key stands for one object: of several that show the same, the
+// oldest is represented.
+type Representation struct {
+	// target is the other object's kind.
+	//
+	// +required
+	Target RepresentativeKind `json:"target"`
+
+	// namespace is a CEL expression for the other object's namespace; left out, it
+	// is the object's own.
+	//
+	// +optional
+	Namespace Expression `json:"namespace,omitempty"`
+
+	// name is a CEL expression for the other object's name; "" or none: the object
+	// names none.
+	//
+	// +required
+	Name Expression `json:"name"`
+
+	// uid is a CEL expression for the other object's UID, where the object knows it:
+	// it has to be that very object. Left out, whichever bears the name will do.
+	//
+	// +optional
+	UID Expression `json:"uid,omitempty"`
+
+	// keys is a CEL expression for what the other object has to vouch for: a list of
+	// texts, all of them. With an empty list the object is not represented.
+	//
+	// +required
+	Keys Expression `json:"keys"`
+
+	// vouchesFor is a CEL expression, read on the other object, as self: the list of
+	// keys that it vouches for. Read only what its controller writes, such as its status.
+	//
+	// +required
+	VouchesFor Expression `json:"vouchesFor"`
+}
+
+// RepresentativeKind names a kind, in whichever version it is metered.
+type RepresentativeKind struct {
+	// group is the API group; "" or left out is the core group.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$`
+	Group string `json:"group,omitempty"`
+
+	// kind is the kind's name, such as VirtualMachineInstance.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	Kind string `json:"kind"`
 }
 
 // TargetReference names a kind.

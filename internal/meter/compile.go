@@ -26,6 +26,7 @@ func Compile(name string, spec *v1alpha1.UsageMeterSpec, namespaced bool) (*Mete
 	}
 	c := &compiler{object: base, member: base, meter: &Meter{name: name, resourceType: spec.ResourceType}}
 	c.selector(spec.Selector)
+	c.representations(spec.RepresentedBy)
 	c.members(spec.ForEach)
 	c.activity(spec)
 	c.account(spec, namespaced)

@@ -22,6 +22,8 @@ type Meter struct {
 	forEach                               *forEach
 	quantities                            []*expression // by dimension
 	shared                                int           // how many expressions do not read the member
+	claims                                []claim
+	vouching                              []vouching
 }
 
 // resourceExpressions name the billed resource where it is not the object itself.
