@@ -217,8 +217,11 @@ func (l *Ledger) openOne(s *stream, i int, level int64, start usage.Boundary) {
 		return
 	}
 	start = l.free(s, s.object.meter.dimension(i).Name, start)
-	// Everything before was seen when it was sealed: it did not start there.
-	start.Slack = uint32(min(int64(start.Slack), start.At-l.sealed))
+	if earliest, _ := start.StartBounds(); earliest < l.sealed {
+		brief := piece{of: s, level: level, start: start, end: usage.Boundary{At: start.At, Evidence: usage.IntervalCut}}
+		l.noteCorrection(&correction{piece: brief, dimension: s.object.meter.dimensions[i]})
+		start.Slack = uint32(start.At - l.sealed)
+	}
 	s.open[i] = open{level: level, start: start}
 	s.member.latest = max(s.member.latest, start.At)
 	l.noteOpened(s)

@@ -19,7 +19,7 @@ import (
 // moment on; nil: it holds nothing. Of its dimensions those change that concerned
 // tells. Where the member was put under others later, that stays so.
 func (l *Ledger) derive(s *stream, levels []int64, m Moments, concerned func(i int) bool) {
-	from := m.End.At
+	from := m.earliest()
 	lines := l.lines(s.member, s.object, from)
 	under, later := stays(lines, m.Start.At)
 	measured := s.object.meter.dimensions
@@ -125,7 +125,7 @@ func (s *stream) settles(under usage.Account, now int64) bool {
 // the stream from holds, that moves as a whole which has not settled yet.
 func (l *Ledger) replace(of *member, to *stream, m Moments, from *stream) {
 	whole := from != nil && from.settles(to.account.key, m.Start.At)
-	moment := m.End.At
+	moment := m.earliest()
 	if whole {
 		moment = min(moment, of.began)
 	}
@@ -139,7 +139,11 @@ func (l *Ledger) replace(of *member, to *stream, m Moments, from *stream) {
 				end = start
 			}
 		}
-		l.rewrite(of, k, moment, l.moved(k, to, end, start, later), end)
+		now, brief := l.moved(k, to, end, start, later)
+		l.rewrite(of, k, moment, now, end)
+		for _, p := range brief {
+			l.mayHaveHeld(k.dimension, p)
+		}
 	}
 }
 
@@ -153,13 +157,14 @@ func (x line) since(moment int64, placed *stream) (first *piece) {
 }
 
 // moved is a line whose pieces are put where a stream is from the moment on:
-// until the member was put elsewhere, and, for that is known best, at last.
-func (l *Ledger) moved(k *known, to *stream, end, start usage.Boundary, later []stay) line {
+// until the member was put elsewhere, and, for that is known best, at last. brief are
+// those of which it is not known whether they lasted until then.
+func (l *Ledger) moved(k *known, to *stream, end, start usage.Boundary, later []stay) (out, brief line) {
 	next, last := int64(math.MaxInt64), int64(math.MaxInt64)
 	if len(later) > 0 {
 		next, last = later[0].start.At, later[len(later)-1].start.At
 	}
-	out := make(line, 0, len(k.line)+1)
+	out = make(line, 0, len(k.line)+1)
 	for _, p := range k.line {
 		if p.until() <= end.At || p.start.At >= next && p.start.At < last {
 			out = append(out, p)
@@ -179,11 +184,18 @@ func (l *Ledger) moved(k *known, to *stream, end, start usage.Boundary, later []
 		if now.resource.uid != p.of.resource.uid {
 			p.start = l.free(now, now.object.meter.measured[k.dimension].Name, p.start)
 		}
-		if p.of = now; p.until() > p.start.At {
+		switch _, latest := p.end.EndBounds(); {
+		case p.until() > p.start.At:
+			p.of = now
 			out = out.and(p)
+		case latest > p.start.At:
+			from := p.start.At
+			p.of, p.start = now, usage.Boundary{At: from, Evidence: usage.IntervalCut}
+			p.end = usage.Boundary{At: from, Slack: uint32(latest - from), Evidence: p.end.Evidence}
+			brief = append(brief, p)
 		}
 	}
-	return out
+	return out, brief
 }
 
 // and is the line with the piece after it: a part of the last one, where it says
@@ -201,7 +213,7 @@ func (x line) and(p piece) line {
 // held ended: what surely lasted no time then leaves no trace.
 func (l *Ledger) rewrite(of *member, k *known, from int64, now line, end usage.Boundary) {
 	if from < l.sealed {
-		l.correct(k, now)
+		l.correct(k, now, end)
 	}
 	var said line
 	for s := of.newest; s != nil; s = s.older {
@@ -286,19 +298,19 @@ func (l *Ledger) unsay(dimension uint32, p piece, instead *piece, end usage.Boun
 	if instead == nil || instead.of.resource.uid != s.resource.uid {
 		l.noteClosed(usage.Void, s, c)
 	}
-	replaced := instead != nil || p.start.At < end.At
-	if !replaced {
+	ended := p.start.At >= end.At // by what is learnt now, as far as that is known
+	if ended {
 		c.end, c.endSlack, c.endEvidence = end.At, end.Slack, end.Evidence
 	}
 	if instead != nil && instead.start == p.start && instead.says(&p) {
 		return // it ends otherwise
 	}
-	if earliest := c.start - int64(c.startSlack); replaced && p.start.At >= l.sealed && earliest < l.sealed {
+	if ended && c.shorten(l.sealed) {
+		l.put(s, c)
+	} else if earliest := p.start.At - int64(p.start.Slack); p.start.At >= l.sealed && earliest < l.sealed {
 		// Its bounds left a trace in what is sealed, which stays, and nothing else does.
 		c.start, c.startSlack = l.sealed, uint32(l.sealed-earliest)
 		c.end, c.endSlack, c.endEvidence = l.sealed, 0, usage.Late
-		l.put(s, c)
-	} else if !replaced && c.shorten(l.sealed) {
 		l.put(s, c)
 	}
 }

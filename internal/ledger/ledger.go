@@ -356,7 +356,7 @@ func (l *Ledger) hold(at *object, before, now *stream, member *usage.Member, mom
 		}
 	} else {
 		l.derive(now, levels, moments, differs)
-		at.seen, at.began = max(at.seen, moments.End.At), max(at.began, now.member.began)
+		at.seen, at.began = max(at.seen, moments.earliest()), max(at.began, now.member.began)
 	}
 	if before != now {
 		l.release(before)

@@ -97,7 +97,7 @@ func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *us
 			at.streams[n] = to
 		}
 		for m := at.members; m != nil; m = m.next {
-			if m.latest <= moments.Start.At || slices.ContainsFunc(at.streams, func(s *stream) bool { return s.member == m }) {
+			if m.latest <= moments.End.At || slices.ContainsFunc(at.streams, func(s *stream) bool { return s.member == m }) {
 				continue
 			}
 			if all := ordered(l.lines(m, at, moments.End.At)); len(all) > 0 {

@@ -167,9 +167,10 @@ func (l *Ledger) lines(of *member, at *object, moment int64) []known {
 				continue
 			}
 			x := find(c.dimension)
-			if c.less {
+			switch {
+			case c.less:
 				*x = x.without(c.of, c.start, c.end)
-			} else {
+			case c.start.At < c.end.At:
 				*x = append(*x, c.piece)
 			}
 		}
@@ -177,7 +178,23 @@ func (l *Ledger) lines(of *member, at *object, moment int64) []known {
 	for i := range lines {
 		lines[i].line = lines[i].line.joined()
 	}
+	if moment < l.sealed {
+		for i := range lines {
+			lines[i].line = lines[i].line.doubted(l.brief(of, at, lines[i].dimension))
+		}
+	}
 	return lines
+}
+
+// brief are the corrections of no length: what is said of bounds alone.
+func (l *Ledger) brief(of *member, at *object, dimension uint32) line {
+	var brief line
+	for _, c := range l.corrected[at] {
+		if c.of.member == of && c.dimension == dimension && c.start.At == c.end.At {
+			brief = append(brief, c.piece)
+		}
+	}
+	return brief
 }
 
 // pieces calls visit with each segment of the stream that lasts, and goes on

@@ -113,6 +113,12 @@ type Moments struct {
 	End, Start usage.Boundary
 }
 
+// earliest is the earliest moment at which it can have been.
+func (m Moments) earliest() int64 {
+	earliest, _ := m.Start.StartBounds()
+	return min(m.End.At, earliest)
+}
+
 // Between is a moment somewhere in [earliest, latest]. What is known to the second
 // is exact, and what was seen live a moment after it happened counts as seen when it happened; what a meter sees
 // first, or differently, counts from when it looks.

@@ -335,7 +335,7 @@ func (t *Tally) correct(s *Snapshot) error {
 	for ; t.corrections < len(s.corrections); t.corrections++ {
 		x := &s.corrections[t.corrections]
 		id := t.members[x.class]
-		if id == none || !t.query.holds(x.holder) || (usage.Window{Start: x.start, End: x.end}).Intersect(t.query.Window).Seconds() == 0 {
+		if id == none || !t.query.holds(x.holder) || !x.says(t.query.Window) {
 			continue
 		}
 		t.corrected++
