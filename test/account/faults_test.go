@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"sync/atomic"
@@ -27,7 +28,7 @@ func (f fault) String() string {
 
 // faultNames are drawn as often as they are here.
 var faultNames = []string{
-	killed, killed, killed, killedCatchingUp, killedCatchingUp, stopped, apiServerKilled, compacted, compactedMeanwhile, apiServerMeanwhile, killedTwice,
+	killed, killed, killed, killedCatchingUp, killedCatchingUp, stopped, apiServerKilled, apiServerStopped, etcdKilled, compacted, compactedMeanwhile, apiServerMeanwhile, killedTwice,
 }
 
 const (
@@ -36,6 +37,8 @@ const (
 	killedTwice        = "the operator is killed, comes back, and is killed a while later"
 	stopped            = "the operator is stopped (SIGSTOP)"
 	apiServerKilled    = "the API server is killed"
+	apiServerStopped   = "the API server is stopped (SIGSTOP)"
+	etcdKilled         = "etcd is killed"
 	compacted          = "etcd is compacted"
 	compactedMeanwhile = "the operator is killed, and the history is gone when it comes back"
 	apiServerMeanwhile = "the operator is killed, and the API server is restarted meanwhile"
@@ -57,7 +60,7 @@ func drawFaults(seed uint64, length time.Duration, replicas int) []fault {
 		switch f.name {
 		case stopped:
 			f.pause /= 2
-		case apiServerKilled:
+		case apiServerKilled, apiServerStopped, etcdKilled:
 			f.pause /= 8
 		}
 		if len(all) == 0 {
@@ -84,7 +87,7 @@ func (w *wrecker) play(ctx context.Context, faults []fault) {
 			break
 		}
 		w.log("FAULT: %s", f)
-		if err := w.perform(ctx, f); err != nil {
+		if err := errors.Join(w.perform(ctx, f), w.mend(ctx)); err != nil {
 			w.log("FAULT: %s: %v", f.name, err)
 			continue
 		}
@@ -100,7 +103,15 @@ func (w *wrecker) perform(ctx context.Context, f fault) error {
 	r := w.replicas[f.which]
 	switch f.name {
 	case apiServerKilled:
-		return w.withoutAPIServer(ctx, f.pause)
+		return w.without(ctx, controlplane.APIServer, f.pause)
+	case etcdKilled:
+		return w.without(ctx, controlplane.Etcd, f.pause)
+	case apiServerStopped:
+		if err := w.cp.Signal(controlplane.APIServer, syscall.SIGSTOP); err != nil {
+			return err
+		}
+		pause(ctx, f.pause)
+		return w.cp.Signal(controlplane.APIServer, syscall.SIGCONT)
 	case compacted:
 		return w.compact(ctx)
 	case stopped:
@@ -116,11 +127,11 @@ func (w *wrecker) perform(ctx context.Context, f fault) error {
 		if err := w.compact(ctx); err != nil {
 			return err
 		}
-		if err := w.withoutAPIServer(ctx, 0); err != nil {
+		if err := w.without(ctx, controlplane.APIServer, 0); err != nil {
 			return err
 		}
 	case apiServerMeanwhile:
-		if err := w.withoutAPIServer(ctx, 0); err != nil {
+		if err := w.without(ctx, controlplane.APIServer, 0); err != nil {
 			return err
 		}
 	case killedCatchingUp, killedTwice:
@@ -137,24 +148,24 @@ func (w *wrecker) perform(ctx context.Context, f fault) error {
 	return r.start()
 }
 
-// withoutAPIServer kills the API server, and starts it again after a while. What works
-// through it comes back by itself, or is started again.
-func (w *wrecker) withoutAPIServer(ctx context.Context, length time.Duration) error {
-	if err := w.cp.Kill(controlplane.APIServer); err != nil {
+// without kills a component, and starts it again after a while.
+func (w *wrecker) without(ctx context.Context, component string, length time.Duration) error {
+	if err := w.cp.Kill(component); err != nil {
 		return err
 	}
 	pause(ctx, length)
-	if err := w.cp.StartComponent(context.WithoutCancel(ctx), controlplane.APIServer); err != nil {
-		return err
-	}
+	return w.cp.StartComponent(context.WithoutCancel(ctx), component)
+}
+
+// mend starts what has ended because of a fault, as a kubelet does.
+func (w *wrecker) mend(ctx context.Context) error {
+	var failed []error
 	for _, name := range w.cp.Components() {
 		if !w.cp.Running(name) {
-			if err := w.cp.StartComponent(context.WithoutCancel(ctx), name); err != nil {
-				return err
-			}
+			failed = append(failed, w.cp.StartComponent(context.WithoutCancel(ctx), name))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // compact takes away what etcd knows of the past, up to now.
