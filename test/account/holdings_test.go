@@ -82,45 +82,49 @@ func podHoldings(o object) []holding {
 			containers = append(containers, c)
 		}
 	}
-	ended := map[string]object{}
-	for _, list := range []string{"containerStatuses", "initContainerStatuses"} {
-		for _, s := range o.list("status", list) {
-			ended[s.text("name")] = s.child("state", "terminated")
-		}
+	phase, scheduled := o.text("status", "phase"), o.condition("PodScheduled")
+	runs := (o.text("spec", "nodeName") != "" || scheduled.text("status") == "True") && phase != "Succeeded" && phase != "Failed"
+	since := o.moment("status", "startTime")
+	if scheduled.text("status") == "True" {
+		since = scheduled.moment("lastTransitionTime")
 	}
-	scheduled, phase := o.condition("PodScheduled"), o.text("status", "phase")
-	runs := scheduled.text("status") == "True" && phase != "Succeeded" && phase != "Failed"
 	var all []holding
 	for _, c := range containers {
-		name, end := c.text("name"), ended[c.text("name")]
-		policy := c.text("restartPolicy")
-		if policy == "" {
-			policy = o.text("spec", "restartPolicy")
-		}
-		over := end.at("exitCode") != nil && (policy == "Never" || policy == "OnFailure" && end.whole(0, "exitCode") == 0)
-		h := holding{
-			resourceType: "container", container: name, workload: true, facts: facts(region(o), "", nil),
-			since: scheduled.moment("lastTransitionTime"), until: end.moment("finishedAt"),
-		}
+		h := holding{resourceType: "container", container: c.text("name"), workload: true, facts: facts(region(o), "", nil), since: since, until: endOf(o)}
 		requests := c.child("resources", "requests")
-		if runs && !over {
+		if runs {
 			h.levels = levels{"cpu": thousandths(requests["cpu"]), "memory": units(requests["memory"])}
 		}
 		all = append(all, h)
 		for resource, quantity := range requests {
-			if !deviceOf(resource) {
+			if !strings.Contains(resource, "/") {
 				continue
 			}
 			device := h
 			device.container += "/" + resource
 			device.facts = facts(region(o), "", map[string]string{"extendedResource": resource})
-			if h.levels != nil {
+			if runs {
 				device.levels = levels{"extended_resource": thousandths(quantity)}
 			}
 			all = append(all, device)
 		}
 	}
 	return all
+}
+
+// endOf is when the last of a pod's containers ended; zero while one has not.
+func endOf(o object) time.Time {
+	var last time.Time
+	for _, s := range o.list("status", "containerStatuses") {
+		end := s.moment("state", "terminated", "finishedAt")
+		if end.IsZero() {
+			return end
+		}
+		if end.After(last) {
+			last = end
+		}
+	}
+	return last
 }
 
 // poolLabels say which pool a node is in: the first that it has.

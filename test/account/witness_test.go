@@ -227,13 +227,6 @@ func (w *witness) history(ctx context.Context) (*history, error) {
 	return &history{events: slices.Clone(w.events), beats: slices.Clone(w.beats)}, w.broken
 }
 
-// seenSince are the events from the one with that number on.
-func (w *witness) seenSince(number int) []event {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.events[number:])
-}
-
 // history is what was written, and what bounds when.
 type history struct {
 	events []event

@@ -272,8 +272,6 @@ func (w *world) place(t *thing, h holding) held {
 			where.deployment = h.resourceName
 		}
 	}
-	if where.namespace != operatorNamespace { // which is nobody's
-		where.namespaceUID = w.namespaces[where.namespace]
-	}
+	where.namespaceUID = w.namespaces[where.namespace]
 	return where
 }
