@@ -99,19 +99,19 @@ func (s *stage) report(ctx context.Context, from, to int64, d *driver, w *wrecke
 	var t *truth
 	var l *ledger
 	var v *verdict
-	// A correction may be on its way.
-	_ = wait.PollUntilContextTimeout(ctx, 5*time.Second, 40*time.Second, true, func(ctx context.Context) (bool, error) {
+	for try := range 3 {
+		if try > 0 {
+			pause(ctx, 10*time.Second) // a correction may be on its way
+		}
 		h, err := s.witness.history(ctx)
-		if err != nil {
-			s.Fatal(err)
-		}
+		s.must(err)
 		t = h.truth()
-		if l, err = readLedger(ctx, h, s.cluster); err != nil {
-			s.Fatal(err)
+		l, err = readLedger(ctx, h, s.cluster)
+		s.must(err)
+		if v = compare(t, l, from, to); len(v.differences)+len(l.wrong) == 0 {
+			break
 		}
-		v = compare(t, l, from, to)
-		return len(v.differences)+len(l.wrong) == 0, nil
-	})
+	}
 	crashes := 0
 	for _, r := range s.replicas {
 		crashes += r.crashes
