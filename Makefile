@@ -89,7 +89,14 @@ test: control-plane-build crds-build ## Run every test, on a real control plane.
 test-faults: control-plane-build crds-build ## Break everything that docs/reliability.md lists, at full size, without the race detector.
 	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
 		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
-		go test -timeout 120m $(TEST_FLAGS) ./test/faults -args -faults.full
+		go test -timeout 120m $(TEST_FLAGS) ./test/faults -args -faults.full && \
+		$(MAKE) --no-print-directory account DURATION=60m REPLICAS=2
+
+.PHONY: account
+account: control-plane-build crds-build ## Keep an account of real objects for DURATION=10m, with faults drawn from SEED=n and REPLICAS=2, and compare.
+	@go test ./test/account -count 1 -timeout 0 -v -run TestAccount $(TEST_FLAGS) -args \
+		-account.seed=$(or $(SEED),1) -account.duration=$(or $(DURATION),10m) -account.replicas=$(or $(REPLICAS),1) \
+		$(if $(QUIET),-account.quiet) $(if $(FOLDER),-account.folder=$(FOLDER))
 
 .PHONY: test-unit
 test-unit: ## Run the tests of the packages without I/O: seconds.
