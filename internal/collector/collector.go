@@ -52,7 +52,7 @@ type Options struct {
 type Collector struct {
 	Options
 
-	mu          sync.Mutex
+	mu          lock
 	ctx         context.Context // of Prepare; nil before
 	released    chan struct{}   // closed by Start: feeds may begin
 	since       int64           // when the ledger began
@@ -244,9 +244,18 @@ func (c *Collector) Cut(account usage.Account, w usage.Window, now int64) []usag
 	if sealed := c.sealedAs(w); sealed != nil {
 		return sealed.segments[account]
 	}
+	var g ledger.Gathering
+	var segments []usage.Segment
 	c.mu.Lock()
-	segments := c.ledger.Gather(nil, account, w, now)
+	c.ledger.Gather(&g, account, w, now)
 	c.mu.Unlock()
+	var some []usage.Segment
+	for over := false; !over; {
+		c.mu.Lock()
+		some, over = g.Next(some[:0], gatheredAtOnce)
+		c.mu.Unlock()
+		segments = append(segments, some...)
+	}
 	slices.SortFunc(segments, usage.Segment.Compare)
 	return segments
 }
@@ -256,9 +265,28 @@ func (c *Collector) Accounts(w usage.Window, now int64) []usage.Account {
 	if sealed := c.sealedAs(w); sealed != nil {
 		return sealed.accounts
 	}
+	keys := c.accounts()
+	touched := keys[:0]
+	for some := range slices.Chunk(keys, lookedAtOnce) {
+		c.mu.Lock()
+		some = c.ledger.Touched(some, w, now)
+		c.mu.Unlock()
+		touched = append(touched, some...)
+	}
+	slices.SortFunc(touched, usage.CompareAccounts)
+	return touched
+}
+
+// accounts are all that the ledger knows, in no particular order.
+func (c *Collector) accounts() []usage.Account {
+	c.mu.Lock()
+	size := c.ledger.Size()
+	c.mu.Unlock()
+	keys := make([]usage.Account, size+size/16)
+	clear(keys) // so that the lock is not held while the kernel finds the memory
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ledger.Accounts(w, now)
+	return c.ledger.Keys(keys[:0])
 }
 
 // Changed are the accounts whose segments changed since it was last called.

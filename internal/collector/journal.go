@@ -212,10 +212,17 @@ func (c *Collector) Batch(now int64, seal *usage.Window) *journal.Batch {
 		seals = []journal.Seal{c.seal(*seal)}
 	}
 	c.mu.Lock()
+	most := c.ledger.Opened()
+	c.mu.Unlock()
+	taken := ledger.NewTaken(most)
+	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := &journal.Batch{Time: now, Meters: c.journalMeters(), Positions: c.positions(), Coverage: c.unwritten, Seals: seals}
 	c.unwritten = nil
-	b.Changes = c.ledger.Unwritten()
+	c.ledger.Take(taken)
+	c.mu.Unlock()
+	b.Changes = taken.Changes() // of as many as there are: the lock is not held meanwhile
+	c.mu.Lock()
 	c.counted.corrections(b.Changes)
 	return b
 }

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	// gatheredAtOnce is how many segments are gathered under the lock at a time.
+	// gatheredAtOnce is how many segments are gathered, and lookedAtOnce how many
+	// accounts are looked at, under the lock at a time.
 	gatheredAtOnce = 1_000
+	lookedAtOnce   = 1_000
 	// cutKept is for how long what an interval was sealed as is kept for those who
 	// publish it.
 	cutKept = 5 * time.Minute
@@ -31,19 +33,24 @@ func (c *Collector) seal(interval usage.Window) journal.Seal {
 	c.mu.Lock()
 	c.ledger.Seal(interval)
 	coverage := usage.CutCoverage(c.coverage, interval)
-	keys := c.ledger.Keys()
 	c.mu.Unlock()
 
+	keys := c.accounts() // what is made from now on holds nothing in the interval
 	slices.SortFunc(keys, usage.CompareAccounts)
 	var all, some []usage.Segment
+	var g ledger.Gathering
+	over := true                      // the account that is gathered
 	ends := make([]int, 0, len(keys)) // where each account's segments end
 	for len(ends) < len(keys) {
-		first := len(ends)
 		some = some[:0]
 		c.mu.Lock()
-		for len(ends) < len(keys) && len(ends)-first < gatheredAtOnce && len(some) < gatheredAtOnce {
-			some = c.ledger.Gather(some, keys[len(ends)], interval, interval.End)
-			ends = append(ends, len(all)+len(some))
+		for looked := 0; len(ends) < len(keys) && looked < lookedAtOnce && len(some) < gatheredAtOnce; looked++ {
+			if over {
+				c.ledger.Gather(&g, keys[len(ends)], interval, interval.End)
+			}
+			if some, over = g.Next(some, gatheredAtOnce); over {
+				ends = append(ends, len(all)+len(some))
+			}
 		}
 		c.mu.Unlock()
 		all = append(all, some...)

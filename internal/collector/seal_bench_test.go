@@ -12,15 +12,15 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// collecting is a collector of so many resources with two dimensions each, ten to an account.
-func collecting(b *testing.B, resources int) *Collector {
+// collecting is a collector of so many resources with two dimensions each, so many to an account.
+func collecting(b *testing.B, resources, perAccount int) *Collector {
 	b.Helper()
 	c := New(Options{Clock: clock.RealClock{}, Log: logr.Discard()})
 	m := ledger.NewMeter("container", 0, []usage.Dimension{{Name: "cpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}})
 	for i := range resources {
 		uid := fmt.Sprintf("%08d-0000-4000-8000-0123456789ab", i)
 		o := usage.Object{APIVersion: "v1", Kind: "Pod", Name: fmt.Sprint("pod-", i), UID: uid}
-		account := usage.Account{Namespace: fmt.Sprint("ns-", i/100), NamespaceUID: fmt.Sprint("uid-", i/100), Deployment: fmt.Sprint("web-", i/10)}
+		account := usage.Account{Namespace: fmt.Sprint("ns-", i/max(100, perAccount)), NamespaceUID: fmt.Sprint("uid-", i/max(100, perAccount)), Deployment: fmt.Sprint("web-", i/perAccount)}
 		if err := c.ledger.Observe(&ledger.Observation{Meter: m, UID: uid, Written: 1000, After: 999, Now: 1000, Members: []usage.Member{{
 			Active: true, Levels: []int64{500, 1 << 30},
 			Subject: usage.Subject{ResourceType: "container", Resource: o, Instance: o, Container: "c", Account: account},
@@ -28,15 +28,15 @@ func collecting(b *testing.B, resources int) *Collector {
 			b.Fatal(err)
 		}
 	}
-	c.Batch(1000, nil)
-	c.Changed()
 	return c
 }
 
 // What an event waits at most for the lock while an interval is sealed, and its
 // records are cut, in milliseconds.
 func BenchmarkWaitWhileSealing(b *testing.B) {
-	c := collecting(b, 100_000)
+	c := collecting(b, 100_000, 10)
+	c.Batch(1000, nil)
+	c.Changed()
 	interval := usage.Window{Start: 3600, End: 7200}
 	var longest time.Duration
 	for b.Loop() {

@@ -12,62 +12,35 @@ import (
 // that are open stay open when the window reaches past now; their figures reach
 // to now.
 func (l *Ledger) Cut(key usage.Account, w usage.Window, now int64) []usage.Segment {
-	segments := l.Gather(nil, key, w, now)
+	var g Gathering
+	l.Gather(&g, key, w, now)
+	segments, _ := g.Next(nil, math.MaxInt)
 	slices.SortFunc(segments, usage.Segment.Compare)
 	return segments
 }
 
-// Gather appends what Cut is, in no particular order.
-func (l *Ledger) Gather(segments []usage.Segment, key usage.Account, w usage.Window, now int64) []usage.Segment {
-	a := l.accounts[key]
-	if a == nil {
-		return segments
-	}
-	for s := a.streams; s != nil; s = s.next {
-		var subject *usage.Subject // the stream's segments share it
-		add := func(segment usage.Segment) {
-			part, ok := segment.Cut(w, now)
-			if !ok {
-				return
-			}
-			if subject == nil {
-				subject = s.subject()
-			}
-			part.Subject = subject
-			segments = append(segments, part)
-		}
-		if a.latest > w.Start {
-			for i := range s.ended {
-				if s.ended[i].latest() > w.Start {
-					add(s.segmentOf(&s.ended[i]))
-				}
-			}
-		}
-		for i := range s.open {
-			if s.open[i].level != 0 {
-				add(s.segment(i))
-			}
-		}
-	}
-	return segments
-}
+// Size is how many accounts have, or may have, segments.
+func (l *Ledger) Size() int { return len(l.accounts) }
 
-// Keys are the accounts that have, or may have, segments; in no particular order.
-func (l *Ledger) Keys() []usage.Account {
-	return slices.AppendSeq(make([]usage.Account, 0, len(l.accounts)), maps.Keys(l.accounts))
+// Keys appends these accounts, in no particular order.
+func (l *Ledger) Keys(keys []usage.Account) []usage.Account {
+	return slices.AppendSeq(keys, maps.Keys(l.accounts))
 }
 
 // Accounts are those with usage inside the window, in order. What is open
 // counts when it began before now.
 func (l *Ledger) Accounts(w usage.Window, now int64) []usage.Account {
-	var keys []usage.Account
-	for key, a := range l.accounts {
-		if a.touches(w, now) {
-			keys = append(keys, key)
-		}
-	}
+	keys := l.Touched(l.Keys(nil), w, now)
 	slices.SortFunc(keys, usage.CompareAccounts)
 	return keys
+}
+
+// Touched are those of the accounts with usage inside the window, in keys' own room.
+func (l *Ledger) Touched(keys []usage.Account, w usage.Window, now int64) []usage.Account {
+	return slices.DeleteFunc(keys, func(key usage.Account) bool {
+		a := l.accounts[key]
+		return a == nil || !a.touches(w, now)
+	})
 }
 
 func (a *account) touches(w usage.Window, now int64) bool {
