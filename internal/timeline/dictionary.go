@@ -17,15 +17,34 @@ type words struct {
 // one. Two are the same exactly when their identities are: of one whose streams
 // have ended, another may be made when it comes again.
 type holder struct {
-	resource, instance *usage.Object
+	resource, instance *object
 	container          string
+	number             uint64
+	// What follows is the writer's.
+	streams int
+	in      partPlace
+}
+
+// object is what a holder is made of.
+type object struct {
+	usage.Object
+	// What follows is the writer's.
+	holders int
+	in      partPlace
+}
+
+// partPlace is where something was put into a part last.
+type partPlace struct {
+	day   int64
+	at    uint32
+	known bool
 }
 
 // identity tells who a holder is.
 type identity struct{ resource, instance, container string }
 
 func (h *holder) identity() identity {
-	return identity{resource: idOf(h.resource), instance: idOf(h.instance), container: h.container}
+	return identity{resource: idOf(&h.resource.Object), instance: idOf(&h.instance.Object), container: h.container}
 }
 
 // idOf tells an object from every other.
@@ -37,11 +56,12 @@ func idOf(o *usage.Object) string {
 }
 
 // dictionary keeps each string once, and each object and holder of which something
-// may change.
+// is open, or not sealed.
 type dictionary struct {
 	strings map[string]string
-	objects map[string]*usage.Object // by idOf
+	objects map[string]*object // by idOf
 	holders map[identity]*holder
+	numbers uint64 // of holders
 	// last are the answers given last: what one object says comes in one go.
 	last struct {
 		subject *usage.Subject
@@ -50,14 +70,39 @@ type dictionary struct {
 }
 
 func newDictionary() dictionary {
-	return dictionary{strings: map[string]string{}, objects: map[string]*usage.Object{}, holders: map[identity]*holder{}}
+	return dictionary{strings: map[string]string{}, objects: map[string]*object{}, holders: map[identity]*holder{}}
 }
 
-// remember makes a holder one that is found.
+// remember has a holder found for as long as it has streams: this is one more.
 func (d *dictionary) remember(h *holder) {
+	if h.streams++; h.streams > 1 {
+		return
+	}
 	id := h.identity()
 	d.holders[id] = h
+	h.resource.holders++
+	h.instance.holders++
 	d.objects[id.resource], d.objects[id.instance] = h.resource, h.instance
+}
+
+// release undoes remember.
+func (d *dictionary) release(h *holder) {
+	if h.streams--; h.streams > 0 {
+		return
+	}
+	id := h.identity()
+	if d.holders[id] == h {
+		delete(d.holders, id)
+	}
+	for _, of := range []struct {
+		id string
+		*object
+	}{{id.resource, h.resource}, {id.instance, h.instance}} {
+		if of.holders--; of.holders == 0 && d.objects[of.id] == of.object {
+			delete(d.objects, of.id)
+		}
+	}
+	d.last.subject, d.last.holder = nil, nil
 }
 
 func (d *dictionary) word(s string) string {
@@ -78,21 +123,23 @@ func (d *dictionary) holder(s *usage.Subject) *holder {
 	id := identity{resource: idOf(&s.Resource), instance: idOf(&s.Instance), container: s.Container}
 	known := d.holders[id]
 	if known == nil {
-		known = &holder{container: d.word(s.Container)}
+		d.numbers++
+		known = &holder{container: d.word(s.Container), number: d.numbers}
 		known.resource = d.object(id.resource, &s.Resource)
-		known.instance = d.object(id.instance, &s.Instance)
-		d.remember(known)
+		known.instance = known.resource
+		if id.instance != id.resource {
+			known.instance = d.object(id.instance, &s.Instance)
+		}
 	}
 	d.last.subject, d.last.holder = s, known
 	return known
 }
 
 // object is the one with an identity; the first that said so is it.
-func (d *dictionary) object(id string, o *usage.Object) *usage.Object {
+func (d *dictionary) object(id string, o *usage.Object) *object {
 	known := d.objects[id]
 	if known == nil {
-		known = &usage.Object{APIVersion: d.word(o.APIVersion), Kind: d.word(o.Kind), Name: o.Name, UID: o.UID}
-		d.objects[id] = known
+		known = &object{Object: usage.Object{APIVersion: d.word(o.APIVersion), Kind: d.word(o.Kind), Name: o.Name, UID: o.UID}}
 	}
 	return known
 }

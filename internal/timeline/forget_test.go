@@ -94,7 +94,6 @@ func (s *script) change(t *rapid.T) *usage.Change {
 // A timeline that forgets where series are says what one says that does not forget:
 // it is told of no seal until the end.
 func TestForgettingChangesNothing(t *testing.T) {
-	defer timeline.SetForgetLeast(1)()
 	always := usage.Window{Start: math.MinInt64, End: math.MaxInt64}
 	query := timeline.Query{
 		Window: usage.Window{Start: second0, End: second0 + length}, Size: timeline.Hour,

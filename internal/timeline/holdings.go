@@ -48,11 +48,11 @@ type Holding struct {
 func (s *Snapshot) Holdings(f *Filters, w usage.Window, after *HoldingKey) iter.Seq[Holding] {
 	return func(yield func(Holding) bool) {
 		classes := map[usage.Account][]*class{}
-		for _, c := range s.classes {
+		s.since(w.Start, func(_ int, c *class) {
 			if f.matches(&c.words) {
 				classes[c.Account] = append(classes[c.Account], c)
 			}
-		}
+		})
 		accounts := slices.SortedFunc(maps.Keys(classes), usage.CompareAccounts)
 		if after != nil {
 			w.Start = max(w.Start, after.Interval.Start)
@@ -75,11 +75,9 @@ func (s *Snapshot) Holdings(f *Filters, w usage.Window, after *HoldingKey) iter.
 func within(classes []*class, f *Filters, interval usage.Window) []usage.Segment {
 	var inside []usage.Segment
 	for _, c := range classes {
-		c.each(f, interval, func(o occurrence) {
-			for _, whole := range o.segments(interval) {
-				if part, ok := whole.Cut(interval, interval.End); ok {
-					inside = append(inside, part)
-				}
+		c.occurrences(f, func(*object) bool { return true }, interval, func(o occurrence) {
+			if part, ok := o.segment().Cut(interval, interval.End); ok {
+				inside = append(inside, part)
 			}
 		})
 	}

@@ -88,11 +88,17 @@ func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 	if t.grouping.byHolder {
 		return t.integrateHolders(s, from, until)
 	}
-	work := make(chan []*group, len(t.groups)/groupsAtOnce+1)
-	for some := range slices.Chunk(t.groups, groupsAtOnce) {
+	since := from
+	if t.isPart() {
+		since = t.reach.Start
+	}
+	busy := t.busy(s, since)
+	work := make(chan []*group, len(busy)/groupsAtOnce+1)
+	for some := range slices.Chunk(busy, groupsAtOnce) {
 		work <- some
 	}
 	close(work)
+	look := newLook(t.calendar, from, until, s.summed)
 	adders := make([]*adder, min(runtime.GOMAXPROCS(0), len(work)))
 	errs := make([]error, len(adders))
 	var working sync.WaitGroup
@@ -100,7 +106,7 @@ func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 		adders[i] = t.adder()
 		working.Go(func() {
 			for some := range work {
-				if errs[i] = adders[i].groups(s, some, from, until); errs[i] != nil {
+				if errs[i] = adders[i].groups(s, some, look); errs[i] != nil {
 					return
 				}
 			}
@@ -113,20 +119,50 @@ func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 	return cmp.Or(errs...)
 }
 
+// busy are the groups of the classes that may say something of what is later than since.
+func (t *Tally) busy(s *Snapshot, since int64) []*group {
+	var busy []*group
+	s.since(since, func(id int, c *class) {
+		member := t.member(id, c)
+		if member == none {
+			return
+		}
+		g := t.groups[member]
+		if len(g.classes) == 0 {
+			busy = append(busy, g)
+		}
+		g.classes = append(g.classes, classOf{c, t.measured(&c.words)})
+	})
+	return busy
+}
+
+// since calls with the classes that may say something later than a moment.
+func (s *Snapshot) since(moment int64, call func(id int, c *class)) {
+	if moment < s.horizon {
+		s.classes.all(func(id int, c **class) { call(id, *c) })
+		return
+	}
+	for _, id := range s.awake {
+		call(int(id), s.classes.at(int(id)))
+	}
+}
+
 // groups adds what some groups held.
-func (a *adder) groups(s *Snapshot, groups []*group, from, until int64) error {
+func (a *adder) groups(s *Snapshot, groups []*group, l *look) error {
 	for _, g := range groups {
-		in := integral{adder: a, group: g, from: from, until: until}
-		for _, id := range g.classes {
-			c := s.classes[id]
-			in.total = a.total(&c.words)
-			for _, held := range c.series {
-				if err := in.series(held); err != nil {
-					return err
-				}
+		in := integral{adder: a, group: g, from: l.from, until: l.until}
+		for _, c := range g.classes {
+			in.total, in.said = a.total(&c.words), false
+			if err := in.class(c.class, l, s.summed); err != nil {
+				return err
+			}
+			if in.said {
+				g.isMadeOf(c.measure)
 			}
 		}
 		in.finish()
+		clear(g.classes)
+		g.classes = g.classes[:0]
 	}
 	return nil
 }
@@ -135,28 +171,36 @@ func (a *adder) groups(s *Snapshot, groups []*group, from, until int64) error {
 func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 	a := t.adder()
 	defer a.done()
-	since := from
+	w := usage.Window{Start: from, End: until}
 	if t.isPart() {
-		since = t.reach.Start
+		w = usage.Window{Start: min(from, t.reach.Start), End: max(until, t.reach.End)}
 	}
-	for id, c := range s.classes {
-		if t.members[id] == none {
-			continue
+	var failed error
+	s.since(w.Start, func(id int, c *class) {
+		common := t.member(id, c)
+		if common == none {
+			return
 		}
 		measure := t.measured(&c.words)
-		for _, held := range c.series {
-			if !held.goesOn(since) || !t.query.holds(held.holder) {
-				continue
+		total := a.total(&c.words)
+		c.each(w, func(of who, x *span) {
+			held := t.held(common, &of, &c.words)
+			if held == none || failed != nil {
+				return
 			}
-			g := t.groups[t.held(t.members[id], held.holder, &c.words, measure)]
-			in := integral{adder: a, group: g, from: from, until: until, total: a.total(&c.words)}
-			if err := in.series(held); err != nil {
-				return err
+			in := integral{adder: a, group: t.groups[held], from: from, until: until, total: total}
+			if t.isPart() && x.says(t.reach) {
+				a.mention(in.group)
+				in.said = true
 			}
+			failed = in.span(x)
 			in.finish()
-		}
-	}
-	return nil
+			if in.said {
+				in.group.isMadeOf(measure)
+			}
+		})
+	})
+	return failed
 }
 
 // integral adds to one group.
@@ -165,48 +209,125 @@ type integral struct {
 	group       *group
 	total       *sum
 	less        bool // what is held is taken off
+	said        bool // that the group holds something
 	from, until int64
 	first, last int // windows between which levels change
 	changes     bool
 }
 
-// series adds what a series held.
-func (in *integral) series(s *series) error {
-	if t := in.tally; t.isPart() && s.says(t.reach) {
+// class adds what a class held: hours that lie within one window by its sums, and the
+// others by its segments; or all by its segments, if they are few.
+func (in *integral) class(c *class, l *look, summed int64) error {
+	if t := in.tally; t.isPart() && c.saysBy(t.reach, summed) {
 		in.mention(in.group)
+		in.said = true
 	}
-	// Bounds may reach as far.
-	slack := int64(s.maxSlack)
-	spans := s.after(in.from)
-	for i := range spans {
-		x := &spans[i] // not a copy: there are many
-		if x.start-slack >= in.until {
-			break
-		}
-		if err := in.span(x); err != nil {
+	whole := usage.Window{Start: l.from, End: l.until}
+	if len(l.hours) == 0 || len(l.cuts) > 0 && len(l.cuts)*(len(c.past)+1+len(c.fresh)+c.open.size) > c.breadth(whole) {
+		return in.segments(c, whole)
+	}
+	for _, cut := range l.cuts {
+		in.from, in.until = cut.Start, cut.End
+		if err := in.segments(c, cut); err != nil {
 			return err
 		}
 	}
-	if s.open.level != 0 {
-		x := s.open.span()
-		return in.span(&x)
+	in.from, in.until = l.from, l.until
+	return in.hours(c, l.hours)
+}
+
+// segments adds what the segments of a class say of where it is looked at.
+func (in *integral) segments(c *class, w usage.Window) (err error) {
+	c.each(w, func(_ who, x *span) {
+		if err == nil {
+			err = in.span(x)
+		}
+	})
+	return err
+}
+
+// hours adds what the sums of a class say of whole hours.
+func (in *integral) hours(c *class, hours []hours) error {
+	r := c.sums.reader()
+	var before sum
+	last := int64(never)
+	for _, h := range hours {
+		if h.from != last {
+			before = r.at(h.from)
+		}
+		held := r.at(h.to)
+		last = h.to
+		after := held
+		if held.subtract(before); !held.isZero() {
+			if err := in.touched(); err != nil {
+				return err
+			}
+			in.group.cells[h.window].add(held)
+			in.total.add(held)
+		}
+		before = after
 	}
-	return nil
+	if len(c.sums.marks) == 0 {
+		return nil
+	}
+	var err error
+	for _, h := range hours {
+		w := in.tally.calendar.window(h.window)
+		c.sums.doubtful(h.from, h.to, func(from, to int64, d doubts) {
+			if accuracy := d.in(w, from, to); accuracy != usage.Exact && err == nil {
+				err = in.note(from*secondsOfHour, to*secondsOfHour, accuracy)
+			}
+		})
+	}
+	return err
+}
+
+// in is what doubts of the hours from one to another mean to a window.
+func (d doubts) in(w usage.Window, from, to int64) usage.Accuracy {
+	switch {
+	case d&partial != 0, d&startsPartial != 0 && w.Start < (to-1)*secondsOfHour, d&endsPartial != 0 && (from+1)*secondsOfHour < w.End:
+		return usage.Partial
+	case d&estimated != 0:
+		return usage.Estimated
+	}
+	return usage.Exact
+}
+
+// saysBy is says, by the class's sums where they are.
+func (c *class) saysBy(w usage.Window, summed int64) bool {
+	from, to := ceiling(w.Start, secondsOfHour), min(floor(w.End, secondsOfHour), summed)
+	if from >= to {
+		return c.says(w)
+	}
+	r := c.sums.reader()
+	before := r.at(from)
+	if r.at(to) != before {
+		return true
+	}
+	said := false
+	c.sums.doubtful(from, to, func(_, _ int64, d doubts) { said = said || d&estimated != 0 })
+	return said || c.says(usage.Window{Start: w.Start, End: from * secondsOfHour}) || c.says(usage.Window{Start: to * secondsOfHour, End: w.End})
 }
 
 // span adds what was held in it.
 func (in *integral) span(x *span) error {
 	start, end := max(x.start, in.from), min(x.end, in.until)
 	if start < end {
-		if err := in.touch(in.group); err != nil {
+		if err := in.touched(); err != nil {
 			return err
 		}
 		in.hold(start, end, in.sign(x.level))
 	}
-	if x.startSlack|x.endSlack != 0 || x.startEvidence > usage.ReplayBound || x.endEvidence > usage.ReplayBound {
+	if x.isDoubtful() {
 		return in.doubt(x)
 	}
 	return nil
+}
+
+// touched notes that the group holds something, and makes room for it.
+func (in *integral) touched() error {
+	in.said = true
+	return in.touch(in.group)
 }
 
 // touch makes room for what a group holds.
@@ -312,7 +433,7 @@ func (in *integral) note(from, to int64, accuracy usage.Accuracy) error {
 	if from >= to {
 		return nil
 	}
-	if err := in.touch(in.group); err != nil {
+	if err := in.touched(); err != nil {
 		return err
 	}
 	c, g := in.tally.calendar, in.group
@@ -334,21 +455,25 @@ func (t *Tally) correct(s *Snapshot) error {
 	defer a.done()
 	for ; t.corrections < len(s.corrections); t.corrections++ {
 		x := &s.corrections[t.corrections]
-		id := t.members[x.class]
-		if id == none || !t.query.holds(x.holder) || !x.says(t.query.Window) {
+		if !x.says(t.query.Window) {
+			continue
+		}
+		c := s.classes.at(x.class)
+		id := t.member(x.class, c)
+		if id == none || !t.query.holds(x.holder) {
 			continue
 		}
 		t.corrected++
-		c := s.classes[x.class]
 		if t.grouping.byHolder {
-			id = t.held(id, x.holder, &c.words, t.measured(&c.words))
+			id = t.held(id, &who{live: x.holder}, &c.words)
 		}
+		t.groups[id].isMadeOf(t.measured(&c.words))
 		// A correction is of an interval that is sealed, whatever was added up of it.
 		in := integral{
 			adder: a, group: t.groups[id], total: a.total(&c.words), less: x.less,
 			from: t.calendar.start(), until: t.calendar.end(),
 		}
-		if t.isPart() && x.says(t.query.Window) { // as it counts: whatever was added up
+		if t.isPart() { // as it counts: whatever was added up
 			a.mention(in.group)
 		}
 		if err := in.span(&x.span); err != nil {

@@ -103,7 +103,6 @@ func (p *Pager) plan(s *Snapshot, q Query, key planKey, all calendar) int {
 	if !known {
 		outline := newTally(q, all)
 		outline.begin(s)
-		outline.classify(s)
 		atOnce = min(max(1, p.most/max(1, outline.breadth(s))), all.windows())
 		p.plans.Put(key, atOnce, 1)
 	}
@@ -112,16 +111,17 @@ func (p *Pager) plan(s *Snapshot, q Query, key planKey, all calendar) int {
 
 // breadth is how many groups there may be.
 func (t *Tally) breadth(s *Snapshot) int {
+	t.members = make([]int32, s.classes.size)
+	segments := 0
+	s.since(t.query.Window.Start, func(id int, c *class) {
+		if t.member(id, c) != none && t.grouping.byHolder {
+			segments += c.breadth(t.query.Window)
+		}
+	})
 	if !t.grouping.byHolder {
 		return len(t.groups)
 	}
-	series := 0
-	for id, member := range t.members {
-		if member != none {
-			series += len(s.classes[id].series)
-		}
-	}
-	return series
+	return segments
 }
 
 // part is what some windows have.
@@ -143,7 +143,7 @@ func (p *Pager) part(ctx context.Context, s *Snapshot, q Query, key partKey, som
 		return nil, err
 	}
 	r := t.rows()
-	t.members, t.byLabels, t.byHolder = nil, nil, nil // it goes no further
+	t.members, t.byLabels, t.byHolder, t.byNumber = nil, nil, nil, nil // it goes no further
 	p.parts.Put(key, r, t.Cells()+labelCells*len(r.groups))
 	return r, nil
 }

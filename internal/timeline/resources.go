@@ -58,20 +58,19 @@ func (h *History) Totals(w usage.Window) []Total {
 // there is all that it ever held of what the filters let through.
 func (s *Snapshot) Resources(f *Filters, w usage.Window, after ResourceKey, limit int) []History {
 	found := map[ResourceKey]*History{}
-	classes := slices.DeleteFunc(s.listed(f), func(c *class) bool {
+	classes := slices.DeleteFunc(s.listed(f, w.Start), func(c *class) bool {
 		return cmp.Or(cmp.Compare(c.Namespace, after.Namespace), cmp.Compare(c.ResourceType, after.Type)) < 0
 	})
 	find := func(o occurrence) {
-		if key := o.key(); key.Compare(after) > 0 && found[key] == nil {
+		if key := o.key(); o.says(w) && key.Compare(after) > 0 && found[key] == nil {
 			found[key] = &History{ResourceKey: key}
 		}
 	}
 	for i, c := range classes {
 		if i > 0 && len(found) >= limit && (c.Namespace != classes[i-1].Namespace || c.ResourceType != classes[i-1].ResourceType) {
-			classes = classes[:i] // what comes now is after all of these
-			break
+			break // what comes now is after all of these
 		}
-		c.each(f, w, find)
+		c.occurrences(f, func(*object) bool { return true }, w, find)
 	}
 	for _, x := range s.corrected(f, w) {
 		find(x)
@@ -80,13 +79,19 @@ func (s *Snapshot) Resources(f *Filters, w usage.Window, after ResourceKey, limi
 	for _, key := range keys[min(limit, len(keys)):] {
 		delete(found, key)
 	}
+	names, among := map[string]bool{}, map[ResourceKey]bool{}
+	for key := range found {
+		names[key.Name], among[ResourceKey{Namespace: key.Namespace, Type: key.Type}] = true, true
+	}
 	collect := func(o occurrence) {
 		if r := found[o.key()]; r != nil {
 			o.addTo(r)
 		}
 	}
-	for _, c := range classes {
-		c.each(f, always, collect)
+	for _, c := range s.listed(f, never) {
+		if among[ResourceKey{Namespace: c.Namespace, Type: c.ResourceType}] {
+			c.occurrences(f, func(o *object) bool { return names[o.Name] }, always, collect)
+		}
 	}
 	for _, x := range s.corrected(f, always) {
 		collect(x)
@@ -101,20 +106,19 @@ var always = usage.Window{Start: math.MinInt64, End: math.MaxInt64}
 func (s *Snapshot) Resource(f *Filters, uid string) []History {
 	found := map[ResourceKey]*History{}
 	collect := func(o occurrence) {
-		if o.holder.resource.UID != uid {
-			return
-		}
 		key := o.key()
 		if found[key] == nil {
 			found[key] = &History{ResourceKey: key}
 		}
 		o.addTo(found[key])
 	}
-	for _, c := range s.listed(f) {
-		c.each(f, always, collect)
+	for _, c := range s.listed(f, never) {
+		c.occurrences(f, func(o *object) bool { return o.UID == uid }, always, collect)
 	}
 	for _, x := range s.corrected(f, always) {
-		collect(x)
+		if x.subject.Resource.UID == uid {
+			collect(x)
+		}
 	}
 	return inOrder(found)
 }
@@ -131,38 +135,57 @@ func inOrder(found map[ResourceKey]*History) []History {
 	return list
 }
 
-// listed are the classes that the filters let through, in the order of their resources.
-func (s *Snapshot) listed(f *Filters) []*class {
+// listed are the classes that the filters let through and that may say something
+// later than since, in the order of their resources.
+func (s *Snapshot) listed(f *Filters, since int64) []*class {
 	var classes []*class
-	for _, c := range s.classes {
+	s.since(since, func(_ int, c *class) {
 		if f.matches(&c.words) {
 			classes = append(classes, c)
 		}
-	}
+	})
 	slices.SortStableFunc(classes, func(a, b *class) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.ResourceType, b.ResourceType))
 	})
 	return classes
 }
 
-// occurrence is where a holder comes up: in a series, or in a correction.
+// occurrence is a segment, or a correction of some.
 type occurrence struct {
-	class      *class
-	holder     *holder
-	series     *series
-	correction *correction
+	class   *class
+	subject *usage.Subject
+	kind    usage.ChangeKind
+	span
 }
 
 func (o *occurrence) key() ResourceKey {
-	return ResourceKey{Namespace: o.class.Namespace, Type: o.class.ResourceType, Name: o.holder.resource.Name, UID: o.holder.resource.UID}
+	of := &o.subject.Resource
+	return ResourceKey{Namespace: o.class.Namespace, Type: o.class.ResourceType, Name: of.Name, UID: of.UID}
 }
 
-// each calls with what the class's holders held in the window.
-func (c *class) each(f *Filters, w usage.Window, call func(occurrence)) {
-	for _, held := range c.series {
-		if f.holds(held.holder) && held.says(w) {
-			call(occurrence{class: c, holder: held.holder, series: held})
+// occurrences calls with what some of the class's holders held in a window, and
+// sometimes with more.
+func (c *class) occurrences(f *Filters, some func(*object) bool, w usage.Window, call func(occurrence)) {
+	subjects := map[uint64]*usage.Subject{} // by holder; nil: it is none of them
+	c.each(w, func(of who, x *span) {
+		subject, known := subjects[of.number()]
+		if !known {
+			if h := of.holder(); f.holds(h) && some(h.resource) {
+				subject = c.subject(h)
+			}
+			subjects[of.number()] = subject
 		}
+		if subject != nil {
+			call(occurrence{class: c, subject: subject, span: *x})
+		}
+	})
+}
+
+// subject is who holds something in the class.
+func (c *class) subject(h *holder) *usage.Subject {
+	return &usage.Subject{
+		ResourceType: c.ResourceType, Resource: h.resource.Object, Instance: h.instance.Object, Container: h.container,
+		Account: c.Account, Region: c.Region, Bundle: c.Bundle, Attributes: c.Attributes,
 	}
 }
 
@@ -171,8 +194,15 @@ func (s *Snapshot) corrected(f *Filters, w usage.Window) []occurrence {
 	var found []occurrence
 	for i := range s.corrections {
 		x := &s.corrections[i]
-		if c := s.classes[x.class]; f.matches(&c.words) && f.holds(x.holder) && x.says(w) {
-			found = append(found, occurrence{class: c, holder: x.holder, correction: x})
+		if !x.says(w) {
+			continue
+		}
+		if c := s.classes.at(x.class); f.matches(&c.words) && f.holds(x.holder) {
+			o := occurrence{class: c, subject: c.subject(x.holder), kind: usage.More, span: x.span}
+			if x.less {
+				o.kind = usage.Less
+			}
+			found = append(found, o)
 		}
 	}
 	return found
@@ -181,44 +211,25 @@ func (s *Snapshot) corrected(f *Filters, w usage.Window) []occurrence {
 // addTo gives a resource what was held.
 func (o *occurrence) addTo(r *History) {
 	held := &r.Segments
-	if o.correction != nil {
+	switch o.kind {
+	case usage.Less:
+		held = &r.Less
+	case usage.More:
 		held = &r.More
-		if o.correction.less {
-			held = &r.Less
-		}
 	}
-	*held = append(*held, o.segments(always)...)
+	*held = append(*held, o.segment())
 }
 
-// segments are what was held, as far as it may say something of a window.
-func (o *occurrence) segments(w usage.Window) []usage.Segment {
-	c, h := o.class, o.holder
-	subject := &usage.Subject{
-		ResourceType: c.ResourceType, Resource: *h.resource, Instance: *h.instance, Container: h.container,
-		Account: c.Account, Region: c.Region, Bundle: c.Bundle, Attributes: c.Attributes,
+func (o *occurrence) segment() usage.Segment {
+	x := &o.span
+	s := usage.Segment{
+		Meter: o.class.Meter, Subject: o.subject, Dimension: o.class.Dimension, Level: x.level,
+		Start: usage.Boundary{At: x.start, Slack: x.startSlack, Evidence: x.startEvidence},
 	}
-	var held []usage.Segment
-	add := func(x *span, end usage.Boundary) {
-		held = append(held, usage.Segment{
-			Meter: c.Meter, Subject: subject, Dimension: c.Dimension, Level: x.level,
-			Start: usage.Boundary{At: x.start, Slack: x.startSlack, Evidence: x.startEvidence}, End: end,
-		})
+	if !x.isOpen() {
+		s.End = usage.Boundary{At: x.end, Slack: x.endSlack, Evidence: x.endEvidence}
 	}
-	ended := func(x *span) { add(x, usage.Boundary{At: x.end, Slack: x.endSlack, Evidence: x.endEvidence}) }
-	if o.correction != nil {
-		ended(&o.correction.span)
-		return held
-	}
-	for _, x := range o.series.after(w.Start) {
-		if x.start-int64(o.series.maxSlack) >= w.End {
-			break
-		}
-		ended(&x)
-	}
-	if x := o.series.open.span(); x.level != 0 {
-		add(&x, usage.Boundary{})
-	}
-	return held
+	return s
 }
 
 // Metrics are all that anything was ever measured in, in order.
@@ -229,18 +240,18 @@ func (s *Snapshot) Metrics() []Measure {
 			known[Measure{ResourceType: s.meters[i].ResourceType, Dimension: dimension}] = true
 		}
 	}
-	for _, c := range s.classes {
-		known[Measure{ResourceType: c.ResourceType, Dimension: c.Dimension}] = true
-	}
+	s.classes.all(func(_ int, c **class) {
+		known[Measure{ResourceType: (*c).ResourceType, Dimension: (*c).Dimension}] = true
+	})
 	return slices.SortedFunc(maps.Keys(known), Measure.Compare)
 }
 
 // Namespaces are all that anything was ever recorded under, in order.
 func (s *Snapshot) Namespaces() []NamespaceRef {
 	known := map[NamespaceRef]bool{}
-	for _, c := range s.classes {
-		known[NamespaceRef{Name: c.Namespace, UID: c.NamespaceUID}] = true
-	}
+	s.classes.all(func(_ int, c **class) {
+		known[NamespaceRef{Name: (*c).Namespace, UID: (*c).NamespaceUID}] = true
+	})
 	return slices.SortedFunc(maps.Keys(known), func(a, b NamespaceRef) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 	})

@@ -31,10 +31,11 @@ type Tally struct {
 	known       []Meter
 	coverage    usage.Stretches
 
-	members  []int // by class: its group, or, by holder, what its groups have in common; none if filtered out
+	members  []int32 // by class: its group and 1, or, by holder, what its groups have in common; none if filtered out, 0 if nobody asked
 	groups   []*group
 	byLabels map[string]int
 	byHolder map[holding]int
+	byNumber map[numbered]int
 	measures []measured
 	numbers  map[measured]int // their places
 	totals   map[Measure]*sum
@@ -61,8 +62,8 @@ func (m Measure) Compare(other Measure) int {
 type group struct {
 	labels    []label
 	dimension usage.Dimension
-	classes   []int // in it; not used by holder
-	measures  []int // what it is made of, by number
+	classes   []classOf // in it, that are to be added up; not used by holder
+	measures  []int     // what that is made of which it held, by number
 	mentioned bool
 	cells     []sum // what it held, by window; nil where nothing is in it
 	// accuracy is how well that is known, by window, for what its segments say; nil
@@ -70,10 +71,22 @@ type group struct {
 	accuracy []usage.Accuracy
 }
 
+// classOf is a class, and the number of what it is a measure of.
+type classOf struct {
+	*class
+	measure int
+}
+
 // holding is a group of those that have the same labels but for who holds it.
 type holding struct {
 	common int
 	identity
+}
+
+// numbered is a holder that has been asked for: of what has something in common.
+type numbered struct {
+	common int
+	number uint64
 }
 
 // NewTally is a tally of nothing yet. The error says what is wrong with the
@@ -115,7 +128,9 @@ func (t *Tally) Advance(s *Snapshot, until int64) error {
 	t.known, t.coverage = s.meters, s.coverage
 	from := t.through
 	until = min(until, t.calendar.end())
-	t.classify(s)
+	if missing := s.classes.size - len(t.members); missing > 0 {
+		t.members = append(t.members, make([]int32, missing)...)
+	}
 	if until > from {
 		if err := t.integrate(s, from, until); err != nil {
 			return err
@@ -132,26 +147,29 @@ func (t *Tally) begin(s *Snapshot) {
 	t.room.Store(0)
 	t.numbers = map[measured]int{}
 	t.byLabels, t.byHolder, t.totals = map[string]int{}, map[holding]int{}, map[Measure]*sum{}
+	t.byNumber = map[numbered]int{}
 }
 
-// classify finds the groups of classes that are new.
-func (t *Tally) classify(s *Snapshot) {
-	for id := len(t.members); id < len(s.classes); id++ {
-		c := s.classes[id]
-		if !t.query.matches(&c.words) {
-			t.members = append(t.members, none)
-			continue
-		}
-		// By holder, what its groups have in common is numbered by itself.
-		labels := t.labels(&c.words, &anybody)
-		member := t.group(labels, &c.words)
-		t.members = append(t.members, member)
-		t.groups[member].classes = append(t.groups[member].classes, id)
+// member is the number of a class's group, or none. By holder, what its groups have
+// in common is numbered by itself.
+func (t *Tally) member(id int, c *class) int {
+	switch n := t.members[id]; {
+	case n > 0:
+		return int(n - 1)
+	case n == none:
+		return none
 	}
+	if !t.query.matches(&c.words) {
+		t.members[id] = none
+		return none
+	}
+	member := t.group(t.labels(&c.words, &anybody), &c.words)
+	t.members[id] = int32(member + 1)
+	return member
 }
 
 // anybody holds something.
-var anybody = holder{resource: &usage.Object{}, instance: &usage.Object{}}
+var anybody = holder{resource: &object{}, instance: &object{}}
 
 // group is the number of the group with these labels, which the class's words are in.
 func (t *Tally) group(labels []label, w *words) int {
@@ -161,7 +179,6 @@ func (t *Tally) group(labels []label, w *words) int {
 		id = t.newGroup(labels, w)
 		t.byLabels[key] = id
 	}
-	t.groups[id].isMadeOf(t.measured(w))
 	return id
 }
 
@@ -181,15 +198,28 @@ func (t *Tally) newGroup(labels []label, w *words) int {
 	return len(t.groups) - 1
 }
 
-// held is the group of what a holder has in a class, which is of a measure with this number.
-func (t *Tally) held(common int, h *holder, w *words, measure int) int {
+// held is the group of what a holder has in a class; none if it is filtered out.
+func (t *Tally) held(common int, of *who, w *words) int {
+	n := numbered{common: common, number: of.number()}
+	id, known := t.byNumber[n]
+	if !known {
+		id = none
+		if h := of.holder(); t.query.holds(h) {
+			id = t.heldBy(common, h, w)
+		}
+		t.byNumber[n] = id
+	}
+	return id
+}
+
+func (t *Tally) heldBy(common int, h *holder, w *words) int {
 	key := holding{common: common}
 	for _, k := range t.keys {
 		switch k {
 		case Resource:
-			key.resource = idOf(h.resource)
+			key.resource = idOf(&h.resource.Object)
 		case Instance:
-			key.instance = idOf(h.instance)
+			key.instance = idOf(&h.instance.Object)
 		case Container:
 			key.container = h.container
 		}
@@ -199,7 +229,6 @@ func (t *Tally) held(common int, h *holder, w *words, measure int) int {
 		id = t.newGroup(t.labels(w, h), w)
 		t.byHolder[key] = id
 	}
-	t.groups[id].isMadeOf(measure)
 	return id
 }
 

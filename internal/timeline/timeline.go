@@ -12,14 +12,15 @@
 //
 // Segments lie where a report looks for them: by class, which is all that a report
 // filters by and most of what it groups by (account, resource type, region,
-// bundle, attributes, dimension, meter), then by series, which is one holder
-// within a class, then by time. A report decides about a class once, and then reads
-// the segments of whole classes one after the other. A segment that has ended
-// takes 40 bytes; an open one is part of its series, which takes 72. What it takes
-// to find a series is kept of those alone that may still change: see forget.
+// bundle, attributes, dimension, meter), and within a class by the day on which they
+// ended. What is open, or has ended and is not sealed, is apart: that alone changes,
+// and has its names in memory. What is sealed takes 32 bytes a segment, without
+// pointers, and its names are the day's. For each class there are running sums at
+// the hours, so that what was held from one hour to another is one subtraction.
 package timeline
 
 import (
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -60,33 +61,25 @@ type Timeline struct {
 	// generation tells what was made since the last snapshot: that is the
 	// writer's alone, and everything else is cloned before it is changed.
 	generation uint64
-	loading    bool // since Begin nothing was published
 	lineage    *int // of all snapshots whose classes are numbered alike
 	ids        map[words]int
 	streams    map[streamKey]*stream
-	// forgotten is a moment by which all had ended that was forgotten of streams, and
-	// forgetAt how many of them there are when it is looked for more.
-	forgotten int64
-	forgetAt  int
-	next      Snapshot
-	shared    atomic.Pointer[Snapshot]
+	// recalled are the classes of sealed segments that the commit at hand may change.
+	recalled map[wanted]int
+	// parts are the days of what is sealed, and growing the one that gets more.
+	parts   map[int64]*part
+	growing int64
+	sweeps  uint64
+	// awake tells of each class whether it is one of the snapshot's.
+	awake  []bool
+	behind map[int]int64 // classes whose sums have to be made anew, from which hour on
+	summer summer
+	next   Snapshot
+	shared atomic.Pointer[Snapshot]
 }
 
-// stream is everything of one holder and dimension: mostly one series, and one
-// more for each time that it changed hands.
-type stream struct {
-	in []place
-	// since is a moment from which on all that starts is in these places.
-	since int64
-}
-
-// place is where a series is.
-type place struct{ class, series int }
-
-type streamKey struct {
-	holder    *holder
-	dimension string
-}
+// never is before any moment.
+const never = math.MinInt64
 
 // New is an empty timeline.
 func New() *Timeline {
@@ -98,12 +91,11 @@ func New() *Timeline {
 
 // Begin forgets everything. Readers see what they saw until something is published.
 func (t *Timeline) Begin() {
-	t.loading = true
 	t.dictionary = newDictionary()
 	t.lineage = new(int)
-	t.ids, t.streams = map[words]int{}, map[streamKey]*stream{}
-	t.forgotten, t.forgetAt = never, forgetLeast
-	t.next = Snapshot{lineage: t.lineage}
+	t.ids, t.streams, t.parts = map[words]int{}, map[streamKey]*stream{}, map[int64]*part{}
+	t.growing, t.awake, t.behind = never, nil, map[int]int64{}
+	t.next = Snapshot{lineage: t.lineage, horizon: never, summed: never}
 }
 
 // Snapshot is what has been committed so far.
@@ -126,30 +118,32 @@ func (t *Timeline) Take(c Commit) {
 	}
 	s.sealed = append(s.sealed, c.Sealed...)
 	if len(c.Sealed) > 0 {
-		t.forget()
+		t.seal()
 	}
 }
 
-// Publish shows readers what was taken in.
+// Publish shows readers what was taken in. It costs what was taken in.
 func (t *Timeline) Publish() {
-	if t.loading {
-		t.settle()
-		t.loading = false
-	}
+	t.sum()
 	t.generation++
 	// Readers see what there is now: appending leaves that as it is, and whatever
 	// else changes is cloned.
 	t.next.version++
 	published := t.next
-	published.classes = slices.Clone(t.next.classes)
+	t.next.classes.table = slices.Clone(t.next.classes.table)
 	t.shared.Store(&published)
 }
 
 // Snapshot is the timeline as it was at one moment.
 type Snapshot struct {
-	lineage     *int
-	version     uint64 // within the lineage
-	classes     []*class
+	lineage *int
+	version uint64 // within the lineage
+	classes pages[*class]
+	// awake are the classes that may say something later than horizon, by number.
+	awake   []int32
+	horizon int64
+	// summed is the hour since the epoch before which all sums are made.
+	summed      int64
 	meters      []Meter
 	coverage    usage.Stretches
 	corrections []correction
@@ -200,90 +194,59 @@ type correction struct {
 
 // change takes in one change.
 func (t *Timeline) change(c *usage.Change) {
-	h := t.holder(c.Subject)
-	if c.Kind != usage.Void {
-		t.next.segments++
-	}
+	h, dimension := t.holder(c.Subject), c.Dimension.Name
 	switch c.Kind {
 	case usage.Less, usage.More:
+		t.next.segments++
 		t.next.corrections = append(t.next.corrections, correction{
 			class: t.class(&c.Segment), holder: h, less: c.Kind == usage.Less, span: spanOf(&c.Segment),
 		})
 		return
 	case usage.Void:
-		t.remove(t.stream(h, c.Dimension.Name), c.Start.At)
+		in := t.stream(h, dimension)
+		t.unsum(t.remove(in, dimension, c.Start.At), removed{})
+		t.drop(in, dimension)
 		return
 	}
-	in := t.stream(h, c.Dimension.Name)
+	in := t.stream(h, dimension)
+	var was removed
 	if c.HasKey() {
-		t.remove(in, c.Start.At)
+		was = t.remove(in, dimension, c.Start.At)
 	}
-	s := t.series(in, t.class(&c.Segment), h)
+	is := removed{span: spanOf(&c.Segment), class: t.class(&c.Segment), found: true}
 	if c.End.IsZero() {
-		s.open = open{start: c.Start.At, level: c.Level, slack: c.Start.Slack, evidence: c.Start.Evidence}
-		return
+		is.span = (&open{start: c.Start.At, level: c.Level, slack: c.Start.Slack, evidence: c.Start.Evidence}).span()
 	}
-	s.add(spanOf(&c.Segment))
+	t.put(in, &is, c.HasKey())
+	t.unsum(was, is)
 }
 
-func (t *Timeline) stream(h *holder, dimension string) *stream {
-	key := streamKey{holder: h, dimension: dimension}
-	in := t.streams[key]
-	if in == nil {
-		in = &stream{since: t.forgotten}
-		t.streams[key] = in
+// put adds a segment to a stream.
+func (t *Timeline) put(in *stream, is *removed, hasKey bool) {
+	t.next.segments++
+	t.wake(is.class)
+	c, x := t.ownClass(is.class), &is.span
+	c.first = min(c.first, x.start-int64(x.startSlack))
+	at := ref{start: x.start, class: int32(is.class), open: isFresh}
+	if x.isOpen() {
+		at.open = int32(c.open.size)
+		c.open.push(open{in: in, start: x.start, level: x.level, slack: x.startSlack, evidence: x.startEvidence}, t.generation)
+	} else {
+		c.fresh = append(c.fresh, fresh{in: in, span: *x})
 	}
-	return in
-}
-
-// remove takes out the stream's segment that starts then, if there is one.
-func (t *Timeline) remove(in *stream, start int64) {
-	for _, at := range in.in {
-		s := t.next.classes[at.class].series[at.series]
-		if s.open.is(start) {
-			t.own(at).open = open{}
-			t.next.segments--
-			return
-		}
-		if i, found := s.find(start); found {
-			t.own(at).take(i)
-			t.next.segments--
-			return
-		}
+	if hasKey {
+		in.note(at)
 	}
 }
 
-// series is the stream's in a class, for the writer to change.
-func (t *Timeline) series(in *stream, class int, h *holder) *series {
-	for _, at := range in.in {
-		if at.class == class {
-			return t.own(at)
-		}
-	}
-	c := t.ownClass(class)
-	in.in = append(in.in, place{class: class, series: len(c.series)})
-	made := &series{holder: h, generation: t.generation}
-	c.series = append(c.series, made)
-	return made
-}
-
-// own is the series at a place, for the writer to change.
-func (t *Timeline) own(at place) *series {
-	c := t.ownClass(at.class)
-	s := c.series[at.series]
-	if s.generation != t.generation {
-		s = new(*s)
-		s.generation = t.generation
-		c.series[at.series] = s
-	}
-	return s
-}
-
+// ownClass is a class for the writer to change.
 func (t *Timeline) ownClass(id int) *class {
-	c := t.next.classes[id]
+	c := t.next.classes.at(id)
 	if c.generation != t.generation {
-		c = &class{words: c.words, generation: t.generation, series: slices.Clone(c.series)}
-		t.next.classes[id] = c
+		c = new(*c)
+		c.generation = t.generation
+		c.open.table = slices.Clone(c.open.table)
+		*t.next.classes.own(id, t.generation) = c
 	}
 	return c
 }
@@ -293,31 +256,18 @@ func (t *Timeline) class(s *usage.Segment) int {
 	w := t.words(s)
 	id, known := t.ids[w]
 	if !known {
-		id = len(t.next.classes)
+		id = t.next.classes.size
 		t.ids[w] = id
-		t.next.classes = append(t.next.classes, &class{words: w, generation: t.generation})
+		t.next.classes.push(&class{words: w, generation: t.generation, first: math.MaxInt64}, t.generation)
+		t.awake = append(t.awake, false)
 	}
 	return id
 }
 
-// settle puts all segments where they are read: one after the other.
-func (t *Timeline) settle() {
-	total := 0
-	for _, c := range t.next.classes {
-		for _, s := range c.series {
-			total += len(s.spans)
-		}
-	}
-	spans := make([]span, 0, total)
-	for _, c := range t.next.classes {
-		moved := make([]series, len(c.series))
-		for i, s := range c.series {
-			from := len(spans)
-			spans = append(spans, s.spans...)
-			moved[i] = *s
-			moved[i].spans = spans[from:len(spans):len(spans)]
-			c.series[i] = &moved[i]
-		}
-		c.series = slices.Clip(c.series)
+// wake makes a class one that may say something of what is new.
+func (t *Timeline) wake(id int) {
+	if !t.awake[id] {
+		t.awake[id] = true
+		t.next.awake = append(t.next.awake, int32(id))
 	}
 }

@@ -240,7 +240,9 @@ func (w *world) oracle(q timeline.Query) []oracleRow {
 			row := oracleRow{window: window, group: key, amount: new(big.Int)}
 			own := usage.Exact
 			for _, c := range groups[key] {
-				w.add(&row, &own, c, passed, window)
+				if touches(c, seen) {
+					w.add(&row, &own, c, passed, window)
+				}
 			}
 			row.known = row.known || row.amount.Sign() != 0
 			row.accuracy = max(row.accuracy, own)

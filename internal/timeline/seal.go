@@ -1,0 +1,104 @@
+package timeline
+
+import (
+	"slices"
+)
+
+// seal takes what has ended by the end of what is sealed to the days on which it
+// ended, and forgets whom nothing is left of. It costs what is sealed, and nothing
+// for what was sealed before.
+func (t *Timeline) seal() {
+	s := &t.next
+	fillers := map[int64]*filler{}
+	filling := func(day int64) *filler {
+		if fillers[day] == nil {
+			fillers[day] = &filler{part: t.ownPart(day)}
+		}
+		return fillers[day]
+	}
+	for _, id := range s.awake {
+		if len(s.classes.at(int(id)).fresh) > 0 {
+			t.sealClass(int(id), filling)
+		}
+	}
+	for _, f := range fillers {
+		f.done()
+	}
+	if day := floor(s.through, secondsOfDay); day > t.growing {
+		t.compact(t.growing)
+		t.growing = day
+		s.horizon = (day - 1) * secondsOfDay
+	}
+	awake := make([]int32, 0, len(s.awake))
+	for _, id := range s.awake {
+		if t.awake[id] = !s.classes.at(int(id)).isQuiet(s.horizon); t.awake[id] {
+			awake = append(awake, id)
+		} else {
+			t.lag(int(id), s.summed)
+		}
+	}
+	s.awake = awake
+}
+
+// sealClass seals what has ended in a class.
+func (t *Timeline) sealClass(id int, filling func(day int64) *filler) {
+	c := t.ownClass(id)
+	sealed := c.seal(t.next.through, filling)
+	t.sweeps++
+	sweep := func(in *stream) {
+		if in.swept != t.sweeps {
+			in.swept = t.sweeps
+			in.refs = slices.DeleteFunc(in.refs, func(r ref) bool { return int(r.class) == id && r.open == isFresh })
+		}
+	}
+	for i := range sealed {
+		sweep(sealed[i].in)
+	}
+	for i := range c.fresh {
+		if x := &c.fresh[i]; x.in.swept == t.sweeps && x.end != x.start {
+			x.in.note(ref{start: x.start, class: int32(id), open: isFresh})
+		}
+	}
+	for i := range sealed {
+		t.drop(sealed[i].in, c.Dimension.Name)
+	}
+}
+
+// ownPart is the part of a day, for the writer to fill.
+func (t *Timeline) ownPart(day int64) *part {
+	p := t.parts[day]
+	switch {
+	case p == nil:
+		p = &part{day: day, generation: t.generation}
+	case p.generation != t.generation:
+		p = new(*p)
+		p.generation = t.generation
+	}
+	t.parts[day] = p
+	return p
+}
+
+// compact puts a day that gets no more where it takes the least: one list of
+// records for all classes, which all know the same names.
+func (t *Timeline) compact(day int64) {
+	if t.parts[day] == nil {
+		return
+	}
+	p := t.parts[day].compact(t.generation)
+	t.parts[day] = p
+	total := 0
+	for _, id := range t.next.awake {
+		if c := t.next.classes.at(int(id)); c.latest.part != nil && c.latest.part.day == day {
+			total += len(c.latest.records)
+		}
+	}
+	records := make([]record, 0, total)
+	for _, id := range t.next.awake {
+		if c := t.next.classes.at(int(id)); c.latest.part != nil && c.latest.part.day == day {
+			from := len(records)
+			records = append(records, c.latest.records...)
+			own := t.ownClass(int(id))
+			own.latest.part, own.latest.records = p, records[from:len(records):len(records)]
+		}
+	}
+}
