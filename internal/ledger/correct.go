@@ -141,7 +141,7 @@ func (l *Ledger) noteCorrection(c *correction) {
 			l.corrections = append(l.corrections, usage.Change{
 				Kind: kind, Corrects: interval.Start,
 				Segment: usage.Segment{
-					Meter: m.Name, Subject: subject, Dimension: m.measured[c.dimension], Level: c.level, Start: p.start, End: p.end,
+					Meter: m.Name, Subject: subject, Dimension: c.of.measured(m.measured[c.dimension]), Level: c.level, Start: p.start, End: p.end,
 				},
 			})
 		}

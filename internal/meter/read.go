@@ -126,6 +126,9 @@ func (r *reading) read() usage.Member {
 		member.End = r.moment(m.endTime)
 		return member
 	}
+	if m.forEach != nil {
+		member.Subject.Of = tidy(evaluate(r, m.forEach.of, "", rawText), maxOf)
+	}
 	member.Subject.Deployment = r.text(m.deployment)
 	member.Subject.Bundle = r.text(m.bundle)
 	member.Subject.Region = r.region()

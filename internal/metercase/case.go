@@ -138,7 +138,7 @@ func member(m *meter.Meter, object *unstructured.Unstructured, read *usage.Membe
 			made.Levels = map[string]string{}
 		}
 		dimension := m.Dimensions()[i]
-		made.Levels[dimension.Name] = quantity(dimension.Unit, level)
+		made.Levels[dimension.Of(s.Of).Name] = quantity(dimension.Unit, level)
 	}
 	return made
 }
@@ -190,7 +190,8 @@ func canonical(m *meter.Meter, expected []Member) ([]Member, error) {
 	for i := range made {
 		levels := maps.Clone(made[i].Levels)
 		for name, text := range made[i].Levels {
-			at := slices.IndexFunc(m.Dimensions(), func(d usage.Dimension) bool { return d.Name == name })
+			plain, _ := usage.Dimension{Name: name}.Plain()
+			at := slices.IndexFunc(m.Dimensions(), func(d usage.Dimension) bool { return d.Name == plain.Name })
 			if at < 0 {
 				return nil, fmt.Errorf("expect[%d].levels: the meter has no dimension %q", i, name)
 			}
