@@ -272,6 +272,14 @@ type ForEach struct {
 	//
 	// +required
 	Key Expression `json:"key"`
+
+	// of is a CEL expression for what the dimensions are of, where members are
+	// unlike things: item.resource. A dimension d of x is listed as d/x, and no
+	// total adds up what differs in it. Left out, or where it gives "", members
+	// are alike.
+	//
+	// +optional
+	Of Expression `json:"of,omitempty"`
 }
 
 // Dimension is one thing that is measured.

@@ -161,10 +161,11 @@ type Total struct {
 	// +kubebuilder:validation:MaxLength=63
 	ResourceType string `json:"resourceType"`
 
-	// dimension is what was measured: vcpu, memory.
+	// dimension is what was measured: vcpu, memory; extended_resource/nvidia.com/gpu
+	// where the meter tells unlike things apart.
 	//
 	// +required
-	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:MaxLength=253
 	Dimension string `json:"dimension"`
 
 	// quantity is how much, in unit: a decimal, rounded once.
@@ -177,7 +178,7 @@ type Total struct {
 	// unit is what quantity counts: core-hour, GiB-hour, load_balancer-hour.
 	//
 	// +required
-	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:MaxLength=253
 	Unit string `json:"unit"`
 
 	// exact is the same, in exactUnit: an integer of up to 128 bits.
@@ -286,7 +287,7 @@ type Segment struct {
 	// dimension is what was measured.
 	//
 	// +required
-	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:MaxLength=253
 	Dimension string `json:"dimension"`
 
 	// level is how much was held, in the dimension's unit: "2.5" cores, "17179869184" bytes.

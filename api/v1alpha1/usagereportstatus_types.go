@@ -39,7 +39,7 @@ type ReportRow struct {
 	// unit is what quantity counts: core-hour, GiB-hour, load_balancer-hour.
 	//
 	// +required
-	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:MaxLength=253
 	Unit string `json:"unit"`
 
 	// exact is the same, in exactUnit: an integer of up to 128 bits.
@@ -150,7 +150,8 @@ type UsageReportStatus struct {
 	// +optional
 	SealedTime *metav1.Time `json:"sealedTime,omitempty"`
 
-	// totals are what all rows of all pages add up to, by resource type and dimension.
+	// totals are what all rows of all pages add up to, by resource type and dimension,
+	// the first 1,024.
 	//
 	// +optional
 	// +listType=atomic

@@ -296,7 +296,9 @@ func (r *Representations) leave(at *part) {
 }
 
 // older orders objects by their age.
-func older(a, b *part) int { return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.uid, b.uid)) }
+func older(a, b *part) int {
+	return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.uid, b.uid))
+}
 
 // first is the oldest object that claims the key of the representative as it is
 // now; nil: none does.

@@ -48,7 +48,7 @@ func (c *closed) latest() int64 { return c.end + int64(c.endSlack) }
 // segment is the closed one, of no subject yet.
 func (s *stream) segmentOf(c *closed) usage.Segment {
 	m := s.object.meter
-	return usage.Segment{Meter: m.Name, Dimension: m.measured[c.dimension], Level: c.level, Start: c.startBoundary(), End: c.endBoundary()}
+	return usage.Segment{Meter: m.Name, Dimension: s.measured(m.measured[c.dimension]), Level: c.level, Start: c.startBoundary(), End: c.endBoundary()}
 }
 
 // newStream is a stream that holds nothing yet, entered in its account and with its member.
@@ -262,5 +262,5 @@ func (l *Ledger) touch(a *account) {
 // segment is the stream's open segment of dimension i, of no subject yet.
 func (s *stream) segment(i int) usage.Segment {
 	m := s.object.meter
-	return usage.Segment{Meter: m.Name, Dimension: m.dimension(i), Level: s.open[i].level, Start: s.open[i].start}
+	return usage.Segment{Meter: m.Name, Dimension: s.measured(m.dimension(i)), Level: s.open[i].level, Start: s.open[i].start}
 }

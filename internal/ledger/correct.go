@@ -224,7 +224,7 @@ func (l *Ledger) noteCorrection(c *correction) {
 		c.start.Slack, c.end.Slack = 0, 0 // what is taken off is what was said
 	}
 	at := c.of.object
-	segment := usage.Segment{Meter: at.meter.Name, Subject: c.of.subject(), Dimension: at.meter.measured[c.dimension], Level: c.level, Start: c.start, End: c.end}
+	segment := usage.Segment{Meter: at.meter.Name, Subject: c.of.subject(), Dimension: c.of.measured(at.meter.measured[c.dimension]), Level: c.level, Start: c.start, End: c.end}
 	earliest, _ := c.start.StartBounds()
 	_, latest := c.end.EndBounds()
 	first, found := slices.BinarySearch(l.seals, earliest)

@@ -72,8 +72,10 @@ func (r *restoring) stream(segment *usage.Segment) (s *stream, dimension uint32)
 		m = NewMeter(segment.Meter, 0, nil)
 		r.meters[segment.Meter] = m
 	}
-	dimension = m.numbers([]usage.Dimension{segment.Dimension})[0]
+	plain, what := segment.Dimension.Plain()
+	dimension = m.numbers([]usage.Dimension{plain})[0]
 	key := streamKey{meter: m, subject: *segment.Subject}
+	key.subject.Of = what
 	s = r.streams[key]
 	if s == nil {
 		uid := segment.Subject.Instance.UID
@@ -84,7 +86,7 @@ func (r *restoring) stream(segment *usage.Segment) (s *stream, dimension uint32)
 			r.objects.remove(at)
 			r.past.add(at)
 		}
-		s = r.newStream(at, segment.Subject)
+		s = r.newStream(at, &key.subject)
 		r.streams[key] = s
 	}
 	return s, dimension

@@ -26,7 +26,7 @@ type words struct {
 	resourceType                  string
 	resourceVersion, resourceKind string
 	instanceVersion, instanceKind string
-	container, region, bundle     string
+	container, of, region, bundle string
 	attributes                    usage.Attributes
 }
 
@@ -35,7 +35,7 @@ func wordsOf(s *usage.Subject) words {
 		resourceType:    s.ResourceType,
 		resourceVersion: s.Resource.APIVersion, resourceKind: s.Resource.Kind,
 		instanceVersion: s.Instance.APIVersion, instanceKind: s.Instance.Kind,
-		container: s.Container, region: s.Region, bundle: s.Bundle,
+		container: s.Container, of: s.Of, region: s.Region, bundle: s.Bundle,
 		attributes: s.Attributes,
 	}
 }
@@ -57,6 +57,9 @@ func (h *holder) placedAs(other *stream) bool {
 // container is the member of the object; "" when it has none.
 func (h *holder) container() string { return h.words.Value().container }
 
+// measured is a dimension of the meter's, of what the holder holds.
+func (h *holder) measured(d usage.Dimension) usage.Dimension { return d.Of(h.words.Value().of) }
+
 // subject is the holder in full.
 func (h *holder) subject() *usage.Subject {
 	w := h.words.Value()
@@ -66,6 +69,7 @@ func (h *holder) subject() *usage.Subject {
 		Instance:     usage.Object{APIVersion: w.instanceVersion, Kind: w.instanceKind, Name: h.instance.name, UID: h.instance.uid},
 		Container:    w.container,
 		Account:      h.account.key,
+		Of:           w.of,
 		Region:       w.region,
 		Bundle:       w.bundle,
 		Attributes:   w.attributes,

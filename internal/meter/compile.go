@@ -81,7 +81,9 @@ func (c *compiler) members(each *v1alpha1.ForEach) {
 		return
 	}
 	c.member, c.variable = env, variable
-	c.meter.forEach = &forEach{in: in, key: c.required("spec.forEach.key", each.Key, wantText)}
+	c.meter.forEach = &forEach{
+		in: in, key: c.required("spec.forEach.key", each.Key, wantText), of: c.optional(c.member, "spec.forEach.of", each.Of, wantText),
+	}
 }
 
 func (c *compiler) activity(spec *v1alpha1.UsageMeterSpec) {

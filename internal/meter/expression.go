@@ -46,9 +46,15 @@ func truth(value ref.Val) (bool, error) {
 
 // words is the string that an expression gave, fit to be stored and shown.
 func words(value ref.Val) (string, error) {
+	text, err := rawText(value)
+	return Tidy(text), err
+}
+
+// rawText is the string that an expression gave, as it is.
+func rawText(value ref.Val) (string, error) {
 	switch value := value.(type) {
 	case types.String:
-		return Tidy(string(value)), nil
+		return string(value), nil
 	case types.Null:
 		return "", nil
 	}

@@ -76,6 +76,9 @@ func scaled(whole int64, unit usage.Unit) (int64, error) {
 	return whole * scale, nil
 }
 
+// ParseLevel is the level that a quantity's text states, in the unit's base units.
+func ParseLevel(text string, unit usage.Unit) (int64, error) { return decimalLevel(text, unit) }
+
 // decimalLevel is the level that a number's text states: a quantity (250m,
 // 1.5Gi, 1e3) or a plain decimal.
 func decimalLevel(text string, unit usage.Unit) (int64, error) {

@@ -37,7 +37,7 @@ type attribute struct {
 }
 
 type forEach struct {
-	in, key *expression
+	in, key, of *expression
 }
 
 // Name is the UsageMeter's name.

@@ -44,7 +44,26 @@ func (e *UnreadableError) Error() string {
 // instance, container, namespace), so that an object that has come to its end
 // cannot fail for an attribute that it no longer has.
 func (m *Meter) Read(object *unstructured.Unstructured) ([]usage.Member, error) {
+	return newReading(m, object).all()
+}
+
+// Inspected is what a meter reads of an object, and what that costs.
+type Inspected struct {
+	Members []usage.Member
+	// Cost is in CEL's units, of which MostCost may be spent on one object.
+	Cost, MostCost uint64
+}
+
+// Inspect is Read for the meter's author. The cost is also there with an error.
+func (m *Meter) Inspect(object *unstructured.Unstructured) (Inspected, error) {
 	r := newReading(m, object)
+	members, err := r.all()
+	return Inspected{Members: members, Cost: r.spent, MostCost: maxObjectCost}, err
+}
+
+// all reads the object.
+func (r *reading) all() ([]usage.Member, error) {
+	m := r.meter
 	if r.instance.UID == "" {
 		return nil, &UnreadableError{Reason: "the object has no metadata.uid, which usage is kept by"}
 	}
@@ -106,6 +125,9 @@ func (r *reading) read() usage.Member {
 	if !member.Active {
 		member.End = r.moment(m.endTime)
 		return member
+	}
+	if m.forEach != nil {
+		member.Subject.Of = tidy(evaluate(r, m.forEach.of, "", rawText), maxOf)
 	}
 	member.Subject.Deployment = r.text(m.deployment)
 	member.Subject.Bundle = r.text(m.bundle)

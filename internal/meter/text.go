@@ -11,8 +11,9 @@ import (
 const (
 	// maxText is the longest name, label or attribute that is kept as it is, in bytes.
 	maxText = 253
-	// keptText is how much of a longer one is kept; "-" and 16 digits of its hash follow.
-	keptText = maxText - 1 - 2*hashBytes
+	// maxOf is the longest name of what a dimension is of: with the dimension before
+	// it, of at most 63 bytes and a "/", it is no longer than maxText.
+	maxOf = maxText - 63 - 1
 	// hashBytes of the SHA-256 keep apart what was cut to the same beginning.
 	hashBytes = 8
 	// maxMessage is the longest error, in bytes: what a UsageMeter's status takes.
@@ -24,16 +25,19 @@ const (
 // invalid UTF-8). Text that has to change gets its hash as its end, so that
 // two texts stay two: nobody evades metering, or hides behind another's name,
 // by a strange label.
-func Tidy(text string) string {
-	if len(text) <= maxText && isPlain(text) {
+func Tidy(text string) string { return tidy(text, maxText) }
+
+// tidy is Tidy with another limit, in bytes.
+func tidy(text string, limit int) string {
+	if len(text) <= limit && isPlain(text) {
 		return text
 	}
 	clean := graphic(text)
-	if clean == text && len(text) <= maxText {
+	if clean == text && len(text) <= limit {
 		return text
 	}
 	hash := sha256.Sum256([]byte(text))
-	return cut(clean, keptText) + "-" + hex.EncodeToString(hash[:hashBytes])
+	return cut(clean, limit-1-2*hashBytes) + "-" + hex.EncodeToString(hash[:hashBytes])
 }
 
 // printable is text for a message: graphic, and cut to limit bytes.

@@ -64,7 +64,7 @@ func split(segments []usage.Segment) [][]usage.Segment {
 	start, bytes := 0, 0
 	var subject *usage.Subject
 	for i := range segments {
-		size := segmentBytes
+		size := segmentBytes + dimensionBytes(&segments[i].Dimension)
 		if !same(segments[i].Subject, subject) {
 			size += subjectBytes(segments[i].Subject)
 		}
@@ -72,7 +72,7 @@ func split(segments []usage.Segment) [][]usage.Segment {
 		if i-start == maxSegments || (i > start && bytes+size > maxBytes) {
 			parts = append(parts, segments[start:i])
 			start, bytes = i, 0
-			size = segmentBytes + subjectBytes(subject)
+			size = segmentBytes + dimensionBytes(&segments[i].Dimension) + subjectBytes(subject)
 		}
 		bytes += size
 	}
@@ -89,6 +89,15 @@ func same(a, before *usage.Subject) bool {
 
 // segmentBytes is about what a segment takes as JSON.
 const segmentBytes = 220
+
+// dimensionBytes is about what a dimension takes beyond that: one that is of
+// something may have a long name, and a total of its own.
+func dimensionBytes(d *usage.Dimension) int {
+	if _, what := d.Plain(); what == "" {
+		return 0
+	}
+	return 250 + 3*len(d.Name)
+}
 
 // subjectBytes is about what a subject takes as JSON.
 func subjectBytes(s *usage.Subject) int {

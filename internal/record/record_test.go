@@ -286,3 +286,36 @@ func TestIntervalLabelsReadBack(t *testing.T) {
 		t.Errorf("got %d, %v; want %d", start, err, hour.Start)
 	}
 }
+
+// A GPU, its memory and its cores are no sum.
+func TestUnlikeThingsHaveTotalsOfTheirOwn(t *testing.T) {
+	device, pod := usage.Dimension{Name: "extended_resource", Unit: usage.Count}, subject("pod")
+	gpu, cores := held(pod, device.Of("nvidia.com/gpu"), 1000, 0, 3600), held(pod, device.Of("nvidia.com/gpucores"), 25_000, 0, 3600)
+	r := For(final("web", gpu, cores))[0]
+	want := []v1alpha1.Total{
+		{ResourceType: "vm", Dimension: "extended_resource/nvidia.com/gpu", Quantity: "1", Unit: "nvidia.com/gpu-hour", Exact: "3600000", ExactUnit: "millicount-second"},
+		{ResourceType: "vm", Dimension: "extended_resource/nvidia.com/gpucores", Quantity: "25", Unit: "nvidia.com/gpucores-hour", Exact: "90000000", ExactUnit: "millicount-second"},
+	}
+	if diff := cmp.Diff(want, r.Status.Totals); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
+	}
+	if want := "1 nvidia.com/gpu-hour, 25 nvidia.com/gpucores-hour"; r.Status.Summary != want {
+		t.Errorf("summary %q; want %q", r.Status.Summary, want)
+	}
+}
+
+// Names of devices are as long as tenants like: each part fits an object all the same.
+func TestPartsOfManyUnlikeThingsFitAnObject(t *testing.T) {
+	device, pod := usage.Dimension{Name: "extended_resource", Unit: usage.Count}, subject("pod")
+	var segments []usage.Segment
+	for i := range 3000 {
+		what := fmt.Sprintf("%s.example/%04d", strings.Repeat("d", 170), i)
+		segments = append(segments, held(pod, device.Of(what), 1000, 0, 3600))
+	}
+	for _, r := range For(final("web", segments...)) {
+		text, err := json.Marshal(r)
+		if err != nil || len(text) > 1<<20 || len(r.Status.Totals) > 1024 {
+			t.Fatalf("%s: %d bytes, %d totals, %v", r.Name, len(text), len(r.Status.Totals), err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -111,8 +112,35 @@ func row(r *timeline.Row) (v1alpha1.ReportRow, int) {
 	return out, size
 }
 
+// maxTotals is how many totals a status has room for. What a dimension is of may
+// be of a tenant's choosing (the resources that a pod requests): beyond that many
+// the last of these are left out, which the rows have all the same.
+const maxTotals = 1024
+
+// theFirst are as many totals as there is room for: all that are of nothing, and
+// the first of the others.
+func theFirst(list []timeline.Total) []timeline.Total {
+	ofSomething := func(t timeline.Total) bool { _, what := t.Plain(); return what != "" }
+	room := maxTotals
+	for _, t := range list {
+		if !ofSomething(t) {
+			room--
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(t timeline.Total) bool {
+		if ofSomething(t) {
+			room--
+			return room < 0
+		}
+		return false
+	})
+}
+
 // totals are as the status lists them, and in one line.
 func totals(list []timeline.Total) ([]v1alpha1.Total, string) {
+	if len(list) > maxTotals {
+		list = theFirst(list)
+	}
 	out := make([]v1alpha1.Total, len(list))
 	for i := range list {
 		t := &list[i]

@@ -36,7 +36,7 @@ func (t *Tally) Coverage() Coverage {
 	for i := range t.known {
 		m := &t.known[i]
 		looked := united(m.times(w, func(d usage.Dimension) bool {
-			return t.query.measures(&words{ResourceType: m.ResourceType, Dimension: d})
+			return t.query.mayMeasure(m.ResourceType, d)
 		}))
 		for _, time := range looked {
 			for _, s := range t.coverage.Of(m.Name, time) {
@@ -114,5 +114,6 @@ func (t *Tally) unmetered(of measured, w usage.Window) []usage.Window {
 	if i < 0 {
 		return nil
 	}
-	return between(united(t.known[i].times(w, func(d usage.Dimension) bool { return d == of.dimension })), w)
+	plain, _ := of.dimension.Plain()
+	return between(united(t.known[i].times(w, func(d usage.Dimension) bool { return d == plain })), w)
 }

@@ -128,8 +128,22 @@ func (f *Filters) matches(w *words) bool {
 
 // measures tells whether the filters let through what the class is of, whoever holds it.
 func (f *Filters) measures(w *words) bool {
-	return has(f.ResourceTypes, w.ResourceType) && has(f.Dimensions, w.Dimension.Name) &&
-		has(f.Metrics, Metric{ResourceType: w.ResourceType, Dimension: w.Dimension.Name})
+	plain, _ := w.Dimension.Plain()
+	return has(f.ResourceTypes, w.ResourceType) &&
+		(has(f.Dimensions, w.Dimension.Name) || has(f.Dimensions, plain.Name)) &&
+		(has(f.Metrics, Metric{ResourceType: w.ResourceType, Dimension: w.Dimension.Name}) ||
+			has(f.Metrics, Metric{ResourceType: w.ResourceType, Dimension: plain.Name}))
+}
+
+// mayMeasure tells whether the filters let through anything that a meter's
+// dimension is of.
+func (f *Filters) mayMeasure(resourceType string, d usage.Dimension) bool {
+	of := func(name string) bool {
+		plain, _ := usage.Dimension{Name: name}.Plain()
+		return plain.Name == d.Name
+	}
+	return has(f.ResourceTypes, resourceType) && (len(f.Dimensions) == 0 || slices.ContainsFunc(f.Dimensions, of)) &&
+		(len(f.Metrics) == 0 || slices.ContainsFunc(f.Metrics, func(m Metric) bool { return m.ResourceType == resourceType && of(m.Dimension) }))
 }
 
 // holds tells whether the filters let a holder through.

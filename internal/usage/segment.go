@@ -3,6 +3,7 @@ package usage
 import (
 	"cmp"
 	"fmt"
+	"strings"
 )
 
 // Evidence is how a moment is known. One byte in memory, a word in a record.
@@ -69,8 +70,27 @@ func (b Boundary) EndBounds() (earliest, latest int64) { return b.At, b.At + int
 
 // Dimension is one thing that a meter measures.
 type Dimension struct {
-	Name string // "vcpu"
+	Name string // "vcpu"; "extended_resource/nvidia.com/gpu" of what Of tells apart
 	Unit Unit   // "core"
+}
+
+// ofSeparator is between a meter's dimension and what it is of. A meter's own
+// names have none.
+const ofSeparator = "/"
+
+// Of is the dimension of one of several unlike things, which no total adds up:
+// GPUs and network cards are both counted, and are no sum. "" is the dimension itself.
+func (d Dimension) Of(what string) Dimension {
+	if what != "" {
+		d.Name += ofSeparator + what
+	}
+	return d
+}
+
+// Plain is the dimension as the meter defines it, and what it is of.
+func (d Dimension) Plain() (plain Dimension, what string) {
+	d.Name, what, _ = strings.Cut(d.Name, ofSeparator)
+	return d, what
 }
 
 // Segment is a stretch [Start, End) in which a subject held one level of one dimension.

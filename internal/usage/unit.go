@@ -1,5 +1,7 @@
 package usage
 
+import "cmp"
+
 // Unit is what a level is counted in: one of the four below, or a name of the
 // meter's author.
 type Unit string
@@ -82,7 +84,7 @@ func (u Unit) multiple() int64 {
 	return 1
 }
 
-// shown is the unit that people read.
+// shown is the unit that people read: of a count, what is counted.
 func (u Unit) shown(dimension string) string {
 	switch u {
 	case Byte:
@@ -90,7 +92,8 @@ func (u Unit) shown(dimension string) string {
 	case BitPerSecond:
 		return "Gbit_per_second"
 	case Count:
-		return dimension
+		plain, what := Dimension{Name: dimension}.Plain()
+		return cmp.Or(what, plain.Name)
 	}
 	return string(u)
 }

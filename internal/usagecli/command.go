@@ -133,7 +133,7 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 		"Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}",
 		`Use "`+plugin+` --help" for the flags that all commands have.`,
 	).Replace(root.UsageTemplate()))
-	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.records, c.report, c.verify} {
+	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.records, c.report, c.verify, c.meters} {
 		command := add()
 		c.completions(command)
 		command.Example = strings.ReplaceAll(command.Example, "kubectl usage ", plugin+" ")

@@ -153,9 +153,10 @@ func sum(s *wire.Segment) string {
 
 // formula is how the segment's meter reads its level now; "" where it does not.
 func formula(list *wire.ResourceList, s *wire.Segment) (target, quantity string) {
+	plain, _ := usage.Dimension{Name: s.Dimension}.Plain()
 	for _, m := range list.Meters {
 		for _, d := range m.Dimensions {
-			if m.Name == s.Meter && d.Dimension == s.Dimension {
+			if m.Name == s.Meter && d.Dimension == plain.Name {
 				return m.Target, d.Quantity
 			}
 		}

@@ -221,8 +221,8 @@ func podWithDevices(d *driver) {
 	gpu := func(pod *thing) holder { return d.container(pod, deployment, "train/nvidia.com/gpu") }
 	nic := func(pod *thing) holder { return d.container(pod, deployment, "train/example.com/nic") }
 	both := func(pod *thing, since moment) {
-		d.holds(pod, gpu(pod), since, "extendedResource=nvidia.com/gpu", levels{"extended_resource": 2000})
-		d.holds(pod, nic(pod), since, "extendedResource=example.com/nic", levels{"extended_resource": 1000})
+		d.holds(pod, gpu(pod), since, "extendedResource=nvidia.com/gpu", levels{"extended_resource/nvidia.com/gpu": 2000})
+		d.holds(pod, nic(pod), since, "extendedResource=example.com/nic", levels{"extended_resource/example.com/nic": 1000})
 	}
 	pod := d.pod("train-1-a", replicas, spec)
 	both(pod, d.scheduled(pod))

@@ -121,7 +121,8 @@ func segmentsOf(g Gomega, records []v1alpha1.UsageRecord, uids map[string]struct
 				continue
 			}
 			for _, s := range u.Segments {
-				if dimensions != nil && !slices.Contains(dimensions, s.Dimension) {
+				plain, _, _ := strings.Cut(s.Dimension, "/")
+				if dimensions != nil && !slices.Contains(dimensions, plain) {
 					continue
 				}
 				key := dimensionOf{who, s.Dimension}
