@@ -99,7 +99,7 @@ func (t *Taken) Changes() []usage.Change {
 		if subjects[of] == nil {
 			subjects[of] = of.subject() // which never changes
 		}
-		segment.Meter, segment.Dimension = of.object.meter.Name, t.measured[of.object.meter][dimension]
+		segment.Meter, segment.Dimension = of.object.meter.Name, of.measured(t.measured[of.object.meter][dimension])
 		segment.Subject = subjects[of]
 		changes = append(changes, usage.Change{Kind: kind, Segment: segment})
 	}
