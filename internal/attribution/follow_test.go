@@ -59,3 +59,25 @@ func TestWhatWasFollowedUnderAProvisionalName(t *testing.T) {
 	g.upsert(podOf("web", "web-0", mounting("data")), data, "pod/web-0")
 	g.compare("mending of what it follows no more", nil, g.Mend(data, "db", "x"))
 }
+
+func TestWhatAFormerRunKnewOfAnOwnerThatIsGone(t *testing.T) {
+	web := object("Deployment", "web")
+	g := newGraph(t, made("Pod", "a", ownedBy("ReplicaSet", "web-1")), made("Pod", "b", ownedBy("ReplicaSet", "web-1")),
+		made("Pod", "elsewhere", in("bank"), ownedBy("ReplicaSet", "web-1")), made("PersistentVolumeClaim", "data"))
+	g.upsert(made("Pod", "a", ownedBy("ReplicaSet", "web-1"), mounting("data")), "persistentvolumeclaim/data")
+	g.places("pod/a", "web-1")
+	g.compare("recalling it", []string{"persistentvolumeclaim/data", "pod/a", "pod/b", "pod/elsewhere"}, g.Recall("pod/a", web, "shop"))
+	g.places("pod/a", "shop")
+	g.places("pod/b", "shop")
+	g.places("pod/elsewhere", "") // a UID can be copied
+	g.places("persistentvolumeclaim/data", "shop")
+	if top := g.Place("pod/b").Workload; top != web {
+		t.Errorf("the workload is %v, want %v", top, web)
+	}
+	g.compare("recalling it again", nil, g.Recall("pod/a", web, "other"))
+	g.Upsert(made("ReplicaSet", "web-1", deployment("told"))) // which counts instead
+	g.places("pod/a", "told")
+	own := newGraph(t, made("Pod", "a", ownedBy("ReplicaSet", "web-1"), deployment("mine")), made("Pod", "b", ownedBy("ReplicaSet", "web-1")))
+	own.Recall("pod/a", web, "mine") // its own label
+	own.places("pod/b", "web")
+}

@@ -161,6 +161,28 @@ func (g *Graph) Seed(uid, deployment string) []string {
 // Unseed forgets the seeds of what has not come: it went while nobody looked.
 func (g *Graph) Unseed() { clear(g.seeds) }
 
+// Recall tells where the object's chain ended as a former run of the operator knew
+// it, under which label of rule 1, where the graph was never told about the owner at
+// which it ends now. What this graph is told of that owner later counts instead. It
+// returns what Upsert returns.
+func (g *Graph) Recall(uid string, end usage.Object, label string) []string {
+	v := g.vertices[uid]
+	if v == nil {
+		return nil
+	}
+	unknown := climb(v)
+	if unknown.below == nil {
+		return nil
+	}
+	if label == v.labels.Value().deployment {
+		label = "" // its own, and not that of the end
+	}
+	f := unknown.below.family
+	f.gone = &gone{role: f.alleged.role, namespace: unknown.below.namespace, top: top{id: identify(end), label: label}}
+	g.touchBelow(&vertex{id: f.alleged})
+	return g.settle()
+}
+
 // Place is where the object's usage belongs; the zero Placement for an object
 // that the graph does not contain.
 func (g *Graph) Place(uid string) Placement {

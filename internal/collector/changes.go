@@ -66,7 +66,6 @@ func (f *feed) date(e *event, change source.Change) {
 	f.learn(e.revision, e.written, change.Type)
 	e.after, e.before = c.chronology.Bounds(e.revision, e.now)
 	if !change.Replayed {
-		e.before = e.now
 		return
 	}
 	// What is between the same two marks as the change before it is known no better.

@@ -139,13 +139,38 @@ func (c *Collector) checkedAll() {
 	moved, now := c.restored.moved, c.now().Unix()
 	c.restored.moved = nil
 	for _, uid := range slices.Sorted(maps.Keys(moved)) {
+		since := ledger.Between(ledger.Resumed, min(moved[uid], now), now)
+		if owner, _, unknown := c.graph.Unknown(uid); unknown {
+			if _, vanished := c.vanished[owner.UID]; !vanished {
+				c.remember(uid, provisional{since: since, came: since})
+				continue // the journal knows better than the reference
+			}
+			c.recall(uid, owner)
+		}
 		// The run before had not found all its owners: it was never under the one below the top.
 		for _, owner := range c.graph.Between(uid) {
 			if since, held := c.ledger.Placed(uid, owner); held {
 				c.reattribute([]string{uid}, "", ledger.Moments{End: since, Start: since})
 			}
 		}
-		c.reattribute([]string{uid}, "", ledger.Between(ledger.Resumed, min(moved[uid], now), now))
+		c.reattribute([]string{uid}, "", since)
+	}
+}
+
+// recall puts an object, whose owner is gone and forgotten, where the journal has it,
+// and with it what that owner owned else. Called under the lock.
+func (c *Collector) recall(uid string, owner usage.Object) {
+	for _, name := range slices.Sorted(maps.Keys(c.meters)) {
+		held := c.ledger.HeldBy(c.meters[name].ledger, uid)
+		if held == nil {
+			continue
+		}
+		end := held.Resource
+		if end.UID == uid {
+			end = owner // the meter bills the object itself
+		}
+		c.graph.Recall(uid, end, held.Deployment)
+		return
 	}
 }
 

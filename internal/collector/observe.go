@@ -16,6 +16,10 @@ import (
 // skew is how far two clocks may be apart, the API servers' and the operator's, in seconds.
 const skew = 5
 
+// vague is how many seconds apart the bounds of a change may be, if the write that its
+// object states at the earlier one is to count as this one, and not as one before it.
+const vague = 2
+
 // event is when and how an object came to be seen as it is.
 type event struct {
 	revision        uint64 // of the object
@@ -31,7 +35,8 @@ type event struct {
 // moments are when the change happened: the same, unless nobody saw it.
 func (e event) moments() ledger.Moments {
 	// A write that only takes fields away leaves the time of the one before it.
-	if (e.origin == ledger.Live || e.origin == ledger.Replayed) && e.written >= e.after-1 && e.written <= e.now {
+	stated := e.isNews() && e.written >= e.after-1 && e.written <= e.now
+	if stated && (!e.existed || e.written > e.after+1 || e.before-e.after <= vague) {
 		written := usage.Boundary{At: e.written, Evidence: usage.ManagedFields}
 		return ledger.Moments{End: written, Start: written}
 	}

@@ -7,7 +7,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 func TestTimesOfWriting(t *testing.T) {
@@ -43,6 +45,30 @@ func TestTimesOfWriting(t *testing.T) {
 			}
 			if added := writtenBy(source.Change{Type: watch.Added, Object: object}); added != c.added {
 				t.Errorf("added at %d, want %d", added, c.added)
+			}
+		})
+	}
+}
+
+func TestWhenAChangeHappened(t *testing.T) {
+	for name, c := range map[string]struct {
+		e      event
+		stated bool // the time that its object states counts
+	}{
+		"it states its time":                    {event{existed: true, written: 105, after: 100, before: 107, now: 107}, true},
+		"one that is known to the second":       {event{existed: true, written: 105, after: 105, before: 106, now: 107}, true},
+		"what is new states nothing older":      {event{written: 100, after: 100, before: 107, now: 107}, true},
+		"the time of a write that was before":   {event{existed: true, written: 90, after: 100, before: 107, now: 107}, false},
+		"or may be, where nobody asked between": {event{existed: true, written: 100, after: 100, before: 107, now: 107}, false},
+		"what a list shows":                     {event{existed: true, written: 105, after: 100, before: 107, now: 107, origin: ledger.Resumed}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := c.e.moments()
+			if stated := m.Start.Evidence == usage.ManagedFields; stated != c.stated {
+				t.Errorf("%+v", m)
+			}
+			if !c.stated && (m.End.At != c.e.after || m.Start.At != c.e.before) {
+				t.Errorf("%+v, want its bounds", m)
 			}
 		})
 	}

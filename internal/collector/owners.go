@@ -157,11 +157,13 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 			c.vanish(owner.UID)
 			break
 		}
-		if past {
-			gone = append(gone, owner.UID)
-		}
 		c.mu.Lock()
-		moved = append(moved, c.graph.Upsert(attribution.NodeOf(found))...)
+		if !c.graph.Contains(owner.UID) { // what its watch has delivered meanwhile is newer
+			moved = append(moved, c.graph.Upsert(attribution.NodeOf(found))...)
+			if past {
+				gone = append(gone, owner.UID)
+			}
+		}
 		c.mu.Unlock()
 	}
 	c.mu.Lock()
@@ -210,8 +212,8 @@ func (f *feed) waitFor(owners *feed) bool {
 }
 
 // get reads an owner's metadata: as it was at the revision that is taken in; where that
-// is not known any more, as it is now; and where it was gone by then, as it was when
-// the object was written last. past tells that it is gone, and that owners, its kind's
+// is not known any more, as it is now; and where it was gone by then, as it was when it
+// went. past tells that it is gone, and that owners, its kind's
 // feed, is not about to tell so. Nil: there is no such object, and nobody knows any
 // more whether there was. The error is one that may go away.
 func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner usage.Object, owners *feed, e event) (found *unstructured.Unstructured, past bool, err error) {
@@ -246,7 +248,7 @@ func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner us
 	case then == nil && there:
 		then = now
 	case then == nil && e.revision < e.shown:
-		if then, err = asOf(ctx, objects, owner, e.revision); err != nil {
+		if then, err = lastOf(ctx, objects, owner, e.revision, e.shown); err != nil {
 			return nil, false, err
 		}
 	}
@@ -262,12 +264,43 @@ func asOf(ctx context.Context, objects metadata.ResourceInterface, owner usage.O
 	if revision == 0 {
 		return nil, nil
 	}
+	found, err := exactly(ctx, objects, owner, revision)
+	return found, notForGood(err)
+}
+
+// lastOf is the owner as it was last, where it was there at the first revision or a
+// little later, and was gone by the other one: that is bisected, in some twenty requests
+// for a key each. Nil: nobody knows.
+func lastOf(ctx context.Context, objects metadata.ResourceInterface, owner usage.Object, first, gone uint64) (last *metav1.PartialObjectMetadata, err error) {
+	for at := first; at < gone; at = first + (gone-first)/2 {
+		found, err := exactly(ctx, objects, owner, at)
+		switch {
+		case apierrors.IsResourceExpired(err) || apierrors.IsGone(err): // it may have been there
+		case err != nil:
+			return nil, notForGood(err)
+		case found != nil:
+			last = found
+		case at == first:
+			return nil, nil
+		default:
+			gone = at
+			continue
+		}
+		if first = at; gone-first <= 1 {
+			break
+		}
+	}
+	return last, nil
+}
+
+// exactly is the owner at the revision; nil: it was not there.
+func exactly(ctx context.Context, objects metadata.ResourceInterface, owner usage.Object, revision uint64) (*metav1.PartialObjectMetadata, error) {
 	page, err := objects.List(ctx, metav1.ListOptions{
 		ResourceVersion: strconv.FormatUint(revision, 10), ResourceVersionMatch: metav1.ResourceVersionMatchExact,
 		FieldSelector: "metadata.name=" + owner.Name,
 	})
 	if err != nil {
-		return nil, notForGood(err)
+		return nil, err
 	}
 	for i := range page.Items {
 		if string(page.Items[i].GetUID()) == owner.UID {

@@ -42,13 +42,20 @@ func (c *Collector) await(uid string, e event) {
 	switch {
 	case waits && !unknown:
 		c.resolved(uid)
-	case !unknown || waits || len(c.provisional) >= maxProvisional:
+	case !unknown || waits:
 	case c.restored.checking && c.ledger.Knows(uid): // what is held stays under whom the journal has it
 	default:
 		p := provisional{seen: e, came: e.moments()}
 		if e.existed || c.ledger.Knows(uid) {
 			p.since = p.came
 		}
+		c.remember(uid, p)
+	}
+}
+
+// remember notes a placement that waits for an owner, unless too many do. Called under the lock.
+func (c *Collector) remember(uid string, p provisional) {
+	if len(c.provisional) < maxProvisional {
 		c.provisional[uid] = p
 	}
 }

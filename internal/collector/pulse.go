@@ -19,7 +19,8 @@ const (
 )
 
 // pulse learns once a second which revision the API server has come to, until
-// ctx is done: whatever has a later one happened later.
+// ctx is done: whatever has a later one happened later, and all else before the answer,
+// whenever its own watch delivers it.
 func (c *Collector) pulse(ctx context.Context) {
 	ticker := c.Clock.NewTicker(pulseEvery)
 	defer ticker.Stop()
@@ -47,6 +48,7 @@ func (c *Collector) beat(ctx context.Context) {
 	list, err := c.Metadata.Resource(mapping.Resource).List(ctx, metav1.ListOptions{Limit: 1})
 	if err == nil {
 		c.chronology.After(source.Revision(list.GetResourceVersion()), asked)
+		c.chronology.Before(source.Revision(list.GetResourceVersion()), c.now().Unix())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -213,3 +213,12 @@ func (l *Ledger) Held(m *Meter, uid, container string) (*usage.Subject, bool) {
 	}
 	return nil, false
 }
+
+// HeldBy is the subject of something that the object holds by the meter; nil: it
+// holds nothing.
+func (l *Ledger) HeldBy(m *Meter, uid string) *usage.Subject {
+	if at := l.objects.find(m, uid); at != nil && len(at.streams) > 0 {
+		return at.streams[0].subject()
+	}
+	return nil
+}

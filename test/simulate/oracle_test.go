@@ -60,9 +60,7 @@ func (s *simulation) check(wanted int64) {
 	}
 	w := usage.Window{Start: s.first.Unix() + 2, End: sealed}
 	accounts := read(state, sealed)
-	if !s.full {
-		s.excuse(accounts, state.Coverage, sealed)
-	}
+	s.excuse(accounts, state.Coverage, sealed)
 	s.compareStreams(accounts, w)
 	s.compareDigests(state)
 	s.compareTimelines(answers.Snapshot(), s.operator.answers.Snapshot(), accounts, usage.Window{Start: s.first.Unix() / 3600 * 3600, End: sealed})
@@ -143,7 +141,8 @@ func (h held) String() string {
 
 // excuse lets pass what the journal itself calls Estimated: nobody looked, and the
 // history was gone. Who mounted a claim then, nobody knows later either. Of what it
-// calls Unknown it may say nothing.
+// calls Unknown it may say nothing; and, with -simulate.full, of what it calls
+// Estimated no more than that.
 func (s *simulation) excuse(accounts map[stream]*account, coverage []usage.Stretch, until int64) {
 	for key := range s.truth.facts {
 		if accounts[key] == nil {
@@ -158,7 +157,7 @@ func (s *simulation) excuse(accounts map[stream]*account, coverage []usage.Stret
 			if meterOf[key.dimension] != stretch.Meter {
 				continue
 			}
-			if stretch.Coverage == usage.CoverageUnknown {
+			if stretch.Coverage == usage.CoverageUnknown || s.full {
 				a.unknown = append(a.unknown, stretch.Window)
 				continue
 			}

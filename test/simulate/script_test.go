@@ -18,9 +18,8 @@ var (
 	serverFaults   = []string{"restart the API", "take the API", "answer", "cut"}
 	lags           = []string{"let a watch lag"}
 	longLags       = []string{"let a watch lag for long"}
-	// moving are changes of owners, and what is placed after it was seen first.
+	// moving are changes that leave no time on owners, and what is placed after it was seen first.
 	moving = []string{
-		"relabel a deployment", "take a deployment's", "delete a deployment", "create a deployment with", "create a claim",
-		"create a pod without", "create a widget without", "take a widget's",
+		"take a deployment's", "create a claim", "create a pod without", "create a widget without", "take a widget's",
 	}
 )
