@@ -211,7 +211,10 @@ func (s *simulation) kill(r *rand.Rand) {
 func (s *simulation) killAndCompact(r *rand.Rand) {
 	s.end()
 	away := between(r, 1_000, 90_000)
-	s.in(away/2, s.server.Compact)
+	s.in(away/2, func() {
+		s.server.Compact()
+		s.server.Forget()
+	})
 	s.in(away, s.start)
 }
 
