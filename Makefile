@@ -107,6 +107,16 @@ simulate: ## Simulate SEEDS=n histories from SEED=x on, each of minutes, in virt
 	@go test ./test/simulate -count 1 -timeout 0 -v -run TestSeeds $(TEST_FLAGS) -args \
 		-simulate.seeds=$(or $(SEEDS),100) -simulate.seed=$(or $(SEED),1) $(if $(FULL),-simulate.full) $(if $(LOG),-simulate.log)
 
+.PHONY: mutants
+mutants: ## Break the rules of test/simulate/mutants.txt, one at a time, and tell when the simulator finds it: SEEDS=n, MUTANTS=regexp.
+	@go run ./hack/mutants -seeds $(or $(SEEDS),2000) -run '$(MUTANTS)'
+
+.PHONY: conformance
+conformance: control-plane-build ## Compare the simulator's API server with the real one: SESSIONS=n, each of 105 scripts, from SEED=x on.
+	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
+		go test ./test/simulate/conformance -count 1 -timeout 0 -v $(TEST_FLAGS) -args \
+		-conformance.sessions=$(or $(SESSIONS),10) -conformance.seed=$(or $(SEED),1)
+
 .PHONY: bench
 bench: ## Run the benchmarks in test/bench.
 	@cd test/bench && go run . $(ARGS)

@@ -56,7 +56,7 @@ func readCorpus(t *testing.T) []scenario {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if changes[one[2]].do == nil && faults[one[2]].do == nil {
+			if changes[one[2]].do == nil && fault(one[2]).do == nil {
 				t.Fatalf("corpus.txt:%d: there is no step %q", n+1, one[2])
 			}
 			script := &all[len(all)-1].script

@@ -8,7 +8,9 @@
 // of steps is drawn from a seed: what users and controllers do in the cluster, and
 // what goes wrong meanwhile: the operator is killed at any moment and comes back, the
 // API server is restarted, away, overloaded or slow, its history is compacted, watches
-// lag, end or fail, an answer of the journal is lost.
+// lag, end or fail, an answer of the journal is lost, two operators lead at once, the
+// interval changes between runs, a meter is suspended or edited. A standby follows the
+// journal all along.
 //
 // # What is held
 //
@@ -18,14 +20,17 @@
 //     off by a second (tolerance); where it has bounds, the truth may be anywhere
 //     within them, and nowhere else.
 //   - No digest of a seal ever changes, and each is that of what the journal has now.
-//   - A fresh load of the journal gives the timeline that the running operator has,
-//     and its totals are the sums of segments and corrections.
+//   - A fresh load of the journal gives the timeline that the running operator and the
+//     standby have, and its totals are the sums of segments and corrections.
+//   - The product's own verification (internal/audit) finds nothing.
 //   - The last interval is sealed in the end, and the keeper never ends by itself.
 //
 // # Running it
 //
 //	make simulate SEEDS=1000 SEED=1   # seeds 1 to 1000; stops at the first that fails
 //	make simulate SEEDS=100 FULL=1    # with all that is known to be wrong
+//	make mutants                      # rules that are broken on purpose, and when it finds each
+//	make conformance SESSIONS=10      # the model of the API server against the real one
 //
 // A seed that fails is shrunk: steps are left out as long as it still fails. What is
 // left is printed with the differences and with what happened, in the form of
@@ -45,6 +50,8 @@
 //     the past are read as of now. The first three kinds have no relabeled, deleted or
 //     claim-mounting deployments, and nothing without a deployment; no script has both
 //     kills and a failing API server.
+//   - Meters that are suspended or edited while anything else goes wrong, and the
+//     suspension of the claims' meter.
 //   - What the journal itself says. In a stretch that its coverage calls Estimated no
 //     difference counts, nor does that of a claim after it; in one that it calls Unknown
 //     it may say nothing.

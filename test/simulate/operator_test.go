@@ -72,12 +72,21 @@ type operator struct {
 	ended     chan struct{} // closed when nothing of it runs any more
 }
 
+// kill ends the operator: what it had not written is lost.
+func (o *operator) kill() {
+	o.handle.kill()
+	o.cancel()
+	<-o.ended
+}
+
 // simulation is a world, and the operator that meters it.
 type simulation struct {
 	*world
 	options  settings
 	store    *store
-	operator *operator // nil: none runs
+	operator *operator // that leads; nil: none does
+	replicas
+	metering map[string]*applied // by the meters' names
 	runs     int
 	first    time.Time  // when the operator ran first
 	mu       sync.Mutex // of what the operator's goroutines add to:
@@ -120,6 +129,7 @@ func (s *simulation) start() {
 		s.first = time.Now()
 		s.truth.first = s.first
 		s.forget()
+		s.stand()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	log := logr.Discard()
@@ -142,7 +152,7 @@ func (s *simulation) start() {
 	}
 	go func() {
 		defer close(o.ended)
-		if err := keeper.Start(ctx); err != nil && ctx.Err() == nil {
+		if err := keeper.Start(ctx); err != nil && ctx.Err() == nil && !s.fenced(err) {
 			s.problem("the keeper ended: %v", err)
 		}
 	}()
@@ -151,13 +161,8 @@ func (s *simulation) start() {
 
 // takeUp applies the meters, as the controller of UsageMeters does.
 func (s *simulation) takeUp(c *collector.Collector) error {
-	mapper := s.server.Mapper()
-	for _, m := range meters {
-		mapping, err := mapper.RESTMapping(m.kind.GroupKind())
-		if err != nil {
-			return err
-		}
-		if err := c.Apply(m.meter, collector.Target{Mapping: mapping, Version: "1", Created: s.first.Unix()}); err != nil {
+	for i := range meters {
+		if err := s.apply(c, &meters[i]); err != nil {
 			return err
 		}
 	}
@@ -166,13 +171,10 @@ func (s *simulation) takeUp(c *collector.Collector) error {
 
 // end kills the operator: what it had not written is lost.
 func (s *simulation) end() {
-	if s.operator == nil {
-		return
+	if s.operator != nil {
+		s.operator.kill()
+		s.operator = nil
 	}
-	s.operator.handle.kill()
-	s.operator.cancel()
-	<-s.operator.ended
-	s.operator = nil
 }
 
 // follower is the timeline, and remembers what was sealed.
@@ -211,7 +213,10 @@ func (s *simulation) kill(r *rand.Rand) {
 func (s *simulation) killAndCompact(r *rand.Rand) {
 	s.end()
 	away := between(r, 1_000, 90_000)
-	s.in(away/2, s.server.Compact)
+	s.in(away/2, func() {
+		s.server.Compact()
+		s.server.Forget()
+	})
 	s.in(away, s.start)
 }
 
@@ -286,7 +291,7 @@ func (s *simulation) live(script []step) {
 				c.do(s.world, r)
 				return
 			}
-			faults[at.what].do(s, r)
+			fault(at.what).do(s, r)
 		})
 	}
 	s.in(beginning, s.start)
@@ -307,6 +312,7 @@ func (s *simulation) live(script []step) {
 	close(done)
 	s.check(wanted)
 	s.end()
+	s.endReplicas()
 	s.agenda = slices.Delete(s.agenda, 0, len(s.agenda))
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/controllers"
+	"github.com/usage-operator/usage-operator/internal/audit"
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -63,7 +64,10 @@ func (s *simulation) check(wanted int64) {
 	s.excuse(accounts, state.Coverage, sealed)
 	s.compareStreams(accounts, w)
 	s.compareDigests(state)
-	s.compareTimelines(answers.Snapshot(), s.operator.answers.Snapshot(), accounts, usage.Window{Start: s.first.Unix() / 3600 * 3600, End: sealed})
+	s.compareTimelines(map[string]*timeline.Snapshot{
+		"a fresh load": answers.Snapshot(), "the operator": s.operator.answers.Snapshot(), "the standby": s.standby.answers.Snapshot(),
+	}, accounts, usage.Window{Start: s.first.Unix() / 3600 * 3600, End: sealed})
+	s.verify()
 }
 
 // read sorts what the journal says by streams.
@@ -284,23 +288,41 @@ func (s *simulation) compareDigests(state *journal.State) {
 	}
 }
 
-// compareTimelines compares the timeline of a fresh load with that of the operator
-// that runs, and both with the sums of what the journal says.
-func (s *simulation) compareTimelines(fresh, running *timeline.Snapshot, accounts map[stream]*account, w usage.Window) {
+// verify lets the product's own verification look at the journal.
+func (s *simulation) verify() {
+	report, err := audit.Verify(context.Background(), audit.Input{
+		Blocks: &handle{store: s.store}, Records: nothingPublished{}, Namespace: "kube-system", Clock: clock.RealClock{},
+	})
+	switch {
+	case err != nil:
+		s.problem("the journal cannot be verified: %v", err)
+	case !report.OK():
+		s.problem("the verification finds a difference: %+v", *report.First)
+	}
+}
+
+// nothingPublished are the records of a cluster in which nothing was published yet.
+type nothingPublished struct{}
+
+func (nothingPublished) List(context.Context, func(*audit.Published) error) error { return nil }
+
+// compareTimelines compares the timelines of a fresh load, of the operator that leads
+// and of the standby with each other, and with the sums of what the journal says.
+func (s *simulation) compareTimelines(timelines map[string]*timeline.Snapshot, accounts map[stream]*account, w usage.Window) {
 	want := map[string]int64{}
 	for key, a := range accounts {
 		for _, p := range a.said {
 			want[key.dimension] += int64(p.sign) * p.level * (usage.Window{Start: p.from, End: p.to}).Intersect(w).Seconds()
 		}
 	}
-	var pages []*timeline.Page
-	for _, snapshot := range []*timeline.Snapshot{fresh, running} {
+	rows := map[string]string{}
+	for name, snapshot := range timelines {
 		tally, err := timeline.NewTally(timeline.Query{Window: w, Size: timeline.None, GroupBy: []timeline.Key{timeline.Namespace, timeline.Deployment, timeline.Resource, timeline.Instance, timeline.Container}})
 		if err == nil {
 			err = tally.Advance(snapshot, w.End)
 		}
 		if err != nil {
-			s.problem("the timeline does not answer: %v", err)
+			s.problem("the timeline of %s does not answer: %v", name, err)
 			return
 		}
 		got := map[string]int64{}
@@ -311,18 +333,20 @@ func (s *simulation) compareTimelines(fresh, running *timeline.Snapshot, account
 		}
 		for dimension, sum := range want {
 			if got[dimension] != sum {
-				s.problem("the timeline's total of %s is %d: the journal's segments and corrections sum to %d", dimension, got[dimension], sum)
+				s.problem("the timeline of %s has a total of %s of %d: the journal's segments and corrections sum to %d", name, dimension, got[dimension], sum)
 			}
 		}
 		page, err := tally.Page("", math.MaxInt32)
 		if err != nil {
-			s.problem("the timeline has no rows: %v", err)
+			s.problem("the timeline of %s has no rows: %v", name, err)
 			return
 		}
-		pages = append(pages, page)
+		rows[name] = fmt.Sprint(page.Rows)
 	}
-	if diff := cmp.Diff(fmt.Sprint(pages[0].Rows), fmt.Sprint(pages[1].Rows)); diff != "" {
-		s.problem("a fresh load of the journal gives another timeline than the operator that runs has (-fresh +running):\n%s", diff)
+	for _, name := range []string{"the operator", "the standby"} {
+		if diff := cmp.Diff(rows["a fresh load"], rows[name]); diff != "" {
+			s.problem("a fresh load of the journal gives another timeline than %s has (-fresh +%s):\n%s", name, name, diff)
+		}
 	}
 }
 

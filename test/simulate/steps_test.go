@@ -73,6 +73,15 @@ var faults = map[string]choice[*simulation]{
 	"lose an answer of the journal": {2, (*simulation).loseAnswer},
 }
 
+// rare are faults that every kind of script may have, few at a time.
+var rare = map[string]choice[*simulation]{
+	"let a second operator lead":         {2, (*simulation).lead},
+	"kill it, and change the interval":   {2, (*simulation).killAndReschedule},
+	"kill it, and state ends afterwards": {3, (*simulation).killAndStateLate},
+	"suspend a meter":                    {3, (*simulation).suspendMeter},
+	"edit a meter":                       {2, (*simulation).editMeter},
+}
+
 const (
 	// beginning is how long a world is there before the operator is.
 	beginning = 10 * time.Second
@@ -120,6 +129,19 @@ func draw(seed uint64, full bool) []step {
 			}
 		}
 	}
+	// Of a source of its own: what is drawn above is the same without.
+	if r := rand.New(rand.NewPCG(seed, 5)); r.IntN(3) == 0 {
+		for range 1 + r.IntN(2) {
+			at := between(r, beginning.Milliseconds()+2_000, length.Milliseconds())
+			if r.IntN(2) == 0 { // soon after an interval is sealed
+				at = interval*time.Duration(1+r.Int64N(int64(length/interval))) + between(r, 1_000, 6_000)
+			}
+			steps = append(steps, step{at: at, what: pick(r, rare, left), seed: r.Uint64()})
+		}
+		if !full && slices.ContainsFunc(steps, step.changesMeter) { // with faults: see doc.go
+			steps = slices.DeleteFunc(steps, func(s step) bool { return !s.changesMeter() && fault(s.what).do != nil })
+		}
+	}
 	for i := range steps {
 		if !strings.HasPrefix(steps[i].what, "create") {
 			steps[i].at = max(steps[i].at, beginning+time.Second)
@@ -128,6 +150,17 @@ func draw(seed uint64, full bool) []step {
 	}
 	slices.SortStableFunc(steps, func(a, b step) int { return int(a.at - b.at) })
 	return steps
+}
+
+// changesMeter tells whether the step is a change of a meter.
+func (s step) changesMeter() bool { return strings.HasSuffix(s.what, " a meter") }
+
+// fault is the fault of the name; do is nil where there is none.
+func fault(name string) choice[*simulation] {
+	if c, is := faults[name]; is {
+		return c
+	}
+	return rare[name]
 }
 
 // pick draws by weight, and none of those that begin like those left out.

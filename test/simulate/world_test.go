@@ -75,12 +75,14 @@ type world struct {
 	born    int
 	agenda  agenda
 	entered uint64
-	log     func(format string, args ...any)
+	// suspended are the meters that nobody applies, by name.
+	suspended map[string]bool
+	log       func(format string, args ...any)
 }
 
 func newWorld(seed uint64, log func(string, ...any)) *world {
 	w := &world{
-		Rand: rand.New(rand.NewPCG(seed, 2)), server: apiserver.New(seed, kinds...), truth: newTruth(), log: log,
+		Rand: rand.New(rand.NewPCG(seed, 2)), server: apiserver.New(seed, kinds...), truth: newTruth(), log: log, suspended: map[string]bool{},
 	}
 	for _, name := range []string{"kube-system", "red", "blue"} {
 		w.create(&object{kind: namespaces, name: name})
@@ -304,7 +306,7 @@ func (w *world) note(at time.Time) {
 		where := held{namespace: o.namespace.name, namespaceUID: o.namespace.uid, deployment: w.deployment(o), resource: o.uid}
 		set := func(container, dimension string, level int64, ended time.Time) {
 			where.level = level
-			if !o.there {
+			if !o.there || w.suspended[meterOf[dimension]] {
 				where.level = 0
 			}
 			s, from := stream{o.uid, container, dimension}, at

@@ -2,6 +2,7 @@ package apiserver
 
 import (
 	"context"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,11 +24,16 @@ func (s *Server) Metadata() metadata.Interface { return partials{s} }
 // Mapper knows the kinds that are served.
 func (s *Server) Mapper() meta.RESTMapper {
 	var versions []schema.GroupVersion
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, k := range s.order {
 		versions = append(versions, k.GroupVersion())
 	}
 	mapper := meta.NewDefaultRESTMapper(versions)
 	for _, k := range s.order {
+		if len(k.served) == 0 {
+			continue
+		}
 		scope := meta.RESTScopeRoot
 		if k.Namespaced {
 			scope = meta.RESTScopeNamespace
@@ -50,7 +56,9 @@ type whole struct {
 }
 
 func (s *Server) served(r schema.GroupVersionResource) (*kind, error) {
-	if k := s.kinds[r.GroupResource()]; k != nil && k.Version == r.Version {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.kinds[r.GroupResource()]; k != nil && slices.Contains(k.served, r.Version) {
 		return k, nil
 	}
 	return nil, apierrors.NewGenericServerResponse(404, "get", r.GroupResource(), "", "the server could not find the requested resource", 0, true)
@@ -62,7 +70,7 @@ func (c whole) List(ctx context.Context, opts metav1.ListOptions) (*unstructured
 		return nil, err
 	}
 	out := &unstructured.UnstructuredList{}
-	p, err := c.server.list(ctx, k, "", opts, func(e *event) { out.Items = append(out.Items, *e.whole()) })
+	p, err := c.server.list(ctx, k, "", opts, func(e *event) { out.Items = append(out.Items, *e.whole(c.resource.GroupVersion())) })
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +85,7 @@ func (c whole) Watch(ctx context.Context, opts metav1.ListOptions) (watch.Interf
 	if err != nil {
 		return nil, err
 	}
-	return c.server.watch(ctx, k, opts, func(e *event) runtime.Object { return e.whole() })
+	return c.server.watch(ctx, k, opts, func(e *event) runtime.Object { return e.whole(c.resource.GroupVersion()) })
 }
 
 type partials struct{ server *Server }

@@ -2,9 +2,8 @@ package apiserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,11 +11,14 @@ import (
 )
 
 const (
-	// futureWait is how long the server waits for a revision that is not there yet.
+	// futureWait is how long the server waits for its watch cache to come to a revision.
 	futureWait = 3 * time.Second
-	// progressWait is how long a consistent list takes to move the watch cache on.
+	// progressWait is how long it takes to hear from etcd how far its watch is.
 	progressWait = 100 * time.Millisecond
 )
+
+// errReset is what became of requests that the server was busy with when it ended.
+var errReset = errors.New("read tcp: connection reset by peer")
 
 // page is a part of a list: numbers in the kind's log.
 type page struct {
@@ -32,61 +34,62 @@ func (s *Server) list(ctx context.Context, k *kind, namespace string, opts metav
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.lookUp(k, namespace, opts, each)
-	if apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
-		if late := pause(ctx, futureWait); late != nil {
-			return nil, late
-		}
-	}
+	p, err := s.lookUp(ctx, k, namespace, opts, each)
 	if late := answer(); late != nil {
 		return nil, late
 	}
 	return p, err
 }
 
-func (s *Server) lookUp(k *kind, namespace string, opts metav1.ListOptions, each func(*event)) (*page, error) {
-	name, in, err := selector(opts.FieldSelector)
+func (s *Server) lookUp(ctx context.Context, k *kind, namespace string, opts metav1.ListOptions, each func(*event)) (*page, error) {
+	q, err := parse(k, namespace, opts)
 	if err != nil {
 		return nil, err
 	}
-	if in != "" {
-		namespace = in
+	fromEtcd := false
+	switch s.mu.Lock(); q.read {
+	case readConsistent:
+		q.revision = s.revision
+	case readExact:
+		fromEtcd = q.revision < k.oldest || q.single
+	}
+	s.mu.Unlock()
+	if !fromEtcd {
+		switch err := s.fresh(ctx, k, q.revision); {
+		case err == nil:
+		case q.read == readConsistent && apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge):
+			fromEtcd = true // the watch cache lags behind
+		default:
+			return nil, err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, after := &page{revision: s.revision}, ""
 	switch {
-	case opts.Continue != "":
-		revision, rest, _ := strings.Cut(opts.Continue, ":")
-		p.revision, _ = strconv.ParseUint(revision, 10, 64)
-		after = rest
-	case opts.ResourceVersionMatch == metav1.ResourceVersionMatchExact:
-		if p.revision, err = strconv.ParseUint(opts.ResourceVersion, 10, 64); err != nil {
-			return nil, apierrors.NewBadRequest("resourceVersion is no number")
-		}
-	case opts.ResourceVersion != "":
-		return nil, apierrors.NewBadRequest("the model lists the present, or one revision")
-	default:
-		k.marks = append(k.marks, mark{revision: s.revision, visible: k.arrives(progressWait)})
-		k.tell()
+	case fromEtcd && q.read == readConsistent:
+		q.revision = s.revision
+	case fromEtcd && q.revision < s.compacted:
+		return nil, q.compacted()
+	case q.read != readExact:
+		q.revision = k.cached(time.Now())
 	}
-	switch {
-	case p.revision < s.compacted:
-		return nil, expired(fmt.Sprintf("the resourceVersion %d is compacted: %d", p.revision, s.compacted))
-	case p.revision > s.revision:
-		return nil, tooLarge(p.revision, s.revision)
-	}
+	return k.page(&q, each), nil
+}
+
+// page is the part of a list that is asked for, as of the query's revision. Called under the lock.
+func (k *kind) page(q *query, each func(*event)) *page {
+	p := &page{revision: q.revision}
 	var rest int64
 	for _, key := range k.sorted {
-		if key <= after || !selects(key, namespace, name) {
+		if key <= q.after || !q.matches(key) {
 			continue
 		}
-		i := k.at(key, p.revision)
+		i := k.at(key, q.revision)
 		switch {
 		case i < 0:
-		case opts.Limit > 0 && int64(len(p.items)) == opts.Limit:
+		case q.limit > 0 && int64(len(p.items)) == q.limit:
 			if rest == 0 {
-				p.next = text(p.revision) + ":" + last(p, k)
+				p.next = token(text(p.revision), k.log[p.items[len(p.items)-1]].key)
 			}
 			rest++
 		default:
@@ -94,40 +97,46 @@ func (s *Server) lookUp(k *kind, namespace string, opts metav1.ListOptions, each
 			each(&k.log[i])
 		}
 	}
-	if rest > 0 && opts.FieldSelector == "" {
+	if rest > 0 && !q.selects {
 		p.remaining = &rest
 	}
-	return p, nil
+	return p
 }
 
-func last(p *page, k *kind) string { return k.log[p.items[len(p.items)-1]].key }
+// fresh waits until the kind's watch cache has come to the revision. Where no event
+// says that it has, etcd is asked how far its watch is.
+func (s *Server) fresh(ctx context.Context, k *kind, revision uint64) error {
+	end := time.Now().Add(futureWait)
+	s.mu.Lock()
+	epoch := s.epoch
+	if k.cached(time.Now()) < revision && revision <= s.revision {
+		k.marks = append(k.marks, mark{revision: s.revision, visible: k.arrives(progressWait)})
+		k.tell()
+	}
+	s.mu.Unlock()
+	for {
+		s.mu.Lock()
+		now := time.Now()
+		reached, due, changed, over := k.cached(now), k.reaches(revision, end), k.changed, s.epoch != epoch
+		s.mu.Unlock()
+		switch {
+		case over:
+			return errReset
+		case reached >= revision:
+			return nil
+		case !now.Before(end):
+			return tooLarge(revision, reached)
+		}
+		if err := wait(ctx, due.Sub(now), changed); err != nil {
+			return err
+		}
+	}
+}
 
 func tooLarge(revision, current uint64) error {
 	err := apierrors.NewTimeoutError(fmt.Sprintf("Too large resource version: %d, current: %d", revision, current), 1)
 	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge, Message: "Too large resource version"}}
 	return err
-}
-
-// selector reads a field selector by name and namespace.
-func selector(text string) (name, namespace string, err error) {
-	for part := range strings.SplitSeq(text, ",") {
-		key, value, _ := strings.Cut(part, "=")
-		switch key {
-		case "":
-		case "metadata.name":
-			name = value
-		case "metadata.namespace":
-			namespace = value
-		default:
-			return "", "", apierrors.NewBadRequest("field label not supported: " + key)
-		}
-	}
-	return name, namespace, nil
-}
-
-func selects(key, namespace, name string) bool {
-	in, called, _ := strings.Cut(key, "/")
-	return (namespace == "" || namespace == in) && (name == "" || name == called)
 }
 
 // get answers a Get.

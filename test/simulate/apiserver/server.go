@@ -47,7 +47,8 @@ type Server struct {
 // kind is what is kept of one kind.
 type kind struct {
 	Kind
-	number   uint64 // among the kinds, for what is drawn
+	served   []string // versions; none: the kind is not there
+	number   uint64   // among the kinds, for what is drawn
 	log      []event
 	versions map[string][]int // by key, in the log
 	sorted   []string         // keys, in etcd's order
@@ -59,7 +60,7 @@ type kind struct {
 	visible time.Time // when the last event arrives in it
 	marks   []mark    // etcd's notes of progress that are on their way to it
 	reached uint64    // by notes of progress that have arrived
-	oldest  uint64    // watches cannot begin before
+	oldest  uint64    // watches cannot begin before, and lists of what is before are etcd's
 	cuts    int       // how often its watches were cut
 	cut     error     // with what; nil: they just end
 }
@@ -85,7 +86,7 @@ func New(seed uint64, kinds ...Kind) *Server {
 	s := &Server{seed: seed, kinds: map[schema.GroupResource]*kind{}, revision: firstRevision, compacted: firstRevision}
 	for i, k := range kinds {
 		made := &kind{
-			Kind: k, number: uint64(i + 1), versions: map[string][]int{}, changed: make(chan struct{}),
+			Kind: k, served: []string{k.Version}, number: uint64(i + 1), versions: map[string][]int{}, changed: make(chan struct{}),
 			oldest: firstRevision, reached: firstRevision,
 		}
 		s.kinds[k.GroupVersionResource().GroupResource()] = made
@@ -112,11 +113,41 @@ const (
 	forWatch
 )
 
-// Compact forgets what was before the present.
-func (s *Server) Compact() {
+// Compact lets etcd forget what was before the present. Watch caches have it still,
+// until they forget it, or the server is restarted.
+func (s *Server) Compact() { s.CompactTo(s.Revision()) }
+
+// CompactTo lets etcd forget what was before the revision.
+func (s *Server) CompactTo(revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.compacted = s.revision
+	s.compacted = max(s.compacted, revision)
+}
+
+// Forget lets every watch cache forget what was before the present, as busy ones do.
+func (s *Server) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.order {
+		k.oldest = s.revision
+	}
+}
+
+// Serve lets the kind be served in these versions, the first of which is preferred;
+// with none, its definition is gone, and the caller has removed its objects. It is
+// served anew: watches end, and the watch cache begins with what there is.
+func (s *Server) Serve(k Kind, versions ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.kind(k)
+	at.served = versions
+	if len(versions) > 0 {
+		at.Version = versions[0]
+	}
+	at.cuts++
+	at.cut = nil
+	at.begin(s.revision)
+	at.tell()
 }
 
 // Restart ends every watch, and the server answers nothing until it is up again,
@@ -131,14 +162,20 @@ func (s *Server) Restart(away time.Duration) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, k := range s.order {
-			k.oldest, k.reached, k.marks = s.revision, s.revision, nil
-			k.held, k.visible = time.Time{}, time.Time{}
-			for i := range k.log { // they are in it from the start
-				k.log[i].visible = time.Time{}
-			}
+			k.begin(s.revision)
 		}
 		s.tellAll()
 	})
+}
+
+// begin lets the kind's watch cache begin with what there is at the revision.
+// Called under the lock.
+func (k *kind) begin(revision uint64) {
+	k.oldest, k.reached, k.marks = revision, revision, nil
+	k.held, k.visible = time.Time{}, time.Time{}
+	for i := range k.log { // they are in it from the start
+		k.log[i].visible = time.Time{}
+	}
 }
 
 // Away lets the server answer nothing for a time; watches go on.
@@ -218,11 +255,16 @@ func (s *Server) request(ctx context.Context, k *kind) (answer func() error, err
 	return func() error { return pause(ctx, latency()) }, nil
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func pause(ctx context.Context, d time.Duration) error { return wait(ctx, d, nil) }
+
+// wait waits for a time, or until something has changed.
+func wait(ctx context.Context, d time.Duration, changed <-chan struct{}) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-changed:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

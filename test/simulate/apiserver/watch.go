@@ -57,7 +57,7 @@ func (s *Server) watch(ctx context.Context, k *kind, opts metav1.ListOptions, fo
 	s.mu.Lock()
 	chance := s.drawn(k, forWatch, k.requests)
 	w.epoch, w.cuts = s.epoch, k.cuts
-	tooOld := from < k.oldest || from < s.compacted
+	tooOld := from < k.oldest
 	s.mu.Unlock()
 	if err := answer(); err != nil {
 		cancel()
@@ -127,15 +127,9 @@ func (s *Server) serve(ctx context.Context, k *kind, w *watching, form func(*eve
 		case !now.Before(due):
 			continue
 		}
-		timer := time.NewTimer(due.Sub(now))
-		select {
-		case <-timer.C:
-		case <-changed:
-		case <-ctx.Done():
-			timer.Stop()
+		if wait(ctx, due.Sub(now), changed) != nil {
 			return
 		}
-		timer.Stop()
 	}
 }
 
@@ -179,4 +173,19 @@ func (k *kind) cached(now time.Time) uint64 {
 		}
 	}
 	return reached
+}
+
+// reaches is when the kind's watch cache will have come to the revision, as far as
+// that is on its way; at the latest the moment end. Called under the lock.
+func (k *kind) reaches(revision uint64, end time.Time) time.Time {
+	at := end
+	if next := k.next(revision - 1); next != nil && next.visible.Before(at) {
+		at = next.visible
+	}
+	for _, m := range k.marks {
+		if m.revision >= revision && m.visible.Before(at) {
+			at = m.visible
+		}
+	}
+	return at
 }

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -63,9 +64,11 @@ func shallow(object map[string]any) map[string]any {
 	return out
 }
 
-// whole is the version as a client gets it.
-func (e *event) whole() *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: shallow(e.object)}
+// whole is the version as a client gets it that reads this version of its kind.
+func (e *event) whole(as schema.GroupVersion) *unstructured.Unstructured {
+	out := shallow(e.object)
+	out["apiVersion"] = as.String()
+	return &unstructured.Unstructured{Object: out}
 }
 
 // metadata is the version's metadata as a client gets it. Called under the lock.

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// mutant is one rule that is broken: a text of a file, and what is there instead.
+type mutant struct{ name, file, was, is string }
+
+// read reads the list: see its own first lines.
+func read(path string) ([]mutant, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var all []mutant
+	for n, line := range strings.Split(string(text), "\n") {
+		what, rest, _ := strings.Cut(line, " ")
+		switch {
+		case line == "" || strings.HasPrefix(line, "#"):
+			continue
+		case what == "mutant":
+			all = append(all, mutant{name: rest})
+			continue
+		case len(all) == 0:
+			return nil, fmt.Errorf("%s:%d: no mutant yet", path, n+1)
+		}
+		m := &all[len(all)-1]
+		switch {
+		case what == "file":
+			m.file = rest
+		case line[0] == '-':
+			m.was = lines(m.was, line[1:])
+		case line[0] == '+':
+			m.is = lines(m.is, line[1:])
+		default:
+			return nil, fmt.Errorf("%s:%d: neither of mutant, file, - and +", path, n+1)
+		}
+	}
+	return all, nil
+}
+
+func lines(before, next string) string {
+	if before == "" {
+		return next
+	}
+	return before + "\n" + next
+}
+
+// chooser is a package that is there for the mutants alone.
+const chooser = `package mutant
+
+import "os"
+
+var chosen = os.Getenv("MUTANT")
+
+// Is tells whether it is chosen.
+func Is(number string) bool { return number == chosen }
+
+// Of is the first value for what is chosen, and else the second.
+func Of[T any](is bool, broken, right T) T {
+	if is {
+		return broken
+	}
+	return right
+}
+`
+
+const module = "github.com/usage-operator/usage-operator"
+
+// compile compiles the simulator with all mutants in it.
+func compile(ctx context.Context, mutants []mutant, folder, binary string) error {
+	changed := map[string]string{}
+	for i, m := range mutants {
+		original, err := os.ReadFile(m.file)
+		if err != nil {
+			return err
+		}
+		if n := strings.Count(string(original), m.was); n != 1 || m.was == "" {
+			return fmt.Errorf("mutant %q: %s has %d times what is to be replaced:\n%s", m.name, m.file, n, m.was)
+		}
+		if changed[m.file] == "" {
+			head, rest, _ := strings.Cut("\n"+string(original), "\npackage ")
+			name, rest, _ := strings.Cut(rest, "\n")
+			changed[m.file] = head + "\npackage " + name + "\n\nimport \"" + module + "/internal/mutant\"\n" + rest
+		}
+		if strings.Count(changed[m.file], m.was) != 1 {
+			return fmt.Errorf("mutant %q: another one replaces the same", m.name)
+		}
+		is := strings.ReplaceAll(m.is, "MUTANT", fmt.Sprintf("mutant.Is(%q)", fmt.Sprint(i+1)))
+		changed[m.file] = strings.Replace(changed[m.file], m.was, is, 1)
+	}
+	changed["internal/mutant/mutant.go"] = chooser
+	replace := map[string]string{}
+	for file, text := range changed {
+		original, err := filepath.Abs(file)
+		if err != nil {
+			return err
+		}
+		instead := filepath.Join(folder, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(instead, []byte(text), 0o600); err != nil {
+			return err
+		}
+		replace[original] = instead
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	description := filepath.Join(folder, "overlay.json")
+	if err := os.WriteFile(description, overlay, 0o600); err != nil {
+		return err
+	}
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", description, "-o", binary, "./test/simulate")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
