@@ -55,10 +55,8 @@ func (h *history) truth() *truth {
 		if stamp := now.stamped(); !now.gone && (before == nil || stamp.After(before.stamped())) {
 			written = written.back(stamp)
 		}
-		for other := range w.within[now.namespace] {
-			if now.namespace != "" && other != now {
-				t.note(w, other, written, e.revision, false)
-			}
+		for other := range w.near(now) {
+			t.note(w, other, written, e.revision, false)
 		}
 		t.note(w, now, written, e.revision, true)
 	}

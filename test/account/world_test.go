@@ -3,6 +3,7 @@ package account
 import (
 	"cmp"
 	"encoding/json"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -80,6 +81,21 @@ func (w *world) learn(e event) (before object, now *thing) {
 		w.namespaces[now.name] = now.uid
 	}
 	return nil, now
+}
+
+// near is what may belong elsewhere because of an object: what is in its namespace; what
+// is in none, when it is a namespace, in which that may be put.
+func (w *world) near(t *thing) iter.Seq[*thing] {
+	return func(yield func(*thing) bool) {
+		if t.namespace == "" && t.kind != "Namespace" {
+			return
+		}
+		for other := range w.within[t.namespace] {
+			if other != t && !yield(other) {
+				return
+			}
+		}
+	}
 }
 
 // workloads name themselves; nameless give no name.
