@@ -108,7 +108,7 @@ status:
 				want: []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
 			{name: "an owner alone does not either: see TestClaims",
 				patch: `metadata: {ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: vmi-1, controller: true}]}`,
-				want: []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
+				want:  []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
 		},
 	},
 	{

@@ -52,7 +52,7 @@ status: {capacity: {cpu: "%d", memory: 64Gi, nvidia.com/gpu: "%d"}}`, d.IntN(2),
 	},
 	{
 		apiVersion: "cluster.x-k8s.io/v1beta2", name: "Cluster", short: "cluster", names: 2, weight: 3,
-		make:   fixed(`spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerCluster, name: prod}}`),
+		make: fixed(`spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerCluster, name: prod}}`),
 		change: oneOf(
 			text("status", `status: {controlPlane: {replicas: %d}}`, numbers(0, 5)),
 			text("status", `status: {initialization: {infrastructureProvisioned: true}, conditions: [{type: InfrastructureReady, status: "True", reason: Ready, message: "", lastTransitionTime: %s}]}`, words(now)),
