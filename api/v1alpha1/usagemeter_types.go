@@ -39,6 +39,7 @@ type UsageMeterSpec struct {
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 
 	// exclude is a CEL expression that gives true for an object that is not metered.
+	// Read only what whoever is billed cannot write; see representedBy.
 	//
 	// +optional
 	Exclude Expression `json:"exclude,omitempty"`
@@ -96,7 +97,8 @@ type UsageMeterSpec struct {
 	Deployment Expression `json:"deployment,omitempty"`
 
 	// region is a CEL expression. Left out, it is the label
-	// topology.kubernetes.io/region, else topology.kubernetes.io/zone.
+	// topology.kubernetes.io/region, else topology.kubernetes.io/zone, of a
+	// cluster-scoped object; the labels of an object in a namespace are its tenant's.
 	//
 	// +optional
 	Region Expression `json:"region,omitempty"`

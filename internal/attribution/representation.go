@@ -223,22 +223,41 @@ func (r *Representations) By(uid string) (by string, since Span, represented boo
 	return at.byUID, since, true
 }
 
-// Kinds are those of the objects that an object claims to be a part of.
-func (r *Representations) Kinds(uid string, visit func(usage.GroupKind)) {
-	if at := r.parts[uid]; at != nil {
-		for _, c := range at.claims {
-			visit(c.of.kind)
-		}
+// Claims are what an object claims, without the keys.
+func (r *Representations) Claims(uid string) []usage.Claim {
+	at := r.parts[uid]
+	if at == nil {
+		return nil
 	}
+	claims := make([]usage.Claim, len(at.claims))
+	for i, c := range at.claims {
+		claims[i] = usage.Claim{Kind: c.of.kind, Namespace: c.of.namespace, Name: c.of.name, UID: c.uid}
+	}
+	return claims
 }
 
-// Known calls visit with each object that is known to vouch for others.
-func (r *Representations) Known(visit func(kind usage.GroupKind, namespace, name, uid string)) {
+// Missing are those of a kind that are known, and of which there tells no, as
+// representatives to lose.
+func (r *Representations) Missing(kind usage.GroupKind, there func(uid string) bool) []Representative {
+	var missing []Representative
 	for name, at := range r.others {
-		if at.uid != "" {
-			visit(name.kind, name.namespace, name.name, at.uid)
+		if name.kind == kind && at.uid != "" && !there(at.uid) {
+			missing = append(missing, Representative{Kind: kind, Namespace: name.namespace, Name: name.name, UID: at.uid})
 		}
 	}
+	slices.SortFunc(missing, func(a, b Representative) int { return cmp.Compare(a.UID, b.UID) })
+	return missing
+}
+
+// Review asks anew which of a kind are active, since when. It returns what Claim returns.
+func (r *Representations) Review(kind usage.GroupKind, holding func(uid string) (began Span, active bool)) []string {
+	for name, at := range r.others {
+		if name.kind == kind && at.uid != "" {
+			at.began, at.active = holding(at.uid)
+			r.reconsider(at)
+		}
+	}
+	return r.decide()
 }
 
 func (r *Representations) other(name named) *representative {

@@ -157,9 +157,12 @@ func (f *feed) uninstalled() {
 	c := f.collector
 	f.synced = false
 	now := c.now().Unix()
+	f.listed = nil
+	f.forgetParts(ledger.Between(ledger.Live, now, now))
 	for _, at := range f.meters {
 		at.listed = map[string]struct{}{}
 		f.endMissing(at, min(c.chronology.Earliest(source.Revision(f.resourceVersion)), now), now)
 		at.listed, at.from = nil, 0
 	}
+	f.loseMissing(ledger.Between(ledger.Live, now, now))
 }

@@ -118,13 +118,19 @@ type metering struct {
 	quarantine map[string]Quarantined // by UID
 	// named are the objects whose deployment the meter's own expression gave.
 	named map[string]struct{}
+	// parts are the objects that say that they are a part of others, and represented
+	// knows which of them are; nil: the meter has no such objects.
+	parts       map[string]*part
+	represented *attribution.Representations
 }
 
 func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering {
-	return &metering{
+	at := &metering{
 		meter: m, version: version, ledger: entry,
-		quarantine: map[string]Quarantined{}, named: map[string]struct{}{},
+		quarantine: map[string]Quarantined{}, named: map[string]struct{}{}, parts: map[string]*part{},
 	}
+	at.relate(m)
+	return at
 }
 
 // Target is what a meter is applied to.
@@ -204,6 +210,7 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		}
 		c.meters[m.Name()] = at
 		c.attach(at, target.Mapping)
+		c.askRepresentatives(at)
 		if at.version != target.Version { // it was edited while nobody looked
 			at.version = target.Version
 			c.ledger.Redefine(at.ledger, m.Dimensions(), now)
@@ -212,7 +219,9 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	case at.version != target.Version:
 		at.meter, at.version = m, target.Version
 		at.quarantine, at.named = map[string]Quarantined{}, map[string]struct{}{}
+		at.relate(m)
 		c.ledger.Redefine(at.ledger, m.Dimensions(), now)
+		c.askRepresentatives(at)
 		at.feed.source.Replay(at)
 	}
 	delete(c.stopped, m.Name())
@@ -232,6 +241,7 @@ func (c *Collector) Remove(name string) {
 func (c *Collector) remove(at *metering, now int64) {
 	c.ledger.Stop(at.ledger, now, now)
 	delete(c.meters, at.meter.Name())
+	at.feed.reviewRepresentatives(now)
 	at.feed.detach(at)
 	// Whoever measured the same was refused what this one held.
 	for _, other := range at.feed.meters {

@@ -198,5 +198,6 @@ func (f *feed) settle() {
 		f.isSettled = true
 		close(f.settled)
 		f.collector.checkedAll()
+		f.collector.decideAll()
 	}
 }

@@ -58,6 +58,9 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		return
 	}
 	earliest, latest := f.when(list, now)
+	if list.Origin != source.Replay {
+		f.forgetParts(ledger.Between(ledger.Resumed, earliest, latest))
+	}
 	for _, r := range f.readers {
 		if !r.current(c) {
 			continue
@@ -80,6 +83,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		c.mu.Unlock()
 		return
 	}
+	f.loseMissing(ledger.Between(ledger.Resumed, earliest, latest))
 	f.forgetMissing(ledger.Between(ledger.Resumed, earliest, latest))
 	if list.Origin == source.Resumed && list.ResourceVersion != "" {
 		f.cover(list.After.Unix(), latest, usage.CoverageEstimated)

@@ -135,6 +135,40 @@ func (c *Collector) endNamespace(name, uid string, gone int64) {
 	c.namespaces[name] = at
 }
 
+// formerNamespace stands for the UID of a namespace of the name that was before
+// any that is remembered: its usage is no later namespace's.
+const formerNamespace = "former"
+
+// incarnation is the UID of the namespace that a member belongs to. What is in a
+// namespace is as old as that, at most. What is not, and names one, means the one
+// that was when it began to: it stays that one's, whoever bears the name later, as
+// long as it names it. byCreation is the one that was when the object was created.
+// Called under the lock.
+func (c *Collector) incarnation(at *metering, uid string, m *usage.Member, e event, byCreation string) string {
+	if at.feed.namespaced() {
+		return byCreation
+	}
+	name := m.Subject.Namespace
+	held, holds := c.ledger.Held(at.ledger, uid, m.Subject.Container)
+	if holds && held.Namespace == name && held.NamespaceUID != "" {
+		return held.NamespaceUID
+	}
+	known, there := c.namespaces[name]
+	switch {
+	case !there:
+	case m.Start.Evidence == usage.ObjectTime:
+		if of := known.of(m.Start.At); of != nil {
+			return of.uid
+		}
+		return formerNamespace
+	case e.isNews() && e.existed:
+		if of := known.of(e.before); of != nil {
+			return of.uid
+		}
+	}
+	return byCreation
+}
+
 // namespaceUID looks up, without the lock, the namespaces that the readings
 // belong to, and gives a function that answers under it.
 func (c *Collector) namespaceUID(readings []reading, object *unstructured.Unstructured) func(string) string {

@@ -1,7 +1,9 @@
 package collector
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -100,6 +102,7 @@ func count(set any) uint32 {
 type reading struct {
 	reader
 	members []usage.Member
+	claims  []usage.Claim
 	err     error
 }
 
@@ -109,6 +112,7 @@ func read(object *unstructured.Unstructured, readers []reader) []reading {
 		readings[i].reader = r
 		if r.meter.Matches(object.GetLabels()) {
 			readings[i].members, readings[i].err = r.meter.Read(object)
+			readings[i].claims = r.meter.Claims(object)
 		}
 	}
 	return readings
@@ -118,6 +122,7 @@ func read(object *unstructured.Unstructured, readers []reader) []reading {
 func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader) {
 	c := f.collector
 	readings := read(object, readers)
+	vouched := f.vouches(object)
 	moved := f.acquaint(object, e)
 	uid := string(object.GetUID())
 	namespaceUID := c.namespaceUID(readings, object)
@@ -138,6 +143,9 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 		if r.current(c) {
 			c.observe(r, object, e, namespaceUID)
 		}
+	}
+	for _, v := range vouched {
+		c.know(f, v, object, e)
 	}
 	c.reattribute(moved, uid, e.moments())
 	if e.isNews() {
@@ -162,8 +170,15 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 	o := e.observation(r, c.graph.UID(uid))
 	if r.err != nil {
 		c.quarantine(r.at, object, r.err)
-		c.ledger.Unreadable(o)
-		return
+		if len(o.Members) == 0 {
+			c.ledger.Unreadable(o)
+			return
+		}
+		o.Members = withHeld(o.Members, c.ledger.HeldMembers(r.at.ledger, uid))
+	}
+	if entry, was := r.at.quarantine[uid]; was {
+		entry.partly = r.err != nil
+		r.at.quarantine[uid] = entry
 	}
 	delete(r.at.named, uid)
 	for i := range o.Members {
@@ -172,16 +187,40 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 			r.at.named[uid] = struct{}{}
 		}
 		c.place(r.at, uid, subject)
-		subject.NamespaceUID = namespaceUID(subject.Namespace)
+		subject.NamespaceUID = c.incarnation(r.at, uid, &o.Members[i], e, namespaceUID(subject.Namespace))
 		c.keep(r.at, uid, subject, e.after)
 	}
-	if err := c.ledger.Observe(o); err != nil {
-		c.quarantine(r.at, object, err)
+	if r.at.represented != nil {
+		c.represent(r, o, object, e)
 		return
 	}
-	if _, was := r.at.quarantine[uid]; was {
-		delete(r.at.quarantine, uid)
-		c.Notify(r.at.meter.Name())
+	c.hand(r.at, o, quarantinedOf(object))
+}
+
+// withHeld are the members that could be read of an object, and, of those that
+// could not be, what they held last.
+func withHeld(read, held []usage.Member) []usage.Member {
+	byContainer := func(a, b usage.Member) int { return cmp.Compare(a.Subject.Container, b.Subject.Container) }
+	all := read
+	for _, m := range held {
+		if _, found := slices.BinarySearchFunc(read, m, byContainer); !found {
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, byContainer)
+	return all
+}
+
+// hand hands what is read of an object to the ledger. Called under the lock.
+func (c *Collector) hand(at *metering, o *ledger.Observation, object Quarantined) {
+	if err := c.ledger.Observe(o); err != nil {
+		object.Message = err.Error()
+		c.isolate(at, o.UID, object)
+		return
+	}
+	if was, quarantined := at.quarantine[o.UID]; quarantined && !was.partly {
+		delete(at.quarantine, o.UID)
+		c.Notify(at.meter.Name())
 	}
 }
 
@@ -282,9 +321,11 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 		if !r.current(c) {
 			continue
 		}
+		c.forgetPart(r.at, uid, e.moments())
 		c.ledger.Remove(e.observation(r, uid))
 		delete(r.at.quarantine, uid)
 	}
+	f.lose(object.GetNamespace(), object.GetName(), uid, ledger.Between(e.origin, e.after, e.before))
 	c.forgetNamespace(f.kind(), object, e.before)
 	c.leave(uid, e)
 	if !c.linger(node, e.now) {

@@ -12,6 +12,7 @@ import (
 // Quarantined is an object that a meter could not read.
 type Quarantined struct {
 	Namespace, Name, Message string
+	partly                   bool // what could be read of it is metered
 }
 
 // maxMessages bounds the messages that are kept when all objects are bad.
@@ -87,11 +88,18 @@ func (c *Collector) settled() bool {
 
 // quarantine notes that the meter could not read the object. Called under the lock.
 func (c *Collector) quarantine(at *metering, object *unstructured.Unstructured, err error) {
-	c.isolate(at, string(object.GetUID()), Quarantined{Namespace: object.GetNamespace(), Name: object.GetName(), Message: err.Error()})
+	entry := quarantinedOf(object)
+	entry.Message = err.Error()
+	c.isolate(at, string(object.GetUID()), entry)
+}
+
+func quarantinedOf(object *unstructured.Unstructured) Quarantined {
+	return Quarantined{Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
 func (c *Collector) isolate(at *metering, uid string, entry Quarantined) {
 	before, was := at.quarantine[uid]
+	entry.partly = before.partly
 	if was && before == entry {
 		return
 	}

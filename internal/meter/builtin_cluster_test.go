@@ -3,7 +3,7 @@ package meter
 const (
 	node1    = "/ node_pool; bills NodePool gpu karpenter.sh/nodepool=gpu; v1 Node n1 node-1; region eu-1; bundle p4d.24xlarge"
 	loose1   = "/ node_pool; bills NodePool  none; v1 Node n1 node-1"
-	machine1 = "cluster.x-k8s.io/v1beta2 Machine m1 machine-1; [cluster:prod version:v1.37.0]; holds machine=1000; from 20:00:00 CreationTime"
+	machine1 = "cluster.x-k8s.io/v1beta2 Machine m1 machine-1; [cluster:prod version:v1.37.0]; holds machine=1000; from 20:02:00 ObjectTime"
 )
 
 var clusterLifecycles = []lifecycle{
@@ -79,7 +79,9 @@ spec: {clusterName: prod, replicas: 3}
 `,
 		stages: []stage{
 			{name: "created", want: []string{"shop/ node_pool; bills cluster.x-k8s.io/v1beta2 MachinePool workers MachinePool/shop/workers; " +
-				"cluster.x-k8s.io/v1beta2 MachinePool workers mp-1; [cluster:prod]; holds pool=1000; from 20:00:00 CreationTime"}},
+				"cluster.x-k8s.io/v1beta2 MachinePool workers mp-1; [cluster:prod]; holds pool=1000 machine=0; from 20:00:00 CreationTime"}},
+			{name: "made", patch: `status: {replicas: 3}`, want: []string{"shop/ node_pool; bills cluster.x-k8s.io/v1beta2 MachinePool workers MachinePool/shop/workers; " +
+				"cluster.x-k8s.io/v1beta2 MachinePool workers mp-1; [cluster:prod]; holds pool=1000 machine=3000; from 20:00:00 CreationTime"}},
 		},
 	},
 	{
@@ -96,7 +98,14 @@ metadata:
 spec: {clusterName: prod, version: v1.37.0}
 `,
 		stages: []stage{
-			{name: "of a deployment", want: []string{"shop/ node_pool; bills cluster.x-k8s.io/v1beta2 MachineDeployment workers MachineDeployment/shop/workers; " + machine1}},
+			{name: "asked for", patch: `status: {phase: Provisioning, initialization: {bootstrapDataSecretCreated: true}}`,
+				want: []string{"shop/ node_pool; bills cluster.x-k8s.io/v1beta2 MachineDeployment workers MachineDeployment/shop/workers; cluster.x-k8s.io/v1beta2 Machine m1 machine-1"}},
+			{name: "of a deployment", patch: `
+status:
+  phase: Provisioned
+  initialization: {infrastructureProvisioned: true}
+  conditions: [{type: InfrastructureReady, status: "True", lastTransitionTime: "2026-11-21T20:02:00Z"}]
+`, want: []string{"shop/ node_pool; bills cluster.x-k8s.io/v1beta2 MachineDeployment workers MachineDeployment/shop/workers; " + machine1}},
 			{name: "of a pool", patch: `metadata: {labels: {cluster.x-k8s.io/deployment-name: null, cluster.x-k8s.io/pool-name: workers}}`,
 				want: []string{"shop/ node_pool; bills cluster.x-k8s.io/v1beta2 MachinePool workers MachinePool/shop/workers; " + machine1}},
 			{name: "of a control plane", patch: `metadata: {labels: {cluster.x-k8s.io/pool-name: null, cluster.x-k8s.io/control-plane: ""}}`,
@@ -112,9 +121,14 @@ kind: Cluster
 metadata: {name: prod, namespace: shop, uid: cluster-1, creationTimestamp: "2026-11-21T20:00:00Z"}
 `,
 		stages: []stage{
-			{name: "created", want: []string{"shop/ cluster; cluster.x-k8s.io/v1beta2 Cluster prod cluster-1; holds cluster=1000 control_plane_node=0; from 20:00:00 CreationTime"}},
+			{name: "asked for", patch: `status: {phase: Provisioning}`, want: []string{"shop/ cluster; cluster.x-k8s.io/v1beta2 Cluster prod cluster-1"}},
+			{name: "provisioned", patch: `
+status:
+  initialization: {infrastructureProvisioned: true}
+  conditions: [{type: InfrastructureReady, status: "True", lastTransitionTime: "2026-11-21T20:02:00Z"}]
+`, want: []string{"shop/ cluster; cluster.x-k8s.io/v1beta2 Cluster prod cluster-1; holds cluster=1000 control_plane_node=0; from 20:02:00 ObjectTime"}},
 			{name: "three control plane nodes", patch: `status: {controlPlane: {replicas: 3, readyReplicas: 2}}`,
-				want: []string{"shop/ cluster; cluster.x-k8s.io/v1beta2 Cluster prod cluster-1; holds cluster=1000 control_plane_node=3000; from 20:00:00 CreationTime"}},
+				want: []string{"shop/ cluster; cluster.x-k8s.io/v1beta2 Cluster prod cluster-1; holds cluster=1000 control_plane_node=3000; from 20:02:00 ObjectTime"}},
 		},
 	},
 }

@@ -1,9 +1,8 @@
 package meter
 
 const (
-	pod1      = "shop/ container; bills (workload); v1 Pod web-7d9-abc pod-1"
-	vmi1      = "shop/ vm; bills kubevirt.io/v1 VirtualMachine db-0 vm-1; kubevirt.io/v1 VirtualMachineInstance db-0 vmi-1"
-	vmi1Large = vmi1 + "; region eu-1a; bundle u1.large"
+	pod1 = "shop/ container; bills (workload); v1 Pod web-7d9-abc pod-1"
+	vmi1 = "shop/ vm; bills kubevirt.io/v1 VirtualMachine db-0 vm-1; kubevirt.io/v1 VirtualMachineInstance db-0 vmi-1"
 )
 
 var computeLifecycles = []lifecycle{
@@ -19,13 +18,13 @@ status:
   phaseTransitionTimestamps:
   - {phase: Scheduled, phaseTransitionTimestamp: "2026-11-21T20:00:20Z"}
   - {phase: Running, phaseTransitionTimestamp: "2026-11-21T20:00:30Z"}
-`, want: []string{vmi1Large + "; holds vcpu=2000 memory=4294967296 gpu=1000; from 20:00:30 ObjectTime"}},
+`, want: []string{vmi1 + "; holds vcpu=2000 memory=4294967296 gpu=1000; from 20:00:30 ObjectTime"}},
 			{name: "cpu and memory plugged in", patch: `status: {currentCPUTopology: {sockets: 3, cores: 2, threads: 2}, memory: {guestCurrent: 8Gi}}`,
-				want: []string{vmi1Large + "; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
+				want: []string{vmi1 + "; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
 			{name: "paused", patch: `status: {conditions: [{type: Paused, status: "True"}]}`,
-				want: []string{vmi1Large + "; [paused:true]; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
+				want: []string{vmi1 + "; [paused:true]; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
 			{name: "its host does not answer", patch: `status: {phase: Unknown, conditions: []}`,
-				want: []string{vmi1Large + "; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
+				want: []string{vmi1 + "; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
 			{name: "stopped", patch: `
 status:
   phase: Succeeded
@@ -107,9 +106,9 @@ status:
 				want: []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
 			{name: "a label does not hide a pod", patch: `metadata: {labels: {kubevirt.io: virt-launcher}}`,
 				want: []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
-			{name: "a virtual machine's pod is not metered",
+			{name: "an owner alone does not either: see TestClaims",
 				patch: `metadata: {ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: vmi-1, controller: true}]}`,
-				want:  []string{}},
+				want:  []string{pod1 + "; container cache", pod1 + "; container proxy", pod1 + "; container web"}},
 		},
 	},
 	{

@@ -25,10 +25,10 @@ spec: {ports: [{port: 80}, {port: 443}, {port: 8443}]}
 status: {loadBalancer: {ingress: [{ip: 192.0.2.1}, {ip: "2001:db8::1"}]}}
 `, want: []string{service1 + "; [class:metal]; holds load_balancer=1000 listener=3000 public_ip=2000"}},
 			{name: "of another type", patch: `spec: {type: ClusterIP}`, want: []string{service1}},
-			{name: "a gateway's", patch: `
+			{name: "a gateway's, as it says: see TestClaims", patch: `
 metadata: {ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, name: edge, uid: gateway-1, controller: true}]}
 spec: {type: LoadBalancer}
-`, want: []string{}},
+`, want: []string{service1 + "; [class:metal]; holds load_balancer=1000 listener=3000 public_ip=2000"}},
 		},
 	},
 	{
@@ -51,6 +51,20 @@ status:
 `, want: []string{gateway1 + "; [class:cilium]; holds load_balancer=1000 listener=2000 public_ip=1000; from 20:00:05 ObjectTime"}},
 			{name: "no longer", patch: `status: {conditions: [{type: Programmed, status: "False", lastTransitionTime: "2026-11-21T20:37:30Z"}]}`,
 				want: []string{gateway1 + "; to 20:37:30 ObjectTime"}},
+			{name: "an internal load balancer", patch: `
+status:
+  addresses: [{type: IPAddress, value: 10.96.17.3}]
+  conditions: [{type: Programmed, status: "True", lastTransitionTime: "2026-11-21T20:40:05Z"}]
+`, want: []string{gateway1 + "; [class:cilium]; holds load_balancer=1000 listener=2000 public_ip=1000; from 20:40:05 ObjectTime"}},
+			{name: "a waypoint", patch: `spec: {gatewayClassName: istio-waypoint}`, want: []string{}},
+			{name: "a waypoint with a load balancer", patch: `status: {addresses: [{type: IPAddress, value: 10.96.17.3}, {type: IPAddress, value: 192.0.2.1}]}`,
+				want: []string{gateway1 + "; [class:istio-waypoint]; holds load_balancer=1000 listener=2000 public_ip=2000; from 20:40:05 ObjectTime"}},
+			{name: "a proxy behind a Service of the cluster", patch: `
+spec: {gatewayClassName: istio}
+status: {addresses: [{type: Hostname, value: edge-istio.shop.svc.cluster.local}]}
+`, want: []string{}},
+			{name: "a load balancer that has a name", patch: `status: {addresses: [{type: Hostname, value: edge-1.elb.example.com}]}`,
+				want: []string{gateway1 + "; [class:istio]; holds load_balancer=1000 listener=2000 public_ip=1000; from 20:40:05 ObjectTime"}},
 		},
 	},
 	{

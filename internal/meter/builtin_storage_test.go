@@ -21,7 +21,8 @@ var storageLifecycles = []lifecycle{
 metadata: {name: prime-mine, ownerReferences: [{apiVersion: v1, kind: PersistentVolumeClaim, name: data, uid: claim-0, controller: true}]}
 status: {phase: Bound}
 `, want: []string{"shop/ volume; v1 PersistentVolumeClaim prime-mine claim-1; [storageClass:fast volumeMode:Filesystem]; holds storage=20000000000"}},
-			{name: "the importer's claim is not metered", patch: `metadata: {name: prime-claim-0}`, want: []string{}},
+			{name: "the importer's claim is metered until the wanted claim has the volume: see TestClaims", patch: `metadata: {name: prime-claim-0}`,
+				want: []string{"shop/ volume; v1 PersistentVolumeClaim prime-claim-0 claim-1; [storageClass:fast volumeMode:Filesystem]; holds storage=20000000000"}},
 		},
 	},
 	{

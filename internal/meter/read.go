@@ -10,8 +10,8 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// maxMembers is how many members one object may have: more than fit into what
-// etcd stores of one object (1.5 MiB), so that nobody hides in a crowd.
+// maxMembers is how many members of one object are metered. Of a longer list those
+// count that hold something: nobody hides in a crowd of what holds nothing.
 const maxMembers = 5000
 
 // UnreadableError says why an object could not be read, in at most 1,000 bytes
@@ -36,7 +36,8 @@ func (e *UnreadableError) Error() string {
 
 // Read is what the meter reads of one object: its members, by key; none when
 // the object is excluded. An error, always an *UnreadableError, means that the
-// object is to be quarantined.
+// object is to be quarantined. The members that come with it could be read all the
+// same, and are to be metered.
 //
 // A member's subject has what the object alone tells: no NamespaceUID, no
 // Deployment but the meter's own, and no Resource when the meter bills the
@@ -88,19 +89,27 @@ func (r *reading) readEach() ([]usage.Member, error) {
 	if r.failed != nil || found == nil {
 		return nil, r.failure()
 	}
-	if size, ok := found.Size().Value().(int64); !ok || size > maxMembers {
-		return nil, &UnreadableError{Path: each.in.path, Reason: fmt.Sprintf("the object has %d members; at most %d are metered", size, maxMembers)}
-	}
+	size, _ := found.Size().Value().(int64)
 	members := make([]usage.Member, 0, 4)
-	for it := found.Iterator(); it.HasNext().Value() == true; {
+	var first *UnreadableError
+	for it := found.Iterator(); it.HasNext().Value() == true && r.spent <= maxObjectCost; {
 		r.member = it.Next()
 		r.key = ""
 		r.key = r.text(each.key)
 		member := r.read()
-		if r.failed != nil {
-			return nil, r.failure()
+		switch {
+		case r.failed != nil:
+			if first == nil {
+				first = r.failed
+			}
+			r.failed = nil // the others may be readable
+		case size > maxMembers && !holdsAny(&member):
+		case len(members) == maxMembers:
+			first = &UnreadableError{Path: each.in.path, Reason: fmt.Sprintf("the object has %d members; at most %d are metered", size, maxMembers)}
+			r.spent = maxObjectCost + 1
+		default:
+			members = append(members, member)
 		}
-		members = append(members, member)
 	}
 	slices.SortFunc(members, func(a, b usage.Member) int { return cmp.Compare(a.Subject.Container, b.Subject.Container) })
 	for i := 1; i < len(members); i++ {
@@ -108,7 +117,17 @@ func (r *reading) readEach() ([]usage.Member, error) {
 			return nil, &UnreadableError{Path: each.key.path, Member: key, Reason: "two members of the object have this key; want one that is unique"}
 		}
 	}
-	return members, nil
+	if first == nil {
+		return members, nil
+	}
+	if len(members) == 0 {
+		members = nil
+	}
+	return members, first
+}
+
+func holdsAny(m *usage.Member) bool {
+	return m.Active && slices.ContainsFunc(m.Levels, func(level int64) bool { return level != 0 })
 }
 
 // read reads the member that the reading has come to, or the object itself.

@@ -76,12 +76,16 @@ func TestRead(t *testing.T) {
 			want:   []string{"shop/web thing; example.com/v1 Thing t u1; region eu-2; bundle large; [z:large]; holds thing=1000; from 20:00:00 CreationTime"},
 		},
 		"the region's label goes before the zone's": {
-			object: `metadata: {labels: {topology.kubernetes.io/region: eu-1, topology.kubernetes.io/zone: eu-1a}}`,
-			want:   []string{"shop/ thing; example.com/v1 Thing t u1; region eu-1; holds thing=1000; from 20:00:00 CreationTime"},
+			object: `metadata: {namespace: null, labels: {topology.kubernetes.io/region: eu-1, topology.kubernetes.io/zone: eu-1a}}`,
+			want:   []string{"/ thing; example.com/v1 Thing t u1; region eu-1; holds thing=1000; from 20:00:00 CreationTime"},
 		},
 		"the zone will do": {
-			object: `metadata: {labels: {topology.kubernetes.io/zone: eu-1a}}`,
-			want:   []string{"shop/ thing; example.com/v1 Thing t u1; region eu-1a; holds thing=1000; from 20:00:00 CreationTime"},
+			object: `metadata: {namespace: null, labels: {topology.kubernetes.io/zone: eu-1a}}`,
+			want:   []string{"/ thing; example.com/v1 Thing t u1; region eu-1a; holds thing=1000; from 20:00:00 CreationTime"},
+		},
+		"the labels of an object in a namespace are its tenant's": {
+			object: `metadata: {labels: {topology.kubernetes.io/region: cheap, topology.kubernetes.io/zone: cheap-a}}`,
+			want:   []string{"shop/ thing; example.com/v1 Thing t u1; holds thing=1000; from 20:00:00 CreationTime"},
 		},
 		"members come by key, whatever their order": {
 			meter:  `{forEach: {in: self.parts, as: part, key: part.name}, dimensions: [{name: thing, unit: count, quantity: part.num}]}`,
@@ -141,6 +145,7 @@ func TestReadQuarantines(t *testing.T) {
 	long := "long: " + strings.Repeat("x", 100_000) + "\n"
 	cases := map[string]struct {
 		meter, object, want string
+		some                bool // of its members are read
 	}{
 		"a field that is not there": {meter: `bundle: self.spec.type`, want: "spec.bundle: no such key: spec"},
 		"a text that is a number":   {meter: `bundle: self.b`, object: `b: 3`, want: "spec.bundle: it gives int; want a string"},
@@ -151,14 +156,19 @@ func TestReadQuarantines(t *testing.T) {
 		"a list that is a map":      {meter: `forEach: {in: self.parts, key: item}`, object: `parts: {a: 1}`, want: "spec.forEach.in: it gives map; want a list"},
 		"two members of one key":    {meter: `forEach: {in: self.parts, key: item.name}`, object: `parts: [{name: a}, {name: b}, {name: a}]`, want: `spec.forEach.key (member "a"): two members of the object have this key`},
 		"an error of one member":    {meter: `{bundle: item.type, forEach: {in: self.parts, key: item.name}}`, object: `parts: [{name: a}]`, want: `spec.bundle (member "a"): no such key: type`},
-		"too many members":          {meter: `forEach: {in: self.parts, key: item.name}`, object: parts(5001), want: "spec.forEach.in: the object has 5001 members; at most 5000 are metered"},
+		"too many members":          {meter: `forEach: {in: self.parts, key: item.name}`, object: parts(5001), want: "spec.forEach.in: the object has 5001 members; at most 5000 are metered", some: true},
+		"one member that is not as it should be": {
+			meter:  `{forEach: {in: self.parts, key: item.name}, dimensions: [{name: thing, unit: count, quantity: item.num}]}`,
+			object: `parts: [{name: a, num: 1}, {name: b, num: -1}, {name: c, num: 2}]`,
+			want:   `spec.dimensions[0].quantity (member "b"): the quantity is negative`, some: true,
+		},
 		"an expression that costs too much": {
 			meter:  `active: "self.parts.all(a, self.long + a.name != 'x')"`,
 			object: long + parts(1000), want: "spec.active: operation cancelled: actual cost limit exceeded",
 		},
 		"expressions that cost too much together": {
 			meter:  `{bundle: "self.long + item.name", forEach: {in: self.parts, key: item.name}}`,
-			object: long + parts(1000), want: "the object's expressions cost more than 1000000 operations",
+			object: long + parts(1000), want: "the object's expressions cost more than 1000000 operations", some: true,
 		},
 		"searching long lists in a loop": {
 			meter:  `active: "self.parts.all(a, !(a.name in self.parts))"`,
@@ -174,13 +184,27 @@ func TestReadQuarantines(t *testing.T) {
 			m := compiled(t, patchedText(t, small, c.meter))
 			members, err := m.Read(object(t, patchedText(t, thing, c.object)))
 			var unreadable *UnreadableError
-			if !errors.As(err, &unreadable) || members != nil {
+			if !errors.As(err, &unreadable) || (members != nil) != c.some {
 				t.Fatalf("got %d members, %v", len(members), err)
 			}
 			if !strings.Contains(err.Error(), c.want) || len(err.Error()) > maxMessage {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 		})
+	}
+}
+
+// What holds nothing hides nothing, however much of it there is.
+func TestReadsWhatIsInACrowdOfNothing(t *testing.T) {
+	var zeros strings.Builder
+	for i := range 5050 {
+		fmt.Fprintf(&zeros, "%q: \"0\", ", fmt.Sprintf("example.com/r%04d", i))
+	}
+	m := builtin(t, "container-extended-resources")
+	pod := patchedText(t, podOfThree, `spec: {initContainers: null, containers: [{name: web, resources: {requests: {`+zeros.String()+`nvidia.com/gpu: "8"}}}]}`)
+	members, err := m.Read(object(t, pod))
+	if err != nil || len(members) != 1 || members[0].Levels[0] != 8000 {
+		t.Errorf("got %d members, %v", len(members), err)
 	}
 }
 

@@ -150,6 +150,9 @@ func (r *reading) region() string {
 	if r.meter.region != nil {
 		return r.text(r.meter.region)
 	}
+	if r.ownNamespace != "" {
+		return "" // whoever is billed writes its labels
+	}
 	labels, _ := r.metadata["labels"].(map[string]any)
 	if region := entry(labels, regionLabel); region != "" {
 		return Tidy(region)

@@ -59,8 +59,12 @@ func one(read func(object) holding) func(object) []holding {
 	return func(o object) []holding { return []holding{read(o)} }
 }
 
-// region is where an object is by its labels.
+// region is where an object is by its labels; those of an object in a namespace are
+// its tenant's, and tell nothing.
 func region(o object) string {
+	if o.text("metadata", "namespace") != "" {
+		return ""
+	}
 	if r := o.label("topology.kubernetes.io/region"); r != "" {
 		return r
 	}
@@ -73,9 +77,6 @@ func deviceOf(resource string) bool {
 }
 
 func podHoldings(o object) []holding {
-	if owner := o.controller(); o.label("kubevirt.io") == "virt-launcher" && owner.text("kind") == "VirtualMachineInstance" {
-		return nil
-	}
 	containers := o.list("spec", "containers")
 	for _, c := range o.list("spec", "initContainers") {
 		if c.text("restartPolicy") == "Always" {
@@ -180,7 +181,10 @@ func poolHolding(o object) holding {
 }
 
 func machineHolding(o object) holding {
-	h := holding{resourceType: "node_pool", levels: levels{"machine": 1000}}
+	h := holding{resourceType: "node_pool"}
+	if h.since = provisioned(o); !h.since.IsZero() {
+		h.levels = levels{"machine": 1000}
+	}
 	namespace := "/" + o.text("metadata", "namespace") + "/"
 	if pool := o.label("cluster.x-k8s.io/deployment-name"); pool != "" {
 		h.resource = "MachineDeployment" + namespace + pool
@@ -191,9 +195,20 @@ func machineHolding(o object) holding {
 	return h
 }
 
+// provisioned is since when what was asked for is there; zero: it is not.
+func provisioned(o object) time.Time {
+	if there, _ := o.at("status", "initialization", "infrastructureProvisioned").(bool); !there {
+		return time.Time{}
+	}
+	return o.condition("InfrastructureReady").moment("lastTransitionTime")
+}
+
 func clusterHolding(o object) holding {
-	replicas := o.whole(0, "status", "controlPlane", "replicas")
-	return holding{resourceType: "cluster", facts: facts(region(o), "", nil), levels: levels{"cluster": 1000, "control_plane_node": replicas * 1000}}
+	h := holding{resourceType: "cluster", facts: facts(region(o), "", nil), since: provisioned(o)}
+	if !h.since.IsZero() {
+		h.levels = levels{"cluster": 1000, "control_plane_node": o.whole(0, "status", "controlPlane", "replicas") * 1000}
+	}
+	return h
 }
 
 func machineAllocatedHolding(o object) holding {
@@ -217,7 +232,7 @@ func instanceHolding(o object) holding {
 	if o.condition("Paused").text("status") == "True" {
 		paused = "true"
 	}
-	h.facts = facts(region(o), o.text("metadata", "annotations", "kubevirt.io/cluster-instancetype-name"), map[string]string{"paused": paused})
+	h.facts = facts(region(o), "", map[string]string{"paused": paused})
 	if phase := o.text("status", "phase"); phase != "Running" && phase != "Unknown" {
 		return h
 	}
@@ -237,7 +252,7 @@ func instanceHolding(o object) holding {
 func serviceHolding(o object) holding {
 	addresses := o.size("status", "loadBalancer", "ingress")
 	h := holding{resourceType: "load_balancer", facts: facts(region(o), "", map[string]string{"class": o.text("spec", "loadBalancerClass")})}
-	if o.text("spec", "type") == "LoadBalancer" && addresses > 0 && o.controller().text("kind") != "Gateway" {
+	if o.text("spec", "type") == "LoadBalancer" && addresses > 0 {
 		h.levels = levels{"load_balancer": 1000, "listener": o.size("spec", "ports") * 1000, "public_ip": addresses * 1000}
 	}
 	return h

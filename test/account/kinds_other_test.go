@@ -52,8 +52,11 @@ status: {capacity: {cpu: "%d", memory: 64Gi, nvidia.com/gpu: "%d"}}`, d.IntN(2),
 	},
 	{
 		apiVersion: "cluster.x-k8s.io/v1beta2", name: "Cluster", short: "cluster", names: 2, weight: 3,
-		make:   fixed(`spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerCluster, name: prod}}`),
-		change: oneOf(text("status", `status: {controlPlane: {replicas: %d}}`, numbers(0, 5))),
+		make: fixed(`spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerCluster, name: prod}}`),
+		change: oneOf(
+			text("status", `status: {controlPlane: {replicas: %d}}`, numbers(0, 5)),
+			text("status", `status: {initialization: {infrastructureProvisioned: true}, conditions: [{type: InfrastructureReady, status: "True", reason: Ready, message: "", lastTransitionTime: %s}]}`, words(now)),
+		),
 	},
 	{
 		apiVersion: "cluster.x-k8s.io/v1beta2", name: "MachineDeployment", short: "workers", names: 2, weight: 2,
@@ -76,6 +79,7 @@ status: {capacity: {cpu: "%d", memory: 64Gi, nvidia.com/gpu: "%d"}}`, d.IntN(2),
 			return fmt.Sprintf("metadata: {labels: {cluster.x-k8s.io/deployment-name: workers-%d}}\nspec: {%s, version: v1.37.%d}", d.IntN(2), machineSpec, d.IntN(4))
 		},
 		change: oneOf(
+			text("status", `status: {initialization: {infrastructureProvisioned: true}, conditions: [{type: InfrastructureReady, status: "True", reason: Ready, message: "", lastTransitionTime: %s}]}`, words(now)),
 			text("", `spec: {version: v1.37.%d}`, numbers(0, 4)),
 			text("", `metadata: {labels: {cluster.x-k8s.io/deployment-name: %s}}`, words("workers-0", "workers-1", none)),
 			text("", `metadata: {labels: {cluster.x-k8s.io/pool-name: %s}}`, words("machines-0", none)),

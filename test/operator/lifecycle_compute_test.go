@@ -49,14 +49,14 @@ func (d *driver) runs(t *thing) moment {
 }
 
 func machineRuns(d *driver) {
-	const where = "in eu-1a of u1.large"
+	const where = "" // its labels and annotations are its tenant's
 	machine := d.virtualMachine()
 	run, who := d.instance(machine)
 	d.status(run, `{phase: Scheduling}`)
 	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
 	plugged := levels{"vcpu": 4000, "memory": 8 * gi, "gpu": 1000}
 	d.holds(run, who, d.status(run, `{currentCPUTopology: {sockets: 2, cores: 2, threads: 1}, memory: {guestCurrent: 8Gi}}`), where, plugged)
-	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "True"}]}`), "paused=true "+where, plugged)
+	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "True"}]}`), "paused=true", plugged)
 	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "False"}]}`), where, plugged)
 	stopped := nextSecond(d.ctx)
 	d.status(run, fmt.Sprintf(`{phase: Succeeded, phaseTransitionTimestamps: [{phase: Succeeded, phaseTransitionTimestamp: %q}]}`, rfc3339(stopped)))
@@ -194,7 +194,7 @@ func podRuns(d *driver) {
 	d.holds(pod, d.container(pod, deployment, "proxy"), since, "", levels{"cpu": 100, "memory": 64 << 20})
 	d.holds(pod, d.container(pod, deployment, "cache"), since, "", levels{"memory": 512_000_000})
 
-	// A virtual machine's pod is not metered, for the machine is.
+	// A virtual machine's pod is metered with the machine, from when that runs and has the pod among its own.
 	machine := d.virtualMachine()
 	run, _ := d.instance(machine)
 	launcher := d.create(fmt.Sprintf(`
@@ -206,7 +206,23 @@ metadata:
   ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: %s, controller: true}]
 spec: {containers: [{name: compute, image: web, resources: {requests: {cpu: "4"}}}]}
 `, run.uid()))
-	d.scheduled(launcher)
+	scheduled := d.scheduled(launcher)
+	compute := d.container(launcher, machine, "compute")
+	d.holds(launcher, compute, scheduled, "", levels{"cpu": 4000})
+	d.status(run, fmt.Sprintf(`{phase: Scheduled, activePods: {%s: n1}}`, launcher.uid()))
+	d.hold(compute, d.runs(run), "", nil)
+	// What says that it is, and is not, is metered by itself.
+	forged := d.create(fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata:
+  name: virt-launcher-db-1
+  labels: {kubevirt.io: virt-launcher}
+  ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: %s, controller: true}]
+spec: {containers: [{name: compute, image: web, resources: {requests: {cpu: "64"}}}]}
+`, run.uid()))
+	scheduled = d.scheduled(forged)
+	d.holds(forged, d.container(forged, machine, "compute"), scheduled, "", levels{"cpu": 64000})
 }
 
 func podWithDevices(d *driver) {

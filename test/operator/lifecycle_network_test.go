@@ -67,17 +67,23 @@ spec: {gatewayClassName: cilium, listeners: [{name: http, port: 80, protocol: HT
 	d.holds(gateway, who, fewer, facts, levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
 	d.hold(who, condition(gateway, "False", ""), "", nil)
 	d.holds(gateway, who, condition(gateway, "True", ""), facts, levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
-	// Its own load balancer is not counted again.
-	service := d.create(fmt.Sprintf(`
+	// Its own load balancer is not counted again; what shows another address is another one.
+	own := func(name, address string) *thing {
+		service := d.create(fmt.Sprintf(`
 apiVersion: v1
 kind: Service
 metadata:
-  name: edge
-  ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, name: edge, uid: %s, controller: true}]
+  name: %s
+  ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, name: edge, uid: %s}]
 spec: {type: LoadBalancer, ports: [{port: 80}]}
-`, gateway.uid()))
-	d.status(service, `{loadBalancer: {ingress: [{ip: 192.0.2.1}]}}`)
+`, name, gateway.uid()))
+		d.status(service, fmt.Sprintf(`{loadBalancer: {ingress: [{ip: %s}]}}`, address))
+		return service
+	}
+	made, forged := own("edge", "192.0.2.1"), own("free", "192.0.2.7")
+	d.holds(forged, d.self(forged, "load_balancer", "edge"), forged.happened(), "", levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
 	d.delete(gateway)
+	d.holds(made, d.self(made, "load_balancer", "edge"), gateway.asked, "", levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
 	gateway = fresh()
 	programmed = condition(gateway, "True", "")
 	d.holds(gateway, d.self(gateway, "load_balancer", ""), programmed, facts, levels{"load_balancer": 1000, "listener": 2000})

@@ -30,9 +30,25 @@ spec: {storageClassName: fast, accessModes: [ReadWriteOnce], resources: {request
 	claim = fresh("data", "")
 	who = d.self(claim, "volume", "shop")
 	d.holds(claim, who, d.status(claim, `{phase: Bound, capacity: {storage: 10Gi}}`), fast, levels{"storage": 10 * gi})
-	// The claim under which an importer fills another one does not count.
-	prime := fresh("prime-"+claim.uid(), fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolumeClaim, name: data, uid: %s, controller: true}`, claim.uid()))
-	d.status(prime, `{phase: Bound, capacity: {storage: 10Gi}}`)
+	// An import holds its volume until the wanted claim does.
+	wanted := d.create(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: wanted, labels: {app.kubernetes.io/instance: shop}}
+spec:
+  storageClassName: fast
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 10Gi}}
+  dataSourceRef: {apiGroup: cdi.kubevirt.io, kind: VolumeImportSource, name: image}
+`)
+	prime := fresh("prime-"+wanted.uid(), fmt.Sprintf(`{apiVersion: v1, kind: PersistentVolumeClaim, name: wanted, uid: %s, controller: true}`, wanted.uid()))
+	d.patch(prime, `spec: {volumeName: image-1}`)
+	importing := d.self(prime, "volume", "shop")
+	d.holds(prime, importing, d.status(prime, `{phase: Bound, capacity: {storage: 10Gi}}`), fast, levels{"storage": 10 * gi})
+	d.patch(wanted, `spec: {volumeName: image-1}`)
+	bound := d.status(wanted, `{phase: Bound, capacity: {storage: 10Gi}}`)
+	d.hold(importing, bound, "", nil)
+	d.holds(wanted, d.self(wanted, "volume", "shop"), bound, fast, levels{"storage": 10 * gi})
 }
 
 func volumeIsReleased(d *driver) {
@@ -116,9 +132,16 @@ metadata: {name: prod}
 spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: DockerCluster, name: prod}}
 `)
 	}
+	provisioned := func(cluster *thing) moment {
+		d.status(cluster, `{phase: Provisioning}`)
+		flipped := nextSecond(d.ctx)
+		d.status(cluster, fmt.Sprintf(`{phase: Provisioned, initialization: {infrastructureProvisioned: true},
+			conditions: [{type: InfrastructureReady, status: "True", reason: Ready, message: "", lastTransitionTime: %q}]}`, rfc3339(flipped)))
+		return at(flipped)
+	}
 	cluster := fresh()
 	who := d.self(cluster, "cluster", "prod")
-	d.holds(cluster, who, cluster.created(), "", levels{"cluster": 1000})
+	d.holds(cluster, who, provisioned(cluster), "", levels{"cluster": 1000})
 	for _, replicas := range []int64{1, 3} {
 		grown := d.status(cluster, fmt.Sprintf(`{controlPlane: {replicas: %d}}`, replicas))
 		d.holds(cluster, who, grown, "", levels{"cluster": 1000, "control_plane_node": replicas * 1000})
@@ -126,7 +149,7 @@ spec: {infrastructureRef: {apiGroup: infrastructure.cluster.x-k8s.io, kind: Dock
 	d.patch(cluster, `spec: {paused: true}`)
 	d.delete(cluster)
 	cluster = fresh()
-	d.holds(cluster, d.self(cluster, "cluster", "prod"), cluster.created(), "", levels{"cluster": 1000})
+	d.holds(cluster, d.self(cluster, "cluster", "prod"), provisioned(cluster), "", levels{"cluster": 1000})
 }
 
 // machineSpec is what the objects of Cluster API that make machines have in common.
@@ -151,6 +174,17 @@ kind: MachinePool
 metadata: {name: workers}
 spec: {clusterName: prod, template: {spec: `+machineSpec+`}}
 `)
+	// Its provider makes no Machine objects: its replicas are its machines.
+	pool := d.create(`
+apiVersion: cluster.x-k8s.io/v1beta2
+kind: MachinePool
+metadata: {name: managed}
+spec: {clusterName: prod, template: {spec: ` + machineSpec + `}}
+`)
+	who := d.self(pool, "node_pool", "managed")
+	who.resource = "MachinePool/" + d.namespace + "/managed"
+	d.holds(pool, who, pool.created(), "cluster=prod", levels{"pool": 1000})
+	d.holds(pool, who, d.status(pool, `{replicas: 5}`), "cluster=prod", levels{"pool": 1000, "machine": 5000})
 }
 
 func poolExists(d *driver, kind, text string) {
@@ -193,8 +227,16 @@ spec: %s
 		who.resource = kind + "/" + d.namespace + "/workers"
 		return who
 	}
+	// What was asked for is none until its infrastructure is there.
+	provisioned := func(machine *thing) moment {
+		d.status(machine, `{phase: Provisioning, initialization: {bootstrapDataSecretCreated: true}}`)
+		flipped := nextSecond(d.ctx)
+		d.status(machine, fmt.Sprintf(`{phase: Provisioned, initialization: {infrastructureProvisioned: true},
+			conditions: [{type: InfrastructureReady, status: "True", reason: Ready, message: "", lastTransitionTime: %q}]}`, rfc3339(flipped)))
+		return at(flipped)
+	}
 	machine := fresh("v1.37.0")
-	d.holds(machine, pool(machine, "MachineDeployment"), machine.created(), "cluster=prod version=v1.37.0", levels{"machine": 1000})
+	d.holds(machine, pool(machine, "MachineDeployment"), provisioned(machine), "cluster=prod version=v1.37.0", levels{"machine": 1000})
 	upgraded := d.patch(machine, `spec: {version: v1.37.1}`)
 	d.holds(machine, pool(machine, "MachineDeployment"), upgraded, "cluster=prod version=v1.37.1", levels{"machine": 1000})
 	moved := d.patch(machine, `metadata: {labels: {cluster.x-k8s.io/deployment-name: null, cluster.x-k8s.io/pool-name: workers}}`)
@@ -205,7 +247,7 @@ spec: %s
 	d.holds(machine, d.self(machine, "node_pool", "workers-1"), loose, "cluster=prod version=v1.37.1", levels{"machine": 1000})
 	d.delete(machine)
 	machine = fresh("v1.37.0")
-	d.holds(machine, pool(machine, "MachineDeployment"), machine.created(), "cluster=prod version=v1.37.0", levels{"machine": 1000})
+	d.holds(machine, pool(machine, "MachineDeployment"), provisioned(machine), "cluster=prod version=v1.37.0", levels{"machine": 1000})
 }
 
 // node makes a node. Its pool has the driver's name, so that there is no other such pool.

@@ -1,0 +1,320 @@
+package collector
+
+import (
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/meter"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// An object that says that it is a part of another one (a virtual machine's pod)
+// is metered by itself until that one is known, holds something and vouches for
+// it (attribution.Representations), and again when that ends. What the meter read
+// of it last is kept, so that neither has to wait for the object to change.
+
+// part is an object that says that it is a part of others.
+type part struct {
+	read        ledger.Observation // what the meter read of it last
+	object      Quarantined        // its namespace and name
+	represented bool               // the ledger has nothing of it, for another object has
+	// waits tells that nothing is decided, and the ledger has nothing of it: not all
+	// kinds that it names have been listed.
+	waits bool
+}
+
+// represent takes in what a meter read of an object that can be a part of others.
+// Called under the lock.
+func (c *Collector) represent(r reading, o *ledger.Observation, object *unstructured.Unstructured, e event) {
+	at, uid := r.at, o.UID
+	claimed := attribution.Part{UID: uid, Created: object.GetCreationTimestamp().Unix()}
+	if slices.ContainsFunc(o.Members, func(m usage.Member) bool { return m.Active }) {
+		claimed.Claims = r.claims
+	}
+	changed := at.represented.Claim(claimed)
+	if len(claimed.Claims) == 0 {
+		before := at.parts[uid]
+		delete(at.parts, uid)
+		o.Existed = o.Existed || before != nil && before.represented
+		c.hand(at, o, quarantinedOf(object))
+	} else {
+		c.stand(at, r.claims, o, object, e)
+	}
+	c.turn(at, changed, uid, e.moments())
+}
+
+// stand takes in an object that claims to be a part of others.
+func (c *Collector) stand(at *metering, claims []usage.Claim, o *ledger.Observation, object *unstructured.Unstructured, e event) {
+	p, known := at.parts[o.UID]
+	if !known {
+		p = &part{object: quarantinedOf(object)}
+		at.parts[o.UID] = p
+	}
+	if waited := p.read; known && p.waits {
+		// As of when it was seen first: nothing has been said of it since.
+		o.After, o.Before, o.Origin, o.Existed = waited.After, waited.Before, waited.Origin, waited.Existed
+	}
+	p.read = *o
+	holds := c.ledger.HoldsBy(at.ledger, o.UID)
+	if (!known || p.waits) && !holds && c.unlisted(claims) {
+		p.waits = true
+		return
+	}
+	c.decide(at, p, known && !p.waits, holds, e)
+}
+
+// decide hands an object's reading on, as it is now: by itself, or not. known
+// tells that it was decided before.
+func (c *Collector) decide(at *metering, p *part, known, holds bool, e event) {
+	o := p.read
+	p.waits = false
+	_, since, represented := at.represented.By(o.UID)
+	was := p.represented
+	p.represented = represented
+	began := beganAt(o.Members, e)
+	seenBefore := e.origin == ledger.Resumed && began < e.after
+	switch {
+	case !represented:
+		// It may have been represented when nobody looked: it was none of the meter's then.
+		o.Existed = o.Existed || was || !known && !holds && seenBefore
+		c.hand(at, &o, p.object)
+	case known && was, !holds && (seenBefore || since.Before <= max(began, at.ledger.Defined)):
+		o.Members = nil
+		c.hand(at, &o, p.object)
+	default: // it was itself until then
+		c.hand(at, &o, p.object)
+		c.hand(at, p.at(nil, since, c.now().Unix()), p.object)
+	}
+}
+
+// beganAt is since when an object says that it holds something; as long as it can, when it does not.
+func beganAt(members []usage.Member, e event) int64 {
+	began := e.before
+	for i := range members {
+		switch m := &members[i]; {
+		case !m.Active:
+		case m.Start.IsZero():
+			return e.after
+		default:
+			began = min(began, m.Start.At)
+		}
+	}
+	return began
+}
+
+// at is what the object held changed to members, because of others, in the span.
+func (p *part) at(members []usage.Member, when attribution.Span, now int64) *ledger.Observation {
+	o := p.read
+	o.Members, o.Written, o.Existed, o.Origin = members, 0, true, ledger.Live
+	o.After, o.Before, o.Now = when.After, when.Before, now
+	return &o
+}
+
+// turn hands on those that are represented now and were not, and the other way
+// round, but for one: from the moment on. Called under the lock.
+func (c *Collector) turn(at *metering, changed []string, except string, moments ledger.Moments) {
+	for _, uid := range changed {
+		p := at.parts[uid]
+		if p == nil || uid == except || p.waits {
+			continue
+		}
+		_, since, represented := at.represented.By(uid)
+		if represented == p.represented {
+			continue
+		}
+		p.represented = represented
+		if represented {
+			c.hand(at, p.at(nil, since, c.now().Unix()), p.object)
+			continue
+		}
+		members := slices.Clone(p.read.Members)
+		for i := range members {
+			c.place(at, uid, &members[i].Subject)
+		}
+		c.hand(at, p.at(members, spanOf(moments), c.now().Unix()), p.object)
+	}
+}
+
+func spanOf(m ledger.Moments) attribution.Span {
+	return attribution.Span{After: m.End.At, Before: m.Start.At}
+}
+
+// unlisted tells whether a kind that is named, and metered, has not been listed,
+// or compared with what the journal has of it. Called under the lock.
+func (c *Collector) unlisted(claims []usage.Claim) bool {
+	return slices.ContainsFunc(claims, func(claim usage.Claim) bool {
+		f := c.feeds[schema.GroupKind(claim.Kind)]
+		return f != nil && len(f.meters) > 0 && (!f.isSettled || c.restored.checking)
+	})
+}
+
+// decideAll decides those that waited for a kind to be listed. Called under the lock.
+func (c *Collector) decideAll() {
+	if c.restored.checking {
+		return
+	}
+	for _, at := range c.meters {
+		for _, uid := range slices.Sorted(maps.Keys(at.parts)) {
+			c.decideOne(at, at.parts[uid], false)
+		}
+	}
+}
+
+// decideOne decides one that waits; anyway, or when it need not wait any more.
+func (c *Collector) decideOne(at *metering, p *part, anyway bool) {
+	if !p.waits || !anyway && c.unlisted(at.represented.Claims(p.read.UID)) {
+		return
+	}
+	for i := range p.read.Members {
+		c.place(at, p.read.UID, &p.read.Members[i].Subject)
+	}
+	c.decide(at, p, false, false, event{origin: p.read.Origin, after: p.read.After, before: p.read.Before})
+}
+
+// vouching is what an object vouches for, to one meter.
+type vouching struct {
+	reader
+	keys [][]string
+}
+
+// vouches reads what an object of the feed vouches for.
+func (f *feed) vouches(object *unstructured.Unstructured) []vouching {
+	asking := f.asking()
+	read := make([]vouching, len(asking))
+	for i, r := range asking {
+		read[i] = vouching{reader: r, keys: r.meter.Vouches(f.groupKind(), object)}
+	}
+	return read
+}
+
+// asking are the meters whose objects can be a part of the feed's.
+func (f *feed) asking() []reader {
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	if len(f.meters) == 0 {
+		return nil
+	}
+	return f.askers()
+}
+
+// askers are asking's, under the lock, in order.
+func (f *feed) askers() []reader {
+	var readers []reader
+	for _, at := range f.collector.meters {
+		if at.represented != nil && slices.Contains(at.meter.Representatives(), f.groupKind()) {
+			readers = append(readers, reader{at: at, meter: at.meter})
+		}
+	}
+	return readers
+}
+
+func (f *feed) groupKind() usage.GroupKind { return usage.GroupKind(f.kind()) }
+
+// know takes in what an object vouches for. Called under the lock, when the ledger
+// has it as it is.
+func (c *Collector) know(f *feed, v vouching, object *unstructured.Unstructured, e event) {
+	if !v.current(c) {
+		return
+	}
+	uid := string(object.GetUID())
+	began, active := c.holding(uid)
+	moments := e.moments()
+	since := spanOf(moments)
+	switch {
+	case e.origin == ledger.First: // it may have done so all the time
+		since = attribution.Span{After: v.at.ledger.Defined, Before: v.at.ledger.Defined}
+	case active && began.After >= e.after: // it had not begun when it was seen before
+		since = attribution.Span{}
+	}
+	if end, known := c.ledger.LastEnd(uid); !active && known {
+		moments = ledger.Moments{End: end, Start: usage.Boundary{At: end.At + int64(end.Slack)}}
+	}
+	c.turn(v.at, v.at.represented.Know(attribution.Representative{
+		Kind: f.groupKind(), Namespace: object.GetNamespace(), Name: object.GetName(), UID: uid,
+		Vouches: v.keys, Since: since, Active: active, Began: began,
+	}), "", moments)
+}
+
+// holding is since when an object holds something by any meter.
+func (c *Collector) holding(uid string) (began attribution.Span, active bool) {
+	since, active := c.ledger.Holding(uid)
+	return attribution.Span{After: since.At - int64(since.Slack), Before: since.At}, active
+}
+
+// lose takes in that an object that may have vouched for others is gone. Called
+// under the lock, when the ledger has it as gone.
+func (f *feed) lose(namespace, name, uid string, moments ledger.Moments) {
+	c := f.collector
+	if end, known := c.ledger.LastEnd(uid); known {
+		moments = ledger.Moments{End: end, Start: usage.Boundary{At: end.At + int64(end.Slack)}}
+	}
+	for _, r := range f.askers() {
+		c.turn(r.at, r.at.represented.Lose(f.groupKind(), namespace, name, uid), "", moments)
+	}
+}
+
+// forgetPart takes in that an object that claimed to be a part of others is
+// gone. Called under the lock, before the ledger has it as gone.
+func (c *Collector) forgetPart(at *metering, uid string, moments ledger.Moments) {
+	p := at.parts[uid]
+	if p == nil {
+		return
+	}
+	c.decideOne(at, p, true)
+	delete(at.parts, uid)
+	c.turn(at, at.represented.Forget(uid), "", moments)
+}
+
+// forgetParts takes in which objects that claimed something a list does not have.
+// Called under the lock, before the ledger has them as gone.
+func (f *feed) forgetParts(moments ledger.Moments) {
+	for _, at := range f.meters {
+		for _, uid := range slices.Sorted(maps.Keys(at.parts)) {
+			if _, there := f.listed[uid]; !there {
+				f.collector.forgetPart(at, uid, moments)
+			}
+		}
+	}
+}
+
+// loseMissing takes in which objects that may have vouched for others a list does
+// not have. Called under the lock, when the ledger has them as gone.
+func (f *feed) loseMissing(moments ledger.Moments) {
+	there := func(uid string) bool { _, there := f.listed[uid]; return there }
+	for _, r := range f.askers() {
+		for _, o := range r.at.represented.Missing(f.groupKind(), there) {
+			f.lose(o.Namespace, o.Name, o.UID, moments)
+		}
+	}
+}
+
+// reviewRepresentatives takes in that objects of the feed hold something by fewer
+// meters, from now on. Called under the lock.
+func (f *feed) reviewRepresentatives(now int64) {
+	for _, r := range f.askers() {
+		changed := r.at.represented.Review(f.groupKind(), f.collector.holding)
+		f.collector.turn(r.at, changed, "", ledger.Between(ledger.Live, now, now))
+	}
+}
+
+// askRepresentatives reads anew what those vouch for that a meter's objects can be a part of.
+func (c *Collector) askRepresentatives(at *metering) {
+	for _, kind := range at.meter.Representatives() {
+		if f := c.feeds[schema.GroupKind(kind)]; f != nil && f.begun && len(f.meters) > 0 {
+			f.source.Replay(f.meters[0])
+		}
+	}
+}
+
+// relate makes a metering ready for what its meter says of parts.
+func (at *metering) relate(m *meter.Meter) {
+	at.represented = nil
+	if m.CanBeRepresented() {
+		at.represented = attribution.NewRepresentations()
+	}
+}

@@ -1,0 +1,337 @@
+package collector
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"pgregory.net/rapid"
+
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+var instanceKind = schema.GroupVersionKind{Group: "kubevirt.io", Version: "v1", Kind: "VirtualMachineInstance"}
+
+var launchers = map[string]schema.GroupVersionKind{"container": {Version: "v1", Kind: "Pod"}, "vm": instanceKind}
+
+// launcherPod is a pod of 4 cores that says that it is the instance's.
+func launcherPod(name, owner string, created, scheduled int64) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %[1]s, namespace: shop, uid: %[1]s, creationTimestamp: %[2]q,
+  ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db, uid: %[3]s, controller: true}]}
+spec: {restartPolicy: Never, nodeName: n1, containers: [{name: compute, resources: {requests: {cpu: "4"}}}]}
+status: {phase: Running, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: %[4]q}]}
+`, name, stamped(created), owner, stamped(scheduled))
+}
+
+// instance is one of 2 cores. ran 0: it does not run yet.
+func instance(uid string, created, ran int64, pods string) string {
+	status := "phase: Scheduled"
+	if ran > 0 {
+		status = fmt.Sprintf("phase: Running, phaseTransitionTimestamps: [{phase: Running, phaseTransitionTimestamp: %q}]", stamped(ran))
+	}
+	return fmt.Sprintf(`
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: db, namespace: shop, uid: %s, creationTimestamp: %q}
+spec: {domain: {cpu: {cores: 2}, memory: {guest: 1Gi}}}
+status: {%s, activePods: {%s}}
+`, uid, stamped(created), status, pods)
+}
+
+func TestWhatAnObjectSaysAloneHidesNothing(t *testing.T) {
+	for name, drive := range map[string]func(d *desk){
+		"there is no such instance": func(d *desk) {
+			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+		},
+		"it has another UID": func(d *desk) {
+			d.sees(t, instance("vmi-2", 1000, 1005, "pod-1: n1"), ledger.Live, 1005, 1005)
+			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+		},
+		"it does not run": func(d *desk) {
+			d.sees(t, instance("vmi-1", 1000, 0, "pod-1: n1"), ledger.Live, 1005, 1005)
+			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+		},
+		"it does not vouch for the pod": func(d *desk) {
+			d.sees(t, instance("vmi-1", 1000, 1005, "pod-2: n1"), ledger.Live, 1005, 1005)
+			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+		},
+		"nobody meters it": func(d *desk) {
+			d.sees(t, instance("vmi-1", 1000, 1005, "pod-1: n1"), ledger.Live, 1005, 1005)
+			d.clock.SetTime(time.Unix(1012, 0))
+			d.Remove("vm")
+			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, launchers)
+			d.settle()
+			drive(d)
+			if got, want := d.held("cpu", 1100), []string{"pod-1 4000 [1012, 1100)"}; !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestWhatIsMeteredWithAnotherObject(t *testing.T) {
+	pod, vmi := launcherPod("pod-1", "vmi-1", 1010, 1012), instance("vmi-1", 1005, 1020, "pod-1: n1")
+	for name, c := range map[string]struct {
+		drive func(d *desk)
+		want  []string
+	}{
+		"until the instance runs, and from when it does not": {func(d *desk) {
+			d.settle()
+			d.sees(t, pod, ledger.Live, 1012, 1012)
+			d.sees(t, vmi, ledger.Live, 1020, 1020)
+			d.removed(t, vmi, 1050, 1050)
+			d.removed(t, pod, 1053, 1053)
+		}, []string{"pod-1 4000 [1012, 1020)", "pod-1 4000 [1050, 1053)"}},
+		"the instance is known late": {func(d *desk) {
+			d.settle()
+			d.sees(t, pod, ledger.Live, 1012, 1012)
+			d.sees(t, vmi, ledger.Live, 1020, 1040)
+		}, []string{"pod-1 4000 [1012, 1020)"}},
+		"the pod is known late": {func(d *desk) {
+			d.settle()
+			d.sees(t, vmi, ledger.Live, 1020, 1020)
+			d.sees(t, pod, ledger.Live, 1012, 1040)
+		}, []string{"pod-1 4000 [1012, 1020)"}},
+		"it is vouched for later": {func(d *desk) {
+			d.settle()
+			d.sees(t, instance("vmi-1", 1005, 1020, ""), ledger.Live, 1020, 1020)
+			d.sees(t, pod, ledger.Live, 1012, 1021)
+			d.sees(t, vmi, ledger.Live, 1030, 1030)
+		}, []string{"pod-1 4000 [1012, 1030)"}},
+		"and not any more": {func(d *desk) {
+			d.settle()
+			d.sees(t, pod, ledger.Live, 1012, 1012)
+			d.sees(t, vmi, ledger.Live, 1020, 1020)
+			d.sees(t, instance("vmi-1", 1005, 1020, ""), ledger.Live, 1030, 1031)
+		}, []string{"pod-1 4000 [1012, 1020)", "pod-1 4000 [1030, 1100)"}},
+		"the instance's meter goes": {func(d *desk) {
+			d.settle()
+			d.sees(t, pod, ledger.Live, 1012, 1012)
+			d.sees(t, vmi, ledger.Live, 1020, 1020)
+			d.clock.SetTime(time.Unix(1060, 0))
+			d.Remove("vm")
+		}, []string{"pod-1 4000 [1012, 1020)", "pod-1 4000 [1060, 1100)"}},
+		"both are there when metering begins": {func(d *desk) {
+			d.sees(t, launcherPod("pod-1", "vmi-1", 500, 512), ledger.First, 512, 1001)
+			d.sees(t, instance("vmi-1", 505, 520, "pod-1: n1"), ledger.First, 520, 1003)
+			d.settle()
+		}, []string{}},
+		"the pod is, and says it is the part of nobody": {func(d *desk) {
+			d.sees(t, launcherPod("pod-1", "vmi-0", 500, 512), ledger.First, 512, 1001)
+			d.sees(t, instance("vmi-1", 505, 520, "pod-1: n1"), ledger.First, 520, 1003)
+			d.settle()
+		}, []string{"pod-1 4000 [1000, 1100)"}},
+		"it comes and goes before the instances are listed": {func(d *desk) {
+			d.sees(t, pod, ledger.Live, 1012, 1012)
+			d.removed(t, pod, 1015, 1015)
+			d.settle()
+		}, []string{"pod-1 4000 [1012, 1015)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, launchers)
+			c.drive(d)
+			if got := d.held("cpu", 1100); !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A running machine that has been metered for long cannot be made to vouch for
+// what was before: neither live nor after a restart.
+func TestNobodyVouchesForThePast(t *testing.T) {
+	for name, origin := range map[string]ledger.Origin{"live": ledger.Live, "after a restart": ledger.Resumed} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, launchers)
+			d.settle()
+			d.sees(t, instance("vmi-1", 1001, 1002, ""), ledger.Live, 1002, 1002)
+			d.sees(t, launcherPod("pod-1", "vmi-0", 1010, 1012), ledger.Live, 1012, 1012)
+			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), origin, 1080, 1080)
+			d.sees(t, instance("vmi-1", 1001, 1002, "pod-1: n1"), origin, 1080, 1080)
+			got := d.held("cpu", 1100)
+			if len(got) != 1 || got[0] != "pod-1 4000 [1012, 1079)" && got[0] != "pod-1 4000 [1012, 1080)" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// What can be read of an object is metered, and the rest is what it was.
+func TestAnObjectIsMeteredAsFarAsItCanBeRead(t *testing.T) {
+	d := newDesk(t, launchers)
+	d.settle()
+	pod := func(a, b string) string {
+		return fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, uid: web, creationTimestamp: %q}
+spec: {restartPolicy: Always, containers: [{name: a, resources: {requests: {cpu: %s}}}, {name: b, resources: {requests: {cpu: %s}}}]}
+status: {phase: Running, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: %q}]}
+`, stamped(1010), a, b, stamped(1012))
+	}
+	d.sees(t, pod(`"1"`, `"-1"`), ledger.Live, 1012, 1012)
+	d.sees(t, pod(`"-1"`, `"3"`), ledger.Live, 1020, 1020)
+	d.sees(t, pod(`"2"`, `"3"`), ledger.Live, 1030, 1030)
+	want := []string{"web 1000 [1012, 1030)", "web 3000 [1020, 1100)", "web 2000 [1030, 1100)"}
+	if got := d.held("cpu", 1100); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if left := d.meters["container"].quarantine; len(left) > 0 {
+		t.Errorf("quarantined: %v", left)
+	}
+}
+
+// What names a namespace goes on to be that one's, whoever bears the name later.
+func TestWhoseWhatNamesANamespaceIs(t *testing.T) {
+	d := newDesk(t, map[string]schema.GroupVersionKind{"volume-retained": {Version: "v1", Kind: "PersistentVolume"}})
+	d.feeds["PersistentVolume"].mapping.Scope = meta.RESTScopeRoot
+	d.settle()
+	volume := func(name string, created, released int64, touched string) string {
+		return fmt.Sprintf(`
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: %[1]s, uid: %[1]s, creationTimestamp: %[2]q, labels: {touched: %[4]q}}
+spec: {capacity: {storage: 1Gi}, persistentVolumeReclaimPolicy: Retain, claimRef: {namespace: shop, name: data}}
+status: {phase: Released, lastPhaseTransitionTime: %[3]q}
+`, name, stamped(created), stamped(released), touched)
+	}
+	accounts := func() map[string]string {
+		window, of := usage.Window{Start: 0, End: 1100}, map[string]string{}
+		for _, account := range d.Accounts(window, 1100) {
+			for _, s := range d.Cut(account, window, 1100) {
+				of[s.Subject.Instance.Name] += account.NamespaceUID
+			}
+		}
+		return of
+	}
+	d.namespaces["shop"] = namespace{uid: "ns-1", created: 1001}
+	d.sees(t, volume("older-than-its-namespace", 500, 1010, "no"), ledger.Live, 1010, 1010)
+	d.namespaces["shop"] = namespace{uid: "ns-2", created: 1020} // and nobody remembers the one before
+	d.sees(t, volume("older-than-its-namespace", 500, 1010, "yes"), ledger.Live, 1030, 1030)
+	d.sees(t, volume("of-the-one-before", 500, 1015, "no"), ledger.First, 1030, 1031)
+	d.sees(t, volume("of-this-one", 500, 1025, "no"), ledger.First, 1030, 1031)
+	want := map[string]string{"older-than-its-namespace": "ns-1", "of-the-one-before": formerNamespace, "of-this-one": "ns-2"}
+	if got := accounts(); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// Whatever the order in which the two kinds' events come, what is metered by
+// itself is what no running instance vouched for.
+func TestOrderChangesNothingOfWhatIsRepresented(t *testing.T) {
+	type happening struct {
+		at   int64
+		text string
+		gone bool
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		d := newDesk(t, launchers)
+		d.settle()
+		draw := func(name string, least int64) int64 { return rapid.Int64Range(least, least+8).Draw(t, name) }
+		scheduled := draw("scheduled", 1010)
+		pods := []happening{{at: scheduled, text: launcherPod("pod-1", "vmi-1", 1009, scheduled)}}
+		podGone := int64(1100)
+		if rapid.Bool().Draw(t, "the pod goes") {
+			podGone = draw("pod gone", scheduled+1) + 20
+			pods = append(pods, happening{at: podGone, text: pods[0].text, gone: true})
+		}
+		var instances []happening
+		ran, vouches, at := int64(0), false, int64(1008)
+		var from int64 // since when the pod is represented; 0: it is not
+		represented := map[int64]bool{}
+		note := func(until int64) {
+			for s := from; from > 0 && s < until; s++ {
+				represented[s] = true
+			}
+		}
+		for range rapid.IntRange(1, 6).Draw(t, "writes") {
+			at = draw("write", at+1)
+			if ran == 0 && rapid.Bool().Draw(t, "it runs") {
+				ran = at
+			}
+			vouches = rapid.Bool().Draw(t, "it vouches")
+			text := instance("vmi-1", 1005, ran, map[bool]string{true: "pod-1: n1", false: "pod-0: n0"}[vouches])
+			instances = append(instances, happening{at: at, text: text})
+			switch now := ran > 0 && vouches; {
+			case now && from == 0:
+				from = at
+			case !now:
+				note(at)
+				from = 0
+			}
+		}
+		if rapid.Bool().Draw(t, "the instance goes") {
+			at = draw("instance gone", at+1)
+			instances = append(instances, happening{at: at, text: instances[len(instances)-1].text, gone: true})
+			note(at)
+			from = 0
+		}
+		note(1100)
+		now := int64(1010)
+		for len(pods)+len(instances) > 0 {
+			queue := &pods
+			// What is gone is not put right any more: its removal comes after what happened before it.
+			last := len(pods) > 0 && len(instances) > 0 && pods[0].gone && instances[0].at <= pods[0].at
+			if len(pods) == 0 || last || len(instances) > 0 && rapid.Bool().Draw(t, "the instance's next") {
+				queue = &instances
+			}
+			next := (*queue)[0]
+			*queue = (*queue)[1:]
+			now = max(now, next.at)
+			if next.gone {
+				d.removed(t, next.text, next.at, now)
+			} else {
+				d.sees(t, next.text, ledger.Live, next.at, now)
+			}
+		}
+		want := []string{}
+		for s := scheduled; s < podGone; s++ {
+			if represented[s] {
+				continue
+			}
+			if n := len(want); n > 0 && s > scheduled && !represented[s-1] {
+				var first, last int64
+				_, _ = fmt.Sscanf(want[n-1], "pod-1 4000 [%d, %d)", &first, &last)
+				want[n-1] = fmt.Sprintf("pod-1 4000 [%d, %d)", first, s+1)
+				continue
+			}
+			want = append(want, fmt.Sprintf("pod-1 4000 [%d, %d)", s, s+1))
+		}
+		if got := d.held("cpu", 1100); !slices.Equal(joined(got), want) {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// joined is stretches, where one begins when another ends made one.
+func joined(lines []string) []string {
+	out := []string{}
+	var before, end int64
+	for _, line := range lines {
+		var first, last int64
+		_, _ = fmt.Sscanf(line, "pod-1 4000 [%d, %d)", &first, &last)
+		if first == last {
+			continue
+		}
+		if len(out) > 0 && first == end {
+			end = last
+			out[len(out)-1] = fmt.Sprintf("pod-1 4000 [%d, %d)", before, last)
+			continue
+		}
+		before, end = first, last
+		out = append(out, line)
+	}
+	return out
+}

@@ -1,0 +1,66 @@
+package operator_test
+
+import (
+	"fmt"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// as is a client that may do everything, under a name that admission sees.
+func as(name string) client.Client {
+	GinkgoHelper()
+	config := unlimited(cp.RESTConfig())
+	config.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: []string{"system:masters"}}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	return c
+}
+
+var _ = Describe("The policies of config/policy/parts", func() {
+	It("let KubeVirt alone say whose a pod is, and that an instance runs", func(ctx SpecContext) {
+		namespace := newNamespace(ctx, "parts-")
+		for _, file := range []string{"launchers.yaml", "instances.yaml"} {
+			kubectl(ctx, "apply", "--server-side", "-f", "../../config/policy/parts/"+file)
+			DeferCleanup(func(ctx SpecContext) {
+				kubectl(ctx, "delete", "--ignore-not-found", "-f", "../../config/policy/parts/"+file)
+			})
+		}
+		tenant, kubevirt := as("system:serviceaccount:"+namespace+":kubevirt-controller"), as("system:serviceaccount:kubevirt:kubevirt-controller")
+		instance := parse(fmt.Sprintf(`
+apiVersion: kubevirt.io/v1
+kind: VirtualMachineInstance
+metadata: {name: db-0, namespace: %s}
+spec: {domain: {devices: {}}}
+`, namespace))
+		Expect(tenant.Create(ctx, instance)).To(Succeed())
+		pod := func(name, owners string) client.Object {
+			return parse(fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s, ownerReferences: [%s]}
+spec: {containers: [{name: compute, image: example.com/launcher}]}
+`, name, namespace, owners))
+		}
+		owner := fmt.Sprintf("{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: %s, controller: true}", instance.GetUID())
+
+		Eventually(func() bool { // a policy takes a moment
+			return apierrors.IsForbidden(tenant.Create(ctx, pod("forged", owner), client.DryRunAll))
+		}).WithContext(ctx).Should(BeTrue())
+		Eventually(func() bool {
+			return apierrors.IsForbidden(tenant.Patch(ctx, instance.DeepCopy(), patchOf(`status: {phase: Running}`), client.DryRunAll))
+		}).WithContext(ctx).Should(BeTrue())
+
+		honest := pod("honest", "")
+		Expect(tenant.Create(ctx, honest)).To(Succeed())
+		Expect(apierrors.IsForbidden(tenant.Patch(ctx, honest, patchOf("metadata: {ownerReferences: ["+owner+"]}")))).To(BeTrue())
+		launcher := pod("virt-launcher-db-0", owner)
+		Expect(kubevirt.Create(ctx, launcher)).To(Succeed())
+		Expect(tenant.Patch(ctx, launcher, patchOf(`metadata: {labels: {touched: "yes"}}`))).To(Succeed(), "what it was already, it may stay")
+		Expect(kubevirt.Patch(ctx, instance, patchOf(fmt.Sprintf(`status: {phase: Running, activePods: {%s: n1}}`, launcher.GetUID())))).To(Succeed())
+		Expect(tenant.Patch(ctx, instance, patchOf(`metadata: {labels: {touched: "yes"}}`))).To(Succeed())
+	})
+})
