@@ -106,6 +106,18 @@ func (c *class) isQuiet(since int64) bool {
 	return c.open.size == 0 && len(c.fresh) == 0 && c.until < since
 }
 
+// find is the chunk of a day, if there is one.
+func (c *class) find(day int64) *chunk {
+	if c.latest.part != nil && c.latest.part.day == day {
+		return &c.latest
+	}
+	i := sort.Search(len(c.past), func(i int) bool { return c.past[i].part.day >= day })
+	if i < len(c.past) && c.past[i].part.day == day {
+		return &c.past[i]
+	}
+	return nil
+}
+
 // day is the chunk of a day, for the writer to change: the class is its own.
 func (c *class) day(day int64) *chunk {
 	switch {

@@ -3,6 +3,7 @@ package timeline_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -137,6 +138,87 @@ func TestForgettingChangesNothing(t *testing.T) {
 		want, got := page(t, tallied(t, remembers.Snapshot(), query), "", 1000), page(t, tallied(t, forgets.Snapshot(), query), "", 1000)
 		if diff := cmp.Diff(fmt.Sprintf("%+v", want.Rows), fmt.Sprintf("%+v", got.Rows)); diff != "" {
 			t.Fatalf("rows: want -, got +:\n%s", diff)
+		}
+	})
+}
+
+// doubtful makes the ends of a segment less than certain, sometimes.
+func doubtful(t *rapid.T, c *usage.Change) {
+	if c.Kind == usage.Less || c.Kind == usage.More || rapid.IntRange(0, 3).Draw(t, "doubtful") != 0 {
+		return
+	}
+	c.Start.Evidence = rapid.SampledFrom([]usage.Evidence{usage.Observed, usage.MeteringStarted, usage.LastKnown}).Draw(t, "started")
+	c.Start.Slack = uint32(rapid.SampledFrom([]int64{0, 5, 7200}).Draw(t, "before"))
+	if !c.End.IsZero() {
+		c.End.Evidence = rapid.SampledFrom([]usage.Evidence{usage.Observed, usage.MeteringStopped}).Draw(t, "stopped")
+		c.End.Slack = uint32(rapid.SampledFrom([]int64{0, 5, 7200, 200_000}).Draw(t, "after"))
+	}
+}
+
+// settled tells that a change corrects nothing that is not sealed.
+func settled(c *usage.Change, sealed int64) bool {
+	return c.Kind != usage.Less && c.Kind != usage.More || c.End.At <= sealed
+}
+
+// truth keeps what changes leave, in a list.
+type truth struct {
+	world
+	last map[usage.SegmentKey]int // where a segment is
+}
+
+func (w *truth) take(c usage.Change) {
+	key := c.Key()
+	key.ResourceUID += c.Subject.Resource.Name // some have no UID
+	if i, there := w.last[key]; there && c.HasKey() {
+		w.segments[i].Level = 0 // it is another now, or none
+		delete(w.last, key)
+	}
+	if c.Kind == usage.Void {
+		return
+	}
+	if c.HasKey() {
+		w.last[key] = len(w.segments)
+	}
+	w.segments = append(w.segments, c)
+}
+
+// Whatever changes, is sealed, comes late, is put right or comes again after it was
+// sealed, and whenever readers look: any question over any window is answered as a
+// sum over all segments has it.
+func TestWhateverComesIsWhatTheOracleSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := &script{open: map[int]*usage.Change{}, now: second0 - second0%86400 - rapid.SampledFrom([]int64{0, 3600}).Draw(t, "begins")}
+		line, known := timeline.New(), &truth{last: map[usage.SegmentKey]int{}}
+		for range rapid.IntRange(1, 10).Draw(t, "intervals") {
+			for range rapid.IntRange(0, 8).Draw(t, "changes") {
+				if change := s.change(t); change != nil && settled(change, s.now) {
+					doubtful(t, change)
+					line.Take(timeline.Commit{Changes: []usage.Change{*change}})
+					known.take(*change)
+				}
+				if rapid.IntRange(0, 3).Draw(t, "published") == 0 {
+					line.Publish()
+				}
+			}
+			lasts := rapid.SampledFrom([]int64{60, 3600, 3600, 86400, 30 * 3600}).Draw(t, "lasts")
+			line.Take(timeline.Commit{Sealed: []usage.Window{{Start: s.now, End: s.now + lasts}}})
+			s.now += lasts
+		}
+		line.Publish()
+		known.segments = slices.DeleteFunc(known.segments, func(c usage.Change) bool { return c.Level == 0 })
+		known.sealed = s.now
+		for range 4 {
+			q := drawQuery(t)
+			q.Window.Start = rapid.Int64Range(second0-2*86400, s.now).Draw(t, "from")
+			if rapid.Bool().Draw(t, "on the hour") {
+				q.Window.Start -= q.Window.Start % 3600
+			}
+			q.Window.End = q.Window.Start + rapid.SampledFrom([]int64{1, 3600, 5000, 86400, 10 * 86400}).Draw(t, "seconds")
+			q.ResourceTypes, q.Metrics, q.Dimensions = nil, nil, nil
+			if n := len(q.Namespaces); n > 0 {
+				q.Namespaces = []timeline.NamespaceRef{{Name: "shop", UID: "n1"}}
+			}
+			known.compare(t, line.Snapshot(), q)
 		}
 	})
 }

@@ -250,7 +250,8 @@ func (c *chunk) without(i int) chunk {
 // filler puts segments into a part.
 type filler struct {
 	*part
-	text strings.Builder
+	text  strings.Builder
+	named bool // there is something to append, though it may be ""
 }
 
 // record is a span of a holder as the part has it.
@@ -281,6 +282,7 @@ func (f *filler) objectAt(o *object) uint32 {
 			kind: place(&f.kinds, objectKind{o.APIVersion, o.Kind}), text: uint32(len(f.part.text)), offset: uint32(f.text.Len()),
 			nameBytes: uint32(len(o.Name)), uidSize: uint32(len(o.UID)),
 		})
+		f.named = true
 		f.text.WriteString(o.Name)
 		f.text.WriteString(o.UID)
 		o.in = partPlace{day: f.day, at: uint32(len(f.objects) - 1), known: true}
@@ -302,8 +304,9 @@ func place[T comparable](list *[]T, value T) uint32 {
 	return uint32(len(*list) - 1)
 }
 
+// done gives the part the names.
 func (f *filler) done() {
-	if f.text.Len() > 0 {
+	if f.named {
 		f.part.text = append(f.part.text, f.text.String())
 	}
 }

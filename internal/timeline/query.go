@@ -198,12 +198,13 @@ func newGrouping(by []Key) grouping {
 // label is a value by which a group is told from others.
 type label struct{ value, uid string }
 
-// labels are a series' values, key by key.
-func (g *grouping) labels(w *words, h *holder) []label {
-	labels := make([]label, len(g.keys))
+// appendLabels appends what a holder has in a class, key by key.
+func (g *grouping) appendLabels(labels []label, w *words, h *holder) []label {
+	labels = slices.Grow(labels, len(g.keys))
 	var facts map[string]string
-	for i, key := range g.keys {
-		l := &labels[i]
+	for _, key := range g.keys {
+		labels = append(labels, label{})
+		l := &labels[len(labels)-1]
 		switch key {
 		case Namespace:
 			l.value, l.uid = w.Namespace, w.NamespaceUID

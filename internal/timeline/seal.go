@@ -24,10 +24,14 @@ func (t *Timeline) seal() {
 	for _, f := range fillers {
 		f.done()
 	}
-	if day := floor(s.through, secondsOfDay); day > t.growing {
-		t.compact(t.growing)
-		t.growing = day
-		s.horizon = (day - 1) * secondsOfDay
+	if today := floor(s.through, secondsOfDay); today > t.growing {
+		for day := range t.parts {
+			if t.growing <= day && day < today {
+				t.compact(day)
+			}
+		}
+		t.growing = today
+		s.horizon = (today - 1) * secondsOfDay
 	}
 	awake := make([]int32, 0, len(s.awake))
 	for _, id := range s.awake {
@@ -81,24 +85,22 @@ func (t *Timeline) ownPart(day int64) *part {
 // compact puts a day that gets no more where it takes the least: one list of
 // records for all classes, which all know the same names.
 func (t *Timeline) compact(day int64) {
-	if t.parts[day] == nil {
-		return
-	}
 	p := t.parts[day].compact(t.generation)
 	t.parts[day] = p
 	total := 0
 	for _, id := range t.next.awake {
-		if c := t.next.classes.at(int(id)); c.latest.part != nil && c.latest.part.day == day {
-			total += len(c.latest.records)
+		if c := t.next.classes.at(int(id)).find(day); c != nil {
+			total += len(c.records)
 		}
 	}
 	records := make([]record, 0, total)
 	for _, id := range t.next.awake {
-		if c := t.next.classes.at(int(id)); c.latest.part != nil && c.latest.part.day == day {
-			from := len(records)
-			records = append(records, c.latest.records...)
-			own := t.ownClass(int(id))
-			own.latest.part, own.latest.records = p, records[from:len(records):len(records)]
+		if t.next.classes.at(int(id)).find(day) == nil {
+			continue
 		}
+		c := t.ownClass(int(id)).day(day)
+		from := len(records)
+		records = append(records, c.records...)
+		c.part, c.records = p, records[from:len(records):len(records)]
 	}
 }

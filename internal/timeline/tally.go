@@ -42,6 +42,10 @@ type Tally struct {
 	room     atomic.Int64 // for how many cells
 	sorted   []*group     // those that hold something, in order
 	unsorted []*group     // those that hold something since
+	scratch  struct {     // for the labels of one class
+		labels []label
+		key    []byte
+	}
 }
 
 // none is no group.
@@ -163,7 +167,7 @@ func (t *Tally) member(id int, c *class) int {
 		t.members[id] = none
 		return none
 	}
-	member := t.group(t.labels(&c.words, &anybody), &c.words)
+	member := t.group(&c.words)
 	t.members[id] = int32(member + 1)
 	return member
 }
@@ -171,26 +175,26 @@ func (t *Tally) member(id int, c *class) int {
 // anybody holds something.
 var anybody = holder{resource: &object{}, instance: &object{}}
 
-// group is the number of the group with these labels, which the class's words are in.
-func (t *Tally) group(labels []label, w *words) int {
-	key := joined(labels)
-	id, known := t.byLabels[key]
+// group is the number of the group that the class's words are in.
+func (t *Tally) group(w *words) int {
+	t.scratch.labels = t.appendLabels(t.scratch.labels[:0], w, &anybody)
+	t.scratch.key = appendJoined(t.scratch.key[:0], t.scratch.labels)
+	id, known := t.byLabels[string(t.scratch.key)]
 	if !known {
-		id = t.newGroup(labels, w)
-		t.byLabels[key] = id
+		id = t.newGroup(slices.Clone(t.scratch.labels), w)
+		t.byLabels[string(t.scratch.key)] = id
 	}
 	return id
 }
 
-// joined are labels as one string, and no others.
-func joined(labels []label) string {
-	var b []byte
+// appendJoined appends labels as they would be as one string, and no others.
+func appendJoined(b []byte, labels []label) []byte {
 	for i := range labels {
 		for _, s := range [...]string{labels[i].value, labels[i].uid} {
 			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 		}
 	}
-	return string(b)
+	return b
 }
 
 func (t *Tally) newGroup(labels []label, w *words) int {
@@ -226,7 +230,7 @@ func (t *Tally) heldBy(common int, h *holder, w *words) int {
 	}
 	id, known := t.byHolder[key]
 	if !known {
-		id = t.newGroup(t.labels(w, h), w)
+		id = t.newGroup(t.appendLabels(nil, w, h), w)
 		t.byHolder[key] = id
 	}
 	return id
