@@ -142,18 +142,23 @@ func (c *Collector) checkedAll() {
 		since := ledger.Between(ledger.Resumed, min(moved[uid], now), now)
 		if owner, _, unknown := c.graph.Unknown(uid); unknown {
 			if _, vanished := c.vanished[owner.UID]; !vanished {
-				c.remember(uid, provisional{since: since, came: since})
+				c.remember(uid, provisional{since: since, came: since, restored: true})
 				continue // the journal knows better than the reference
 			}
 			c.recall(uid, owner)
 		}
-		// The run before had not found all its owners: it was never under the one below the top.
-		for _, owner := range c.graph.Between(uid) {
-			if since, held := c.ledger.Placed(uid, owner); held {
-				c.reattribute([]string{uid}, "", ledger.Moments{End: since, Start: since})
-			}
-		}
+		c.lift(uid)
 		c.reattribute([]string{uid}, "", since)
+	}
+}
+
+// lift puts an object right that the journal has under an owner below the top: the run
+// before had not found all its owners, and it was never there. Called under the lock.
+func (c *Collector) lift(uid string) {
+	for _, owner := range c.graph.Between(uid) {
+		if since, held := c.ledger.Placed(uid, owner); held {
+			c.put(uid, ledger.Moments{End: since, Start: since})
+		}
 	}
 }
 

@@ -213,9 +213,9 @@ func (f *feed) waitFor(owners *feed) bool {
 
 // get reads an owner's metadata: as it was at the revision that is taken in; where that
 // is not known any more, as it is now; and where it was gone by then, as it was when it
-// went. past tells that it is gone, and that owners, its kind's
-// feed, is not about to tell so. Nil: there is no such object, and nobody knows any
-// more whether there was. The error is one that may go away.
+// went. past tells that it is gone, and that its kind's feed, owners, is not about to
+// tell so. Nil: there is no such object, and nobody knows any more whether there was.
+// The error is one that may go away.
 func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner usage.Object, owners *feed, e event) (found *unstructured.Unstructured, past bool, err error) {
 	mapping, err := c.Mapper.RESTMapping(kind.GroupKind())
 	if err != nil {

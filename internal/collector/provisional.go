@@ -25,10 +25,11 @@ const (
 
 // provisional is a placement that waits for an owner.
 type provisional struct {
-	since ledger.Moments // when the placement began; zero: with the object
-	came  ledger.Moments // when the object came to be placed so, for those that follow it
-	seen  event          // how it was seen so
-	gone  int64          // when its object went; 0: it is there
+	since    ledger.Moments // when the placement began; zero: with the object
+	came     ledger.Moments // when the object came to be placed so, for those that follow it
+	seen     event          // how it was seen so
+	gone     int64          // when its object went; 0: it is there
+	restored bool           // it is where the journal has it
 	// Of one that is gone: under which name it was, and what followed it there then.
 	under     string
 	followers []string
@@ -55,7 +56,7 @@ func (c *Collector) await(uid string, e event) {
 
 // remember notes a placement that waits for an owner, unless too many do. Called under the lock.
 func (c *Collector) remember(uid string, p provisional) {
-	if len(c.provisional) < maxProvisional {
+	if _, waits := c.provisional[uid]; !waits && len(c.provisional) < maxProvisional {
 		c.provisional[uid] = p
 	}
 }
@@ -71,6 +72,9 @@ func (c *Collector) resolved(uid string) {
 		return
 	}
 	delete(c.provisional, uid)
+	if !c.graph.Contains(uid) {
+		return // a list did not have it any more
+	}
 	followers := c.graph.Followers(uid)
 	now := c.graph.Place(uid).Deployment
 	for _, follower := range p.followers {
@@ -78,6 +82,9 @@ func (c *Collector) resolved(uid string) {
 	}
 	for _, follower := range followers {
 		c.put(follower, p.came)
+	}
+	if p.restored {
+		c.lift(uid)
 	}
 	c.put(uid, p.since)
 	if p.gone != 0 {
@@ -115,7 +122,7 @@ func (c *Collector) resolve() {
 	c.mu.Lock()
 	now := c.now().Unix()
 	c.forgetLeft(now)
-	var waiting []string
+	var waiting, known []string
 	for uid, p := range c.provisional {
 		owner, _, unknown := c.graph.Unknown(uid)
 		_, vanished := c.vanished[owner.UID]
@@ -124,9 +131,15 @@ func (c *Collector) resolve() {
 			delete(c.provisional, uid)
 			c.unname(uid)
 			c.forget(uid, ledger.Between(ledger.Live, now, now))
-		case unknown && !vanished:
+		case !unknown: // and it was called what it is
+			known = append(known, uid)
+		case !vanished:
 			waiting = append(waiting, uid)
 		}
+	}
+	slices.Sort(known)
+	for _, uid := range known {
+		c.resolved(uid)
 	}
 	slices.Sort(waiting)
 	seen := map[string]event{}
@@ -139,6 +152,12 @@ func (c *Collector) resolve() {
 		moved := c.findOwners(nil, uid, seen[uid])
 		c.mu.Lock()
 		c.reattribute(moved, "", ledger.Between(ledger.Live, now, now))
+		if owner, _, unknown := c.graph.Unknown(uid); unknown && c.provisional[uid].restored {
+			if _, vanished := c.vanished[owner.UID]; vanished {
+				c.recall(uid, owner)
+				delete(c.provisional, uid)
+			}
+		}
 		c.mu.Unlock()
 	}
 }

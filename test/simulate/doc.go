@@ -45,16 +45,15 @@
 // excused in them. New seeds, without FULL, leave out what leads there:
 //
 //   - Steps. There are four kinds of script (scripts in script_test.go): the operator is
-//     killed; the API server fails; watches lag; owners change. Faults after which the
-//     past is taken in are in none where owners change, for the owners of objects of
-//     the past are read as of now. The first three kinds have no relabeled, deleted or
-//     claim-mounting deployments, and nothing without a deployment; no script has both
-//     kills and a failing API server.
+//     killed; the API server fails; watches lag; owners change. In the first three no
+//     label of a deployment is taken away, which leaves no time, and there is nothing
+//     without a deployment; no script has both kills and a failing API server.
 //   - Meters that are suspended or edited while anything else goes wrong, and the
 //     suspension of the claims' meter.
 //   - What the journal itself says. In a stretch that its coverage calls Estimated no
 //     difference counts, nor does that of a claim after it; in one that it calls Unknown
-//     it may say nothing.
+//     it may say nothing. With FULL, it may say nothing in either, and that is all: of
+//     what came and went in a gap that etcd has forgotten nobody knows.
 //   - The first 12 seconds of an unattributed segment may count as its next
 //     deployment's, even where the object was in nobody's for longer.
 package simulate
