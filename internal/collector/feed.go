@@ -34,6 +34,7 @@ type feed struct {
 	probed [2]int64
 
 	// Under the collector's lock.
+	owners          map[schema.GroupKind]struct{} // that are followed, of its objects
 	meters          []*metering
 	readers         []reader            // whom the list under way is for
 	listed          map[string]struct{} // those of the list under way; nil when it is a replay
@@ -96,7 +97,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool, met uint64) *fe
 	ctx, cancel := context.WithCancel(c.ctx)
 	f := &feed{
 		collector: c, mapping: mapping, cancel: cancel, whole: whole,
-		settled: make(chan struct{}), waited: map[*feed]struct{}{}, started: c.now().Unix(),
+		settled: make(chan struct{}), waited: map[*feed]struct{}{}, owners: map[schema.GroupKind]struct{}{}, started: c.now().Unix(),
 	}
 	partial := source.MetadataClient(c.Metadata, mapping.Resource, mapping.GroupVersionKind)
 	client := partial
