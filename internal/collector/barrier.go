@@ -135,6 +135,9 @@ func (f *feed) ownedBy(owner usage.Object) {
 	}
 	kind := schema.GroupKind{Group: group, Kind: owner.Kind}
 	if _, known := f.owners[kind]; !known && f.collector.feeds[kind] != nil { // there are few of these, whatever tenants write
+		if f.owners == nil {
+			f.owners = map[schema.GroupKind]struct{}{}
+		}
 		f.owners[kind] = struct{}{}
 	}
 }

@@ -97,7 +97,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool, met uint64) *fe
 	ctx, cancel := context.WithCancel(c.ctx)
 	f := &feed{
 		collector: c, mapping: mapping, cancel: cancel, whole: whole,
-		settled: make(chan struct{}), waited: map[*feed]struct{}{}, owners: map[schema.GroupKind]struct{}{}, started: c.now().Unix(),
+		settled: make(chan struct{}), waited: map[*feed]struct{}{}, started: c.now().Unix(),
 	}
 	partial := source.MetadataClient(c.Metadata, mapping.Resource, mapping.GroupVersionKind)
 	client := partial

@@ -143,10 +143,28 @@ func (p *probe) look(ctx context.Context, at uint64) error {
 	if _, _, err := p.list(ctx, at); err != nil {
 		return err
 	}
+	// The first renewal that was seen may have replaced one that was not.
+	if first := p.first(at); (p.high == 0 || p.high > at) && first > p.none+1 && p.asked < requests {
+		if _, _, err := p.list(ctx, first-1); err != nil {
+			return err
+		}
+	}
 	if p.high == 0 || p.high > at {
 		p.none = at
 	}
 	return nil
+}
+
+// first is the earliest renewal after none, and up to a revision, that is the first
+// seen of its Lease; 0: there is none.
+func (p *probe) first(upTo uint64) uint64 {
+	first := uint64(0)
+	for _, of := range p.seen {
+		if r := of[0].revision; r > p.none && r <= upTo && (first == 0 || r < first) {
+			first = r
+		}
+	}
+	return first
 }
 
 // list tells the clock when Leases were renewed up to the revision; 0 is the present.

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -83,7 +84,7 @@ func drawPast(t *rapid.T) (p *past, revision uint64, at int64) {
 			p.renewals = append(p.renewals, renewal{lease: lease, revision: revisionAt(s), at: 1000 + int64(s)})
 		}
 	}
-	slices.SortFunc(p.renewals, func(a, b renewal) int { return int(a.revision) - int(b.revision) })
+	slices.SortFunc(p.renewals, func(a, b renewal) int { return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.at, b.at)) })
 	for i := 1; i < len(p.renewals); i++ { // each has a revision of its own
 		p.renewals[i].revision = max(p.renewals[i].revision, p.renewals[i-1].revision+1)
 		p.present = max(p.present, p.renewals[i].revision)
