@@ -47,24 +47,24 @@ func (c *Clock) Before(revision uint64, at int64) {
 	c.upper = c.upper.lowered(mark{revision, at})
 }
 
-// Stamp tells that the write with this revision was dated so by the server,
-// exactly.
-func (c *Clock) Stamp(revision uint64, at int64) {
+// Replaced tells that the version of an object with this revision was replaced by a
+// write that a server dated so: it had read the version by then, so that everything
+// up to the revision had happened.
+func (c *Clock) Replaced(revision uint64, at int64) {
 	if revision == 0 {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at > plus(c.upper.from(revision), apart) || at < c.lower.upTo(revision)-apart {
-		return
+	if at >= c.lower.upTo(revision)-apart {
+		c.upper = c.upper.lowered(mark{revision, at})
 	}
-	c.lower = c.lower.raised(mark{revision, at})
-	c.upper = c.upper.lowered(mark{revision, at})
 }
 
-// AtLeast tells that the write with this revision happened at or after the
-// moment: it is the newest that the object in a list states, and a write that
-// only takes fields away leaves none of its own.
+// AtLeast tells that the write with this revision was dated so by a server, or one
+// before it of the same object: it happened at or after the moment. A write is dated
+// before it is committed, by milliseconds or, where webhooks or etcd are slow, by
+// many seconds, and one that only takes fields away has no date of its own.
 func (c *Clock) AtLeast(revision uint64, at int64) {
 	if revision == 0 {
 		return

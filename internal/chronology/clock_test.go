@@ -5,6 +5,12 @@ import (
 	"testing"
 )
 
+// stamp tells a clock when a revision was written, exactly.
+func stamp(c *Clock, revision uint64, at int64) {
+	c.AtLeast(revision, at)
+	c.Replaced(revision, at)
+}
+
 // told is what a clock is told of a revision.
 type told struct {
 	by       func(c *Clock, revision uint64, at int64)
@@ -14,7 +20,7 @@ type told struct {
 
 func TestBounds(t *testing.T) {
 	const now = 1000
-	stamp, after, before, atLeast := (*Clock).Stamp, (*Clock).After, (*Clock).Before, (*Clock).AtLeast
+	after, before, atLeast, replaced := (*Clock).After, (*Clock).Before, (*Clock).AtLeast, (*Clock).Replaced
 	cases := map[string]struct {
 		told             []told
 		revision         uint64
@@ -32,6 +38,15 @@ func TestBounds(t *testing.T) {
 		},
 		"between two stamps of one second": {
 			told: []told{{stamp, 10, 100}, {stamp, 20, 100}}, revision: 15, earliest: 100, latest: 100,
+		},
+		"a date is before the write": {
+			told: []told{{atLeast, 10, 100}, {atLeast, 20, 110}}, revision: 15, earliest: 100, latest: now,
+		},
+		"and after the version that the write replaced": {
+			told: []told{{atLeast, 10, 100}, {replaced, 10, 110}, {atLeast, 20, 110}}, revision: 10, earliest: 100, latest: 110,
+		},
+		"a version that was replaced long before it was written": {
+			told: []told{{after, 10, 500}, {replaced, 20, 400}}, revision: 15, earliest: 500, latest: now,
 		},
 		"a list says nothing of what it shows": {
 			told: []told{{after, 10, 100}}, revision: 10, earliest: 0, latest: now,
@@ -123,7 +138,7 @@ func TestWhatIsOldIsKeptCoarsely(t *testing.T) {
 	c := &Clock{}
 	const day = 24 * 60 * 60
 	for s := int64(0); s < day; s += 3 { // 10 writes a second; one of them is dated every 3 seconds
-		c.Stamp(uint64(s*10+5), s)
+		stamp(c, uint64(s*10+5), s)
 	}
 	if len(c.lower) > most || len(c.upper) > most {
 		t.Errorf("%d and %d marks are kept", len(c.lower), len(c.upper))
@@ -149,7 +164,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		at += int64(revision % 2)
 		c.After(revision-2, at)
 		c.Before(revision, at+1)
-		c.Stamp(revision, at)
+		stamp(c, revision, at)
 		c.AtLeast(revision+1, at)
 		c.Bounds(revision-1, at)
 	}
@@ -167,7 +182,7 @@ func BenchmarkAnEvent(b *testing.B) {
 		revision++
 		at := int64(revision / 20_000)
 		c.Before(revision, at+1)
-		c.Stamp(revision, at)
+		stamp(c, revision, at)
 	}
 }
 

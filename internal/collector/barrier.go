@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -81,13 +82,62 @@ func (f *feed) pass(ctx context.Context, moment int64) error {
 }
 
 // GiveUp notes that what happened before the moment will not be seen in time:
-// the stretch of each kind that has not passed it is unknown.
+// the stretch of each kind that has not passed it is unknown. What is placed by such a
+// kind may belong elsewhere: its stretch is estimated.
 func (c *Collector) GiveUp(moment int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.feeds {
 		if f.passed < moment && !f.ended {
-			f.cover(f.position(f.kind()).Time, moment, usage.CoverageUnknown)
+			since := f.position(f.kind()).Time
+			f.cover(since, moment, usage.CoverageUnknown)
+			if f.counts() {
+				c.doubtPlacements(f, since, moment)
+			}
 		}
+	}
+}
+
+// doubtPlacements notes that nobody saw how a kind changed that others are placed by.
+// Called under the lock.
+func (c *Collector) doubtPlacements(late *feed, from, to int64) {
+	for _, f := range c.feeds {
+		if f != late && len(f.meters) > 0 && c.placedBy(f, late, map[*feed]bool{}) {
+			f.cover(from, to, usage.CoverageEstimated)
+		}
+	}
+}
+
+// placedBy tells whether objects of a feed's kind are placed by the other's, or by
+// what is placed by those. Called under the lock.
+func (c *Collector) placedBy(f, other *feed, met map[*feed]bool) bool {
+	if met[f] {
+		return false
+	}
+	met[f] = true
+	above := c.before(f.kind())
+	for kind := range f.owners {
+		if owners := c.feeds[kind]; owners != nil {
+			above = append(above, owners)
+		}
+	}
+	return slices.ContainsFunc(above, func(by *feed) bool { return by == other || c.placedBy(by, other, met) })
+}
+
+// ownedBy notes of which kind an owner of the feed's objects is. Called under the lock.
+func (f *feed) ownedBy(owner usage.Object) {
+	if owner.Kind == "" {
+		return
+	}
+	group, _, grouped := strings.Cut(owner.APIVersion, "/")
+	if !grouped {
+		group = ""
+	}
+	kind := schema.GroupKind{Group: group, Kind: owner.Kind}
+	if _, known := f.owners[kind]; !known && f.collector.feeds[kind] != nil { // there are few of these, whatever tenants write
+		if f.owners == nil {
+			f.owners = map[schema.GroupKind]struct{}{}
+		}
+		f.owners[kind] = struct{}{}
 	}
 }

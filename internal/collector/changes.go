@@ -34,9 +34,7 @@ func (f *feed) learn(revision uint64, written int64, what watch.EventType) {
 	switch {
 	case written == 0:
 	case what == watch.Deleted: // its last state was written before
-	case what == watch.Added, written > c.chronology.Earliest(revision):
-		c.chronology.Stamp(revision, written)
-	default: // a write that only takes fields away leaves no time of its own
+	default: // and committed some time later
 		c.chronology.AtLeast(revision, written)
 	}
 }
@@ -117,7 +115,7 @@ func (f *feed) Resumed(how source.Bridge, from source.Position, now time.Time) {
 	if how >= source.Sampled {
 		coverage = usage.CoverageEstimated
 	}
-	f.cover(max(from.Time.Unix(), f.estimated), now.Unix(), coverage)
+	f.cover(max(f.lookedUntil(from.ResourceVersion, from.Time.Unix()), f.estimated), now.Unix(), coverage)
 	c.turns.caughtUp(f)
 	c.Log.Info("went on where it was", "kind", f.kind().String(), "how", how.String(),
 		"from", from.Time.UTC(), "resourceVersion", from.ResourceVersion)

@@ -34,6 +34,7 @@ type feed struct {
 	probed [2]int64
 
 	// Under the collector's lock.
+	owners          map[schema.GroupKind]struct{} // that are followed, of its objects
 	meters          []*metering
 	readers         []reader            // whom the list under way is for
 	listed          map[string]struct{} // those of the list under way; nil when it is a replay

@@ -108,7 +108,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 // when is when what a list shows otherwise than it was known can have happened.
 // What a check shows so is news that never arrived: it came after the last list.
 func (f *feed) when(list source.List, now time.Time) (earliest, latest int64) {
-	earliest, latest = list.After.Unix(), now.Unix()
+	earliest, latest = f.lookedUntil(f.resourceVersion, list.After.Unix()), now.Unix()
 	if list.Origin == source.Check {
 		earliest = f.checked
 	}
@@ -116,6 +116,16 @@ func (f *feed) when(list source.List, now time.Time) (earliest, latest int64) {
 		_, latest = f.collector.chronology.Bounds(source.Revision(list.ResourceVersion), latest)
 	}
 	return min(earliest, latest), latest
+}
+
+// lookedUntil is up to when everything was seen by who came to the resourceVersion,
+// and was delivered something last at the moment. A watch may be far behind, and
+// deliver what is old: when it did so does not tell up to when it has come.
+func (f *feed) lookedUntil(resourceVersion string, moment int64) int64 {
+	if unseen := max(f.passed, f.unseen(resourceVersion)); unseen > 0 {
+		return min(unseen, moment)
+	}
+	return moment
 }
 
 // unseen is the earliest moment of what is not seen up to resourceVersion:

@@ -95,11 +95,11 @@ func (c *Collector) knowNamespace(name string, now namespace) {
 	}
 	created := usage.Boundary{At: now.created, Evidence: usage.CreationTime}
 	for _, uid := range c.ledger.Within(name, now.uid, now.created) {
-		_ = c.ledger.Reattribute(uid, ledger.Moments{End: created, Start: created}, func(m *ledger.Meter, subject *usage.Subject) {
+		c.ledger.Amend(uid, created, func(m *ledger.Meter, subject *usage.Subject) {
 			if at := c.meters[m.Name]; at != nil && at.feed.namespaced() && subject.Namespace == name {
 				subject.NamespaceUID = now.uid
 			}
-		}) // which never conflicts: the resource is the same
+		})
 	}
 }
 

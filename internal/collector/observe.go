@@ -123,7 +123,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 	c := f.collector
 	readings := read(object, readers)
 	vouched := f.vouches(object)
-	moved := f.acquaint(object, e)
+	moved, owner := f.acquaint(object, e)
 	uid := string(object.GetUID())
 	namespaceUID := c.namespaceUID(readings, object)
 	c.mu.Lock()
@@ -131,6 +131,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 	if f.ended {
 		return
 	}
+	f.ownedBy(owner)
 	if f.listed != nil {
 		f.listed[uid] = struct{}{}
 	}
@@ -344,23 +345,23 @@ func (c *Collector) forget(uid string, moments ledger.Moments) {
 
 // acquaint tells the graph of an object, and of the owners above it. What that moves
 // around it is put right at once, where its owners are known; else it returns that.
-// Nobody would take out what a feed that has ended puts in.
-func (f *feed) acquaint(object *unstructured.Unstructured, e event) []string {
+// Nobody would take out what a feed that has ended puts in. The owner is the object's.
+func (f *feed) acquaint(object *unstructured.Unstructured, e event) (moved []string, owner usage.Object) {
 	c := f.collector
 	node := attribution.NodeOf(object)
 	c.mu.Lock()
 	if f.ended {
 		c.mu.Unlock()
-		return nil
+		return nil, node.Owner
 	}
 	f.seed(object, e)
-	moved := c.graph.Upsert(node)
+	moved = c.graph.Upsert(node)
 	c.await(node.Object.UID, e)
 	if _, _, unknown := c.graph.Unknown(node.Object.UID); !unknown {
 		c.reattribute(moved, node.Object.UID, e.moments())
 		c.mu.Unlock()
-		return nil
+		return nil, node.Owner
 	}
 	c.mu.Unlock()
-	return append(moved, c.findOwners(f, node.Object.UID, e)...)
+	return append(moved, c.findOwners(f, node.Object.UID, e)...), node.Owner
 }

@@ -139,7 +139,7 @@ func (l *Ledger) replace(of *member, to *stream, m Moments, from *stream) {
 				end = start
 			}
 		}
-		now, brief := l.moved(k, to, end, start, later)
+		now, brief := l.moved(k, func(s *stream) *stream { return l.under(s, to) }, end, start, later)
 		l.rewrite(of, k, moment, now, end)
 		for _, p := range brief {
 			l.mayHaveHeld(k.dimension, p)
@@ -156,10 +156,9 @@ func (x line) since(moment int64, placed *stream) (first *piece) {
 	return first
 }
 
-// moved is a line whose pieces are put where a stream is from the moment on:
-// until the member was put elsewhere, and, for that is known best, at last. brief are
+// moved is a line whose pieces are put elsewhere from the moment on: until the member was put elsewhere, and, for that is known best, at last. brief are
 // those of which it is not known whether they lasted until then.
-func (l *Ledger) moved(k *known, to *stream, end, start usage.Boundary, later []stay) (out, brief line) {
+func (l *Ledger) moved(k *known, to func(*stream) *stream, end, start usage.Boundary, later []stay) (out, brief line) {
 	next, last := int64(math.MaxInt64), int64(math.MaxInt64)
 	if len(later) > 0 {
 		next, last = later[0].start.At, later[len(later)-1].start.At
@@ -170,7 +169,7 @@ func (l *Ledger) moved(k *known, to *stream, end, start usage.Boundary, later []
 			out = append(out, p)
 			continue
 		}
-		now := l.under(p.of, to)
+		now := to(p.of)
 		if now == p.of {
 			out = append(out, p)
 			continue

@@ -113,6 +113,42 @@ func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *us
 	return conflict
 }
 
+// Amend puts right what was wrong of the object's placements from the moment on: of
+// each of them what amend says. Unlike Reattribute it leaves where the object was put
+// later as it is, but for that. It may not change the resource.
+func (l *Ledger) Amend(uid string, moment usage.Boundary, amend func(*Meter, *usage.Subject)) {
+	m := Moments{End: moment, Start: moment}
+	for _, at := range l.all(uid) {
+		to := func(s *stream) *stream {
+			subject := s.subject()
+			if amend(at.meter, subject); s.is(subject) {
+				return s
+			}
+			return l.streamOf(s.member, at, subject)
+		}
+		active := slices.Clone(at.streams)
+		for n, s := range active {
+			at.streams[n] = to(s)
+		}
+		for of := at.members; of != nil; of = of.next {
+			if of.latest <= moment.At && !slices.ContainsFunc(active, func(s *stream) bool { return s.member == of }) {
+				continue
+			}
+			lines := l.lines(of, at, m.earliest())
+			for i := range lines {
+				k := &lines[i]
+				now, _ := l.moved(k, to, m.End, m.Start, nil)
+				l.rewrite(of, k, m.earliest(), now, m.End)
+			}
+		}
+		at.eachStream(func(s *stream) {
+			if !slices.Contains(at.streams, s) {
+				l.release(s)
+			}
+		})
+	}
+}
+
 // Redefine changes what the meter measures, from now on. Dimensions that stay
 // go on; those that are gone end now. What the meter sees for the first time
 // hereafter was none of its own before. What it saw is known as it was.

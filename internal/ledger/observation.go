@@ -22,10 +22,9 @@ const (
 	// aSecond is how many seconds apart the bounds of a moment that is known to the
 	// second may be: moments are cut off to seconds, by two clocks.
 	aSecond = 1
-	// prompt is how many seconds what was seen live may have taken and still
-	// counts as seen when it happened: the second that it happened in, and the one
-	// that it took to arrive.
-	prompt = 2
+	// prompt is how many seconds apart the bounds may be of what was seen live. The
+	// second between them is at most aSecond from each.
+	prompt = 2 * aSecond
 	// skew is how far the API servers' clocks, which objects are stamped by, may be
 	// from the operator's, in seconds.
 	skew = 5
@@ -100,11 +99,9 @@ func (o *Observation) moments(at *object) Moments {
 		written := usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
 		return Moments{End: written, Start: written}
 	}
-	latest := o.latest()
-	if o.writtenIsNews(at) {
-		latest = min(latest, o.Written) // the last of the writes that nobody saw
-	}
-	return Between(o.Origin, max(o.After, at.seen), latest)
+	// In a list the newest write is one of those that nobody saw. It need not be the
+	// last: one that only takes fields away leaves no time.
+	return Between(o.Origin, max(o.After, at.seen), o.latest())
 }
 
 // Moments are one moment, as the end of what was and as the start of what is:
@@ -120,11 +117,15 @@ func (m Moments) earliest() int64 {
 }
 
 // Between is a moment somewhere in [earliest, latest]. What is known to the second
-// is exact, and what was seen live a moment after it happened counts as seen when it happened; what a meter sees
-// first, or differently, counts from when it looks.
+// is exact: what is said is at most a second from what was so. Of what was seen live
+// within two seconds, the one in between is said. What a meter sees first, or
+// differently, counts from when it looks.
 func Between(origin Origin, earliest, latest int64) Moments {
-	if latest-earliest <= aSecond || origin == First || (origin == Live && latest-earliest <= prompt) {
+	if promptly := origin == Live && latest-earliest == prompt; promptly || latest-earliest <= aSecond || origin == First {
 		seen := usage.Boundary{At: latest, Evidence: usage.Observed}
+		if promptly {
+			seen.At -= aSecond
+		}
 		return Moments{End: seen, Start: seen}
 	}
 	slack := uint32(min(latest-earliest, 1<<32-1))

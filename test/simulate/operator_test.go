@@ -322,9 +322,6 @@ const (
 	// tolerance is how far a boundary without slack may be from the truth: moments
 	// are cut off to seconds, by two clocks.
 	tolerance = time.Second
-	// observed is how many seconds may be between what happened and when it was
-	// seen, where that counts as its moment (internal/ledger).
-	observed = 2
 	// settle is for how long what is unattributed counts as its first deployment's.
 	settle = 12 * time.Second
 )

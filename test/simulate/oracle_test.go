@@ -103,9 +103,6 @@ func read(state *journal.State, until int64) map[stream]*account {
 
 // doubt notes what the bounds of a boundary leave open.
 func (a *account) doubt(b usage.Boundary, before, after int64) {
-	if b.Evidence == usage.Observed {
-		before = max(before, observed)
-	}
 	if before+after > 0 {
 		a.doubts = append(a.doubts, usage.Window{Start: b.At - before, End: b.At + after})
 	}

@@ -2,9 +2,13 @@
 //
 // The components of a control plane renew their Leases every 2 to 10 seconds,
 // and etcd keeps what they were for some minutes (until it is compacted), over
-// restarts of API servers too. So a list of Leases as they were at a revision
-// says when the last renewal before it was, and lists at later ones when the
-// first after it was.
+// restarts of API servers too. So a list of Leases as they were at a revision says
+// after which renewal it was.
+//
+// It does not follow that it was before the next one's date: that may have been
+// committed seconds after it was dated. But a renewal is dated after the one that it
+// replaces was committed. So a revision was written before the date of the second
+// renewal of a Lease after it.
 package history
 
 import (
@@ -18,6 +22,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 
 	"github.com/usage-operator/usage-operator/internal/chronology"
@@ -57,18 +62,24 @@ func Probe(ctx context.Context, leases Leases, c *chronology.Clock, revision uin
 	return err
 }
 
-// probe looks for the first renewal after a revision.
+// probe looks for the first renewal after a revision that replaces one after it.
 type probe struct {
 	leases   Leases
 	clock    *chronology.Clock
 	revision uint64
 	asked    int
 
-	// There is no renewal after revision up to none. There is one at high, or
-	// there may be one below it, of a Lease that is gone by then; 0: not known yet.
+	// seen are the renewals after the revision that were seen of each Lease, by its UID.
+	seen map[types.UID][]version
+	// high is the first that replaces one, of those seen; 0: none is known. Up to none
+	// there is none that is known.
 	none, high uint64
-	// known is how many Leases there were at the revision.
-	known int
+}
+
+// version is one of a Lease.
+type version struct {
+	revision uint64
+	at       int64 // when it is dated, in seconds since the epoch
 }
 
 func (p *probe) run(ctx context.Context) error {
@@ -77,16 +88,18 @@ func (p *probe) run(ctx context.Context) error {
 	}
 	// A list of the future is not refused: the API server waits for it, for
 	// seconds, and clients try again. So the present has to be known.
-	present, err := p.list(ctx, 0)
-	if err != nil || present.revision <= p.revision {
+	present, newest, err := p.list(ctx, 0)
+	if err != nil || present <= p.revision {
 		return err
 	}
-	past, err := p.list(ctx, p.revision)
+	_, oldest, err := p.list(ctx, p.revision)
 	if err != nil {
 		return err
 	}
-	p.none, p.known = p.revision, past.known
-	if err := p.gallop(ctx, present.revision, stride(past, present)); err != nil {
+	// About how many revisions are written in a second.
+	stride := max(1, (present-p.revision)/uint64(max(1, newest-oldest)))
+	p.none = p.revision
+	if err := p.gallop(ctx, present, stride); err != nil {
 		return err
 	}
 	return p.narrow(ctx)
@@ -98,13 +111,7 @@ func (p *probe) done() bool {
 	return latest <= earliest || p.asked >= requests
 }
 
-// stride is about how many revisions are written in a second.
-func stride(past, present snapshot) uint64 {
-	seconds := max(1, present.renewed-past.renewed)
-	return max(1, (present.revision-past.revision)/uint64(seconds))
-}
-
-// gallop goes on from the revision, further each time, to where there is a renewal.
+// gallop goes on from the revision, further each time, to where a renewal is replaced.
 func (p *probe) gallop(ctx context.Context, present, step uint64) error {
 	for at := p.revision; at < present && p.none == at && !p.done(); {
 		at += min(step, present-at)
@@ -116,8 +123,8 @@ func (p *probe) gallop(ctx context.Context, present, step uint64) error {
 	return nil
 }
 
-// narrow looks for a renewal before the one that is known. Next to it, that is
-// mostly the end of it; else in the middle, so that it ends soon all the same.
+// narrow looks for one before the one that is known. Next to it, that is mostly the
+// end of it; else in the middle, so that it ends soon all the same.
 func (p *probe) narrow(ctx context.Context) error {
 	for next := true; p.high > p.none+1 && !p.done(); next = !next {
 		at := p.high - 1
@@ -131,33 +138,38 @@ func (p *probe) narrow(ctx context.Context) error {
 	return nil
 }
 
-// look notes whether there was a renewal up to at.
+// look notes whether a renewal was replaced up to at.
 func (p *probe) look(ctx context.Context, at uint64) error {
-	seen, err := p.list(ctx, at)
-	if err != nil {
+	if _, _, err := p.list(ctx, at); err != nil {
 		return err
 	}
-	switch {
-	case seen.first != 0:
-		p.high = seen.first
-	case seen.known < p.known: // an API server that ends deletes its Lease
-		p.high = at
-	default:
+	// The first renewal that was seen may have replaced one that was not.
+	if first := p.first(at); (p.high == 0 || p.high > at) && first > p.none+1 && p.asked < requests {
+		if _, _, err := p.list(ctx, first-1); err != nil {
+			return err
+		}
+	}
+	if p.high == 0 || p.high > at {
 		p.none = at
 	}
 	return nil
 }
 
-// snapshot is what the Leases were like at a revision.
-type snapshot struct {
-	revision uint64
-	renewed  int64  // the newest renewal, in seconds since the epoch
-	first    uint64 // the earliest renewal that is after the probe's revision and still seen; 0: none
-	known    int    // Leases that are not newer than the probe's revision
+// first is the earliest renewal after none, and up to a revision, that is the first
+// seen of its Lease; 0: there is none.
+func (p *probe) first(upTo uint64) uint64 {
+	first := uint64(0)
+	for _, of := range p.seen {
+		if r := of[0].revision; r > p.none && r <= upTo && (first == 0 || r < first) {
+			first = r
+		}
+	}
+	return first
 }
 
 // list tells the clock when Leases were renewed up to the revision; 0 is the present.
-func (p *probe) list(ctx context.Context, revision uint64) (snapshot, error) {
+// It returns the revision that was listed, and the newest of the dates in it.
+func (p *probe) list(ctx context.Context, revision uint64) (listed uint64, newest int64, err error) {
 	opts := metav1.ListOptions{}
 	if revision != 0 {
 		opts.ResourceVersion = strconv.FormatUint(revision, 10)
@@ -166,28 +178,50 @@ func (p *probe) list(ctx context.Context, revision uint64) (snapshot, error) {
 	p.asked++
 	list, err := p.leases.List(ctx, opts)
 	if err != nil {
-		return snapshot{}, err
+		return 0, 0, err
 	}
-	seen := snapshot{revision: revisionOf(list.ResourceVersion)}
 	// By revision: the clock knows what came before when it judges a time.
 	slices.SortFunc(list.Items, func(a, b metav1.PartialObjectMetadata) int {
 		return cmp.Compare(revisionOf(a.ResourceVersion), revisionOf(b.ResourceVersion))
 	})
 	for i := range list.Items {
-		at, renewed := revisionOf(list.Items[i].ResourceVersion), written(&list.Items[i])
-		if at == 0 || renewed == 0 {
+		lease := &list.Items[i]
+		r := version{revision: revisionOf(lease.ResourceVersion), at: written(lease)}
+		if r.revision == 0 || r.at == 0 {
 			continue
 		}
-		p.clock.Stamp(at, renewed)
-		seen.renewed = max(seen.renewed, renewed)
-		switch {
-		case at <= p.revision:
-			seen.known++
-		case seen.first == 0:
-			seen.first = at
+		newest = max(newest, r.at)
+		p.clock.AtLeast(r.revision, r.at)
+		if r.revision > p.revision {
+			p.note(lease.UID, r)
 		}
 	}
-	return seen, nil
+	return revisionOf(list.ResourceVersion), newest, nil
+}
+
+// note enters a renewal that is after the revision. Of two of a Lease, the later
+// replaced the earlier, or one that had. One that only takes fields away has the date
+// of the one before, and tells nothing.
+func (p *probe) note(lease types.UID, r version) {
+	of := p.seen[lease]
+	i, known := slices.BinarySearchFunc(of, r.revision, func(x version, revision uint64) int { return cmp.Compare(x.revision, revision) })
+	if known {
+		return
+	}
+	of = slices.Insert(of, i, r)
+	if p.seen == nil {
+		p.seen = map[types.UID][]version{}
+	}
+	p.seen[lease] = of
+	for ; i < len(of); i++ {
+		if i == 0 || of[i].at <= of[i-1].at {
+			continue
+		}
+		p.clock.Replaced(of[i-1].revision, of[i].at)
+		if p.high == 0 || of[i].revision < p.high {
+			p.high = of[i].revision
+		}
+	}
 }
 
 // revisionOf is the number that a resourceVersion is; 0 when it is none.

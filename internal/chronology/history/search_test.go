@@ -1,7 +1,9 @@
 package history
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -11,6 +13,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/internal/chronology"
@@ -22,7 +25,11 @@ type renewal struct {
 	revision uint64
 	at       int64
 	gone     bool
+	again    bool // it was deleted before
 }
+
+// uid is the Lease's; one that is made again is another one.
+func (r *renewal) uid() string { return fmt.Sprint(r.lease, r.again) }
 
 // past is a history of Leases: what etcd would answer, without the seconds it takes to make.
 type past struct {
@@ -55,7 +62,7 @@ func (p *past) List(_ context.Context, opts metav1.ListOptions) (*metav1.Partial
 	for _, r := range newest {
 		time := metav1.NewTime(time.Unix(r.at, 0))
 		list.Items = append(list.Items, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-			Name: r.lease, ResourceVersion: strconv.FormatUint(r.revision, 10),
+			Name: r.lease, UID: types.UID(r.uid()), ResourceVersion: strconv.FormatUint(r.revision, 10),
 			ManagedFields: []metav1.ManagedFieldsEntry{{Time: &time}},
 		}})
 	}
@@ -77,7 +84,7 @@ func drawPast(t *rapid.T) (p *past, revision uint64, at int64) {
 			p.renewals = append(p.renewals, renewal{lease: lease, revision: revisionAt(s), at: 1000 + int64(s)})
 		}
 	}
-	slices.SortFunc(p.renewals, func(a, b renewal) int { return int(a.revision) - int(b.revision) })
+	slices.SortFunc(p.renewals, func(a, b renewal) int { return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.at, b.at)) })
 	for i := 1; i < len(p.renewals); i++ { // each has a revision of its own
 		p.renewals[i].revision = max(p.renewals[i].revision, p.renewals[i-1].revision+1)
 		p.present = max(p.present, p.renewals[i].revision)
@@ -97,32 +104,38 @@ func drawPast(t *rapid.T) (p *past, revision uint64, at int64) {
 	return p, revision, at
 }
 
-// near is how many seconds apart bounds are that may be others than the nearest
-// renewals': the search may have met one that says as much.
-const near = 3
+// bounds are what the renewals say of a revision: after the date of the last one up
+// to it, and before that of the first one that replaces one after it.
+func (p *past) bounds(revision uint64) (earliest, latest int64) {
+	latest = math.MaxInt64
+	last := map[string]renewal{}
+	for _, r := range p.renewals {
+		if r.revision <= revision {
+			earliest = max(earliest, r.at)
+			continue
+		}
+		if before, replaces := last[r.lease]; replaces && r.at > before.at {
+			latest = min(latest, r.at)
+		}
+		last[r.lease] = r
+	}
+	return earliest, latest
+}
+
+// met is how much later than the best bound another may be: the search may have met
+// a renewal that says nearly as much.
+const met = 10
 
 func TestTheSearchFindsTheNearestRenewals(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, revision, at := drawPast(t)
-		want := &chronology.Clock{}
-		var before, after []renewal
-		for _, r := range p.renewals {
-			if r.revision <= revision {
-				before = append(before, r)
-			} else {
-				after = append(after, r)
-			}
-		}
-		for _, r := range slices.Concat(before[max(0, len(before)-1):], after[:min(1, len(after))]) {
-			want.Stamp(r.revision, r.at)
-		}
 		c := &chronology.Clock{}
 		if err := Probe(t.Context(), p, c, revision); err != nil {
 			t.Fatal(err)
 		}
 		earliest, latest := c.Bounds(revision, math.MaxInt64)
-		wantEarliest, wantLatest := want.Bounds(revision, math.MaxInt64)
-		if (earliest != wantEarliest || latest != wantLatest) && latest-earliest > near && revision < p.present {
+		wantEarliest, wantLatest := p.bounds(revision)
+		if revision < p.present && (earliest < wantEarliest && wantEarliest <= wantLatest || latest > plus(wantLatest, met)) {
 			t.Fatalf("revision %d: bounds [%d, %d], want [%d, %d]", revision, earliest, latest, wantEarliest, wantLatest)
 		}
 		if earliest > at || latest < at {
@@ -134,21 +147,53 @@ func TestTheSearchFindsTheNearestRenewals(t *testing.T) {
 	})
 }
 
+func plus(a, b int64) int64 { return a + min(b, math.MaxInt64-a) }
+
+// A renewal is committed some time after it is dated: as late as the next one of its
+// Lease is dated, and no later. Whatever that time is, the truth lies within the bounds.
+func TestRenewalsAreCommittedLate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, revision, at := drawPast(t)
+		for i := len(p.renewals) - 1; i >= 0; i-- {
+			r := &p.renewals[i]
+			committed := r.at
+			// It is dated at some moment between what it replaced and its own commit.
+			from := int64(0)
+			for _, before := range p.renewals[:i] {
+				if before.lease == r.lease {
+					from = before.at
+				}
+			}
+			if from != 0 {
+				r.at = rapid.Int64Range(from, committed).Draw(t, "dated")
+			}
+		}
+		c := &chronology.Clock{}
+		if err := Probe(t.Context(), p, c, revision); err != nil {
+			t.Fatal(err)
+		}
+		if earliest, latest := c.Bounds(revision, math.MaxInt64); earliest > at || latest < at {
+			t.Fatalf("revision %d is of %d, outside [%d, %d]", revision, at, earliest, latest)
+		}
+	})
+}
+
 // An API server that ends deletes its Lease, and makes it anew when it starts.
 func TestALeaseThatIsDeletedHidesNoRenewal(t *testing.T) {
 	p := &past{present: 5000, renewals: []renewal{
 		{lease: "a", revision: 1000, at: 100},
 		{lease: "a", revision: 1100, at: 110},
 		{lease: "a", revision: 1120, at: 112, gone: true},
-		{lease: "a", revision: 1500, at: 150},
-		{lease: "a", revision: 4900, at: 490},
+		{lease: "a", revision: 1500, at: 150, again: true},
+		{lease: "a", revision: 1600, at: 160, again: true},
+		{lease: "a", revision: 4900, at: 490, again: true},
 	}}
 	c := &chronology.Clock{}
 	if err := Probe(t.Context(), p, c, 1050); err != nil {
 		t.Fatal(err)
 	}
-	if earliest, latest := c.Bounds(1050, 1000); earliest != 100 || latest != 110 {
-		t.Errorf("[%d, %d], want [100, 110]", earliest, latest)
+	if earliest, latest := c.Bounds(1050, 1000); earliest != 100 || latest != 160 {
+		t.Errorf("[%d, %d], want [100, 160]: when the renewal of 110 was committed, nobody can tell", earliest, latest)
 	}
 }
 
@@ -158,7 +203,7 @@ func TestWhatIsCompactedIsLeft(t *testing.T) {
 	if err := Probe(t.Context(), p, c, 30); err != nil {
 		t.Fatal(err)
 	}
-	if earliest, latest := c.Bounds(30, 100); earliest != 0 || latest != 90 || p.asked != 2 {
-		t.Errorf("[%d, %d] by %d lists, want [0, 90] by 2", earliest, latest, p.asked)
+	if earliest, latest := c.Bounds(30, 100); earliest != 0 || latest != 100 || p.asked != 2 {
+		t.Errorf("[%d, %d] by %d lists, want [0, 100] by 2", earliest, latest, p.asked)
 	}
 }
