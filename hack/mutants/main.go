@@ -62,7 +62,7 @@ func run(ctx context.Context, list, only string, seeds int) (found, all int, err
 			continue
 		}
 		all++
-		began := time.Now() //nolint:forbidigo // a tool measures
+		began := time.Now()
 		check, at, err := hunt(ctx, binary, i+1, seeds)
 		if err != nil {
 			return found, all, fmt.Errorf("%s: %w", m.name, err)
@@ -72,7 +72,7 @@ func run(ctx context.Context, list, only string, seeds int) (found, all int, err
 		} else {
 			check = "**not found**"
 		}
-		fmt.Printf("| %s | %s | %s | %.0f |\n", m.name, check, at, time.Since(began).Seconds()) //nolint:forbidigo // a tool measures
+		fmt.Printf("| %s | %s | %s | %.0f |\n", m.name, check, at, time.Since(began).Seconds())
 	}
 	return found, all, nil
 }

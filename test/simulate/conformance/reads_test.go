@@ -111,7 +111,7 @@ func (s *side) answer(ctx context.Context, r read) string {
 	case "watch":
 		return s.watch(ctx, r)
 	case "keep":
-		w, err := s.open(context.Background(), r) //nolint:contextcheck // it outlives this read
+		w, err := s.open(context.Background(), r) // it outlives this read
 		if err != nil {
 			return failure(err)
 		}
