@@ -139,6 +139,21 @@ func (s *stage) report(ctx context.Context, from, to int64, d *driver, w *wrecke
 	if len(t.facts) == 0 || v.compared == 0 {
 		s.Error("nothing was compared")
 	}
+	s.verify(ctx)
+}
+
+// verify is what anybody can do: usage-operator verify.
+func (s *stage) verify(ctx context.Context) {
+	var text []byte
+	err := wait.PollUntilContextTimeout(ctx, 5*time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
+		command := exec.CommandContext(ctx, filepath.Join(s.folder, "usage-operator"), "verify", "--namespace="+operatorNamespace, "--kubeconfig="+s.cp.Kubeconfig())
+		var failed error
+		text, failed = command.CombinedOutput()
+		return failed == nil, nil // a record may be on its way
+	})
+	if err != nil {
+		s.Errorf("usage-operator verify: %v\n%s", err, text)
+	}
 }
 
 // sealed waits until the journal has sealed everything up to the moment.

@@ -38,7 +38,7 @@ var meters = map[string]func(object) []holding{
 	"Node":                          nodeHoldings,
 	"NodePool":                      one(nodePoolHolding),
 	"MachineDeployment":             one(poolHolding),
-	"MachinePool":                   one(poolHolding),
+	"MachinePool":                   one(machinePoolHolding),
 	"Machine":                       one(machineHolding),
 	"Cluster":                       one(clusterHolding),
 	"VirtualMachine":                one(machineAllocatedHolding),
@@ -105,7 +105,7 @@ func podHoldings(o object) []holding {
 			device.container += "/" + resource
 			device.facts = facts(region(o), "", map[string]string{"extendedResource": resource})
 			if runs {
-				device.levels = levels{"extended_resource": thousandths(quantity)}
+				device.levels = levels{"extended_resource/" + resource: thousandths(quantity)}
 			}
 			all = append(all, device)
 		}
@@ -160,7 +160,7 @@ func nodeHoldings(o object) []holding {
 		device := pool
 		device.container = resource
 		device.facts = facts(region(o), bundle, map[string]string{"extendedResource": resource})
-		device.levels = levels{"extended_resource": thousandths(quantity)}
+		device.levels = levels{"extended_resource/" + resource: thousandths(quantity)}
 		all = append(all, device)
 	}
 	return all
@@ -178,6 +178,12 @@ func poolHolding(o object) holding {
 		resourceType: "node_pool", resource: o.text("kind") + "/" + o.text("metadata", "namespace") + "/" + o.text("metadata", "name"),
 		facts: facts(region(o), "", map[string]string{"cluster": o.text("spec", "clusterName")}), levels: levels{"pool": 1000},
 	}
+}
+
+func machinePoolHolding(o object) holding {
+	h := poolHolding(o)
+	h.levels["machine"] = o.whole(0, "status", "replicas") * 1000
+	return h
 }
 
 func machineHolding(o object) holding {

@@ -66,7 +66,7 @@ status: {capacity: {cpu: "%d", memory: 64Gi, nvidia.com/gpu: "%d"}}`, d.IntN(2),
 	{
 		apiVersion: "cluster.x-k8s.io/v1beta2", name: "MachinePool", short: "machines", names: 1, weight: 1,
 		make:   fixed(`spec: {clusterName: prod, template: {spec: {` + machineSpec + `}}}`),
-		change: oneOf(text("", `spec: {replicas: %d}`, numbers(0, 5))),
+		change: oneOf(text("status", `status: {replicas: %d}`, numbers(0, 5))),
 	},
 	{
 		apiVersion: "cluster.x-k8s.io/v1beta2", name: "MachineSet", short: "machine", names: 3, weight: 3,
