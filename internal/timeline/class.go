@@ -49,7 +49,7 @@ type fresh struct {
 }
 
 // each calls with all segments of the class that may matter to a window.
-func (c *class) each(w usage.Window, call func(who, *span)) {
+func (c *class) each(w usage.Window, call func(who, span)) {
 	if c.until >= w.Start {
 		from := c.pastFrom(w.Start)
 		for i := from; i < len(c.past); i++ {
@@ -61,13 +61,13 @@ func (c *class) each(w usage.Window, call func(who, *span)) {
 	}
 	for i := range c.fresh {
 		if x := c.fresh[i].span; x.mayMatter(w) {
-			call(who{live: c.fresh[i].in.holder}, &x)
+			call(who{live: c.fresh[i].in.holder}, x)
 		}
 	}
 	for _, page := range c.open.table {
 		for i := range page.items {
 			if x := page.items[i].span(); x.mayMatter(w) {
-				call(who{live: page.items[i].in.holder}, &x)
+				call(who{live: page.items[i].in.holder}, x)
 			}
 		}
 	}
@@ -85,7 +85,7 @@ func (c *class) pastFrom(from int64) int {
 // says tells whether the class says something of a window.
 func (c *class) says(w usage.Window) bool {
 	said := false
-	c.each(w, func(_ who, x *span) { said = said || x.says(w) })
+	c.each(w, func(_ who, x span) { said = said || x.says(w) })
 	return said
 }
 

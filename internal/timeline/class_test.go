@@ -35,37 +35,27 @@ func TestAClassFindsAllThatMayMatter(t *testing.T) {
 				}
 				fillers = nil
 			case 1:
-				for level := int64(1); level <= n; level++ {
-					x, there := all[level]
-					if !there {
-						continue
-					}
-					if day, i, found := c.forgotten(x.start, in.holder.identity()); found {
-						gone := day.part.span(&day.records[i])
-						delete(all, gone.level)
-						own := c.day(day.part.day)
-						*own = own.without(i)
-					}
-					break
+				x := all[rapid.Int64Range(1, 40).Draw(t, "which")]
+				if day, i, found := c.forgotten(x.start, in.holder.identity()); found {
+					gone := day.part.span(&day.records[i])
+					delete(all, gone.level)
+					own := c.day(day.part.day)
+					*own = own.without(i)
 				}
 			default:
-				start := rapid.Int64Range(-2*secondsOfDay, now+secondsOfDay).Draw(t, "start")
-				x := span{start: start, level: n + 1, endEvidence: usage.Observed}
-				x.end = start + rapid.SampledFrom([]int64{0, 1, secondsOfHour, 3 * secondsOfDay}).Draw(t, "length")
-				x.startSlack, x.endSlack = rapid.SampledFrom([]uint32{0, 0, 7, 90_000}).Draw(t, "before"), rapid.SampledFrom([]uint32{0, 0, 7, 90_000}).Draw(t, "after")
+				x := drawSpan(t, now)
+				x.level = n + 1
 				c.fresh = append(c.fresh, fresh{in: in, span: x})
 				all[x.level] = x
 			}
 		}
-		w := usage.Window{Start: rapid.Int64Range(-3*secondsOfDay, 20*secondsOfDay).Draw(t, "from")}
-		w.End = w.Start + rapid.Int64Range(1, 3*secondsOfDay).Draw(t, "seconds")
-		if rapid.Bool().Draw(t, "always") {
-			w = always
-		}
+		from := rapid.Int64Range(-3*secondsOfDay, 20*secondsOfDay).Draw(t, "from")
+		w := usage.Window{Start: from, End: from + rapid.Int64Range(1, 3*secondsOfDay).Draw(t, "seconds")}
+		w = rapid.SampledFrom([]usage.Window{w, always}).Draw(t, "window")
 		found := map[int64]bool{}
-		c.each(w, func(_ who, x *span) {
-			if found[x.level] || all[x.level] != *x {
-				t.Fatalf("%v: there is no such one, or no more of it", *x)
+		c.each(w, func(_ who, x span) {
+			if found[x.level] || all[x.level] != x {
+				t.Fatalf("%v: there is no such one, or no more of it", x)
 			}
 			found[x.level] = true
 		})
@@ -75,4 +65,13 @@ func TestAClassFindsAllThatMayMatter(t *testing.T) {
 			}
 		}
 	})
+}
+
+func drawSpan(t *rapid.T, now int64) span {
+	start := rapid.Int64Range(-2*secondsOfDay, now+secondsOfDay).Draw(t, "start")
+	slacks := rapid.SampledFrom([]uint32{0, 0, 7, 90_000})
+	return span{
+		start: start, end: start + rapid.SampledFrom([]int64{0, 1, secondsOfHour, 3 * secondsOfDay}).Draw(t, "length"),
+		startSlack: slacks.Draw(t, "before"), endSlack: slacks.Draw(t, "after"), endEvidence: usage.Observed,
+	}
 }

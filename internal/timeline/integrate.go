@@ -183,7 +183,7 @@ func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 		}
 		measure := t.measured(&c.words)
 		total := a.total(&c.words)
-		c.each(w, func(of who, x *span) {
+		c.each(w, func(of who, x span) {
 			held := t.held(common, &of, &c.words)
 			if held == none || failed != nil {
 				return
@@ -193,7 +193,7 @@ func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 				a.mention(in.group)
 				in.said = true
 			}
-			failed = in.span(x)
+			failed = in.span(&x)
 			in.finish()
 			if in.said {
 				in.group.isMadeOf(measure)
@@ -238,9 +238,9 @@ func (in *integral) class(c *class, l *look, summed int64) error {
 
 // segments adds what the segments of a class say of where it is looked at.
 func (in *integral) segments(c *class, w usage.Window) (err error) {
-	c.each(w, func(_ who, x *span) {
+	c.each(w, func(_ who, x span) {
 		if err == nil {
-			err = in.span(x)
+			err = in.span(&x)
 		}
 	})
 	return err

@@ -182,12 +182,12 @@ type chunk struct {
 }
 
 // each calls with all that may matter to a window.
-func (c *chunk) each(w usage.Window, call func(who, *span)) {
+func (c *chunk) each(w usage.Window, call func(who, span)) {
 	slack, day := int64(c.maxSlack), c.part.start()
 	say := func(records []record) {
 		for i := range records {
 			if x := c.part.span(&records[i]); x.mayMatter(w) {
-				call(who{part: c.part, at: records[i].holder}, &x)
+				call(who{part: c.part, at: records[i].holder}, x)
 			}
 		}
 	}
@@ -225,7 +225,7 @@ func (c *chunk) with(p *part, records []record) chunk {
 	slices.SortFunc(own, byEnd)
 	before := c.records[c.carried:]
 	if len(carried) == 0 && (len(before) == 0 || len(own) == 0 || before[len(before)-1].end <= own[0].end) {
-		all.records = append(c.records, own...) // nobody looks there yet
+		all.records = append(all.records, own...) // nobody looks there yet
 		return all
 	}
 	all.records = slices.Concat(c.records[:c.carried], carried, before, own)

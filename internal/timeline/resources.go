@@ -79,6 +79,12 @@ func (s *Snapshot) Resources(f *Filters, w usage.Window, after ResourceKey, limi
 	for _, key := range keys[min(limit, len(keys)):] {
 		delete(found, key)
 	}
+	s.collect(f, found)
+	return inOrder(found)
+}
+
+// collect gives resources all that they ever held.
+func (s *Snapshot) collect(f *Filters, found map[ResourceKey]*History) {
 	names, among := map[string]bool{}, map[ResourceKey]bool{}
 	for key := range found {
 		names[key.Name], among[ResourceKey{Namespace: key.Namespace, Type: key.Type}] = true, true
@@ -96,7 +102,6 @@ func (s *Snapshot) Resources(f *Filters, w usage.Window, after ResourceKey, limi
 	for _, x := range s.corrected(f, always) {
 		collect(x)
 	}
-	return inOrder(found)
 }
 
 var always = usage.Window{Start: math.MinInt64, End: math.MaxInt64}
@@ -167,7 +172,7 @@ func (o *occurrence) key() ResourceKey {
 // sometimes with more.
 func (c *class) occurrences(f *Filters, some func(*object) bool, w usage.Window, call func(occurrence)) {
 	subjects := map[uint64]*usage.Subject{} // by holder; nil: it is none of them
-	c.each(w, func(of who, x *span) {
+	c.each(w, func(of who, x span) {
 		subject, known := subjects[of.number()]
 		if !known {
 			if h := of.holder(); f.holds(h) && some(h.resource) {
@@ -176,7 +181,7 @@ func (c *class) occurrences(f *Filters, some func(*object) bool, w usage.Window,
 			subjects[of.number()] = subject
 		}
 		if subject != nil {
-			call(occurrence{class: c, subject: subject, span: *x})
+			call(occurrence{class: c, subject: subject, span: x})
 		}
 	})
 }

@@ -53,6 +53,9 @@ func (t *Timeline) sealClass(id int, filling func(day int64) *filler) {
 		if in.swept != t.sweeps {
 			in.swept = t.sweeps
 			in.refs = slices.DeleteFunc(in.refs, func(r ref) bool { return int(r.class) == id && r.open == isFresh })
+			if cap(in.refs) > 2*len(in.refs) {
+				in.refs = slices.Clone(in.refs)
+			}
 		}
 	}
 	for i := range sealed {

@@ -21,7 +21,7 @@ import (
 type stream struct {
 	holder *holder // readers look at this alone
 	refs   []ref
-	latest int64 // start of any
+	latest int64 // the latest start of any
 	swept  uint64
 }
 
@@ -64,12 +64,16 @@ func (in *stream) note(r ref) {
 	in.latest = max(in.latest, r.start)
 }
 
-// find is which of the stream's segments starts then.
+// find is which of the stream's segments starts then; nearly always, if any, the last.
 func (in *stream) find(start int64) int {
 	if start > in.latest {
 		return -1
 	}
-	return slices.IndexFunc(in.refs, func(r ref) bool { return r.start == start })
+	i := len(in.refs) - 1
+	for i >= 0 && in.refs[i].start != start {
+		i--
+	}
+	return i
 }
 
 // removed is a segment that was taken out: where, and what it was.

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"math/bits"
+	"slices"
 	"sort"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -62,6 +63,10 @@ func (s *sums) reader() reader { return reader{sums: s, next: -1} }
 func (r *reader) at(hour int64) sum {
 	n := len(r.points)
 	switch {
+	case r.next < 0 && (n == 0 || hour < r.points[0].hour):
+		r.seek(0)
+	case r.next < n && r.points[n-1].hour <= hour:
+		r.seek(n)
 	case r.next < 0:
 		r.seek(sort.Search(n, func(i int) bool { return r.points[i].hour > hour }))
 	case r.next < n && r.points[r.next].hour <= hour:
@@ -129,7 +134,7 @@ func (s *sums) truncate(hour int64) {
 	}
 }
 
-// summed is how many hours are summed at once.
+// summedAtOnce is how many hours are summed at once.
 const summedAtOnce = 4096
 
 // summer makes sums.
@@ -145,10 +150,14 @@ type summer struct {
 // are none. Those before from are there.
 func (c *class) extend(m *summer, from, to int64) {
 	c.sums.truncate(from)
+	many := to-from > 24
 	for ; from < to; from = m.to {
 		m.begin(from, min(from+summedAtOnce, to))
-		c.each(usage.Window{Start: m.from * secondsOfHour, End: m.to * secondsOfHour}, func(_ who, x *span) { m.add(x) })
+		c.each(usage.Window{Start: m.from * secondsOfHour, End: m.to * secondsOfHour}, func(_ who, x span) { m.add(&x) })
 		m.appendTo(&c.sums)
+	}
+	if many {
+		c.sums.points = slices.Clone(c.sums.points) // it grows by an hour at a time from now on
 	}
 }
 
