@@ -18,13 +18,13 @@ status:
   phaseTransitionTimestamps:
   - {phase: Scheduled, phaseTransitionTimestamp: "2026-11-21T20:00:20Z"}
   - {phase: Running, phaseTransitionTimestamp: "2026-11-21T20:00:30Z"}
-`, want: []string{vmi1 + "; holds vcpu=2000 memory=4294967296 gpu=1000; from 20:00:30 ObjectTime"}},
+`, want: []string{vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=2000 memory=4294967296 gpu=1000 host_device=0; from 20:00:30 ObjectTime"}},
 			{name: "cpu and memory plugged in", patch: `status: {currentCPUTopology: {sockets: 3, cores: 2, threads: 2}, memory: {guestCurrent: 8Gi}}`,
-				want: []string{vmi1 + "; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
+				want: []string{vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=12000 memory=8589934592 gpu=1000 host_device=0; from 20:00:30 ObjectTime"}},
 			{name: "paused", patch: `status: {conditions: [{type: Paused, status: "True"}]}`,
-				want: []string{vmi1 + "; [paused:true]; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
+				want: []string{vmi1 + "; [gpuDevices:nvidia.com/A100 paused:true]; holds vcpu=12000 memory=8589934592 gpu=1000 host_device=0; from 20:00:30 ObjectTime"}},
 			{name: "its host does not answer", patch: `status: {phase: Unknown, conditions: []}`,
-				want: []string{vmi1 + "; holds vcpu=12000 memory=8589934592 gpu=1000; from 20:00:30 ObjectTime"}},
+				want: []string{vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=12000 memory=8589934592 gpu=1000 host_device=0; from 20:00:30 ObjectTime"}},
 			{name: "stopped", patch: `
 status:
   phase: Succeeded
@@ -36,7 +36,7 @@ status:
 metadata: {ownerReferences: null, annotations: null, labels: null}
 spec: {domain: {cpu: null, memory: null, devices: {gpus: null}}}
 status: {phase: Running, currentCPUTopology: null, memory: null, phaseTransitionTimestamps: null}
-`, want: []string{"shop/ vm; kubevirt.io/v1 VirtualMachineInstance db-0 vmi-1; holds vcpu=1000 memory=4294967296 gpu=0"}},
+`, want: []string{"shop/ vm; kubevirt.io/v1 VirtualMachineInstance db-0 vmi-1; holds vcpu=1000 memory=4294967296 gpu=0 host_device=0"}},
 		},
 	},
 	{

@@ -55,16 +55,16 @@ status:
 status:
   addresses: [{type: IPAddress, value: 10.96.17.3}]
   conditions: [{type: Programmed, status: "True", lastTransitionTime: "2026-11-21T20:40:05Z"}]
-`, want: []string{gateway1 + "; [class:cilium]; holds load_balancer=1000 listener=2000 public_ip=1000; from 20:40:05 ObjectTime"}},
+`, want: []string{gateway1 + "; [class:cilium]; holds load_balancer=1000 listener=2000 public_ip=0; from 20:40:05 ObjectTime"}},
 			{name: "a waypoint", patch: `spec: {gatewayClassName: istio-waypoint}`, want: []string{}},
 			{name: "a waypoint with a load balancer", patch: `status: {addresses: [{type: IPAddress, value: 10.96.17.3}, {type: IPAddress, value: 192.0.2.1}]}`,
-				want: []string{gateway1 + "; [class:istio-waypoint]; holds load_balancer=1000 listener=2000 public_ip=2000; from 20:40:05 ObjectTime"}},
+				want: []string{gateway1 + "; [class:istio-waypoint]; holds load_balancer=1000 listener=2000 public_ip=1000; from 20:40:05 ObjectTime"}},
 			{name: "a proxy behind a Service of the cluster", patch: `
 spec: {gatewayClassName: istio}
 status: {addresses: [{type: Hostname, value: edge-istio.shop.svc.cluster.local}]}
 `, want: []string{}},
 			{name: "a load balancer that has a name", patch: `status: {addresses: [{type: Hostname, value: edge-1.elb.example.com}]}`,
-				want: []string{gateway1 + "; [class:istio]; holds load_balancer=1000 listener=2000 public_ip=1000; from 20:40:05 ObjectTime"}},
+				want: []string{gateway1 + "; [class:istio]; holds load_balancer=1000 listener=2000 public_ip=0; from 20:40:05 ObjectTime"}},
 		},
 	},
 	{

@@ -1,6 +1,8 @@
 package meter
 
 import (
+	"slices"
+
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/checker"
 	"github.com/google/cel-go/common/types"
@@ -24,7 +26,7 @@ type function struct {
 // functions are all of them, by name.
 var functions = func() map[string]*function {
 	byName := map[string]*function{}
-	for _, f := range podFunctions {
+	for _, f := range slices.Concat(podFunctions, listFunctions, nodeFunctions, claimFunctions) {
 		byName[f.name] = f
 	}
 	return byName

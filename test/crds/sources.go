@@ -43,6 +43,7 @@ var sources = []source{
 			"gateway.networking.k8s.io_gateways.yaml",
 			"gateway.networking.k8s.io_grpcroutes.yaml",
 			"gateway.networking.k8s.io_httproutes.yaml",
+			"gateway.networking.k8s.io_listenersets.yaml",
 			"gateway.networking.k8s.io_tcproutes.yaml",
 			"gateway.networking.k8s.io_tlsroutes.yaml",
 			"gateway.networking.k8s.io_udproutes.yaml",

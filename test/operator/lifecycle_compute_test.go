@@ -49,14 +49,14 @@ func (d *driver) runs(t *thing) moment {
 }
 
 func machineRuns(d *driver) {
-	const where = "" // its labels and annotations are its tenant's
+	const where, paused = "gpuDevices=nvidia.com/A100", "gpuDevices=nvidia.com/A100 paused=true" // its labels and annotations are its tenant's
 	machine := d.virtualMachine()
 	run, who := d.instance(machine)
 	d.status(run, `{phase: Scheduling}`)
 	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
 	plugged := levels{"vcpu": 4000, "memory": 8 * gi, "gpu": 1000}
 	d.holds(run, who, d.status(run, `{currentCPUTopology: {sockets: 2, cores: 2, threads: 1}, memory: {guestCurrent: 8Gi}}`), where, plugged)
-	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "True"}]}`), "paused=true", plugged)
+	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "True"}]}`), paused, plugged)
 	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "False"}]}`), where, plugged)
 	stopped := nextSecond(d.ctx)
 	d.status(run, fmt.Sprintf(`{phase: Succeeded, phaseTransitionTimestamps: [{phase: Succeeded, phaseTransitionTimestamp: %q}]}`, rfc3339(stopped)))

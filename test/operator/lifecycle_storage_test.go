@@ -296,14 +296,14 @@ func nodeWithDevices(d *driver) {
 	const efa, mig, karpenter = "vpc.amazonaws.com/efa", "nvidia.com/mig-1g.5gb", "karpenter.sh/nodepool"
 	describe := func(resource string) string { return "extendedResource=" + resource + " in eu-1 of p4d.24xlarge" }
 	node := d.node(`{cpu: "96", vpc.amazonaws.com/efa: "4", devices.kubevirt.io/kvm: 1k}`)
-	d.holds(node, d.pool(node, karpenter, efa), node.created(), describe(efa), levels{"extended_resource": 4000})
+	d.holds(node, d.pool(node, karpenter, efa), node.created(), describe(efa), levels{"extended_resource/" + efa: 4000})
 	added := d.status(node, `{capacity: {nvidia.com/mig-1g.5gb: "7"}}`)
-	d.holds(node, d.pool(node, karpenter, mig), added, describe(mig), levels{"extended_resource": 7000})
-	d.holds(node, d.pool(node, karpenter, efa), d.status(node, `{capacity: {vpc.amazonaws.com/efa: "2"}}`), describe(efa), levels{"extended_resource": 2000})
+	d.holds(node, d.pool(node, karpenter, mig), added, describe(mig), levels{"extended_resource/" + mig: 7000})
+	d.holds(node, d.pool(node, karpenter, efa), d.status(node, `{capacity: {vpc.amazonaws.com/efa: "2"}}`), describe(efa), levels{"extended_resource/" + efa: 2000})
 	d.hold(d.pool(node, karpenter, efa), d.status(node, `{capacity: {vpc.amazonaws.com/efa: null}}`), "", nil)
 	d.delete(node)
 	node = d.node(`{cpu: "96", vpc.amazonaws.com/efa: "4"}`)
-	d.holds(node, d.pool(node, karpenter, efa), node.created(), describe(efa), levels{"extended_resource": 4000})
+	d.holds(node, d.pool(node, karpenter, efa), node.created(), describe(efa), levels{"extended_resource/" + efa: 4000})
 }
 
 func karpenterPoolExists(d *driver) {

@@ -1,0 +1,109 @@
+package meter
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+)
+
+// listFunctions tell things from entries of a list: a list may repeat one, and
+// have names beside addresses.
+var listFunctions = []*function{
+	{
+		name: "distinctAddresses", args: []*cel.Type{cel.ListType(cel.DynType)}, result: cel.ListType(cel.StringType),
+		call: func(args ...ref.Val) ref.Val { return addresses(args[0], func(netip.Addr) bool { return true }) },
+		cost: listCost, most: assumedLength * addressCost,
+	},
+	{
+		name: "publicAddresses", args: []*cel.Type{cel.ListType(cel.DynType)}, result: cel.ListType(cel.StringType),
+		call: func(args ...ref.Val) ref.Val { return addresses(args[0], isPublic) },
+		cost: listCost, most: assumedLength * addressCost,
+	},
+	{
+		name: "joinDistinct", args: []*cel.Type{cel.ListType(cel.DynType)}, result: cel.StringType,
+		call: func(args ...ref.Val) ref.Val { return joinDistinct(args[0]) },
+		cost: listCost, most: assumedLength * addressCost,
+	},
+}
+
+// addressCost is what an address costs to read, in CEL's units.
+const addressCost = 10
+
+func listCost(args []ref.Val) uint64 {
+	if list, ok := args[0].(traits.Lister); ok {
+		return addressCost * uint64(1+max(0, list.Size().(types.Int)))
+	}
+	return addressCost
+}
+
+// joinDistinct are the texts of a list, each once, sorted, with commas between
+// them: lists of the same texts give the same one.
+func joinDistinct(value ref.Val) ref.Val {
+	list, ok := value.(traits.Lister)
+	if !ok {
+		return types.MaybeNoSuchOverloadErr(value)
+	}
+	var texts []string
+	for it := list.Iterator(); it.HasNext() == types.True; {
+		if text, _ := it.Next().Value().(string); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	slices.Sort(texts)
+	return types.String(strings.Join(slices.Compact(texts), ","))
+}
+
+// addresses are those of a list that are wanted, each once, in the order of the
+// list and in canonical form. What is no address (a name, null, "") is left out.
+func addresses(value ref.Val, wanted func(netip.Addr) bool) ref.Val {
+	list, ok := value.(traits.Lister)
+	if !ok {
+		return types.MaybeNoSuchOverloadErr(value)
+	}
+	seen := map[netip.Addr]struct{}{}
+	found := []string{}
+	for it := list.Iterator(); it.HasNext() == types.True; {
+		text, _ := it.Next().Value().(string)
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			continue
+		}
+		address = address.Unmap().WithZone("") // ::ffff:192.0.2.1 is 192.0.2.1
+		if _, again := seen[address]; again || !wanted(address) {
+			continue
+		}
+		seen[address] = struct{}{}
+		found = append(found, address.String())
+	}
+	return types.NewStringList(types.DefaultTypeAdapter, found)
+}
+
+// notPublic are what the internet does not route, beside what netip.Addr says:
+// IANA's special-purpose registries, but for the documentation's own addresses.
+var notPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT, and overlay networks
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b:1::/48"),
+	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("fec0::/10"),
+}
+
+func isPublic(address netip.Addr) bool {
+	if !address.IsGlobalUnicast() || address.IsPrivate() {
+		return false
+	}
+	for _, prefix := range notPublic {
+		if prefix.Contains(address) {
+			return false
+		}
+	}
+	return true
+}
