@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"pgregory.net/rapid"
 
@@ -170,25 +169,25 @@ func TestNobodyVouchesForThePast(t *testing.T) {
 
 // What can be read of an object is metered, and the rest is what it was.
 func TestAnObjectIsMeteredAsFarAsItCanBeRead(t *testing.T) {
-	d := newDesk(t, launchers)
+	const meterName = "node-pool-extended-resources"
+	d := newDesk(t, map[string]schema.GroupVersionKind{meterName: {Version: "v1", Kind: "Node"}})
 	d.settle()
-	pod := func(a, b string) string {
+	node := func(nics, disks string) string {
 		return fmt.Sprintf(`
 apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: shop, uid: web, creationTimestamp: %q}
-spec: {restartPolicy: Always, containers: [{name: a, resources: {requests: {cpu: %s}}}, {name: b, resources: {requests: {cpu: %s}}}]}
-status: {phase: Running, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: %q}]}
-`, stamped(1010), a, b, stamped(1012))
+kind: Node
+metadata: {name: n1, uid: n1, creationTimestamp: %q}
+status: {capacity: {example.com/nic: %s, example.com/disk: %s}}
+`, stamped(1012), nics, disks)
 	}
-	d.sees(t, pod(`"1"`, `"-1"`), ledger.Live, 1012, 1012)
-	d.sees(t, pod(`"-1"`, `"3"`), ledger.Live, 1020, 1020)
-	d.sees(t, pod(`"2"`, `"3"`), ledger.Live, 1030, 1030)
-	want := []string{"web 1000 [1012, 1030)", "web 3000 [1020, 1100)", "web 2000 [1030, 1100)"}
-	if got := d.held("cpu", 1100); !slices.Equal(got, want) {
+	d.sees(t, node(`"1"`, `"-1"`), ledger.Live, 1012, 1012)
+	d.sees(t, node(`"-1"`, `"3"`), ledger.Live, 1020, 1020)
+	d.sees(t, node(`"2"`, `"3"`), ledger.Live, 1030, 1030)
+	want := []string{"n1 1000 [1012, 1030)", "n1 3000 [1020, 1100)", "n1 2000 [1030, 1100)"}
+	if got := d.held("extended_resource", 1100); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if left := d.meters["container"].quarantine; len(left) > 0 {
+	if left := d.meters[meterName].quarantine; len(left) > 0 {
 		t.Errorf("quarantined: %v", left)
 	}
 }
@@ -196,7 +195,6 @@ status: {phase: Running, conditions: [{type: PodScheduled, status: "True", lastT
 // What names a namespace goes on to be that one's, whoever bears the name later.
 func TestWhoseWhatNamesANamespaceIs(t *testing.T) {
 	d := newDesk(t, map[string]schema.GroupVersionKind{"volume-retained": {Version: "v1", Kind: "PersistentVolume"}})
-	d.feeds["PersistentVolume"].mapping.Scope = meta.RESTScopeRoot
 	d.settle()
 	volume := func(name string, created, released int64, touched string) string {
 		return fmt.Sprintf(`
