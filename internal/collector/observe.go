@@ -174,7 +174,6 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 			c.ledger.Unreadable(o)
 			return
 		}
-		o.Members = withHeld(o.Members, c.ledger.HeldMembers(r.at.ledger, uid))
 	}
 	if entry, was := r.at.quarantine[uid]; was {
 		entry.partly = r.err != nil
@@ -189,6 +188,9 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 		c.place(r.at, uid, subject)
 		subject.NamespaceUID = c.incarnation(r.at, uid, &o.Members[i], e, namespaceUID(subject.Namespace))
 		c.keep(r.at, uid, subject, e.after)
+	}
+	if r.err != nil {
+		o.Members = withHeld(o.Members, c.ledger.HeldMembers(r.at.ledger, uid))
 	}
 	if r.at.represented != nil {
 		c.represent(r, o, object, e)
