@@ -203,7 +203,7 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 // could not be, what they held last.
 func withHeld(read, held []usage.Member) []usage.Member {
 	byContainer := func(a, b usage.Member) int { return cmp.Compare(a.Subject.Container, b.Subject.Container) }
-	all := read
+	all := slices.Clone(read)
 	for _, m := range held {
 		if _, found := slices.BinarySearchFunc(read, m, byContainer); !found {
 			all = append(all, m)

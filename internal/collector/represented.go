@@ -235,7 +235,8 @@ func (c *Collector) know(f *feed, v vouching, object *unstructured.Unstructured,
 	switch {
 	case e.origin == ledger.First: // it may have done so all the time
 		since = attribution.Span{After: v.at.ledger.Defined, Before: v.at.ledger.Defined}
-	case active && began.After >= e.after: // it had not begun when it was seen before
+	case active && began.After >= e.after && !v.at.represented.Active(f.groupKind(), object.GetNamespace(), object.GetName(), uid):
+		// It had not begun when it was seen before.
 		since = attribution.Span{}
 	}
 	if end, known := c.ledger.LastEnd(uid); !active && known {

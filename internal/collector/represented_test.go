@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -169,26 +170,19 @@ func TestNobodyVouchesForThePast(t *testing.T) {
 
 // What can be read of an object is metered, and the rest is what it was.
 func TestAnObjectIsMeteredAsFarAsItCanBeRead(t *testing.T) {
-	const meterName = "node-pool-extended-resources"
-	d := newDesk(t, map[string]schema.GroupVersionKind{meterName: {Version: "v1", Kind: "Node"}})
-	d.settle()
-	node := func(nics, disks string) string {
-		return fmt.Sprintf(`
-apiVersion: v1
-kind: Node
-metadata: {name: n1, uid: n1, creationTimestamp: %q}
-status: {capacity: {example.com/nic: %s, example.com/disk: %s}}
-`, stamped(1012), nics, disks)
+	member := func(container string, level int64) usage.Member {
+		return usage.Member{Subject: usage.Subject{Container: container}, Active: true, Levels: []int64{level}}
 	}
-	d.sees(t, node(`"1"`, `"-1"`), ledger.Live, 1012, 1012)
-	d.sees(t, node(`"-1"`, `"3"`), ledger.Live, 1020, 1020)
-	d.sees(t, node(`"2"`, `"3"`), ledger.Live, 1030, 1030)
-	want := []string{"n1 1000 [1012, 1030)", "n1 3000 [1020, 1100)", "n1 2000 [1030, 1100)"}
-	if got := d.held("extended_resource", 1100); !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if left := d.meters[meterName].quarantine; len(left) > 0 {
-		t.Errorf("quarantined: %v", left)
+	for name, c := range map[string]struct{ read, held, want []usage.Member }{
+		"nothing was held":           {[]usage.Member{member("a", 1)}, nil, []usage.Member{member("a", 1)}},
+		"what is read is so":         {[]usage.Member{member("a", 1)}, []usage.Member{member("a", 9)}, []usage.Member{member("a", 1)}},
+		"what is not is what it was": {[]usage.Member{member("a", 1), member("c", 3)}, []usage.Member{member("b", 2), member("d", 4)}, []usage.Member{member("a", 1), member("b", 2), member("c", 3), member("d", 4)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := withHeld(c.read, c.held); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
 	}
 }
 
