@@ -274,6 +274,10 @@ func (c *Collector) forgetPart(at *metering, uid string, moments ledger.Moments)
 		return
 	}
 	c.decideOne(at, p, true)
+	if _, since, represented := at.represented.By(uid); represented && since.Before > moments.End.At {
+		// It went before anything else held it: it was itself until then.
+		c.hand(at, p.at(p.read.Members, since, c.now().Unix()), p.object)
+	}
 	delete(at.parts, uid)
 	c.turn(at, at.represented.Forget(uid), "", moments)
 }
