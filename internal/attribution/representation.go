@@ -223,6 +223,12 @@ func (r *Representations) By(uid string) (by string, since Span, represented boo
 	return at.byUID, since, true
 }
 
+// Active tells whether an object was known to be active when it was known last.
+func (r *Representations) Active(kind usage.GroupKind, namespace, name, uid string) bool {
+	at := r.others[named{kind, namespace, name}]
+	return at != nil && at.uid == uid && at.active
+}
+
 // Claims are what an object claims, without the keys.
 func (r *Representations) Claims(uid string) []usage.Claim {
 	at := r.parts[uid]

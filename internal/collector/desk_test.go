@@ -28,6 +28,11 @@ type desk struct {
 	feeds map[string]*feed
 }
 
+var scopes = map[string]meta.RESTScope{
+	"Pod": meta.RESTScopeNamespace, "VirtualMachineInstance": meta.RESTScopeNamespace,
+	"Node": meta.RESTScopeRoot, "PersistentVolume": meta.RESTScopeRoot,
+}
+
 type failer interface {
 	Helper()
 	Fatal(args ...any)
@@ -54,7 +59,7 @@ func newDesk(t failer, kinds map[string]schema.GroupVersionKind) *desk {
 		if f == nil {
 			f = &feed{
 				collector: d.Collector, whole: true, cancel: func() {}, settled: make(chan struct{}), waited: map[*feed]struct{}{},
-				mapping: &meta.RESTMapping{GroupVersionKind: kind, Scope: meta.RESTScopeNamespace},
+				mapping: &meta.RESTMapping{GroupVersionKind: kind, Scope: scopes[kind.Kind]},
 				source:  source.New(nil, nil, fake, source.Options{}),
 			}
 			d.feeds[kind.Kind] = f
@@ -69,7 +74,7 @@ func newDesk(t failer, kinds map[string]schema.GroupVersionKind) *desk {
 		if err := yaml.UnmarshalStrict(text, m); err != nil {
 			t.Fatal(err)
 		}
-		compiled, err := meter.Compile(name, &m.Spec, true)
+		compiled, err := meter.Compile(name, &m.Spec, f.namespaced())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -175,7 +175,6 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 			c.ledger.Unreadable(o)
 			return
 		}
-		o.Members = withHeld(o.Members, c.ledger.HeldMembers(r.at.ledger, uid))
 	}
 	if entry, was := r.at.quarantine[uid]; was {
 		entry.partly = r.err != nil
@@ -191,6 +190,9 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 		subject.NamespaceUID = c.incarnation(r.at, uid, &o.Members[i], e, namespaceUID(subject.Namespace))
 		c.keep(r.at, uid, subject, e.after)
 	}
+	if r.err != nil {
+		o.Members = withHeld(o.Members, c.ledger.HeldMembers(r.at.ledger, uid))
+	}
 	if r.at.represented != nil {
 		c.represent(r, o, object, e)
 		return
@@ -202,7 +204,7 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 // could not be, what they held last.
 func withHeld(read, held []usage.Member) []usage.Member {
 	byContainer := func(a, b usage.Member) int { return cmp.Compare(a.Subject.Container, b.Subject.Container) }
-	all := read
+	all := slices.Clone(read)
 	for _, m := range held {
 		if _, found := slices.BinarySearchFunc(read, m, byContainer); !found {
 			all = append(all, m)

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +23,7 @@ import (
 type part struct {
 	read        ledger.Observation // what the meter read of it last
 	object      Quarantined        // its namespace and name
+	began       int64              // when it was seen to hold something: nothing of it is before
 	represented bool               // the ledger has nothing of it, for another object has
 	// waits tells that nothing is decided, and the ledger has nothing of it: not all
 	// kinds that it names have been listed.
@@ -52,7 +54,7 @@ func (c *Collector) represent(r reading, o *ledger.Observation, object *unstruct
 func (c *Collector) stand(at *metering, claims []usage.Claim, o *ledger.Observation, object *unstructured.Unstructured, e event) {
 	p, known := at.parts[o.UID]
 	if !known {
-		p = &part{object: quarantinedOf(object)}
+		p = &part{object: quarantinedOf(object), began: beganAt(o.Members, e.before)}
 		at.parts[o.UID] = p
 	}
 	if waited := p.read; known && p.waits {
@@ -76,7 +78,7 @@ func (c *Collector) decide(at *metering, p *part, known, holds bool, e event) {
 	_, since, represented := at.represented.By(o.UID)
 	was := p.represented
 	p.represented = represented
-	began := beganAt(o.Members, e)
+	began := beganAt(o.Members, e.after)
 	seenBefore := e.origin == ledger.Resumed && began < e.after
 	switch {
 	case !represented:
@@ -92,14 +94,15 @@ func (c *Collector) decide(at *metering, p *part, known, holds bool, e event) {
 	}
 }
 
-// beganAt is since when an object says that it holds something; as long as it can, when it does not.
-func beganAt(members []usage.Member, e event) int64 {
-	began := e.before
+// beganAt is since when an object says that it holds something, and the other
+// moment when it does not say.
+func beganAt(members []usage.Member, otherwise int64) int64 {
+	began := int64(math.MaxInt64)
 	for i := range members {
 		switch m := &members[i]; {
 		case !m.Active:
 		case m.Start.IsZero():
-			return e.after
+			return otherwise
 		default:
 			began = min(began, m.Start.At)
 		}
@@ -136,7 +139,11 @@ func (c *Collector) turn(at *metering, changed []string, except string, moments 
 		for i := range members {
 			c.place(at, uid, &members[i].Subject)
 		}
-		c.hand(at, p.at(members, spanOf(moments), c.now().Unix()), p.object)
+		when := spanOf(moments)
+		if p.began > when.Before {
+			when = attribution.Span{After: p.began, Before: p.began}
+		}
+		c.hand(at, p.at(members, when, c.now().Unix()), p.object)
 	}
 }
 
@@ -228,7 +235,8 @@ func (c *Collector) know(f *feed, v vouching, object *unstructured.Unstructured,
 	switch {
 	case e.origin == ledger.First: // it may have done so all the time
 		since = attribution.Span{After: v.at.ledger.Defined, Before: v.at.ledger.Defined}
-	case active && began.After >= e.after: // it had not begun when it was seen before
+	case active && began.After >= e.after && !v.at.represented.Active(f.groupKind(), object.GetNamespace(), object.GetName(), uid):
+		// It had not begun when it was seen before.
 		since = attribution.Span{}
 	}
 	if end, known := c.ledger.LastEnd(uid); !active && known {
@@ -266,6 +274,10 @@ func (c *Collector) forgetPart(at *metering, uid string, moments ledger.Moments)
 		return
 	}
 	c.decideOne(at, p, true)
+	if _, since, represented := at.represented.By(uid); represented && since.Before > moments.End.At {
+		// It went before anything else held it: it was itself until then.
+		c.hand(at, p.at(p.read.Members, since, c.now().Unix()), p.object)
+	}
 	delete(at.parts, uid)
 	c.turn(at, at.represented.Forget(uid), "", moments)
 }
