@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -20,6 +21,7 @@ type options struct {
 	interval, refresh, retention        time.Duration
 	flush, sealTimeout, checkEvery      time.Duration
 	recordBudget, journalBudget         size
+	ownerKinds                          kinds
 	namespace                           string
 	concurrency                         int
 	leaderElect                         bool
@@ -61,6 +63,7 @@ func parse(args []string) (*options, error) {
 	flags.DurationVar(&o.flush, "flush-interval", 5*time.Second, "How often changes are written to the journal, at most. What happens in between is replayed after a crash.")
 	flags.DurationVar(&o.sealTimeout, "seal-timeout", 10*time.Minute, "How long after its end an interval waits for a kind that cannot be read. Then the rest of it is Unknown for that kind's meters, and the interval is sealed without.")
 	flags.DurationVar(&o.checkEvery, "check-interval", 30*time.Minute, "How often all that is known of a kind is compared with what there is, so that an event that never arrived is found. 0: never.")
+	flags.Var(&o.ownerKinds, "owner-kinds", "`Kinds` that control what is metered, as Rollout.argoproj.io,Set.apps.example.com: they are followed from the first object on that names one as its owner. Known ones need not be named.")
 	flags.StringVar(&o.namespace, "namespace", ownNamespace(), "The operator's own namespace: for its Lease, and for the usage of cluster-scoped resources and of namespaces that are gone.")
 	flags.IntVar(&o.concurrency, "publish-concurrency", 16, "How many accounts' records are written at the same time.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "Take part in leader election: of several replicas one meters, the others stand by.")
@@ -122,6 +125,32 @@ func (o *options) validate(rest []string) error {
 	}
 	return nil
 }
+
+// kinds is a flag of kinds, such as Rollout.argoproj.io.
+type kinds []schema.GroupKind
+
+// Set reads the flag. Given again, it adds to what was given before.
+func (k *kinds) Set(text string) error {
+	for name := range strings.SplitSeq(text, ",") {
+		kind := schema.ParseGroupKind(strings.TrimSpace(name))
+		if kind.Kind == "" || kind.Kind[0] < 'A' || kind.Kind[0] > 'Z' {
+			return fmt.Errorf("%q: want kinds, such as Rollout.argoproj.io", name)
+		}
+		*k = append(*k, kind)
+	}
+	return nil
+}
+
+func (k *kinds) String() string {
+	names := make([]string, len(*k))
+	for i, kind := range *k {
+		names[i] = kind.String()
+	}
+	return strings.Join(names, ",")
+}
+
+// Type is what the value is called in the help.
+func (k *kinds) Type() string { return "kinds" }
 
 // size is a flag of bytes, such as 512Mi.
 type size int64

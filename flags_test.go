@@ -26,6 +26,8 @@ func TestFlags(t *testing.T) {
 		"budgets":                            {args: "--record-budget=0 --journal-budget=2Gi"},
 		"a budget below 0":                   {args: "--record-budget=-1Mi", want: "want bytes, such as 512Mi, or 0"},
 		"a budget of words":                  {args: "--journal-budget=much", want: "want bytes, such as 512Mi, or 0"},
+		"kinds of owners":                    {args: "--owner-kinds=Rollout.argoproj.io,Set.apps.example.com --owner-kinds=PodSet"},
+		"a resource in a kind's place":       {args: "--owner-kinds=rollouts.argoproj.io", want: `"rollouts.argoproj.io": want kinds, such as Rollout.argoproj.io`},
 		"an argument":                        {args: "run", want: `unknown argument "run": there are flags only`},
 	}
 	for name, c := range cases {

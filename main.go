@@ -114,6 +114,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		},
 		Concurrency: o.concurrency,
 		CheckEvery:  o.checkEvery,
+		OwnerKinds:  o.ownerKinds,
 		Identity:    lock.Identity(),
 		Cluster:     cluster,
 		Clock:       clock.RealClock{},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/utils/clock"
@@ -31,6 +32,8 @@ type Options struct {
 	Concurrency int
 	// CheckEvery is how often what is known is compared with what there is.
 	CheckEvery time.Duration
+	// OwnerKinds control what is metered, beside those that are known to.
+	OwnerKinds []schema.GroupKind
 	// Identity names this replica in the journal.
 	Identity string
 	// Cluster is the UID of the cluster: of its namespace kube-system.
@@ -73,7 +76,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	news := make(chan event.TypedGenericEvent[string], pendingNews)
 	collected := collector.New(collector.Options{
 		Dynamic: whole, Metadata: partial, Mapper: mgr.GetRESTMapper(), Clock: steady,
-		Namespace: o.Namespace, CheckEvery: o.CheckEvery, Retention: o.Schedule.Retention,
+		Namespace: o.Namespace, OwnerKinds: o.OwnerKinds, CheckEvery: o.CheckEvery, Retention: o.Schedule.Retention,
 		Log: mgr.GetLogger().WithName("collector"),
 		Notify: func(meter string) {
 			select {

@@ -228,6 +228,19 @@ func (g *Graph) Between(uid string) []string {
 // Contains tells whether the graph knows the object.
 func (g *Graph) Contains(uid string) bool { return g.vertices[uid] != nil }
 
+// Owners calls visit with each kind that something refers to as its owner's.
+func (g *Graph) Owners(visit func(group, name string)) {
+	seen := map[unique.Handle[kind]]struct{}{}
+	for _, f := range g.families {
+		k := f.alleged.kind
+		if _, again := seen[k]; again {
+			continue
+		}
+		seen[k] = struct{}{}
+		visit(groupOf(k.Value().apiVersion), k.Value().name)
+	}
+}
+
 // UID is uid as the graph's own string, which keeps nothing else alive; uid
 // itself for an object that the graph does not contain.
 func (g *Graph) UID(uid string) string {

@@ -66,6 +66,15 @@ var roles = map[[2]string]role{
 
 func roleOf(apiVersion, kind string) role { return roles[[2]string{groupOf(apiVersion), kind}] }
 
+// Controls tells whether the kind is known to control what is metered.
+func Controls(group, kind string) bool {
+	switch roles[[2]string{group, kind}] {
+	case workload, dataVolume, gateway, claim:
+		return true
+	}
+	return false
+}
+
 func groupOf(apiVersion string) string {
 	group, _, grouped := strings.Cut(apiVersion, "/")
 	if !grouped {

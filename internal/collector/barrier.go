@@ -26,21 +26,32 @@ func (e *Behind) Error() string {
 func (e *Behind) Unwrap() error { return e.Err }
 
 // Pass returns once everything that happened before the moment, in seconds since
-// the epoch, has been seen: each kind's resourceVersion is asked for, and its
-// watch waited for until it has come there. The error is a Behind.
+// the epoch, has been seen of what is metered: each kind's resourceVersion is asked
+// for, and its watch waited for until it has come there. The error is a Behind. Kinds
+// that are followed for the owners among them are waited for too, as long as an
+// owner is: what they tell later is a correction.
 func (c *Collector) Pass(ctx context.Context, moment int64) error {
 	c.mu.Lock()
-	var late []*feed
+	var late, owning []*feed
 	for _, f := range c.feeds {
-		if f.passed < moment && f.counts() {
+		switch {
+		case f.passed >= moment || !f.counts():
+		case f.isMetered():
 			late = append(late, f)
+		case f.synced && f.err == nil:
+			owning = append(owning, f)
 		}
 	}
 	c.mu.Unlock()
+	soon, cancel := context.WithTimeout(ctx, ownersWait)
+	defer cancel()
 	behind := make([]error, len(late))
 	var reaching sync.WaitGroup
 	for i, f := range late {
 		reaching.Go(func() { behind[i] = f.pass(ctx, moment) })
+	}
+	for _, f := range owning {
+		reaching.Go(func() { _ = f.pass(soon, moment) })
 	}
 	reaching.Wait()
 	var failed Behind

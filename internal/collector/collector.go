@@ -37,6 +37,8 @@ type Options struct {
 	Clock    clock.WithTicker
 	// Namespace is the operator's own: usage of cluster-scoped objects belongs to it.
 	Namespace string
+	// OwnerKinds are kinds that control what is metered, beside those that are known to.
+	OwnerKinds []schema.GroupKind
 	// CheckEvery is how often what is known is compared with what there is, so that
 	// an event that never arrived is found; 0: never.
 	CheckEvery time.Duration
@@ -75,6 +77,7 @@ type Collector struct {
 	stopped     map[string]struct{}    // meters that were removed or suspended
 	provisional map[string]provisional // placements that wait for an owner, by UID
 	left        map[attribution.Reference]left
+	named       named
 	vanished    map[string]struct{} // owners, and kinds of owners, that are not there
 	running     sync.WaitGroup
 }
@@ -97,6 +100,7 @@ func New(options Options) *Collector {
 		provisional: map[string]provisional{},
 		left:        map[attribution.Reference]left{},
 		vanished:    map[string]struct{}{},
+		named:       newNamed(options.OwnerKinds),
 		counted:     counted{lost: map[Lost]int64{}},
 	}
 }
@@ -151,7 +155,12 @@ func (c *Collector) Start() {
 	followed := slices.Collect(maps.Keys(c.restored.positions))
 	c.mu.Unlock()
 	for _, kind := range followed {
-		c.follow(kind, false, 0) // what owns something goes on to be followed where it was
+		// What owns something goes on to be followed where it was.
+		if f := c.owning(kind, "", true, 0); f == nil && builtIn(kind.Group) {
+			c.mu.Lock()
+			delete(c.restored.positions, kind) // nor is it next time
+			c.mu.Unlock()
+		}
 	}
 	close(c.released)
 	c.running.Go(func() { c.pulse(c.ctx) })

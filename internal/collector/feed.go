@@ -61,6 +61,7 @@ type feed struct {
 // where there is none. Called under the lock.
 func (c *Collector) attach(at *metering, mapping *meta.RESTMapping) {
 	f := c.feeds[mapping.GroupVersionKind.GroupKind()]
+	delete(c.named.by, mapping.GroupVersionKind.GroupKind()) // it counts as metered
 	switch {
 	case f == nil:
 		f = c.start(mapping, true, 0)

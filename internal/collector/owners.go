@@ -46,9 +46,6 @@ const (
 	// ownersWait is how long an object waits for its owner's kind to be listed,
 	// while that does not get on; and for an answer about one owner.
 	ownersWait = 5 * time.Second
-	// maxFeeds bounds the kinds that are followed because a tenant's object
-	// says that one of them owns it.
-	maxFeeds = 128
 	// maxVanished bounds what is remembered of owners that are not there.
 	maxVanished = 10_000
 )
@@ -69,7 +66,7 @@ func (c *Collector) Discover() {
 // follow is the feed of a kind that attribution needs; it starts one where there is
 // none, from the revision at which the kind was met, so that what it was like then,
 // and what has become of it since, comes in its turn. Nil when the kind is not
-// installed, or too many are followed.
+// installed.
 func (c *Collector) follow(kind schema.GroupKind, whole bool, met uint64) *feed {
 	c.mu.Lock()
 	f := c.feeds[kind]
@@ -90,8 +87,11 @@ func (c *Collector) follow(kind schema.GroupKind, whole bool, met uint64) *feed 
 	defer c.mu.Unlock()
 	f = c.feeds[kind]
 	switch {
-	case f == nil && mapping != nil && len(c.feeds) < maxFeeds && c.ctx != nil:
+	case f == nil && mapping != nil && c.ctx != nil:
 		f = c.start(mapping, whole, met)
+		if _, optional := c.named.by[kind]; optional {
+			c.turns.optional(f)
+		}
 	case f != nil && whole && !f.whole:
 		f = c.restart(f, f.mapping)
 	}
@@ -145,9 +145,12 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 			break
 		}
 		kind := gv.WithKind(owner.Kind)
-		owners := c.follow(kind.GroupKind(), false, e.shown)
+		owners := c.owning(kind.GroupKind(), namespace, false, e.shown)
 		if f.waitFor(owners) {
 			continue
+		}
+		if f != nil && owners == nil && !c.mayAsk(namespace) {
+			break
 		}
 		found, past, err := c.get(kind, namespace, owner, owners, e)
 		if err != nil {
@@ -157,11 +160,16 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 			c.vanish(owner.UID)
 			break
 		}
+		if owners == nil && !past {
+			c.owning(kind.GroupKind(), namespace, true, e.shown)
+		}
 		c.mu.Lock()
 		if !c.graph.Contains(owner.UID) { // what its watch has delivered meanwhile is newer
 			moved = append(moved, c.graph.Upsert(attribution.NodeOf(found))...)
 			if past {
 				gone = append(gone, owner.UID)
+			} else {
+				c.guest(owner.UID, kind.GroupKind())
 			}
 		}
 		c.mu.Unlock()

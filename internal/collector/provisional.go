@@ -121,6 +121,7 @@ func (c *Collector) linger(node attribution.Node, gone int64) bool {
 func (c *Collector) resolve() {
 	c.mu.Lock()
 	now := c.now().Unix()
+	clear(c.named.asked)
 	c.forgetLeft(now)
 	var waiting, known []string
 	for uid, p := range c.provisional {

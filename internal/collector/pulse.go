@@ -34,6 +34,9 @@ func (c *Collector) pulse(ctx context.Context) {
 		if beats%resolveEvery == 0 {
 			c.resolve()
 		}
+		if beats%sweepEvery == 0 {
+			c.sweep()
+		}
 	}
 }
 

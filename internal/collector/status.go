@@ -69,8 +69,9 @@ func (c *Collector) Meters() []string {
 	return slices.Sorted(maps.Keys(c.meters))
 }
 
-// Settled tells whether every kind that is followed was listed once, or cannot
-// be read: what can be metered is. Before Start nobody knows which kinds are.
+// Settled tells whether every kind that is metered was listed once, or cannot be
+// read: what can be metered is. After a start it is every kind that is followed.
+// Before Start nobody knows which kinds are.
 func (c *Collector) Settled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,7 +80,7 @@ func (c *Collector) Settled() bool {
 
 func (c *Collector) settled() bool {
 	for _, f := range c.feeds {
-		if !f.isSettled {
+		if !f.isSettled && (c.restored.checking || f.isMetered()) {
 			return false
 		}
 	}

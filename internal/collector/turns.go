@@ -34,6 +34,8 @@ type lane struct {
 	at    uint64 // everything up to here was taken in
 	next  uint64 // the change that waits; 0: none does
 	given bool   // up: it was waited for in vain, and is not before it has caught up
+	// optional: nobody waits for it, ever.
+	optional bool
 }
 
 func newTurns(clock clock.Clock) *turns {
@@ -60,6 +62,16 @@ func (t *turns) came(f *feed, revision uint64) {
 	defer t.mu.Unlock()
 	if l := t.lanes[f]; l != nil && l.at < revision {
 		l.at = revision
+		t.tell()
+	}
+}
+
+// optional tells that no other kind waits for this one.
+func (t *turns) optional(f *feed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.lanes[f]; l != nil {
+		l.optional = true
 		t.tell()
 	}
 }
@@ -141,7 +153,7 @@ func (t *turns) blocked(f *feed, revision uint64) bool {
 }
 
 func (l *lane) blocks(f *feed, revision uint64) bool {
-	return !l.given && l.at < revision && (l.next == 0 || l.next < revision) && f.source.Behind()
+	return !l.given && !l.optional && l.at < revision && (l.next == 0 || l.next < revision) && f.source.Behind()
 }
 
 // giveUp waits no longer for those that are in the way. Called under the lock.
