@@ -174,6 +174,9 @@ func (c *Collector) incarnation(at *metering, uid string, m *usage.Member, e eve
 func (c *Collector) namespaceUID(readings []reading, object *unstructured.Unstructured) func(string) string {
 	uids := map[string]string{}
 	created := object.GetCreationTimestamp().Unix()
+	if object.GetNamespace() == "" {
+		created = 0 // it is in none, and may be older than the one that it is put in
+	}
 	for _, r := range readings {
 		for i := range r.members {
 			name := r.members[i].Subject.Namespace
