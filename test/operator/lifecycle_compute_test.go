@@ -196,7 +196,7 @@ func podRuns(d *driver) {
 
 	// A virtual machine's pod is metered with the machine, from when that runs and has the pod among its own.
 	machine := d.virtualMachine()
-	run, _ := d.instance(machine)
+	run, vm := d.instance(machine)
 	launcher := d.create(fmt.Sprintf(`
 apiVersion: v1
 kind: Pod
@@ -210,7 +210,9 @@ spec: {containers: [{name: compute, image: web, resources: {requests: {cpu: "4"}
 	compute := d.container(launcher, machine, "compute")
 	d.holds(launcher, compute, scheduled, "", levels{"cpu": 4000})
 	d.status(run, fmt.Sprintf(`{phase: Scheduled, activePods: {%s: n1}}`, launcher.uid()))
-	d.hold(compute, d.runs(run), "", nil)
+	began := d.runs(run)
+	d.hold(compute, began, "", nil)
+	d.holds(run, vm, began, "gpuDevices=nvidia.com/A100", levels{"memory": 4 * gi}) // of the dimensions that containers have too
 	// What says that it is, and is not, is metered by itself.
 	forged := d.create(fmt.Sprintf(`
 apiVersion: v1
