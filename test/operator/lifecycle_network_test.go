@@ -81,9 +81,9 @@ spec: {type: LoadBalancer, ports: [{port: 80}]}
 		return service
 	}
 	made, forged := own("edge", "192.0.2.1"), own("free", "192.0.2.7")
-	d.holds(forged, d.self(forged, "load_balancer", "edge"), forged.happened(), "", levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
+	d.holds(forged, d.self(forged, "load_balancer", ""), forged.happened(), "", levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
 	d.delete(gateway)
-	d.holds(made, d.self(made, "load_balancer", "edge"), gateway.asked, "", levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
+	d.holds(made, d.self(made, "load_balancer", ""), gateway.asked, "", levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
 	gateway = fresh()
 	programmed = condition(gateway, "True", "")
 	d.holds(gateway, d.self(gateway, "load_balancer", ""), programmed, facts, levels{"load_balancer": 1000, "listener": 2000})
