@@ -16,42 +16,42 @@ import (
 var machines = usage.GroupKind{Group: "kubevirt.io", Kind: "VirtualMachineInstance"}
 
 // machine is a running virtual machine that vouches for the keys.
-func machine(name, uid string, keys ...string) Representative {
-	return Representative{Kind: machines, Namespace: "shop", Name: name, UID: uid, Vouches: [][]string{keys}, Active: true}
+func machine(uid string, keys ...string) Representative {
+	return Representative{Kind: machines, Namespace: "shop", Name: "db", UID: uid, Vouches: [][]string{keys}, Active: true}
 }
 
 // podOf is a pod that says it is the machine's; uid "": it knows no UID.
-func podOf(pod, name, uid string, keys ...string) Part {
-	return Part{UID: pod, Claims: []usage.Claim{{Kind: machines, Namespace: "shop", Name: name, UID: uid, Keys: keys}}}
+func podOf(pod, uid string, keys ...string) Part {
+	return Part{UID: pod, Claims: []usage.Claim{{Kind: machines, Namespace: "shop", Name: "db", UID: uid, Keys: keys}}}
 }
 
 func TestWhatRepresents(t *testing.T) {
-	inactive := machine("db", "vmi-1", "pod-1")
+	inactive := machine("vmi-1", "pod-1")
 	inactive.Active = false
-	elsewhere := machine("db", "vmi-1", "pod-1")
+	elsewhere := machine("vmi-1", "pod-1")
 	elsewhere.Namespace = "blog"
-	younger := podOf("pod-1", "db", "vmi-1", "pod-1")
+	younger := podOf("pod-1", "vmi-1", "pod-1")
 	younger.Created = 10
 	for name, c := range map[string]struct {
 		others []Representative
 		parts  []Part
 		want   []string
 	}{
-		"known, active, and it vouches": {[]Representative{machine("db", "vmi-1", "pod-1")}, []Part{podOf("pod-1", "db", "vmi-1", "pod-1")}, []string{"pod-1"}},
-		"it does not exist":             {nil, []Part{podOf("pod-1", "db", "vmi-1", "pod-1")}, nil},
-		"it holds nothing":              {[]Representative{inactive}, []Part{podOf("pod-1", "db", "vmi-1", "pod-1")}, nil},
-		"it has another UID":            {[]Representative{machine("db", "vmi-2", "pod-1")}, []Part{podOf("pod-1", "db", "vmi-1", "pod-1")}, nil},
-		"it is in another namespace":    {[]Representative{elsewhere}, []Part{podOf("pod-1", "db", "vmi-1", "pod-1")}, nil},
-		"it vouches for another":        {[]Representative{machine("db", "vmi-1", "pod-2")}, []Part{podOf("pod-1", "db", "vmi-1", "pod-1")}, nil},
-		"it vouches for one key of two": {[]Representative{machine("db", "vmi-1", "a")}, []Part{podOf("pod-1", "db", "vmi-1", "a", "b")}, nil},
-		"by its name alone":             {[]Representative{machine("db", "vmi-1", "a", "b")}, []Part{podOf("pod-1", "db", "", "a", "b")}, []string{"pod-1"}},
+		"known, active, and it vouches": {[]Representative{machine("vmi-1", "pod-1")}, []Part{podOf("pod-1", "vmi-1", "pod-1")}, []string{"pod-1"}},
+		"it does not exist":             {nil, []Part{podOf("pod-1", "vmi-1", "pod-1")}, nil},
+		"it holds nothing":              {[]Representative{inactive}, []Part{podOf("pod-1", "vmi-1", "pod-1")}, nil},
+		"it has another UID":            {[]Representative{machine("vmi-2", "pod-1")}, []Part{podOf("pod-1", "vmi-1", "pod-1")}, nil},
+		"it is in another namespace":    {[]Representative{elsewhere}, []Part{podOf("pod-1", "vmi-1", "pod-1")}, nil},
+		"it vouches for another":        {[]Representative{machine("vmi-1", "pod-2")}, []Part{podOf("pod-1", "vmi-1", "pod-1")}, nil},
+		"it vouches for one key of two": {[]Representative{machine("vmi-1", "a")}, []Part{podOf("pod-1", "vmi-1", "a", "b")}, nil},
+		"by its name alone":             {[]Representative{machine("vmi-1", "a", "b")}, []Part{podOf("pod-1", "", "a", "b")}, []string{"pod-1"}},
 		"a key stands for one, the oldest": {
-			[]Representative{machine("db", "vmi-1", "a")},
-			[]Part{podOf("pod-3", "db", "", "a"), podOf("pod-2", "db", "vmi-1", "a"), younger}, []string{"pod-2"},
+			[]Representative{machine("vmi-1", "a")},
+			[]Part{podOf("pod-3", "", "a"), podOf("pod-2", "vmi-1", "a"), younger}, []string{"pod-2"},
 		},
 		"an older one that knows another UID is in nobody's way": {
-			[]Representative{machine("db", "vmi-1", "a")},
-			[]Part{podOf("pod-0", "db", "vmi-0", "a"), podOf("pod-1", "db", "vmi-1", "a")}, []string{"pod-1"},
+			[]Representative{machine("vmi-1", "a")},
+			[]Part{podOf("pod-0", "vmi-0", "a"), podOf("pod-1", "vmi-1", "a")}, []string{"pod-1"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,8 +78,8 @@ func TestWhatRepresents(t *testing.T) {
 // From when on an object is represented is when the last of the facts came true.
 func TestSinceWhenItRepresents(t *testing.T) {
 	r := NewRepresentations()
-	r.Claim(podOf("pod-1", "db", "vmi-1", "pod-1"))
-	o := machine("db", "vmi-1", "pod-1")
+	r.Claim(podOf("pod-1", "vmi-1", "pod-1"))
+	o := machine("vmi-1", "pod-1")
 	o.Began, o.Since = Span{100, 100}, Span{60, 61}
 	since := func() Span {
 		_, since, _ := r.By("pod-1")
@@ -94,7 +94,7 @@ func TestSinceWhenItRepresents(t *testing.T) {
 	if got := since(); got != (Span{100, 100}) {
 		t.Errorf("it vouches for one more: since %v", got)
 	}
-	r.Claim(podOf("pod-2", "db", "vmi-1", "pod-2"))
+	r.Claim(podOf("pod-2", "vmi-1", "pod-2"))
 	if _, got, _ := r.By("pod-2"); got != (Span{150, 160}) {
 		t.Errorf("vouched for later: since %v", got)
 	}
@@ -141,48 +141,53 @@ func (w representing) represented() []string {
 	return all
 }
 
+// step is something that happens to both. It returns what the index says has changed,
+// and who is forgotten.
+func (w *representing) step(t *rapid.T, r *Representations) (changed []string, gone string) {
+	keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 3, rapid.ID[string])
+	name := rapid.SampledFrom([]string{"db", "web"})
+	uid := rapid.SampledFrom([]string{"vmi-1", "vmi-2"})
+	switch rapid.SampledFrom([]string{"claim", "claim", "forget", "know", "know", "lose"}).Draw(t, "step") {
+	case "claim":
+		p := Part{UID: fmt.Sprintf("pod-%d", rapid.IntRange(0, 5).Draw(t, "pod")), Created: rapid.Int64Range(0, 2).Draw(t, "created")}
+		for range rapid.IntRange(0, 2).Draw(t, "claims") {
+			claimed := usage.Claim{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), Rule: rapid.IntRange(0, 1).Draw(t, "rule"), Keys: keys.Draw(t, "keys")}
+			if rapid.Bool().Draw(t, "knows the UID") {
+				claimed.UID = uid.Draw(t, "uid")
+			}
+			p.Claims = append(p.Claims, claimed)
+		}
+		w.parts[p.UID] = p
+		changed = r.Claim(p)
+	case "forget":
+		gone = fmt.Sprintf("pod-%d", rapid.IntRange(0, 5).Draw(t, "pod"))
+		delete(w.parts, gone)
+		changed = r.Forget(gone)
+	case "know":
+		o := Representative{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), UID: uid.Draw(t, "uid"), Active: rapid.Bool().Draw(t, "active")}
+		o.Vouches = [][]string{nil, nil}
+		for rule := range o.Vouches {
+			if rapid.Bool().Draw(t, "vouches") {
+				o.Vouches[rule] = keys.Draw(t, "vouched")
+			}
+		}
+		w.others[o.Name] = o
+		changed = r.Know(o)
+	case "lose":
+		lost := w.others[name.Draw(t, "name")]
+		delete(w.others, lost.Name)
+		changed = r.Lose(lost.Kind, lost.Namespace, lost.Name, lost.UID)
+	}
+	return changed, gone
+}
+
 func TestRepresentationsAgreeWithALookThroughEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := NewRepresentations()
 		w := representing{parts: map[string]Part{}, others: map[string]Representative{}}
-		keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 3, rapid.ID[string])
-		name := rapid.SampledFrom([]string{"db", "web"})
-		uid := rapid.SampledFrom([]string{"vmi-1", "vmi-2"})
 		before := []string{}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			var changed []string
-			gone := ""
-			switch rapid.SampledFrom([]string{"claim", "claim", "forget", "know", "know", "lose"}).Draw(t, "step") {
-			case "claim":
-				p := Part{UID: fmt.Sprintf("pod-%d", rapid.IntRange(0, 5).Draw(t, "pod")), Created: rapid.Int64Range(0, 2).Draw(t, "created")}
-				for range rapid.IntRange(0, 2).Draw(t, "claims") {
-					claimed := usage.Claim{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), Rule: rapid.IntRange(0, 1).Draw(t, "rule"), Keys: keys.Draw(t, "keys")}
-					if rapid.Bool().Draw(t, "knows the UID") {
-						claimed.UID = uid.Draw(t, "uid")
-					}
-					p.Claims = append(p.Claims, claimed)
-				}
-				w.parts[p.UID] = p
-				changed = r.Claim(p)
-			case "forget":
-				gone = fmt.Sprintf("pod-%d", rapid.IntRange(0, 5).Draw(t, "pod"))
-				delete(w.parts, gone)
-				changed = r.Forget(gone)
-			case "know":
-				o := Representative{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), UID: uid.Draw(t, "uid"), Active: rapid.Bool().Draw(t, "active")}
-				o.Vouches = [][]string{nil, nil}
-				for rule := range o.Vouches {
-					if rapid.Bool().Draw(t, "vouches") {
-						o.Vouches[rule] = keys.Draw(t, "vouched")
-					}
-				}
-				w.others[o.Name] = o
-				changed = r.Know(o)
-			case "lose":
-				lost := w.others[name.Draw(t, "name")]
-				delete(w.others, lost.Name)
-				changed = r.Lose(lost.Kind, lost.Namespace, lost.Name, lost.UID)
-			}
+			changed, gone := w.step(t, r)
 			want := w.represented()
 			got := []string{}
 			for _, uid := range slices.Sorted(maps.Keys(w.parts)) {

@@ -143,13 +143,13 @@ func parsed(t failer, text string) *unstructured.Unstructured {
 	return object
 }
 
-// held are the stretches in which a dimension was held, cut at now, in order.
-func (d *desk) held(dimension string, now int64) []string {
+// cores are the stretches in which cores were held, cut at now, in order.
+func (d *desk) cores(now int64) []string {
 	window := usage.Window{Start: 0, End: now}
 	var found []usage.Segment
 	for _, account := range d.Accounts(window, now) {
 		for _, s := range d.Cut(account, window, now) {
-			if s.Dimension.Name == dimension {
+			if s.Dimension.Name == "cpu" {
 				found = append(found, s)
 			}
 		}

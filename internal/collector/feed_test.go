@@ -52,17 +52,17 @@ func driven(t *testing.T, state *journal.State) (*Collector, *feed) {
 	return c, f
 }
 
-func claim(uid string, revision int) *unstructured.Unstructured {
+func claimObject(uid string, revision int) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "PersistentVolumeClaim",
 		"metadata": map[string]any{"namespace": "shop", "name": uid, "uid": uid, "resourceVersion": strconv.Itoa(revision)},
 	}}
 }
 
-// held is a journal's state in which a meter holds a claim under a deployment.
-func held(uid, deployment string) *journal.State {
+// journalHolding is a journal's state in which a meter holds the claim "data" under a deployment.
+func journalHolding(deployment string) *journal.State {
 	storage := usage.Dimension{Name: "storage", Unit: usage.Byte}
-	object := usage.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Name: uid, UID: uid}
+	object := usage.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Name: "data", UID: "data"}
 	return &journal.State{
 		Sequence: 1, Time: second0,
 		Meters:    []journal.Meter{{Name: "volume", ResourceType: "volume", Kind: claimKind.Kind, Since: second0 - 60, Dimensions: []usage.Dimension{storage}, Listed: true}},
@@ -78,7 +78,7 @@ func held(uid, deployment string) *journal.State {
 // The feed's source may be in the middle of an object when the last meter is removed.
 func TestAnEndedFeedLeavesNothingBehind(t *testing.T) {
 	c, f := driven(t, &journal.State{})
-	f.Changed(source.Change{Type: watch.Added, Object: claim("data", 101)}, c.now())
+	f.Changed(source.Change{Type: watch.Added, Object: claimObject("data", 101)}, c.now())
 	if !c.graph.Contains("data") {
 		t.Fatal("the feed tells the graph of nothing")
 	}
@@ -88,7 +88,7 @@ func TestAnEndedFeedLeavesNothingBehind(t *testing.T) {
 	if c.graph.Contains("data") {
 		t.Error("the graph has an object of a kind that is not followed any more")
 	}
-	f.Changed(source.Change{Type: watch.Added, Object: claim("late", 102)}, c.now())
+	f.Changed(source.Change{Type: watch.Added, Object: claimObject("late", 102)}, c.now())
 	if c.graph.Contains("late") {
 		t.Error("an ended feed has left an object in the graph, for good")
 	}
@@ -98,13 +98,13 @@ func TestAnEndedFeedLeavesNothingBehind(t *testing.T) {
 // does not have it, or when everything has been listed.
 func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
 	placed := func(c *Collector, uid string) string {
-		c.graph.Upsert(attribution.NodeOf(claim(uid, 1)))
+		c.graph.Upsert(attribution.NodeOf(claimObject(uid, 1)))
 		return c.graph.Place(uid).Deployment
 	}
 	check := source.List{Origin: source.Check, ResourceVersion: "100", After: time.Unix(second0, 0)}
 
 	t.Run("its meter lists the kind", func(t *testing.T) {
-		c, f := driven(t, held("data", "db"))
+		c, f := driven(t, journalHolding("db"))
 		other := &feed{settled: make(chan struct{}), collector: c} // cannot be read: not all is known
 		c.feeds[podKind] = other
 		entry := c.restored.ledger["volume"]
@@ -127,7 +127,7 @@ func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
 		close(c.restored.checked)
 	})
 	t.Run("nobody meters the kind", func(t *testing.T) {
-		c, f := driven(t, held("data", "db"))
+		c, f := driven(t, journalHolding("db"))
 		c.stopForgotten()
 		f.Listing(check)
 		f.Listed(check, "100", c.now())
@@ -136,9 +136,9 @@ func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
 		}
 	})
 	t.Run("one that is there keeps it", func(t *testing.T) {
-		c, f := driven(t, held("data", "db"))
+		c, f := driven(t, journalHolding("db"))
 		f.Listing(check)
-		f.Item(check, claim("data", 100), c.now())
+		f.Item(check, claimObject("data", 100), c.now())
 		f.Listed(check, "100", c.now())
 		if got := c.graph.Place("data").Deployment; got != "db" {
 			t.Errorf("it is put under %q, want db", got)
@@ -149,7 +149,7 @@ func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
 // An operator that loses its lease while it catches up goes on where it was: each
 // change that was taken in moves the position that the next batch commits.
 func TestCatchingUpMakesProgressThatIsCommitted(t *testing.T) {
-	c, f := driven(t, held("data", "db"))
+	c, f := driven(t, journalHolding("db"))
 	check := source.List{Origin: source.Check, ResourceVersion: "100", After: time.Unix(second0, 0)}
 	position := func() string {
 		t.Helper()
@@ -164,13 +164,13 @@ func TestCatchingUpMakesProgressThatIsCommitted(t *testing.T) {
 		return ""
 	}
 	f.Listing(check)
-	f.Item(check, claim("data", 90), c.now())
+	f.Item(check, claimObject("data", 90), c.now())
 	if got := position(); got != "100" {
 		t.Errorf("in the middle of the check the position is %q, want 100", got)
 	}
 	f.Listed(check, "100", c.now())
 	for revision := 101; revision < 110; revision++ {
-		f.Changed(source.Change{Type: watch.Modified, Object: claim("data", revision), Replayed: true}, c.now())
+		f.Changed(source.Change{Type: watch.Modified, Object: claimObject("data", revision), Replayed: true}, c.now())
 		if got := position(); got != strconv.Itoa(revision) {
 			t.Errorf("after the change of revision %d the position is %q", revision, got)
 		}

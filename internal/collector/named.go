@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -108,14 +109,7 @@ func (c *Collector) mayAsk(namespace string) bool {
 
 // surrounds tells whether attribution is made from the kind.
 func surrounds(kind schema.GroupKind) bool {
-	for _, stage := range surroundings {
-		for _, k := range stage {
-			if k == kind {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(surroundings, func(stage []schema.GroupKind) bool { return slices.Contains(stage, kind) })
 }
 
 // owning is the feed of a kind because an object of the namespace says that one of it

@@ -163,16 +163,11 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 		if owners == nil && !past {
 			c.owning(kind.GroupKind(), namespace, true, e.shown)
 		}
-		c.mu.Lock()
-		if !c.graph.Contains(owner.UID) { // what its watch has delivered meanwhile is newer
-			moved = append(moved, c.graph.Upsert(attribution.NodeOf(found))...)
-			if past {
-				gone = append(gone, owner.UID)
-			} else {
-				c.guest(owner.UID, kind.GroupKind())
-			}
+		changed, new := c.introduce(found, kind.GroupKind(), past)
+		moved = append(moved, changed...)
+		if new && past {
+			gone = append(gone, owner.UID)
 		}
-		c.mu.Unlock()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,6 +175,21 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 		moved = append(moved, c.graph.Remove(uid)...)
 	}
 	return moved
+}
+
+// introduce tells the graph of an owner that was got, unless its watch has delivered it
+// meanwhile: that is newer. It returns the objects whose placement that changed.
+func (c *Collector) introduce(owner *unstructured.Unstructured, kind schema.GroupKind, past bool) (moved []string, introduced bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	uid := string(owner.GetUID())
+	if c.graph.Contains(uid) {
+		return nil, false
+	}
+	if !past {
+		c.guest(uid, kind)
+	}
+	return c.graph.Upsert(attribution.NodeOf(owner)), true
 }
 
 // maxOwners is how many owners above an object are looked for.
@@ -246,25 +256,32 @@ func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner us
 		found, err = wholeOf(then, mapping.GroupVersionKind)
 		return found, false, err
 	}
-	now, err := objects.Get(ctx, owner.Name, metav1.GetOptions{})
-	there := err == nil && string(now.GetUID()) == owner.UID
-	switch {
-	case err != nil && !apierrors.IsNotFound(err):
-		if err = notForGood(err); err != nil || then == nil {
-			return nil, false, err
-		}
-	case then == nil && there:
-		then = now
-	case then == nil && e.revision < e.shown:
-		if then, err = lastOf(ctx, objects, owner, e.revision, e.shown); err != nil {
-			return nil, false, err
-		}
-	}
-	if then == nil {
-		return nil, false, nil
+	then, there, err := nowOrLast(ctx, objects, owner, then, e)
+	if then == nil || err != nil {
+		return nil, false, err
 	}
 	found, err = wholeOf(then, mapping.GroupVersionKind)
 	return found, !there, err
+}
+
+// nowOrLast is the owner as it was then, or, where that is not known, as it is now, or as
+// it was last; and whether it is there now. Nil: nobody knows.
+func nowOrLast(ctx context.Context, objects metadata.ResourceInterface, owner usage.Object, then *metav1.PartialObjectMetadata, e event) (*metav1.PartialObjectMetadata, bool, error) {
+	now, err := objects.Get(ctx, owner.Name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return then, false, notForGood(err)
+	}
+	there := err == nil && string(now.GetUID()) == owner.UID
+	switch {
+	case then != nil:
+		return then, there, nil
+	case there:
+		return now, true, nil
+	case e.revision < e.shown:
+		then, err = lastOf(ctx, objects, owner, e.revision, e.shown)
+		return then, false, err
+	}
+	return nil, false, nil
 }
 
 // asOf is the owner as it was at the revision; nil: it was not there, or nobody knows.

@@ -20,7 +20,7 @@ var instanceKind = schema.GroupVersionKind{Group: "kubevirt.io", Version: "v1", 
 var launchers = map[string]schema.GroupVersionKind{"container": {Version: "v1", Kind: "Pod"}, "vm": instanceKind}
 
 // launcherPod is a pod of 4 cores that says that it is the instance's.
-func launcherPod(name, owner string, created, scheduled int64) string {
+func launcherPod(owner string, created, scheduled int64) string {
 	return fmt.Sprintf(`
 apiVersion: v1
 kind: Pod
@@ -28,7 +28,7 @@ metadata: {name: %[1]s, namespace: shop, uid: %[1]s, creationTimestamp: %[2]q,
   ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db, uid: %[3]s, controller: true}]}
 spec: {restartPolicy: Never, nodeName: n1, containers: [{name: compute, resources: {requests: {cpu: "4"}}}]}
 status: {phase: Running, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: %[4]q}]}
-`, name, stamped(created), owner, stamped(scheduled))
+`, "pod-1", stamped(created), owner, stamped(scheduled))
 }
 
 // instance is one of 2 cores. ran 0: it does not run yet.
@@ -49,32 +49,32 @@ status: {%s, activePods: {%s}}
 func TestWhatAnObjectSaysAloneHidesNothing(t *testing.T) {
 	for name, drive := range map[string]func(d *desk){
 		"there is no such instance": func(d *desk) {
-			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+			d.sees(t, launcherPod("vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
 		},
 		"it has another UID": func(d *desk) {
 			d.sees(t, instance("vmi-2", 1000, 1005, "pod-1: n1"), ledger.Live, 1005, 1005)
-			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+			d.sees(t, launcherPod("vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
 		},
 		"it does not run": func(d *desk) {
 			d.sees(t, instance("vmi-1", 1000, 0, "pod-1: n1"), ledger.Live, 1005, 1005)
-			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+			d.sees(t, launcherPod("vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
 		},
 		"it does not vouch for the pod": func(d *desk) {
 			d.sees(t, instance("vmi-1", 1000, 1005, "pod-2: n1"), ledger.Live, 1005, 1005)
-			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+			d.sees(t, launcherPod("vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
 		},
 		"nobody meters it": func(d *desk) {
 			d.sees(t, instance("vmi-1", 1000, 1005, "pod-1: n1"), ledger.Live, 1005, 1005)
 			d.clock.SetTime(time.Unix(1012, 0))
 			d.Remove("vm")
-			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
+			d.sees(t, launcherPod("vmi-1", 1010, 1012), ledger.Live, 1012, 1012)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, launchers)
 			d.settle()
 			drive(d)
-			if got, want := d.held("cpu", 1100), []string{"pod-1 4000 [1012, 1100)"}; !slices.Equal(got, want) {
+			if got, want := d.cores(1100), []string{"pod-1 4000 [1012, 1100)"}; !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
@@ -82,7 +82,7 @@ func TestWhatAnObjectSaysAloneHidesNothing(t *testing.T) {
 }
 
 func TestWhatIsMeteredWithAnotherObject(t *testing.T) {
-	pod, vmi := launcherPod("pod-1", "vmi-1", 1010, 1012), instance("vmi-1", 1005, 1020, "pod-1: n1")
+	pod, vmi := launcherPod("vmi-1", 1010, 1012), instance("vmi-1", 1005, 1020, "pod-1: n1")
 	for name, c := range map[string]struct {
 		drive func(d *desk)
 		want  []string
@@ -124,12 +124,12 @@ func TestWhatIsMeteredWithAnotherObject(t *testing.T) {
 			d.Remove("vm")
 		}, []string{"pod-1 4000 [1012, 1020)", "pod-1 4000 [1060, 1100)"}},
 		"both are there when metering begins": {func(d *desk) {
-			d.sees(t, launcherPod("pod-1", "vmi-1", 500, 512), ledger.First, 512, 1001)
+			d.sees(t, launcherPod("vmi-1", 500, 512), ledger.First, 512, 1001)
 			d.sees(t, instance("vmi-1", 505, 520, "pod-1: n1"), ledger.First, 520, 1003)
 			d.settle()
 		}, []string{}},
 		"the pod is, and says it is the part of nobody": {func(d *desk) {
-			d.sees(t, launcherPod("pod-1", "vmi-0", 500, 512), ledger.First, 512, 1001)
+			d.sees(t, launcherPod("vmi-0", 500, 512), ledger.First, 512, 1001)
 			d.sees(t, instance("vmi-1", 505, 520, "pod-1: n1"), ledger.First, 520, 1003)
 			d.settle()
 		}, []string{"pod-1 4000 [1000, 1100)"}},
@@ -142,7 +142,7 @@ func TestWhatIsMeteredWithAnotherObject(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, launchers)
 			c.drive(d)
-			if got := d.held("cpu", 1100); !slices.Equal(got, c.want) {
+			if got := d.cores(1100); !slices.Equal(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -157,10 +157,10 @@ func TestNobodyVouchesForThePast(t *testing.T) {
 			d := newDesk(t, launchers)
 			d.settle()
 			d.sees(t, instance("vmi-1", 1001, 1002, ""), ledger.Live, 1002, 1002)
-			d.sees(t, launcherPod("pod-1", "vmi-0", 1010, 1012), ledger.Live, 1012, 1012)
-			d.sees(t, launcherPod("pod-1", "vmi-1", 1010, 1012), origin, 1080, 1080)
+			d.sees(t, launcherPod("vmi-0", 1010, 1012), ledger.Live, 1012, 1012)
+			d.sees(t, launcherPod("vmi-1", 1010, 1012), origin, 1080, 1080)
 			d.sees(t, instance("vmi-1", 1001, 1002, "pod-1: n1"), origin, 1080, 1080)
-			got := d.held("cpu", 1100)
+			got := d.cores(1100)
 			if len(got) != 1 || got[0] != "pod-1 4000 [1012, 1079)" && got[0] != "pod-1 4000 [1012, 1080)" {
 				t.Errorf("got %q", got)
 			}
@@ -220,91 +220,111 @@ status: {phase: Released, lastPhaseTransitionTime: %[3]q}
 	}
 }
 
-// Whatever the order in which the two kinds' events come, what is metered by
-// itself is what no running instance vouched for.
-func TestOrderChangesNothingOfWhatIsRepresented(t *testing.T) {
-	type happening struct {
-		at   int64
-		text string
-		gone bool
-		ends bool // nobody represents the pod from then on
+// happening is an event of an object, and when it was.
+type happening struct {
+	at   int64
+	text string
+	gone bool
+	ends bool // nobody represents the pod from then on
+}
+
+// pairing is what happens to a pod and to the machine that it may be part of.
+type pairing struct {
+	pods, instances    []happening
+	scheduled, podGone int64
+	represented        map[int64]bool // in each second in which it was
+}
+
+func drawPairing(t *rapid.T) *pairing {
+	draw := func(name string, least int64) int64 { return rapid.Int64Range(least, least+8).Draw(t, name) }
+	p := &pairing{scheduled: draw("scheduled", 1010), podGone: 1100, represented: map[int64]bool{}}
+	p.pods = []happening{{at: p.scheduled, text: launcherPod("vmi-1", 1009, p.scheduled)}}
+	if rapid.Bool().Draw(t, "the pod goes") {
+		p.podGone = draw("pod gone", p.scheduled+1) + 20
+		p.pods = append(p.pods, happening{at: p.podGone, text: p.pods[0].text, gone: true})
 	}
-	rapid.Check(t, func(t *rapid.T) {
-		d := newDesk(t, launchers)
-		d.settle()
-		draw := func(name string, least int64) int64 { return rapid.Int64Range(least, least+8).Draw(t, name) }
-		scheduled := draw("scheduled", 1010)
-		pods := []happening{{at: scheduled, text: launcherPod("pod-1", "vmi-1", 1009, scheduled)}}
-		podGone := int64(1100)
-		if rapid.Bool().Draw(t, "the pod goes") {
-			podGone = draw("pod gone", scheduled+1) + 20
-			pods = append(pods, happening{at: podGone, text: pods[0].text, gone: true})
+	ran, vouches, at := int64(0), false, int64(1008)
+	var from int64 // since when the pod is represented; 0: it is not
+	note := func(until int64) {
+		for s := from; from > 0 && s < until; s++ {
+			p.represented[s] = true
 		}
-		var instances []happening
-		ran, vouches, at := int64(0), false, int64(1008)
-		var from int64 // since when the pod is represented; 0: it is not
-		represented := map[int64]bool{}
-		note := func(until int64) {
-			for s := from; from > 0 && s < until; s++ {
-				represented[s] = true
-			}
+	}
+	for range rapid.IntRange(1, 6).Draw(t, "writes") {
+		at = draw("write", at+1)
+		if ran == 0 && rapid.Bool().Draw(t, "it runs") {
+			ran = at
 		}
-		for range rapid.IntRange(1, 6).Draw(t, "writes") {
-			at = draw("write", at+1)
-			if ran == 0 && rapid.Bool().Draw(t, "it runs") {
-				ran = at
-			}
-			vouches = rapid.Bool().Draw(t, "it vouches")
-			text := instance("vmi-1", 1005, ran, map[bool]string{true: "pod-1: n1", false: "pod-0: n0"}[vouches])
-			instances = append(instances, happening{at: at, text: text, ends: from > 0 && !vouches})
-			switch now := ran > 0 && vouches; {
-			case now && from == 0:
-				from = at
-			case !now:
-				note(at)
-				from = 0
-			}
-		}
-		if rapid.Bool().Draw(t, "the instance goes") {
-			at = draw("instance gone", at+1)
-			instances = append(instances, happening{at: at, text: instances[len(instances)-1].text, gone: true, ends: true})
+		vouches = rapid.Bool().Draw(t, "it vouches")
+		text := instance("vmi-1", 1005, ran, map[bool]string{true: "pod-1: n1", false: "pod-0: n0"}[vouches])
+		p.instances = append(p.instances, happening{at: at, text: text, ends: from > 0 && !vouches})
+		switch now := ran > 0 && vouches; {
+		case now && from == 0:
+			from = at
+		case !now:
 			note(at)
 			from = 0
 		}
-		note(1100)
-		now := int64(1010)
-		for len(pods)+len(instances) > 0 {
-			queue := &pods
-			// What is gone is not put right any more: its removal comes after what happened before it.
-			last := len(pods) > 0 && len(instances) > 0 && pods[0].gone && instances[0].at <= pods[0].at
-			// Nor is it remembered who was represented: what was there then comes before the end of it.
-			first := len(pods) > 0 && len(instances) > 0 && !last && instances[0].ends && pods[0].at <= instances[0].at
-			if len(pods) == 0 || last || len(instances) > 0 && !first && rapid.Bool().Draw(t, "the instance's next") {
-				queue = &instances
-			}
-			next := (*queue)[0]
-			*queue = (*queue)[1:]
-			now = max(now, next.at)
-			if next.gone {
-				d.removed(t, next.text, next.at, now)
-			} else {
-				d.sees(t, next.text, ledger.Live, next.at, now)
-			}
+	}
+	if rapid.Bool().Draw(t, "the instance goes") {
+		at = draw("instance gone", at+1)
+		p.instances = append(p.instances, happening{at: at, text: p.instances[len(p.instances)-1].text, gone: true, ends: true})
+		note(at)
+		from = 0
+	}
+	note(1100)
+	return p
+}
+
+// deliver shows the desk everything: each kind in its order, the kinds in any.
+func (p *pairing) deliver(t *rapid.T, d *desk) {
+	pods, instances, now := p.pods, p.instances, int64(1010)
+	for len(pods)+len(instances) > 0 {
+		queue := &pods
+		if len(pods) == 0 || len(instances) > 0 && p.instanceComes(t, pods[0], instances[0]) {
+			queue = &instances
 		}
-		want := []string{}
-		for s := scheduled; s < podGone; s++ {
-			if represented[s] {
-				continue
-			}
-			if n := len(want); n > 0 && s > scheduled && !represented[s-1] {
-				var first, last int64
-				_, _ = fmt.Sscanf(want[n-1], "pod-1 4000 [%d, %d)", &first, &last)
-				want[n-1] = fmt.Sprintf("pod-1 4000 [%d, %d)", first, s+1)
-				continue
-			}
-			want = append(want, fmt.Sprintf("pod-1 4000 [%d, %d)", s, s+1))
+		next := (*queue)[0]
+		*queue = (*queue)[1:]
+		now = max(now, next.at)
+		if next.gone {
+			d.removed(t, next.text, next.at, now)
+		} else {
+			d.sees(t, next.text, ledger.Live, next.at, now)
 		}
-		if got := d.held("cpu", 1100); !slices.Equal(joined(got), want) {
+	}
+}
+
+// instanceComes tells whether the instance's event comes before the pod's.
+func (*pairing) instanceComes(t *rapid.T, pod, instance happening) bool {
+	switch {
+	case pod.gone && instance.at <= pod.at:
+		return true // what is gone is not put right any more
+	case instance.ends && pod.at <= instance.at:
+		return false // nor is it remembered who was represented
+	}
+	return rapid.Bool().Draw(t, "the instance's next")
+}
+
+// itself are the stretches in which the pod is metered by itself.
+func (p *pairing) itself() []string {
+	all := []string{}
+	for s := p.scheduled; s < p.podGone; s++ {
+		if !p.represented[s] {
+			all = append(all, fmt.Sprintf("pod-1 4000 [%d, %d)", s, s+1))
+		}
+	}
+	return joined(all)
+}
+
+// Whatever the order in which the two kinds' events come, what is metered by
+// itself is what no running instance vouched for.
+func TestOrderChangesNothingOfWhatIsRepresented(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, p := newDesk(t, launchers), drawPairing(t)
+		d.settle()
+		p.deliver(t, d)
+		if got, want := joined(d.cores(1100)), p.itself(); !slices.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 	})

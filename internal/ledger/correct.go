@@ -30,7 +30,7 @@ func (l *Ledger) correct(k *known, now line, end usage.Boundary) {
 	more := k.line
 	for i := range all {
 		if !all[i].less {
-			more = append(more[:len(more):len(more)], all[i].piece)
+			more = append(slices.Clip(more), all[i].piece)
 		}
 	}
 	for _, p := range append(now.doubts(more), k.line.outlasting(now, end)...) {

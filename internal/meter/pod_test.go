@@ -121,12 +121,8 @@ func TestPodsHoldWhatTheSchedulerCounts(t *testing.T) {
 	})
 }
 
-func holdsWhatTheSchedulerCounts(rt *rapid.T, containers, devices *Meter, pod *corev1.Pod) {
-	object := unstructuredPod(rt, pod)
-	pod = &corev1.Pod{} // as an API server gives it: what is empty is not there
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, pod); err != nil {
-		rt.Fatal(err)
-	}
+// readResources is what the meters read of a pod, added up by resource.
+func readResources(rt *rapid.T, containers, devices *Meter, object *unstructured.Unstructured) map[corev1.ResourceName]int64 {
 	held := map[corev1.ResourceName]int64{}
 	members, err := containers.Read(object)
 	if err != nil {
@@ -149,6 +145,16 @@ func holdsWhatTheSchedulerCounts(rt *rapid.T, containers, devices *Meter, pod *c
 			held[corev1.ResourceName(name)] += member.Levels[0] / 1000
 		}
 	}
+	return held
+}
+
+func holdsWhatTheSchedulerCounts(rt *rapid.T, containers, devices *Meter, pod *corev1.Pod) {
+	object := unstructuredPod(rt, pod)
+	pod = &corev1.Pod{} // as an API server gives it: what is empty is not there
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, pod); err != nil {
+		rt.Fatal(err)
+	}
+	held := readResources(rt, containers, devices, object)
 	scheduled := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{
 		UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true, UseDRANodeAllocatableResourceClaimStatus: true,
 	})

@@ -20,18 +20,18 @@ import (
 	"github.com/usage-operator/usage-operator/test/simulate/apiserver"
 )
 
-func kindOf(group, version, kind, resource string, namespaced bool) apiserver.Kind {
+func kindOf(group, kind, resource string, namespaced bool) apiserver.Kind {
 	k := apiserver.Kind{Resource: resource, Namespaced: namespaced}
-	k.Group, k.Version, k.Kind = group, version, kind
+	k.Group, k.Version, k.Kind = group, "v1", kind
 	return k
 }
 
 var (
-	namespaces  = kindOf("", "v1", "Namespace", "namespaces", false)
-	deployments = kindOf("apps", "v1", "Deployment", "deployments", true)
-	claims      = kindOf("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true)
-	gadgets     = kindOf("test.example.com", "v1", "Gadget", "gadgets", true)
-	noise       = kindOf("coordination.k8s.io", "v1", "Lease", "leases", true)
+	namespaces  = kindOf("", "Namespace", "namespaces", false)
+	deployments = kindOf("apps", "Deployment", "deployments", true)
+	claims      = kindOf("", "PersistentVolumeClaim", "persistentvolumeclaims", true)
+	gadgets     = kindOf("test.example.com", "Gadget", "gadgets", true)
+	noise       = kindOf("coordination.k8s.io", "Lease", "leases", true)
 
 	compared = []apiserver.Kind{namespaces, deployments, claims, gadgets}
 )
