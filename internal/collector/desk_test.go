@@ -143,8 +143,9 @@ func parsed(t failer, text string) *unstructured.Unstructured {
 	return object
 }
 
-// cores are the stretches in which cores were held, cut at now, in order.
-func (d *desk) cores(now int64) []string {
+// cores are the stretches in which cores were held, until 1100, in order.
+func (d *desk) cores() []string {
+	const now = 1100
 	window := usage.Window{Start: 0, End: now}
 	var found []usage.Segment
 	for _, account := range d.Accounts(window, now) {

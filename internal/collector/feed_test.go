@@ -59,8 +59,8 @@ func claimObject(uid string, revision int) *unstructured.Unstructured {
 	}}
 }
 
-// journalHolding is a journal's state in which a meter holds the claim "data" under a deployment.
-func journalHolding(deployment string) *journal.State {
+// journalHolding is a journal's state in which a meter holds the claim "data" under the deployment "db".
+func journalHolding() *journal.State {
 	storage := usage.Dimension{Name: "storage", Unit: usage.Byte}
 	object := usage.Object{APIVersion: "v1", Kind: "PersistentVolumeClaim", Name: "data", UID: "data"}
 	return &journal.State{
@@ -69,7 +69,7 @@ func journalHolding(deployment string) *journal.State {
 		Positions: []journal.Position{{Kind: claimKind.Kind, ResourceVersion: "100", Time: second0}},
 		Segments: []usage.Change{{Kind: usage.Put, Segment: usage.Segment{
 			Meter: "volume", Dimension: storage, Level: 1,
-			Subject: &usage.Subject{ResourceType: "volume", Resource: object, Instance: object, Account: usage.Account{Namespace: "shop", Deployment: deployment}},
+			Subject: &usage.Subject{ResourceType: "volume", Resource: object, Instance: object, Account: usage.Account{Namespace: "shop", Deployment: "db"}},
 			Start:   usage.Boundary{At: second0 - 60, Evidence: usage.Observed},
 		}}},
 	}
@@ -104,7 +104,7 @@ func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
 	check := source.List{Origin: source.Check, ResourceVersion: "100", After: time.Unix(second0, 0)}
 
 	t.Run("its meter lists the kind", func(t *testing.T) {
-		c, f := driven(t, journalHolding("db"))
+		c, f := driven(t, journalHolding())
 		other := &feed{settled: make(chan struct{}), collector: c} // cannot be read: not all is known
 		c.feeds[podKind] = other
 		entry := c.restored.ledger["volume"]
@@ -127,7 +127,7 @@ func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
 		close(c.restored.checked)
 	})
 	t.Run("nobody meters the kind", func(t *testing.T) {
-		c, f := driven(t, journalHolding("db"))
+		c, f := driven(t, journalHolding())
 		c.stopForgotten()
 		f.Listing(check)
 		f.Listed(check, "100", c.now())
@@ -136,7 +136,7 @@ func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
 		}
 	})
 	t.Run("one that is there keeps it", func(t *testing.T) {
-		c, f := driven(t, journalHolding("db"))
+		c, f := driven(t, journalHolding())
 		f.Listing(check)
 		f.Item(check, claimObject("data", 100), c.now())
 		f.Listed(check, "100", c.now())
@@ -149,7 +149,7 @@ func TestNoSeedIsKeptOfWhatWentMeanwhile(t *testing.T) {
 // An operator that loses its lease while it catches up goes on where it was: each
 // change that was taken in moves the position that the next batch commits.
 func TestCatchingUpMakesProgressThatIsCommitted(t *testing.T) {
-	c, f := driven(t, journalHolding("db"))
+	c, f := driven(t, journalHolding())
 	check := source.List{Origin: source.Check, ResourceVersion: "100", After: time.Unix(second0, 0)}
 	position := func() string {
 		t.Helper()

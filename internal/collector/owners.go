@@ -132,11 +132,8 @@ func (c *Collector) before(kind schema.GroupKind) []*feed {
 func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 	var moved, gone []string
 	for range 2 * maxOwners {
-		c.mu.Lock()
-		owner, namespace, unknown := c.graph.Unknown(uid)
-		_, vanished := c.vanished[owner.UID]
-		c.mu.Unlock()
-		if !unknown || vanished {
+		owner, namespace, unknown := c.unknownOwner(uid)
+		if !unknown {
 			break
 		}
 		gv, err := schema.ParseGroupVersion(owner.APIVersion)
@@ -163,9 +160,9 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 		if owners == nil && !past {
 			c.owning(kind.GroupKind(), namespace, true, e.shown)
 		}
-		changed, new := c.introduce(found, kind.GroupKind(), past)
+		changed, introduced := c.introduce(found, kind.GroupKind(), past)
 		moved = append(moved, changed...)
-		if new && past {
+		if introduced && past {
 			gone = append(gone, owner.UID)
 		}
 	}
@@ -175,6 +172,16 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 		moved = append(moved, c.graph.Remove(uid)...)
 	}
 	return moved
+}
+
+// unknownOwner is the first owner above an object that the graph does not know, where
+// there may be such an owner.
+func (c *Collector) unknownOwner(uid string) (owner usage.Object, namespace string, unknown bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	owner, namespace, unknown = c.graph.Unknown(uid)
+	_, vanished := c.vanished[owner.UID]
+	return owner, namespace, unknown && !vanished
 }
 
 // introduce tells the graph of an owner that was got, unless its watch has delivered it

@@ -74,7 +74,7 @@ func TestWhatAnObjectSaysAloneHidesNothing(t *testing.T) {
 			d := newDesk(t, launchers)
 			d.settle()
 			drive(d)
-			if got, want := d.cores(1100), []string{"pod-1 4000 [1012, 1100)"}; !slices.Equal(got, want) {
+			if got, want := d.cores(), []string{"pod-1 4000 [1012, 1100)"}; !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
@@ -142,7 +142,7 @@ func TestWhatIsMeteredWithAnotherObject(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, launchers)
 			c.drive(d)
-			if got := d.cores(1100); !slices.Equal(got, c.want) {
+			if got := d.cores(); !slices.Equal(got, c.want) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
@@ -160,7 +160,7 @@ func TestNobodyVouchesForThePast(t *testing.T) {
 			d.sees(t, launcherPod("vmi-0", 1010, 1012), ledger.Live, 1012, 1012)
 			d.sees(t, launcherPod("vmi-1", 1010, 1012), origin, 1080, 1080)
 			d.sees(t, instance("vmi-1", 1001, 1002, "pod-1: n1"), origin, 1080, 1080)
-			got := d.cores(1100)
+			got := d.cores()
 			if len(got) != 1 || got[0] != "pod-1 4000 [1012, 1079)" && got[0] != "pod-1 4000 [1012, 1080)" {
 				t.Errorf("got %q", got)
 			}
@@ -324,7 +324,7 @@ func TestOrderChangesNothingOfWhatIsRepresented(t *testing.T) {
 		d, p := newDesk(t, launchers), drawPairing(t)
 		d.settle()
 		p.deliver(t, d)
-		if got, want := joined(d.cores(1100)), p.itself(); !slices.Equal(got, want) {
+		if got, want := joined(d.cores()), p.itself(); !slices.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 	})

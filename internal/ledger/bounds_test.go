@@ -206,3 +206,22 @@ func changesIn(told []usage.Change) (lines []string) {
 	slices.Sort(lines)
 	return lines
 }
+
+// What settles was never where it was put first, also where its start has bounds.
+func TestWhatSettlesLeavesNoTraceWhereItWas(t *testing.T) {
+	b := &bench{Ledger: New(), t: t, meter: NewMeter("volume", 0, []usage.Dimension{{Name: "storage", Unit: usage.Byte}})}
+	claim := vm("", 4)
+	claim.Start = usage.Boundary{At: 700, Evidence: usage.CreationTime}
+	if err := b.Observe(&Observation{Meter: b.meter, UID: "uid", Members: []usage.Member{claim}, Written: 1000, After: 600, Now: 1000, Origin: Resumed}); err != nil {
+		t.Fatal(err)
+	}
+	seen := usage.Boundary{At: 1005, Evidence: usage.Observed}
+	if err := b.Reattribute("uid", Moments{End: seen, Start: seen}, func(_ *Meter, s *usage.Subject) { s.Deployment = "web" }); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.Unwritten() {
+		if c.Subject.Deployment == "" {
+			t.Errorf("unattributed still has %v %v", c.Kind, c.Segment)
+		}
+	}
+}

@@ -132,15 +132,17 @@ func (l *Ledger) replace(of *member, to *stream, m Moments, from *stream) {
 	lines := l.lines(of, to.object, moment)
 	_, later := stays(lines, m.Start.At)
 	for i := range lines {
-		k, end, start := &lines[i], m.End, m.Start
+		k, end, start, held := &lines[i], m.End, m.Start, m.End
 		if whole {
 			if since := k.line.since(of.began, from); since != nil && since.start.At < start.At {
 				start = since.start
 				end = start
+				earliest, _ := start.StartBounds()
+				held = usage.Boundary{At: earliest, Evidence: start.Evidence} // it was never there
 			}
 		}
 		now, brief := l.moved(k, func(s *stream) *stream { return l.under(s, to) }, end, start, later)
-		l.rewrite(of, k, moment, now, end)
+		l.rewrite(of, k, moment, now, held)
 		for _, p := range brief {
 			l.mayHaveHeld(k.dimension, p)
 		}
@@ -156,8 +158,9 @@ func (x line) since(moment int64, placed *stream) (first *piece) {
 	return first
 }
 
-// moved is a line whose pieces are put elsewhere from the moment on: until the member was put elsewhere, and, for that is known best, at last. brief are
-// those of which it is not known whether they lasted until then.
+// moved is a line whose pieces are put elsewhere from the moment on: until the member was
+// put elsewhere, and, for that is known best, at last. brief are those of which it is not
+// known whether they lasted until then.
 func (l *Ledger) moved(k *known, to func(*stream) *stream, end, start usage.Boundary, later []stay) (out, brief line) {
 	next, last := int64(math.MaxInt64), int64(math.MaxInt64)
 	if len(later) > 0 {
