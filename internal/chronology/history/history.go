@@ -7,8 +7,8 @@
 //
 // It does not follow that it was before the next one's date: that may have been
 // committed seconds after it was dated. But a renewal is dated after the one that it
-// replaces was committed. So a revision was written before the date of the second
-// renewal of a Lease after it.
+// replaces was committed, and a Lease that is made anew after the former one was found
+// gone. So a revision was written before the date of the second renewal of a Lease after it.
 package history
 
 import (
@@ -22,7 +22,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 
 	"github.com/usage-operator/usage-operator/internal/chronology"
@@ -69,8 +68,8 @@ type probe struct {
 	revision uint64
 	asked    int
 
-	// seen are the renewals after the revision that were seen of each Lease, by its UID.
-	seen map[types.UID][]version
+	// seen are the renewals after the revision that were seen of each Lease, by its name.
+	seen map[string][]version
 	// high is the first that replaces one, of those seen; 0: none is known. Up to none
 	// there is none that is known.
 	none, high uint64
@@ -193,7 +192,7 @@ func (p *probe) list(ctx context.Context, revision uint64) (listed uint64, newes
 		newest = max(newest, r.at)
 		p.clock.AtLeast(r.revision, r.at)
 		if r.revision > p.revision {
-			p.note(lease.UID, r)
+			p.note(lease.Name, r)
 		}
 	}
 	return revisionOf(list.ResourceVersion), newest, nil
@@ -202,7 +201,7 @@ func (p *probe) list(ctx context.Context, revision uint64) (listed uint64, newes
 // note enters a renewal that is after the revision. Of two of a Lease, the later
 // replaced the earlier, or one that had. One that only takes fields away has the date
 // of the one before, and tells nothing.
-func (p *probe) note(lease types.UID, r version) {
+func (p *probe) note(lease string, r version) {
 	of := p.seen[lease]
 	i, known := slices.BinarySearchFunc(of, r.revision, func(x version, revision uint64) int { return cmp.Compare(x.revision, revision) })
 	if known {
@@ -210,7 +209,7 @@ func (p *probe) note(lease types.UID, r version) {
 	}
 	of = slices.Insert(of, i, r)
 	if p.seen == nil {
-		p.seen = map[types.UID][]version{}
+		p.seen = map[string][]version{}
 	}
 	p.seen[lease] = of
 	for ; i < len(of); i++ {
