@@ -1,6 +1,8 @@
 package account
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -238,7 +240,11 @@ func instanceHolding(o object) holding {
 	if o.condition("Paused").text("status") == "True" {
 		paused = "true"
 	}
-	h.facts = facts(region(o), "", map[string]string{"paused": paused})
+	gpus := map[string]bool{}
+	for _, gpu := range o.list("spec", "domain", "devices", "gpus") {
+		gpus[gpu.text("deviceName")] = true
+	}
+	h.facts = facts(region(o), "", map[string]string{"paused": paused, "gpuDevices": strings.Join(slices.Sorted(maps.Keys(gpus)), ",")})
 	if phase := o.text("status", "phase"); phase != "Running" && phase != "Unknown" {
 		return h
 	}
