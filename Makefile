@@ -82,7 +82,8 @@ test: control-plane-build crds-build ## Run every test, on a real control plane.
 	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
 		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
 		go test $(RACE) -timeout 45m $(TEST_FLAGS) $(PACKAGES)
-	@test "$(PACKAGES)" != ./... || { echo "==> simulating 1,800 histories, without the race detector" && \
+	@test "$(PACKAGES)" != ./... || { echo "==> all draws of the journal, and 1,800 histories, without the race detector" && \
+		go test -count=1 ./internal/journal && \
 		go test -count=1 -timeout 30m ./test/simulate -run TestSeeds -args -simulate.seeds=1800; }
 
 .PHONY: test-faults

@@ -35,7 +35,7 @@ func (c *Collector) Pass(ctx context.Context, moment int64) error {
 	var late, owning []*feed
 	for _, f := range c.feeds {
 		switch {
-		case f.passed >= moment || !f.counts():
+		case f.passed.Load() >= moment || !f.counts():
 		case f.isMetered():
 			late = append(late, f)
 		case f.synced && f.err == nil:
@@ -88,7 +88,7 @@ func (f *feed) pass(ctx context.Context, moment int64) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.passed = max(f.passed, moment)
+	f.passed.Store(max(f.passed.Load(), moment))
 	return nil
 }
 
@@ -99,7 +99,7 @@ func (c *Collector) GiveUp(moment int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range c.feeds {
-		if f.passed < moment && !f.ended {
+		if f.passed.Load() < moment && !f.ended {
 			since := f.position(f.kind()).Time
 			f.cover(since, moment, usage.CoverageUnknown)
 			if f.counts() {

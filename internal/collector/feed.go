@@ -51,10 +51,10 @@ type feed struct {
 	err             error
 	resourceVersion string
 	observed        time.Time
-	passed          int64 // everything before has been seen: seconds since the epoch
-	estimated       int64 // up to here, what nobody saw is estimated
-	checked         int64 // everything that was known was there then, by a list
-	started         int64 // seconds since the epoch
+	passed          atomic.Int64 // everything before has been seen: seconds since the epoch
+	estimated       int64        // up to here, what nobody saw is estimated
+	checked         int64        // everything that was known was there then, by a list
+	started         int64        // seconds since the epoch
 }
 
 // attach lets the feed of mapping's kind read for the meter; it starts one
@@ -112,7 +112,8 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool, met uint64) *fe
 		from.ResourceVersion, from.Time = strconv.FormatUint(met, 10), c.chronology.Earliest(met)
 		from.Checked = from.Time
 	}
-	f.resourceVersion, f.passed, f.checked = from.ResourceVersion, from.Time, from.Checked
+	f.resourceVersion, f.checked = from.ResourceVersion, from.Checked
+	f.passed.Store(from.Time)
 	f.observed = timeOf(from.Time)
 	f.source = source.New(client, f, c.Clock, source.Options{
 		From:       source.Position{ResourceVersion: from.ResourceVersion, Time: timeOf(from.Time)},

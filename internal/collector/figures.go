@@ -24,9 +24,9 @@ func (c *Collector) Sources() []Source {
 	defer c.mu.Unlock()
 	sources := make([]Source, 0, len(c.feeds))
 	for kind, f := range c.feeds {
-		s := Source{Group: kind.Group, Kind: kind.Kind, Reached: max(f.passed, f.started), Err: f.err}
+		s := Source{Group: kind.Group, Kind: kind.Kind, Reached: max(f.passed.Load(), f.started), Err: f.err}
 		if !f.observed.IsZero() {
-			s.Reached = max(f.passed, f.observed.Unix())
+			s.Reached = max(f.passed.Load(), f.observed.Unix())
 		}
 		sources = append(sources, s)
 	}

@@ -312,7 +312,7 @@ func (c *Collector) positions() []journal.Position {
 // position is where the feed goes on after a restart. In the middle of a list
 // that is nowhere: it is listed again. Called under the lock.
 func (f *feed) position(kind schema.GroupKind) journal.Position {
-	p := journal.Position{Group: kind.Group, Kind: kind.Kind, Time: f.passed, Checked: f.checked}
+	p := journal.Position{Group: kind.Group, Kind: kind.Kind, Time: f.passed.Load(), Checked: f.checked}
 	if f.listing && !f.checking {
 		return p
 	}

@@ -94,7 +94,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	f.advanced(resourceVersion, now)
 	if list.ResourceVersion == "" {
 		c.chronology.After(source.Revision(resourceVersion), list.Began.Unix())
-		f.passed = max(f.passed, list.Began.Unix())
+		f.passed.Store(max(f.passed.Load(), list.Began.Unix()))
 	}
 	f.checked = max(f.checked, min(f.unseen(resourceVersion), now.Unix()))
 	f.settle()
@@ -122,7 +122,7 @@ func (f *feed) when(list source.List, now time.Time) (earliest, latest int64) {
 // and was delivered something last at the moment. A watch may be far behind, and
 // deliver what is old: when it did so does not tell up to when it has come.
 func (f *feed) lookedUntil(resourceVersion string, moment int64) int64 {
-	if unseen := max(f.passed, f.unseen(resourceVersion)); unseen > 0 {
+	if unseen := max(f.passed.Load(), f.unseen(resourceVersion)); unseen > 0 {
 		return min(unseen, moment)
 	}
 	return moment

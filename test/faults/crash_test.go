@@ -121,7 +121,7 @@ func hourly(o *controllers.Options) {
 const apart = 6
 
 // removeDated removes objects at a moment that whoever looks for it later finds in the same way. What dates a removal
-// are the renewals of Leases around it: there is one at once, and no other for some seconds before and after.
+// are the renewals of Leases around it: there are two at once, and no other for some seconds before and after.
 func (h *replayed) removeDated(ctx context.Context, things ...*thing) {
 	GinkgoHelper()
 	system := client.InNamespace(metav1.NamespaceSystem)
@@ -152,6 +152,8 @@ func (h *replayed) removeDated(ctx context.Context, things ...*thing) {
 	for _, t := range things {
 		t.remove()
 		renew()
+		nextSecond(ctx)
+		renew() // which is dated after the one before was committed
 	}
 }
 

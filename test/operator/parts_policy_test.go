@@ -5,6 +5,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,6 +38,10 @@ metadata: {name: db-0, namespace: %s}
 spec: {domain: {devices: {}}}
 `, namespace))
 		Expect(tenant.Create(ctx, instance)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { // what is left would be metered by what comes next
+			Expect(admin.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(namespace), client.GracePeriodSeconds(0))).To(Succeed())
+			Expect(client.IgnoreNotFound(admin.Delete(ctx, instance))).To(Succeed())
+		})
 		pod := func(name, owners string) client.Object {
 			return parse(fmt.Sprintf(`
 apiVersion: v1

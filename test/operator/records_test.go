@@ -233,7 +233,7 @@ var _ = Describe("UsageRecords", func() {
 
 		Eventually(func() error {
 			return admin.Get(ctx, client.ObjectKeyFromObject(&first), &v1alpha1.UsageRecord{})
-		}).WithContext(ctx).Should(MatchError(ContainSubstring("not found")))
+		}).WithContext(ctx).WithTimeout(4*time.Minute).Should(MatchError(ContainSubstring("not found")), "a leap is believed when it lasts")
 		Eventually(current(ctx, d.namespace, nameAt("web", op.clock.Now().Unix()-2*interval+grace))).WithContext(ctx).
 			Should(HaveField("Status.Phase", v1alpha1.PhaseFinal))
 		Consistently(func() error {
