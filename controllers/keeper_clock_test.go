@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,10 +18,10 @@ import (
 // machine is a clock that is set, with a stopwatch that is not.
 type machine struct {
 	*clocktesting.FakeClock
-	set time.Duration
+	set atomic.Int64
 }
 
-func (m *machine) Now() time.Time { return m.FakeClock.Now().Add(m.set) }
+func (m *machine) Now() time.Time { return m.FakeClock.Now().Add(time.Duration(m.set.Load())) }
 
 // A clock that was set ahead for a minute, and is set right, has sealed nothing that
 // was not over; nor does the time that stands still after that.
@@ -69,7 +70,7 @@ func TestAClockThatWasSetWrongSealsNothing(t *testing.T) {
 		{what: "a machine that slept, not believed yet", set: 12 * time.Hour, pass: time.Minute, want: time.Hour},
 		{what: "and believed", set: 12 * time.Hour, pass: 2 * time.Minute, want: 13 * time.Hour},
 	} {
-		clock.set = step.set
+		clock.set.Store(int64(step.set))
 		if got := keep(step.pass); got != step.want {
 			t.Errorf("%s: %s are sealed, want %s", step.what, got, step.want)
 		}

@@ -146,7 +146,11 @@ func TestCorpus(t *testing.T) {
 			try(t, c)
 			continue
 		}
-		if out := simulate(t, c, false); len(out.problems) == 0 {
+		out := simulate(t, c, false)
+		for again := 0; len(out.problems) == 0 && again < 4; again++ { // what is a matter of nanoseconds is not the same each time
+			out = simulate(t, c, false)
+		}
+		if len(out.problems) == 0 {
 			t.Errorf("seed %d does not fail any more. Take the reason away: %s\n%s", c.seed, c.known, c)
 		} else {
 			t.Logf("known: %s\n  seed %d: %s", c.known, c.seed, out.problems[0])
