@@ -124,14 +124,19 @@ func (w *witness) begin(ctx context.Context) error {
 	for _, p := range answer.Pairs {
 		w.see(event{revision: p.Modified, key: string(p.Key), value: p.Value, seen: now})
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.next = answer.Header.Revision + 1
 	return nil
 }
 
 // watch follows etcd until the watch ends.
 func (w *witness) watch(ctx context.Context) {
+	w.mu.Lock()
+	next := w.next
+	w.mu.Unlock()
 	from := span()
-	from["start_revision"] = fmt.Sprint(w.next)
+	from["start_revision"] = fmt.Sprint(next)
 	body, err := w.call(ctx, "/v3/watch", map[string]any{"create_request": from})
 	if err != nil {
 		return // etcd is away; it is tried again
@@ -165,19 +170,25 @@ func (w *witness) watch(ctx context.Context) {
 				value = nil
 			}
 			w.see(event{revision: e.Pair.Modified, key: string(e.Pair.Key), value: value, seen: now})
-			w.next = max(w.next, e.Pair.Modified+1)
 		}
 	}
 }
 
 func (w *witness) see(e event) {
-	e.key = strings.TrimPrefix(e.key, registry)
-	if slices.ContainsFunc(noise, func(prefix string) bool { return strings.HasPrefix(e.key, prefix) }) {
-		return
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.events = append(w.events, e)
+	w.next = max(w.next, e.revision+1)
+	e.key = strings.TrimPrefix(e.key, registry)
+	if !slices.ContainsFunc(noise, func(prefix string) bool { return strings.HasPrefix(e.key, prefix) }) {
+		w.events = append(w.events, e)
+	}
+}
+
+// seen tells whether everything up to the revision was seen.
+func (w *witness) seen(revision int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.next > revision
 }
 
 // beat writes a key.
@@ -215,9 +226,7 @@ func (w *witness) history(ctx context.Context) (*history, error) {
 	// The watch has come that far once it has seen something later, or, as little
 	// is written in the end, once it has had the time to.
 	err = wait.PollUntilContextTimeout(ctx, beatEvery, 5*time.Second, false, func(context.Context) (bool, error) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.next > revision, nil
+		return w.seen(revision), nil
 	})
 	if err != nil && ctx.Err() != nil {
 		return nil, err
