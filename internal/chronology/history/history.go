@@ -28,8 +28,8 @@ import (
 )
 
 const (
-	// requests is how many lists one Probe asks for at most; 6 to 10 are usual.
-	requests = 24
+	// requests is how many lists one Probe asks for at most; 6 to 12 are usual.
+	requests = 48
 	// patience is how long a Probe may take: an API server that is behind makes
 	// it wait.
 	patience = 20 * time.Second
@@ -53,7 +53,7 @@ func SystemLeases(client metadata.Interface) Leases {
 func Probe(ctx context.Context, leases Leases, c *chronology.Clock, revision uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	p := &probe{leases: leases, clock: c, revision: revision}
+	p := &probe{leases: leases, clock: c, revision: revision, listed: map[uint64]bool{}, seen: map[string][]version{}}
 	err := p.run(ctx)
 	if apierrors.IsResourceExpired(err) || apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
 		return nil
@@ -68,6 +68,8 @@ type probe struct {
 	revision uint64
 	asked    int
 
+	// listed are the revisions of the past that were listed.
+	listed map[uint64]bool
 	// seen are the renewals after the revision that were seen of each Lease, by its name.
 	seen map[string][]version
 	// high is the first that replaces one, of those seen; 0: none is known. Up to none
@@ -137,33 +139,40 @@ func (p *probe) narrow(ctx context.Context) error {
 	return nil
 }
 
-// look notes whether a renewal was replaced up to at.
+// look finds out whether a renewal was replaced up to at. The first one of a Lease that is
+// seen may have replaced one that is not, until the list just before it was made.
 func (p *probe) look(ctx context.Context, at uint64) error {
-	if _, _, err := p.list(ctx, at); err != nil {
-		return err
-	}
-	// The first renewal that was seen may have replaced one that was not.
-	if first := p.first(at); (p.high == 0 || p.high > at) && first > p.none+1 && p.asked < requests {
-		if _, _, err := p.list(ctx, first-1); err != nil {
+	for from := at; from != 0 && p.asked < requests; from = p.unsure(at) {
+		if err := p.listOnce(ctx, from); err != nil {
 			return err
 		}
+		if p.high != 0 && p.high <= at {
+			return nil
+		}
 	}
-	if p.high == 0 || p.high > at {
-		p.none = at
-	}
+	p.none = at
 	return nil
 }
 
-// first is the earliest renewal after none, and up to a revision, that is the first
-// seen of its Lease; 0: there is none.
-func (p *probe) first(upTo uint64) uint64 {
-	first := uint64(0)
+// unsure is a revision that tells, of a Lease that was renewed between none and at, what the
+// first renewal that was seen replaced; 0: that is known of all.
+func (p *probe) unsure(at uint64) uint64 {
+	before := uint64(0)
 	for _, of := range p.seen {
-		if r := of[0].revision; r > p.none && r <= upTo && (first == 0 || r < first) {
-			first = r
+		if r := of[0].revision; r > p.none && r <= at && !p.listed[r-1] {
+			before = max(before, r-1)
 		}
 	}
-	return first
+	return before
+}
+
+// listOnce lists, unless that was done.
+func (p *probe) listOnce(ctx context.Context, revision uint64) error {
+	if p.listed[revision] {
+		return nil
+	}
+	_, _, err := p.list(ctx, revision)
+	return err
 }
 
 // list tells the clock when Leases were renewed up to the revision; 0 is the present.
@@ -178,6 +187,9 @@ func (p *probe) list(ctx context.Context, revision uint64) (listed uint64, newes
 	list, err := p.leases.List(ctx, opts)
 	if err != nil {
 		return 0, 0, err
+	}
+	if revision != 0 {
+		p.listed[revision] = true
 	}
 	// By revision: the clock knows what came before when it judges a time.
 	slices.SortFunc(list.Items, func(a, b metav1.PartialObjectMetadata) int {
@@ -208,9 +220,6 @@ func (p *probe) note(lease string, r version) {
 		return
 	}
 	of = slices.Insert(of, i, r)
-	if p.seen == nil {
-		p.seen = map[string][]version{}
-	}
 	p.seen[lease] = of
 	for ; i < len(of); i++ {
 		if i == 0 || of[i].at <= of[i-1].at {
