@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"math"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -49,11 +50,12 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	}
 	f.date(&e, change)
 	f.collector.turns.wait(f.collector.ctx, f, e.revision, now)
-	readers := f.readersOf(e.revision)
 	if change.Type == watch.Deleted {
-		f.drop(object, e, readers)
+		// That an object is gone is news to a meter even where a replay has come further: it
+		// did not show the object, and what the meter holds of it ends here.
+		f.drop(object, e, f.readersOf(math.MaxUint64))
 	} else {
-		f.take(object, e, readers)
+		f.take(object, e, f.readersOf(e.revision))
 	}
 }
 

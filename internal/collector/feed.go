@@ -185,10 +185,11 @@ type reader struct {
 	meter *meter.Meter
 }
 
+// alive tells whether the meter still reads, be it by other expressions. Called under the lock.
+func (r reader) alive(c *Collector) bool { return c.meters[r.meter.Name()] == r.at }
+
 // current tells whether the meter still reads so. Called under the lock.
-func (r reader) current(c *Collector) bool {
-	return r.at.meter == r.meter && c.meters[r.meter.Name()] == r.at
-}
+func (r reader) current(c *Collector) bool { return r.at.meter == r.meter && r.alive(c) }
 
 func (f *feed) notify() {
 	for _, at := range f.meters {

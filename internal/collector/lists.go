@@ -62,13 +62,14 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		f.forgetParts(ledger.Between(ledger.Resumed, earliest, latest))
 	}
 	for _, r := range f.readers {
-		if !r.current(c) {
-			continue
-		}
-		if list.Origin != source.Replay {
+		// What is there is the same for other expressions: an edit may not hide what went.
+		if list.Origin != source.Replay && r.alive(c) {
 			f.endMissing(r.at, earliest, latest)
 		}
 		r.at.listed = nil
+		if !r.current(c) {
+			continue
+		}
 		if r.at.from == 0 && !r.at.durable && list.Began.Unix()-r.at.ledger.Since > skew {
 			// What came and went since it was made, before anybody looked, nobody knows.
 			c.cover(r.at, r.at.ledger.Since, list.Began.Unix(), usage.CoverageEstimated)
