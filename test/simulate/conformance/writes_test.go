@@ -85,14 +85,17 @@ func (w *recorder) begin() {
 // look begins to watch the kind, and returns what is there.
 func (w *recorder) look(k apiserver.Kind) *unstructured.UnstructuredList {
 	w.t.Helper()
-	list, err := w.client.Resource(k.GroupVersionResource()).List(w.t.Context(), metav1.ListOptions{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.watches[k], err = w.client.Resource(k.GroupVersionResource()).Watch(context.Background(), metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	var list *unstructured.UnstructuredList
+	until(w.t, "the watch cache has been filled", func() (ready bool) { // of a kind that was installed just now
+		var err error
+		if list, err = w.client.Resource(k.GroupVersionResource()).List(w.t.Context(), metav1.ListOptions{}); err == nil {
+			w.watches[k], err = w.client.Resource(k.GroupVersionResource()).Watch(context.Background(), metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+		}
+		if err != nil && !apierrors.IsTooManyRequests(err) {
+			w.t.Fatal(err)
+		}
+		return err == nil
+	})
 	return list
 }
 
