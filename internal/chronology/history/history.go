@@ -28,7 +28,7 @@ import (
 )
 
 const (
-	// requests is how many lists one Probe asks for at most; 6 to 12 are usual.
+	// requests is how many lists one Probe asks for at most; 3 to 11 are usual.
 	requests = 48
 	// patience is how long a Probe may take: an API server that is behind makes
 	// it wait.
