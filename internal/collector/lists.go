@@ -62,22 +62,14 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		f.forgetParts(ledger.Between(ledger.Resumed, earliest, latest))
 	}
 	for _, r := range f.readers {
-		// What is there is the same for other expressions: an edit may not hide what went.
 		if list.Origin != source.Replay && r.alive(c) {
+			// What is there is the same for other expressions: an edit may not hide what went.
 			f.endMissing(r.at, earliest, latest)
 		}
 		r.at.listed = nil
-		if !r.current(c) {
-			continue
+		if r.current(c) {
+			f.shown(r.at, list, resourceVersion)
 		}
-		if r.at.from == 0 && !r.at.durable && list.Began.Unix()-r.at.ledger.Since > skew {
-			// What came and went since it was made, before anybody looked, nobody knows.
-			c.cover(r.at, r.at.ledger.Since, list.Began.Unix(), usage.CoverageEstimated)
-		}
-		if list.Origin != source.Check {
-			r.at.from = source.Revision(resourceVersion)
-		}
-		c.Notify(r.meter.Name())
 	}
 	f.readers = nil
 	if list.Origin == source.Replay {
@@ -104,6 +96,19 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	if list.ResourceVersion != "" {
 		wait(c.ctx, checked) // what follows is news, and moves what surrounds it
 	}
+}
+
+// shown tells that the list showed the meter everything. Called under the lock.
+func (f *feed) shown(at *metering, list source.List, resourceVersion string) {
+	c := f.collector
+	if at.from == 0 && !at.durable && list.Began.Unix()-at.ledger.Since > skew {
+		// What came and went since it was made, before anybody looked, nobody knows.
+		c.cover(at, at.ledger.Since, list.Began.Unix(), usage.CoverageEstimated)
+	}
+	if list.Origin != source.Check {
+		at.from = source.Revision(resourceVersion)
+	}
+	c.Notify(at.meter.Name())
 }
 
 // when is when what a list shows otherwise than it was known can have happened.
