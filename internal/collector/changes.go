@@ -51,8 +51,8 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	f.date(&e, change)
 	f.collector.turns.wait(f.collector.ctx, f, e.revision, now)
 	if change.Type == watch.Deleted {
-		// That an object is gone is news to a meter even where a replay has come further: it
-		// did not show the object, and what the meter holds of it ends here.
+		// A replay at a later revision does not end what the meter holds of an object that
+		// it did not show: the deletion does, and every meter of the kind reads it.
 		f.drop(object, e, f.readersOf(math.MaxUint64))
 	} else {
 		f.take(object, e, f.readersOf(e.revision))

@@ -63,7 +63,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	}
 	for _, r := range f.readers {
 		if list.Origin != source.Replay && r.alive(c) {
-			// What is there is the same for other expressions: an edit may not hide what went.
+			// A list shows which objects exist, whatever the meter's expressions are: deletions are taken in after an edit, too.
 			f.endMissing(r.at, earliest, latest)
 		}
 		r.at.listed = nil
@@ -102,7 +102,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 func (f *feed) shown(at *metering, list source.List, resourceVersion string) {
 	c := f.collector
 	if at.from == 0 && !at.durable && list.Began.Unix()-at.ledger.Since > skew {
-		// What came and went since it was made, before anybody looked, nobody knows.
+		// Objects that were created and deleted between the meter's creation and its first list are unknown.
 		c.cover(at, at.ledger.Since, list.Began.Unix(), usage.CoverageEstimated)
 	}
 	if list.Origin != source.Check {

@@ -139,8 +139,8 @@ func (p *probe) narrow(ctx context.Context) error {
 	return nil
 }
 
-// look finds out whether a renewal was replaced up to at. The first one of a Lease that is
-// seen may have replaced one that is not, until the list just before it was made.
+// look finds out whether a renewal was replaced up to at. The first renewal seen of a Lease
+// may have replaced one that was not seen; only a list of the revision before it tells.
 func (p *probe) look(ctx context.Context, at uint64) error {
 	for from := at; from != 0 && p.asked < requests; from = p.unsure(at) {
 		if err := p.listOnce(ctx, from); err != nil {
