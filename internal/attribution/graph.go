@@ -29,6 +29,8 @@ type Graph struct {
 	districts map[unique.Handle[string]]*district
 	labels    labelTable
 
+	undo *Undo // what takes back the change under way; nil: nobody asks
+
 	// The pass under way: what is to be placed anew, by stratum.
 	queues  [strata][]*vertex
 	changed []string
@@ -53,17 +55,21 @@ func New() *Graph {
 // objects whose Placement differs from before, the object's own when it is new,
 // in ascending order.
 func (g *Graph) Upsert(n Node) []string {
-	v := g.vertices[n.Object.UID]
-	switch {
-	case v == nil:
-		v = g.enter(n)
-	case g.same(v, n):
+	if v := g.vertices[n.Object.UID]; v != nil && g.same(v, n) {
 		return nil
-	default:
+	}
+	g.upsert(n)
+	return g.settle()
+}
+
+func (g *Graph) upsert(n Node) {
+	v := g.vertices[n.Object.UID]
+	if v == nil {
+		v = g.enter(n)
+	} else {
 		g.replace(v, n)
 	}
 	g.link(v, n)
-	return g.settle()
 }
 
 // enter makes a vertex of an object that is new.
@@ -125,14 +131,18 @@ func (g *Graph) Remove(uid string) []string {
 	if v == nil {
 		return nil
 	}
+	g.remove(v)
+	return g.settle()
+}
+
+func (g *Graph) remove(v *vertex) {
 	v.queued = true // for good: it is not placed again
 	g.touchBelow(v)
 	end := climb(v)
 	g.unlink(v)
 	g.disown(v)
-	delete(g.vertices, uid)
+	delete(g.vertices, v.id.uid)
 	g.bury(v, end)
-	return g.settle()
 }
 
 // Seed tells which deployment a claim, service or gateway followed last, as a

@@ -59,7 +59,11 @@ func (g *Graph) settle() []string {
 
 // put places v by what is known now.
 func (g *Graph) put(v *vertex) {
+	last := v.last()
 	deployment, workload := placement(v)
+	if g.undo != nil && v.last() != last {
+		g.undo.last = append(g.undo.last, followed{v.id.uid, last})
+	}
 	from := v.deployment
 	if from == deployment && v.workload != nil && *v.workload == *workload {
 		v.workload = workload // equal, but the old one may be a removed object's

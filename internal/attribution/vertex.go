@@ -102,6 +102,14 @@ func (g *Graph) unlink(v *vertex) {
 	v.part = nil
 }
 
+// last is the deployment that v followed last; "" where it follows nothing.
+func (v *vertex) last() string {
+	if f, follows := v.part.(*follower); follows {
+		return f.last
+	}
+	return ""
+}
+
 // follower is v's part, made when it has none.
 func (v *vertex) follower() *follower {
 	f, ok := v.part.(*follower)
