@@ -70,6 +70,7 @@ type Collector struct {
 	answered    int64           // since when the API server answers; while it does not, now
 	counted     counted
 	graph       *attribution.Graph
+	recent      recent
 	meters      map[string]*metering
 	feeds       map[schema.GroupKind]*feed
 	namespaces  map[string]namespace
@@ -93,6 +94,7 @@ func New(options Options) *Collector {
 		turns:       newTurns(options.Clock),
 		ledger:      ledger.New(),
 		graph:       attribution.New(),
+		recent:      newRecent(),
 		meters:      map[string]*metering{},
 		feeds:       map[schema.GroupKind]*feed{},
 		namespaces:  map[string]namespace{},
@@ -201,7 +203,7 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		// The same objects in another version: what is held goes on.
 		c.restart(at.feed, target.Mapping)
 	default:
-		c.remove(at, now)
+		c.stop(at, now)
 		at = nil
 	}
 	switch {
@@ -243,11 +245,11 @@ func (c *Collector) Remove(name string) {
 	defer c.mu.Unlock()
 	c.stopped[name] = struct{}{}
 	if at := c.meters[name]; at != nil {
-		c.remove(at, c.Clock.Now().Unix())
+		c.stop(at, c.Clock.Now().Unix())
 	}
 }
 
-func (c *Collector) remove(at *metering, now int64) {
+func (c *Collector) stop(at *metering, now int64) {
 	c.ledger.Stop(at.ledger, now, now)
 	delete(c.meters, at.meter.Name())
 	at.feed.reviewRepresentatives(now)

@@ -29,7 +29,7 @@ type desk struct {
 }
 
 var scopes = map[string]meta.RESTScope{
-	"Pod": meta.RESTScopeNamespace, "VirtualMachineInstance": meta.RESTScopeNamespace,
+	"Pod": meta.RESTScopeNamespace, "PersistentVolumeClaim": meta.RESTScopeNamespace, "VirtualMachineInstance": meta.RESTScopeNamespace,
 	"Node": meta.RESTScopeRoot, "PersistentVolume": meta.RESTScopeRoot,
 }
 

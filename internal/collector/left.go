@@ -8,11 +8,11 @@ import (
 	"github.com/usage-operator/usage-operator/internal/attribution"
 )
 
-// Watches of kinds are not equally fast: a pod can have come and gone before the
-// event of the claim that it mounted comes. The claim keeps the deployment that it
-// followed last all the same.
+// A list shows a claim as it is, when pods that mounted it may have come and gone. The
+// claim keeps the deployment that it followed last all the same. What a watch delivers
+// needs none of this: see asOf.
 
-// left is what a pod that is gone leaves to a claim that nobody knows yet.
+// left is what a pod that is gone leaves to a claim that the graph does not contain yet.
 type left struct {
 	deployment string
 	revision   uint64 // at which the pod went
@@ -31,11 +31,11 @@ func (c *Collector) leave(uid string, e event) {
 	}
 }
 
-// seed gives a claim that comes what pods have left to it, if it was there when they
+// seed gives a claim that a list shows what pods have left to it, if it was there when they
 // went: one that is called the same may be another. Called under the lock.
 func (f *feed) seed(object *unstructured.Unstructured, e event) {
 	c := f.collector
-	if len(c.left) == 0 || f.kind() != claimKind {
+	if len(c.left) == 0 || f.kind() != claimKind || e.isNews() {
 		return
 	}
 	claim, uid := attribution.Reference{Namespace: object.GetNamespace(), Name: object.GetName()}, string(object.GetUID())

@@ -22,12 +22,12 @@ func comesAndGoes(c *Collector, pod attribution.Node) {
 	c.graph.Upsert(pod)
 	c.await("pod", event{revision: 8, shown: 8, after: 98, before: 98, now: 98})
 	c.leave("pod", event{revision: 10, before: 100})
-	if !c.linger(pod, 100) {
+	if !c.linger(pod, event{now: 100}) {
 		c.forget("pod", ledger.Between(ledger.Live, 100, 100))
 	}
 }
 
-// comes is a claim whose event comes after that.
+// comes is a claim that a list shows after that.
 func comes(c *Collector, name string, revision uint64, created int64) {
 	f := &feed{collector: c, mapping: &meta.RESTMapping{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}}}
 	claim := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "PersistentVolumeClaim"}}
@@ -36,7 +36,7 @@ func comes(c *Collector, name string, revision uint64, created int64) {
 	claim.SetUID("claim")
 	claim.SetResourceVersion(strconv.FormatUint(revision, 10))
 	claim.SetCreationTimestamp(metav1.NewTime(time.Unix(created, 0)))
-	f.seed(claim, event{revision: revision})
+	f.seed(claim, event{revision: revision, origin: ledger.Resumed})
 	c.graph.Upsert(attribution.NodeOf(claim))
 }
 

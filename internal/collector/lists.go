@@ -182,6 +182,7 @@ func (f *feed) endMissing(at *metering, earliest, latest int64) {
 	for _, uid := range missing {
 		c.ledger.Missing(at.ledger, uid, earliest, latest)
 		if !c.graph.Contains(uid) {
+			c.recent.outside(uid)
 			c.graph.Remove(uid) // a former run's word of it
 		}
 		delete(at.quarantine, uid)

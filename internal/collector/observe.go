@@ -136,19 +136,24 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 		f.listed[uid] = struct{}{}
 	}
 	c.learnNamespace(f.kind(), object)
-	c.await(uid, e)
-	for _, r := range readings {
-		if r.at.listed != nil {
-			r.at.listed[uid] = struct{}{}
+	c.asOf(object.GetNamespace(), uid, e, func(late bool) {
+		c.await(uid, e)
+		for _, r := range readings {
+			if r.at.listed != nil {
+				r.at.listed[uid] = struct{}{}
+			}
+			if r.current(c) {
+				c.observe(r, object, e, namespaceUID)
+			}
 		}
-		if r.current(c) {
-			c.observe(r, object, e, namespaceUID)
+		for _, v := range vouched {
+			c.know(f, v, object, e)
 		}
-	}
-	for _, v := range vouched {
-		c.know(f, v, object, e)
-	}
-	c.reattribute(moved, uid, e.moments())
+		if late { // it may have been elsewhere since: what it holds stays there, but it was here until then
+			c.put(uid, e.moments())
+		}
+		c.reattribute(moved, uid, e.moments())
+	})
 	if e.isNews() {
 		f.advanced(e.resourceVersion, timeOf(e.now))
 	}
@@ -320,28 +325,32 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 	if f.ended {
 		return
 	}
-	for _, r := range readings {
-		if !r.current(c) {
-			continue
+	c.asOf(object.GetNamespace(), uid, e, func(bool) {
+		for _, r := range readings {
+			if !r.current(c) {
+				continue
+			}
+			c.forgetPart(r.at, uid, e.moments())
+			c.ledger.Remove(e.observation(r, uid))
+			delete(r.at.quarantine, uid)
 		}
-		c.forgetPart(r.at, uid, e.moments())
-		c.ledger.Remove(e.observation(r, uid))
-		delete(r.at.quarantine, uid)
-	}
-	f.lose(object.GetNamespace(), object.GetName(), uid, ledger.Between(e.origin, e.after, e.before))
-	c.forgetNamespace(f.kind(), object, e.before)
-	c.leave(uid, e)
-	if !c.linger(node, e.now) {
+		f.lose(object.GetNamespace(), object.GetName(), uid, ledger.Between(e.origin, e.after, e.before))
+		c.forgetNamespace(f.kind(), object, e.before)
+		c.leave(uid, e)
+		if c.linger(node, e) {
+			return
+		}
 		for _, r := range readings {
 			delete(r.at.named, uid)
 		}
-		c.forget(uid, ledger.Between(e.origin, e.after, e.before))
-	}
+		c.reattribute(c.remove(&node, e), uid, ledger.Between(e.origin, e.after, e.before))
+	})
 	f.advanced(e.resourceVersion, timeOf(e.now))
 }
 
 // forget takes an object out of the graph. Called under the lock.
 func (c *Collector) forget(uid string, moments ledger.Moments) {
+	c.recent.outside(uid)
 	c.reattribute(c.graph.Remove(uid), uid, moments)
 }
 
@@ -356,14 +365,18 @@ func (f *feed) acquaint(object *unstructured.Unstructured, e event) (moved []str
 		c.mu.Unlock()
 		return nil, node.Owner
 	}
-	f.seed(object, e)
-	moved = c.graph.Upsert(node)
-	c.await(node.Object.UID, e)
-	if _, _, unknown := c.graph.Unknown(node.Object.UID); !unknown {
-		c.reattribute(moved, node.Object.UID, e.moments())
-		c.mu.Unlock()
+	unknown := false
+	c.asOf(node.Namespace, node.Object.UID, e, func(bool) {
+		f.seed(object, e)
+		moved = c.upsert(node, e)
+		c.await(node.Object.UID, e)
+		if _, _, unknown = c.graph.Unknown(node.Object.UID); !unknown {
+			c.reattribute(moved, node.Object.UID, e.moments())
+		}
+	})
+	c.mu.Unlock()
+	if !unknown {
 		return nil, node.Owner
 	}
-	c.mu.Unlock()
 	return append(moved, c.findOwners(f, node.Object.UID, e)...), node.Owner
 }

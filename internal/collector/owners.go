@@ -169,6 +169,7 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, uid := range gone { // what it named goes on to be named by it
+		c.recent.outside(uid)
 		moved = append(moved, c.graph.Remove(uid)...)
 	}
 	return moved
@@ -196,6 +197,7 @@ func (c *Collector) introduce(owner *unstructured.Unstructured, kind schema.Grou
 	if !past {
 		c.guest(uid, kind)
 	}
+	c.recent.outside(uid)
 	return c.graph.Upsert(attribution.NodeOf(owner)), true
 }
 

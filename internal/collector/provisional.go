@@ -89,6 +89,7 @@ func (c *Collector) resolved(uid string) {
 	c.put(uid, p.since)
 	if p.gone != 0 {
 		c.leftUnder(uid, p.under, now)
+		c.recent.outside(uid)
 		c.graph.Remove(uid) // which nothing follows any more
 		c.unname(uid)
 	}
@@ -104,16 +105,16 @@ func (c *Collector) unname(uid string) {
 // linger keeps an object that is gone in the graph while its placement is
 // provisional, as one that nothing but its owners tells of; false when it need
 // not. Called under the lock.
-func (c *Collector) linger(node attribution.Node, gone int64) bool {
+func (c *Collector) linger(node attribution.Node, e event) bool {
 	uid := node.Object.UID
 	p, waits := c.provisional[uid]
 	if !waits {
 		return false
 	}
-	p.gone, p.under, p.followers = gone, c.graph.Place(uid).Deployment, c.graph.Followers(uid)
+	p.gone, p.under, p.followers = e.now, c.graph.Place(uid).Deployment, c.graph.Followers(uid)
 	c.provisional[uid] = p
 	node.Labels, node.Claims, node.Selector, node.Parents, node.Backends = nil, nil, nil, nil, nil
-	c.reattribute(c.graph.Upsert(node), uid, ledger.Between(ledger.Live, gone, gone))
+	c.reattribute(c.upsert(node, e), uid, ledger.Between(ledger.Live, e.now, e.now))
 	return true
 }
 
@@ -123,6 +124,7 @@ func (c *Collector) resolve() {
 	now := c.now().Unix()
 	clear(c.named.asked)
 	c.forgetLeft(now)
+	c.recent.forget(now)
 	var waiting, known []string
 	for uid, p := range c.provisional {
 		owner, _, unknown := c.graph.Unknown(uid)

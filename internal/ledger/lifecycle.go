@@ -88,6 +88,9 @@ func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *us
 			subject := s.subject()
 			place(at.meter, subject)
 			if s.is(subject) {
+				if s.member.latest > moments.End.At { // it may have been elsewhere in between
+					l.replace(s.member, s, moments, nil)
+				}
 				continue
 			}
 			to, err := l.move(s, subject, moments)
