@@ -161,7 +161,20 @@ func (r *UsageMeterReconciler) apply(m *v1alpha1.UsageMeter) (finding, error) {
 		Mapping: mapping,
 		Version: fmt.Sprintf("%s/%d", m.UID, m.Generation),
 		Created: m.CreationTimestamp.Unix(),
+		Edited:  edited(m),
 	})
+}
+
+// edited is when something other than the status was written last, in seconds since the
+// epoch, as the managed fields say; 0: they do not say.
+func edited(m *v1alpha1.UsageMeter) int64 {
+	var newest int64
+	for _, entry := range m.ManagedFields {
+		if entry.Subresource == "" && entry.Time != nil {
+			newest = max(newest, entry.Time.Unix())
+		}
+	}
+	return newest
 }
 
 // report writes the status, when it says something new.

@@ -78,6 +78,7 @@ type Collector struct {
 	stopped     map[string]struct{}    // meters that were removed or suspended
 	provisional map[string]provisional // placements that wait for an owner, by UID
 	left        map[attribution.Reference]left
+	unfollowed  map[schema.GroupKind]map[string]string // what objects followed whose kind is not followed any more
 	named       named
 	vanished    map[string]struct{} // owners, and kinds of owners, that are not there
 	running     sync.WaitGroup
@@ -101,6 +102,7 @@ func New(options Options) *Collector {
 		stopped:     map[string]struct{}{},
 		provisional: map[string]provisional{},
 		left:        map[attribution.Reference]left{},
+		unfollowed:  map[schema.GroupKind]map[string]string{},
 		vanished:    map[string]struct{}{},
 		named:       newNamed(options.OwnerKinds),
 		counted:     counted{lost: map[Lost]int64{}},
@@ -124,6 +126,8 @@ type metering struct {
 	quarantine map[string]Quarantined // by UID
 	// named are the objects whose deployment the meter's own expression gave.
 	named map[string]struct{}
+	// pending is what becomes of it once its kind has been seen up to the moment; nil: nothing.
+	pending *amendment
 	// parts are the objects that say that they are a part of others, and represented
 	// knows which of them are; nil: the meter has no such objects.
 	parts       map[string]*part
@@ -147,6 +151,8 @@ type Target struct {
 	// Created is when the UsageMeter was created, in seconds since the epoch:
 	// nothing is metered before.
 	Created int64
+	// Edited is when its spec was written last, in seconds since the epoch; 0: it is not known.
+	Edited int64
 }
 
 // Start begins to follow what there is, until ctx is done. Before it comes
@@ -196,7 +202,7 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		return fmt.Errorf("UsageMeter %s: the collector is not running", m.Name())
 	}
 	now := c.Clock.Now().Unix()
-	at := c.meters[m.Name()]
+	at := c.settleAmendment(c.meters[m.Name()], target.Version)
 	switch {
 	case at == nil || at.feed.mapping.Resource == target.Mapping.Resource:
 	case at.feed.kind() == target.Mapping.GroupVersionKind.GroupKind():
@@ -222,18 +228,11 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		c.meters[m.Name()] = at
 		c.attach(at, target.Mapping)
 		c.askRepresentatives(at)
-		if at.version != target.Version { // it was edited while nobody looked
-			at.version = target.Version
-			c.ledger.Redefine(at.ledger, m.Dimensions(), now)
-			at.feed.source.Replay(at)
+		if at.version != target.Version {
+			c.editedAway(at, target, now)
 		}
-	case at.version != target.Version:
-		at.meter, at.version = m, target.Version
-		at.quarantine, at.named = map[string]Quarantined{}, map[string]struct{}{}
-		at.relate(m)
-		c.ledger.Redefine(at.ledger, m.Dimensions(), now)
-		c.askRepresentatives(at)
-		at.feed.source.Replay(at)
+	case at.pending == nil && at.version != target.Version:
+		c.amend(at, &amendment{moment: now, meter: m, version: target.Version})
 	}
 	delete(c.stopped, m.Name())
 	return nil
@@ -244,9 +243,14 @@ func (c *Collector) Remove(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped[name] = struct{}{}
-	if at := c.meters[name]; at != nil {
-		c.stop(at, c.Clock.Now().Unix())
+	at := c.meters[name]
+	switch {
+	case at == nil || at.pending != nil && at.pending.meter == nil:
+		return
+	case at.pending != nil:
+		c.carryOut(at)
 	}
+	c.amend(at, &amendment{moment: c.Clock.Now().Unix()})
 }
 
 func (c *Collector) stop(at *metering, now int64) {

@@ -81,7 +81,7 @@ func (c *Collector) resolved(uid string) {
 		followers = append(followers, c.graph.Mend(follower, p.under, now)...)
 	}
 	for _, follower := range followers {
-		c.put(follower, p.came)
+		c.put(follower, c.followedSince(follower, p.came))
 	}
 	if p.restored {
 		c.lift(uid)
@@ -93,6 +93,15 @@ func (c *Collector) resolved(uid string) {
 		c.graph.Remove(uid) // which nothing follows any more
 		c.unname(uid)
 	}
+}
+
+// followedSince is from when on a follower is where it is: from the moment, or from before,
+// where it was put there as a whole (ledger.Settle). Called under the lock.
+func (c *Collector) followedSince(uid string, moment ledger.Moments) ledger.Moments {
+	if since, held := c.ledger.Placed(uid, uid); held && since.At < moment.End.At {
+		return ledger.Moments{End: since, Start: since}
+	}
+	return moment
 }
 
 // unname forgets what the meters know of the name of an object that is gone. Called under the lock.

@@ -86,8 +86,9 @@ func (l *Ledger) streamOf(m *member, at *object, subject *usage.Subject) *stream
 
 // move puts what a stream's member holds where the subject says, from the moment
 // on, or, where it has not settled yet, from its start. It returns its stream
-// then. What another meter holds there already ends; the error is a ConflictError.
-func (l *Ledger) move(from *stream, subject *usage.Subject, m Moments) (*stream, error) {
+// then. What another meter holds there already ends; the error is a ConflictError. placed
+// says where a stream of the member belongs from then on.
+func (l *Ledger) move(from *stream, subject *usage.Subject, m Moments, placed func(*stream) *stream) (*stream, error) {
 	at := from.object
 	member := usage.Member{Subject: *subject, Levels: from.levels()}
 	levels, conflict := l.unrivalled(at, &member, func(int) bool { return from.resource.uid == subject.Resource.UID })
@@ -95,6 +96,9 @@ func (l *Ledger) move(from *stream, subject *usage.Subject, m Moments) (*stream,
 		l.derive(from, levels, Moments{End: m.End, Start: m.End}, func(i int) bool { return levels[i] != from.open[i].level })
 	}
 	to := l.newStream(at, subject)
+	if placed == nil {
+		placed = func(s *stream) *stream { return l.under(s, to) }
+	}
 	if l.inOrder(from, m) && m.Start.At > from.member.latest && !from.settles(subject.Account, m.Start.At) {
 		for i := range from.open {
 			level := from.open[i].level
@@ -102,7 +106,7 @@ func (l *Ledger) move(from *stream, subject *usage.Subject, m Moments) (*stream,
 			l.openOne(to, i, level, m.Start)
 		}
 	} else {
-		l.replace(from.member, to, m, from)
+		l.replace(from.member, to, m, from, placed)
 	}
 	l.release(from)
 	return to, conflict
@@ -121,9 +125,10 @@ func (s *stream) settles(under usage.Account, now int64) bool {
 		s.member.began <= now && now-s.member.began <= Settle && s.holdsAny()
 }
 
-// replace puts what a member held after the moment where a stream is. Of what
-// the stream from holds, that moves as a whole which has not settled yet.
-func (l *Ledger) replace(of *member, to *stream, m Moments, from *stream) {
+// replace puts what a member held after the moment where placed says, which is to for
+// what it holds now. Of what the stream from holds, that moves as a whole which has not
+// settled yet.
+func (l *Ledger) replace(of *member, to *stream, m Moments, from *stream, placed func(*stream) *stream) {
 	whole := from != nil && from.settles(to.account.key, m.Start.At)
 	moment := m.earliest()
 	if whole {
@@ -141,7 +146,7 @@ func (l *Ledger) replace(of *member, to *stream, m Moments, from *stream) {
 				held = usage.Boundary{At: earliest, Evidence: start.Evidence} // it was never there
 			}
 		}
-		now, brief := l.moved(k, func(s *stream) *stream { return l.under(s, to) }, end, start, later)
+		now, brief := l.moved(k, placed, end, start, later)
 		l.rewrite(of, k, moment, now, held)
 		for _, p := range brief {
 			l.mayHaveHeld(k.dimension, p)

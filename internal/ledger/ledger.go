@@ -326,7 +326,7 @@ func (l *Ledger) follow(at *object, s *stream, member *usage.Member, o *Observat
 		placed := s.subject()
 		placed.Account, placed.Resource = member.Subject.Account, member.Subject.Resource
 		if !s.is(placed) {
-			before, conflict = l.move(s, placed, moments)
+			before, conflict = l.move(s, placed, moments, nil)
 		}
 	}
 	now := before

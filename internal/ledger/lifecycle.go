@@ -84,16 +84,23 @@ func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *us
 	var conflict error
 	for _, at := range l.all(uid) {
 		wasActive := at.active()
+		placed := func(s *stream) *stream { // of what it held then, each as it was
+			subject := s.subject()
+			if place(at.meter, subject); s.is(subject) {
+				return s
+			}
+			return l.streamOf(s.member, at, subject)
+		}
 		for n, s := range at.streams {
 			subject := s.subject()
 			place(at.meter, subject)
 			if s.is(subject) {
 				if s.member.latest > moments.End.At { // it may have been elsewhere in between
-					l.replace(s.member, s, moments, nil)
+					l.replace(s.member, s, moments, nil, placed)
 				}
 				continue
 			}
-			to, err := l.move(s, subject, moments)
+			to, err := l.move(s, subject, moments, placed)
 			if err != nil {
 				conflict = err
 			}
@@ -107,7 +114,7 @@ func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *us
 				subject := all[len(all)-1].of.subject()
 				place(at.meter, subject)
 				to := l.streamOf(m, at, subject)
-				l.replace(m, to, moments, nil)
+				l.replace(m, to, moments, nil, placed)
 				l.release(to)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 // applied is how a meter is applied.
 type applied struct {
 	version   int
+	edited    int64 // seconds since the epoch
 	suspended bool
 }
 
@@ -25,7 +26,7 @@ func (s *simulation) apply(c *collector.Collector, m *metered) error {
 	if err != nil {
 		return err
 	}
-	return c.Apply(m.meter, collector.Target{Mapping: mapping, Version: fmt.Sprint(at.version), Created: s.first.Unix()})
+	return c.Apply(m.meter, collector.Target{Mapping: mapping, Version: fmt.Sprint(at.version), Created: s.first.Unix(), Edited: at.edited})
 }
 
 // applyNow applies a meter while the operator runs; not before it is ready.
@@ -44,7 +45,7 @@ func (s *simulation) applyNow(m *metered) bool {
 func (s *simulation) suspendMeter(r *rand.Rand) {
 	m := &meters[r.IntN(len(meters))]
 	at := s.metering[m.meter.Name()]
-	if at.suspended || !s.full && m.kind == claims { // see doc.go
+	if at.suspended {
 		return
 	}
 	if at.suspended = true; !s.applyNow(m) {
@@ -74,6 +75,7 @@ func (s *simulation) editMeter(r *rand.Rand) {
 	m := &meters[r.IntN(len(meters))]
 	if at := s.metering[m.meter.Name()]; !at.suspended {
 		at.version++
+		at.edited = time.Now().Unix()
 		s.applyNow(m) // else at the next start
 	}
 }

@@ -1,0 +1,81 @@
+package collector
+
+import (
+	"context"
+
+	"github.com/usage-operator/usage-operator/internal/meter"
+)
+
+// amendment is what becomes of a meter at a moment: it is edited, or it stops. It is
+// carried out once its kind has been seen up to the moment: what happened before, and
+// comes later, is metered as it was.
+type amendment struct {
+	moment  int64        // seconds since the epoch
+	meter   *meter.Meter // nil: it stops
+	version string
+}
+
+// amend carries an amendment out once the meter's kind has been seen up to its moment, or
+// after turnsWait. Called under the lock.
+func (c *Collector) amend(at *metering, a *amendment) {
+	at.pending = a
+	if !c.Started() || at.feed.ended {
+		c.carryOut(at)
+		return
+	}
+	f := at.feed
+	c.running.Go(func() {
+		ctx, cancel := context.WithTimeout(c.ctx, turnsWait)
+		defer cancel()
+		if err := f.pass(ctx, a.moment); err != nil {
+			c.Log.Info("a meter is changed before all that happened until then has been seen", "meter", at.meter.Name(), "error", err.Error())
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if at.pending == a {
+			c.carryOut(at)
+		}
+	})
+}
+
+// carryOut makes of a meter what its amendment says. Called under the lock.
+func (c *Collector) carryOut(at *metering) {
+	a := at.pending
+	at.pending = nil
+	if a.meter == nil {
+		c.stop(at, a.moment)
+		return
+	}
+	at.meter, at.version = a.meter, a.version
+	at.quarantine, at.named = map[string]Quarantined{}, map[string]struct{}{}
+	at.relate(a.meter)
+	c.ledger.Redefine(at.ledger, a.meter.Dimensions(), a.moment)
+	c.askRepresentatives(at)
+	at.feed.source.Replay(at)
+}
+
+// settleAmendment carries out what is pending of a meter that is applied in a version,
+// unless that is what is pending. It returns the meter as it is then, nil if it stopped.
+// Called under the lock.
+func (c *Collector) settleAmendment(at *metering, version string) *metering {
+	if at == nil || at.pending == nil || at.pending.meter != nil && at.pending.version == version {
+		return at
+	}
+	stops := at.pending.meter == nil
+	if c.carryOut(at); stops {
+		return nil
+	}
+	return at
+}
+
+// editedAway takes in that a meter was edited while no operator ran: from when it was
+// written so, as far as that is known. Called under the lock.
+func (c *Collector) editedAway(at *metering, target Target, now int64) {
+	edited := now
+	if target.Edited != 0 {
+		edited = min(max(target.Edited, c.restored.time), now)
+	}
+	at.version = target.Version
+	c.ledger.Redefine(at.ledger, at.meter.Dimensions(), edited)
+	at.feed.source.Replay(at)
+}
