@@ -46,12 +46,13 @@ type UsageReportReconciler struct {
 // reportKey names a UsageReport or, without a namespace, a ClusterUsageReport.
 type reportKey = types.NamespacedName
 
-// reportConcurrency is how many reports are made at the same time.
+// reportConcurrency is how many reports are made at the same time: one is added up
+// while another is written.
 const reportConcurrency = 2
 
 // SetupWithManager starts the controller with the manager.
 func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.tallies, r.statuses = newTallies(maxKept), newStatusWriter(r.Client)
+	r.tallies, r.statuses = newTallies(maxKept, timeline.Limits{Groups: maxGroups, Cells: maxCells}), newStatusWriter(r.Client)
 	// Also of changes to the status alone, so that one that somebody else wrote is put back.
 	others := builder.WithPredicates(r.statuses.others())
 	return ctrl.NewControllerManagedBy(mgr).
@@ -60,7 +61,7 @@ func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ClusterUsageReport{}, &handler.EnqueueRequestForObject{}, others).
 		WatchesMetadata(namespaceNamed(""), handler.EnqueueRequestsFromMapFunc(r.selecting), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(source.Func(r.follow)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: reportConcurrency}).
+		WithOptions(fairly(controller.Options{MaxConcurrentReconciles: reportConcurrency})).
 		Complete(r)
 }
 
@@ -206,20 +207,15 @@ func (r *UsageReportReconciler) make(ctx context.Context, s *subject, now int64)
 
 // reckon adds up what the report asks for.
 func (r *UsageReportReconciler) reckon(s *subject, resolved *report.Resolved) (*made, error) {
-	key := client.ObjectKeyFromObject(s)
-	tally, err := r.tallies.take(key, resolved.Query)
-	if err != nil {
-		return nil, err
-	}
 	snapshot := r.Answers.Snapshot()
-	if err := tally.Advance(snapshot, snapshot.Sealed()); err != nil {
-		return nil, err
-	}
-	figures, err := report.Figures(resolved, tally)
+	var figures *v1alpha1.UsageReportStatus
+	err := r.tallies.use(client.ObjectKeyFromObject(s), resolved.Query, snapshot, snapshot.Sealed(), func(tally *timeline.Tally) (err error) {
+		figures, err = report.Figures(resolved, tally)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	r.tallies.put(key, resolved.Query, tally)
 	return reported(resolved, figures, snapshot.Sealed(), r.Interval), nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -41,6 +42,7 @@ func (r *UsageReportScheduleReconciler) SetupWithManager(mgr ctrl.Manager) error
 		For(&v1alpha1.UsageReportSchedule{}).
 		Watches(&v1alpha1.ClusterUsageReportSchedule{}, &handler.EnqueueRequestForObject{}).
 		WatchesRawSource(source.Func(r.follow)).
+		WithOptions(fairly(controller.Options{})).
 		Complete(r)
 }
 
