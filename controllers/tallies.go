@@ -17,6 +17,8 @@ const (
 	maxKept = 64 << 20
 )
 
+var reportLimits = timeline.Limits{Groups: maxGroups, Cells: maxCells}
+
 // tallies keeps those of reports that go on, so that an interval more costs what
 // it adds.
 type tallies struct {

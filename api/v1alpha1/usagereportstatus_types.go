@@ -226,6 +226,8 @@ const (
 	ReasonWindowTooLarge = "WindowTooLarge"
 	// ReasonTooManyGroups: the report would have too many groups.
 	ReasonTooManyGroups = "TooManyGroups"
+	// ReasonOverBudget: the statuses of all reports would take too many bytes.
+	ReasonOverBudget = "OverBudget"
 	// ReasonInvalidCursor: spec.startFrom is not a nextPage of this report.
 	ReasonInvalidCursor = "InvalidCursor"
 	// ReasonInvalidSelector: spec.filters.namespaceSelector cannot be read.

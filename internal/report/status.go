@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -57,6 +58,25 @@ func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, e
 	}
 	status.Digest = digest(status)
 	return status, nil
+}
+
+// FiguresAs are the figures that a status had that was made when the ledger was
+// sealed up to its sealedTime, and had so many corrections as it says. The error
+// is a *Problem, or a TooLargeError.
+func FiguresAs(r *Resolved, status *v1alpha1.UsageReportStatus, s *timeline.Snapshot, limits timeline.Limits) (*v1alpha1.UsageReportStatus, error) {
+	tally, err := timeline.NewTally(r.Query)
+	if err != nil {
+		return nil, err
+	}
+	tally.Limit(limits)
+	reached := int64(math.MinInt64)
+	if status.SealedTime != nil {
+		reached = status.SealedTime.Unix()
+	}
+	if err := tally.AsOf(s, min(reached, s.Sealed()), int(status.Corrections)); err != nil {
+		return nil, err
+	}
+	return Figures(r, tally)
 }
 
 // Answer is a report that is asked for without an object: a page of rows, what

@@ -190,7 +190,7 @@ func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 		measure := t.measured(&c.words)
 		total := a.total(&c.words)
 		c.each(w, func(of who, x span) {
-			if failed != nil {
+			if failed != nil || !x.says(w) { // of whom it says nothing has no group
 				return
 			}
 			held := t.held(common, &of, &c.words)
@@ -457,14 +457,14 @@ func (in *integral) note(from, to int64, accuracy usage.Accuracy) error {
 	return nil
 }
 
-// correct takes in corrections of what was added up.
-func (t *Tally) correct(s *Snapshot) error {
+// correct takes in corrections of what was added up, until it counts so many.
+func (t *Tally) correct(s *Snapshot, most int) error {
 	if t.corrections == len(s.corrections) {
 		return nil
 	}
 	a := t.adder()
 	defer a.done()
-	for ; t.corrections < len(s.corrections); t.corrections++ {
+	for ; t.corrections < len(s.corrections) && t.corrected < most; t.corrections++ {
 		x := &s.corrections[t.corrections]
 		if !x.says(t.query.Window) {
 			continue

@@ -138,6 +138,20 @@ func (t *Tally) Advance(s *Snapshot, until int64) error {
 	if missing := s.classes.size - len(t.members); missing > 0 {
 		t.members = append(t.members, make([]int32, missing)...)
 	}
+	return t.advance(s, from, until, len(s.corrections))
+}
+
+// AsOf adds up to a moment in a tally of nothing, and counts so many corrections: it
+// says what one said that was advanced to then and had counted so many.
+func (t *Tally) AsOf(s *Snapshot, until int64, corrections int) error {
+	t.begin(s)
+	t.known, t.coverage = s.meters, s.coverage
+	t.members = make([]int32, s.classes.size)
+	return t.advance(s, t.through, min(until, t.calendar.end()), corrections)
+}
+
+// advance adds up from one moment to another, and counts at most so many corrections.
+func (t *Tally) advance(s *Snapshot, from, until int64, corrections int) error {
 	defer t.forgetNumbers()
 	if until > from {
 		if err := t.integrate(s, from, until); err != nil {
@@ -145,7 +159,7 @@ func (t *Tally) Advance(s *Snapshot, until int64) error {
 		}
 		t.through = until
 	}
-	return t.correct(s)
+	return t.correct(s, corrections)
 }
 
 func (t *Tally) begin(s *Snapshot) {

@@ -271,10 +271,23 @@ var _ = Describe("Reports", func() {
 		Eventually(reported(ctx, report, ofNamespace)).WithContext(ctx).Should(And(
 			HaveField("Digest", digest), WithTransform(func(s v1alpha1.UsageReportStatus) string { return s.Rows[0].Quantity }, Not(Equal("17")))))
 
-		By("a suspended one")
-		report.Spec.Suspend, report.Spec.Limit = true, 1
+		By("a suspended one, which is the ledger's all the same")
+		report.Spec.Suspend = true
 		Expect(admin.Update(ctx, report)).To(Succeed())
 		Eventually(reported(ctx, report, ofNamespace)).WithContext(ctx).Should(WithTransform(says(v1alpha1.ConditionReady), Equal("True/Suspended")))
-		Expect(report.Status.Rows).To(HaveLen(2))
+		Expect(report.Status.Digest).To(Equal(digest))
+		forged := report.DeepCopy()
+		forged.Status.Rows[0].Quantity, forged.Status.Rows[0].Exact, forged.Status.Totals, forged.Status.Summary = "17", "61200", nil, "nothing"
+		Expect(admin.Status().Update(ctx, forged)).To(Succeed())
+		Eventually(reported(ctx, report, ofNamespace)).WithContext(ctx).Should(And(
+			HaveField("Digest", digest), HaveField("Summary", Not(Equal("nothing"))), HaveField("Rows", HaveLen(2)),
+			WithTransform(func(s v1alpha1.UsageReportStatus) string { return s.Rows[0].Quantity }, Not(Equal("17")))))
+
+		By("a suspended one that was never made")
+		never := d.reportOf("never", func(spec *v1alpha1.UsageReportSpec) { spec.Suspend = true })
+		Eventually(reported(ctx, never, ofNamespace)).WithContext(ctx).Should(WithTransform(says(v1alpha1.ConditionReady), Equal("True/Suspended")))
+		never.Status.Rows, never.Status.RowCount = report.Status.Rows, 2
+		Expect(admin.Status().Update(ctx, never)).To(Succeed())
+		Eventually(reported(ctx, never, ofNamespace)).WithContext(ctx).Should(And(HaveField("Rows", BeEmpty()), HaveField("RowCount", int64(0))))
 	})
 })
