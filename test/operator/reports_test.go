@@ -235,7 +235,7 @@ var _ = Describe("Reports", func() {
 			func(spec *v1alpha1.UsageReportSpec) { spec.StartFrom = "somewhere" })
 	})
 
-	It("are paged, put back when somebody edits them, and stay as they are while they are suspended", func(ctx SpecContext) {
+	It("are paged, put back when somebody edits them, and stay at their seal while they are suspended", func(ctx SpecContext) {
 		_, d := begin(ctx)
 		apply(ctx, meterOf("widgets", widgetKind))
 		ready(ctx, "widgets")
@@ -311,7 +311,7 @@ var _ = Describe("Reports", func() {
 				ready := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
 				return fmt.Sprintf("%s/%s: %s", ready.Status, ready.Reason, ready.Message)
 			}, And(HavePrefix("True/CatchingUp: the reports of 9"), ContainSubstring("are still to be made, the newest first")))))
-		said := schedule.Status
+		said := *schedule.Status.DeepCopy()
 		list := &v1alpha1.UsageReportList{}
 		Expect(admin.List(ctx, list, client.InNamespace(d.namespace))).To(Succeed())
 		Expect(len(list.Items)).To(BeNumerically("~", 12, 1)) // a minute may have passed
