@@ -21,6 +21,7 @@ type options struct {
 	interval, refresh, retention        time.Duration
 	flush, sealTimeout, checkEvery      time.Duration
 	recordBudget, journalBudget         size
+	reportBudget                        size
 	ownerKinds                          kinds
 	namespace                           string
 	concurrency                         int
@@ -51,7 +52,7 @@ Flags:
 // parse reads the command line. It gives pflag.ErrHelp where that asks to be told
 // something, and nothing is to be run.
 func parse(args []string) (*options, error) {
-	o := &options{recordBudget: 512 << 20, journalBudget: 1 << 30}
+	o := &options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20}
 	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
@@ -60,6 +61,7 @@ func parse(args []string) (*options, error) {
 	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
 	flags.Var(&o.recordBudget, "record-budget", "How many `bytes` all records may take in etcd. Over it, older ones are pruned before their time; the ledger keeps what they say. 0: any.")
 	flags.Var(&o.journalBudget, "journal-budget", "How many `bytes` the journal may take in etcd. Over it nothing is deleted: an event, a metric and the UsageMeters' conditions say so. 0: any.")
+	flags.Var(&o.reportBudget, "report-budget", "How many `bytes` the statuses of all UsageReports may take in etcd. Over it, namespaces whose reports take more than an equal share have reports that are Stalled. 0: any.")
 	flags.DurationVar(&o.flush, "flush-interval", 5*time.Second, "How often changes are written to the journal, at most. What happens in between is replayed after a crash.")
 	flags.DurationVar(&o.sealTimeout, "seal-timeout", 10*time.Minute, "How long after its end an interval waits for a kind that cannot be read. Then the rest of it is Unknown for that kind's meters, and the interval is sealed without.")
 	flags.DurationVar(&o.checkEvery, "check-interval", 30*time.Minute, "How often all that is known of a kind is compared with what there is, so that an event that never arrived is found. 0: never.")

@@ -27,7 +27,6 @@ import (
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -110,7 +109,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		Schedule: controllers.Schedule{
 			Interval: seconds(o.interval), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
 			Flush: seconds(o.flush), SealTimeout: seconds(o.sealTimeout),
-			Budget: int64(o.recordBudget), JournalBudget: int64(o.journalBudget),
+			Budget: int64(o.recordBudget), JournalBudget: int64(o.journalBudget), ReportBudget: int64(o.reportBudget),
 		},
 		Concurrency: o.concurrency,
 		CheckEvery:  o.checkEvery,
@@ -176,7 +175,7 @@ func managerOptions(o *options, scheme *runtime.Scheme, lock resourcelock.Interf
 	}
 	return ctrl.Options{
 		Scheme:                              scheme,
-		Cache:                               cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:                               controllers.CacheOptions(),
 		Metrics:                             serving,
 		HealthProbeBindAddress:              o.probeAddress,
 		LeaderElection:                      o.leaderElect && !o.serveOnly,

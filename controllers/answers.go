@@ -6,13 +6,14 @@ import (
 	"sync/atomic"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/journal/timelines"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
 
 // Answers is the timeline of what the journal has, on every replica, and tells
 // when there is something new to answer. It is a journal.Follower.
 type Answers struct {
-	timeline *timeline.Timeline
+	timeline timelines.Follower
 	loaded   atomic.Bool
 
 	// followers are told that something was sealed or corrected.
@@ -21,7 +22,7 @@ type Answers struct {
 }
 
 // NewAnswers has nothing to answer from yet.
-func NewAnswers() *Answers { return &Answers{timeline: timeline.New()} }
+func NewAnswers() *Answers { return &Answers{timeline: timelines.New()} }
 
 // Loaded tells whether the timeline has what the journal has.
 func (a *Answers) Loaded() bool { return a.loaded.Load() }
@@ -33,19 +34,7 @@ func (a *Answers) Snapshot() *timeline.Snapshot { return a.timeline.Snapshot() }
 func (a *Answers) Begin() { a.timeline.Begin() }
 
 // Committed takes in what was committed.
-func (a *Answers) Committed(batch *journal.Batch) {
-	commit := timeline.Commit{Time: batch.Time, Changes: batch.Changes, Coverage: batch.Coverage}
-	if batch.Meters != nil {
-		commit.Meters = make([]timeline.Meter, len(batch.Meters))
-	}
-	for i, m := range batch.Meters {
-		commit.Meters[i] = timeline.Meter{Name: m.Name, ResourceType: m.ResourceType, Since: m.Since, Dimensions: m.Dimensions, Measured: m.Measured}
-	}
-	for _, seal := range batch.Seals {
-		commit.Sealed = append(commit.Sealed, seal.Interval)
-	}
-	a.timeline.Take(commit)
-}
+func (a *Answers) Committed(batch *journal.Batch) { a.timeline.Committed(batch) }
 
 // Current shows what was taken in.
 func (a *Answers) Current() {

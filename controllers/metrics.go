@@ -18,6 +18,7 @@ type Metrics struct {
 	Publisher *publisher.Publisher
 	Clock     *steadyclock.Clock
 	Schedule  Schedule
+	Reports   *ReportBudget
 	// Elected is closed once this replica leads.
 	Elected <-chan struct{}
 }
@@ -94,6 +95,10 @@ var (
 		"How many usage records there are.")
 	recordBytes = describe(gauge, "records_bytes",
 		"About how many bytes all usage records take.")
+	reportBytes = describe(gauge, "reports_bytes",
+		"About how many bytes the statuses of all usage reports take.")
+	reportBudget = describe(gauge, "reports_budget_bytes",
+		"How many bytes the statuses of all usage reports may take (--report-budget). 0: any.")
 	recordBudget = describe(gauge, "records_budget_bytes",
 		"How many bytes all usage records may take until older ones are pruned before their time (--record-budget). 0: any.")
 )
@@ -156,6 +161,8 @@ func (m *Metrics) journal(v values, now int64) {
 	v.set(journalBudget, float64(m.Schedule.JournalBudget))
 	v.set(journalBlocks, float64(size.Blocks))
 	v.set(journalSequence, float64(size.Sequence))
+	v.set(reportBytes, float64(m.Reports.Taken()))
+	v.set(reportBudget, float64(m.Schedule.ReportBudget))
 }
 
 func (m *Metrics) sources(v values, now int64) {

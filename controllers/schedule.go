@@ -19,6 +19,8 @@ type Schedule struct {
 	Budget      int64 // how many bytes all records may take together; 0: any
 	// JournalBudget is how many bytes the journal may take until people are told; 0: any.
 	JournalBudget int64
+	// ReportBudget is how many bytes the statuses of all reports may take; 0: any.
+	ReportBudget int64
 }
 
 // interval is the one that the moment is in: aligned to the clock, but for what

@@ -114,15 +114,17 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
 		Log: mgr.GetLogger().WithName("keeper"),
 	}
+	budget := NewReportBudget(o.Schedule.ReportBudget)
 	if o.Metrics != nil {
 		err = o.Metrics.Register(&Metrics{
+			Reports:   budget,
 			Collector: collected, Health: health, Journal: keeper.Journal, Publisher: records.Publisher, Clock: steady,
 			Schedule: o.Schedule, Elected: mgr.Elected(),
 		})
 	}
 	reports := &UsageReportReconciler{
 		Client: mgr.GetClient(), Answers: answers, Clock: steady, Events: mgr.GetEventRecorder("usage-operator"),
-		Interval: o.Schedule.Interval, Health: health,
+		Interval: o.Schedule.Interval, Health: health, Budget: budget,
 	}
 	schedules := &UsageReportScheduleReconciler{
 		Client: mgr.GetClient(), Answers: answers, Clock: steady, Events: mgr.GetEventRecorder("usage-operator"),

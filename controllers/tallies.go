@@ -1,14 +1,32 @@
 package controllers
 
 import (
+	"sync"
+
 	"github.com/usage-operator/usage-operator/internal/lru"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
 
+// What reports may take of the operator's memory: one of them is added up at a
+// time, which takes about maxGroups*650 + maxCells*16 bytes, and maxKept are kept.
+const (
+	// maxGroups and maxCells bound one report.
+	maxGroups = 50_000
+	maxCells  = 2_500_000
+	// maxKept is how many bytes all tallies that are kept may take.
+	maxKept = 64 << 20
+)
+
+var reportLimits = timeline.Limits{Groups: maxGroups, Cells: maxCells}
+
 // tallies keeps those of reports that go on, so that an interval more costs what
 // it adds.
 type tallies struct {
-	kept *lru.Cache[reportKey, keptTally]
+	kept   *lru.Cache[reportKey, keptTally]
+	limits timeline.Limits
+	// adding is held while a report is added up: however many there are, there is
+	// one that is not weighed yet.
+	adding sync.Mutex
 }
 
 type keptTally struct {
@@ -16,25 +34,34 @@ type keptTally struct {
 	tally       *timeline.Tally
 }
 
-// maxKept is how many cells all tallies that are kept may have: about 64 MiB.
-const maxKept = 2_000_000
-
-func newTallies(cells int) *tallies {
-	return &tallies{kept: lru.New[reportKey, keptTally](cells)}
+func newTallies(bytes int, limits timeline.Limits) *tallies {
+	return &tallies{kept: lru.New[reportKey, keptTally](bytes), limits: limits}
 }
 
-// take is the report's tally of the query: the one that is kept, or a new one.
-// Nobody else gets it until it is put back.
-func (t *tallies) take(report reportKey, query timeline.Query) (*timeline.Tally, error) {
-	if k, kept := t.kept.Take(report); kept && k.fingerprint == query.Fingerprint() {
-		return k.tally, nil
+// use calls with the report's tally of a query as it is up to a moment: the one
+// that is kept and goes on, or a new one. The tally is the callee's until it
+// returns; then it is kept, unless there was an error.
+func (t *tallies) use(report reportKey, query timeline.Query, s *timeline.Snapshot, until int64, call func(*timeline.Tally) error) error {
+	t.adding.Lock()
+	defer t.adding.Unlock()
+	fingerprint := query.Fingerprint()
+	k, kept := t.kept.Take(report)
+	if !kept || k.fingerprint != fingerprint {
+		tally, err := timeline.NewTally(query)
+		if err != nil {
+			return err
+		}
+		tally.Limit(t.limits)
+		k = keptTally{fingerprint: fingerprint, tally: tally}
 	}
-	return timeline.NewTally(query)
-}
-
-// put keeps a report's tally.
-func (t *tallies) put(report reportKey, query timeline.Query, tally *timeline.Tally) {
-	t.kept.Put(report, keptTally{fingerprint: query.Fingerprint(), tally: tally}, tally.Cells())
+	if err := k.tally.Advance(s, until); err != nil {
+		return err
+	}
+	if err := call(k.tally); err != nil {
+		return err
+	}
+	t.kept.Put(report, k, int(k.tally.Bytes()))
+	return nil
 }
 
 // drop forgets a report's tally.

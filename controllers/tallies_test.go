@@ -20,25 +20,25 @@ func TestTalliesThatAreKept(t *testing.T) {
 		}}},
 	})
 	line.Publish()
-	kept := newTallies(60)
+	const one = 6 << 10 // bytes, of a tally of a day and somewhat more
+	kept := newTallies(2*one, timeline.Limits{})
 	query := func(hours int64) timeline.Query {
 		return timeline.Query{Window: usage.Window{Start: 0, End: hours * 3600}, Size: timeline.Hour}
 	}
+	last := map[string]*timeline.Tally{}
 	use := func(report string, hours int64) (again bool) {
 		t.Helper()
-		key := reportKey{Name: report}
-		tally, err := kept.take(key, query(hours))
+		err := kept.use(reportKey{Name: report}, query(hours), line.Snapshot(), day, func(tally *timeline.Tally) error {
+			again = tally == last[report]
+			last[report] = tally
+			if bytes := tally.Bytes(); bytes < one/2 || bytes > one {
+				t.Fatalf("it takes %d bytes: want some %d", bytes, one)
+			}
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		again = tally.Cells() > 0
-		if err := tally.Advance(line.Snapshot(), day); err != nil {
-			t.Fatal(err)
-		}
-		if tally.Cells() != int(hours) {
-			t.Fatalf("it takes %d cells: want %d", tally.Cells(), hours)
-		}
-		kept.put(key, query(hours), tally)
 		return again
 	}
 	steps := []struct {

@@ -2,14 +2,16 @@ package controllers
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -38,20 +40,31 @@ type UsageReportReconciler struct {
 	Interval int64
 	// Health tells what stands in every report's way.
 	Health *Health
+	// Budget is what the statuses of all reports may take.
+	Budget *ReportBudget
 
 	tallies  *tallies
 	statuses *statusWriter
+	queue    atomic.Pointer[queue]
+	told     atomic.Pointer[news]
+}
+
+// news is what there was to tell the last time.
+type news struct {
+	relearnt uint64
+	reason   string // of what stands in every report's way
 }
 
 // reportKey names a UsageReport or, without a namespace, a ClusterUsageReport.
 type reportKey = types.NamespacedName
 
-// reportConcurrency is how many reports are made at the same time.
+// reportConcurrency is how many reports are made at the same time: one is added up
+// while another is written.
 const reportConcurrency = 2
 
 // SetupWithManager starts the controller with the manager.
 func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.tallies, r.statuses = newTallies(maxKept), newStatusWriter(r.Client)
+	r.tallies, r.statuses = newTallies(maxKept, reportLimits), newStatusWriter(r.Client)
 	// Also of changes to the status alone, so that one that somebody else wrote is put back.
 	others := builder.WithPredicates(r.statuses.others())
 	return ctrl.NewControllerManagedBy(mgr).
@@ -60,7 +73,7 @@ func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ClusterUsageReport{}, &handler.EnqueueRequestForObject{}, others).
 		WatchesMetadata(namespaceNamed(""), handler.EnqueueRequestsFromMapFunc(r.selecting), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WatchesRawSource(source.Func(r.follow)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: reportConcurrency}).
+		WithOptions(fairly(controller.Options{MaxConcurrentReconciles: reportConcurrency})).
 		Complete(r)
 }
 
@@ -73,12 +86,29 @@ func namespaceNamed(name string) *metav1.PartialObjectMetadata {
 }
 
 // follow has reports made again when something was sealed or corrected.
-func (r *UsageReportReconciler) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+func (r *UsageReportReconciler) follow(ctx context.Context, queue queue) error {
+	r.queue.Store(&queue)
 	return r.Answers.follow(ctx, func() {
+		now := &news{relearnt: r.Answers.Snapshot().Relearnt(), reason: r.Health.finding().reason}
+		before := r.told.Swap(now)
 		for _, s := range r.all(ctx) {
-			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
+			// What is sealed and told is only told again if something else is known of it.
+			if before == nil || *now != *before || !s.isDone() || !r.statuses.isOurs(s) {
+				queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
+			}
 		}
 	})
+}
+
+// again has reports looked at for which something else has changed.
+func (r *UsageReportReconciler) again(reports []reportKey) {
+	queue := r.queue.Load()
+	if queue == nil {
+		return
+	}
+	for _, report := range reports {
+		(*queue).Add(reconcile.Request{NamespacedName: report})
+	}
 }
 
 // selecting are the reports that choose namespaces by their labels.
@@ -99,6 +129,12 @@ type subject struct {
 	filters *v1alpha1.ReportFilters
 	cluster *v1alpha1.ClusterReportFilters // of a ClusterUsageReport that has filters
 	status  *v1alpha1.UsageReportStatus
+}
+
+// isDone tells whether a seal changes nothing about the report: its window is over
+// and sealed, or it is suspended.
+func (s *subject) isDone() bool {
+	return s.window.Suspend || meta.IsStatusConditionTrue(s.status.Conditions, v1alpha1.ConditionComplete)
 }
 
 func namespaced(r *v1alpha1.UsageReport) *subject {
@@ -124,12 +160,12 @@ func (r *UsageReportReconciler) get(ctx context.Context, key reportKey) (*subjec
 	return namespaced(found), err
 }
 
-// all are the reports that there are.
+// all are the reports that there are, to be read.
 func (r *UsageReportReconciler) all(ctx context.Context) []*subject {
 	var found []*subject
 	inNamespaces, ofCluster := &v1alpha1.UsageReportList{}, &v1alpha1.ClusterUsageReportList{}
 	for _, list := range []client.ObjectList{inNamespaces, ofCluster} {
-		if err := r.List(ctx, list); err != nil && ctx.Err() == nil {
+		if err := r.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil && ctx.Err() == nil {
 			ctrl.LoggerFrom(ctx).Error(err, "cannot list reports: they are not refreshed now")
 		}
 	}
@@ -147,6 +183,7 @@ func (r *UsageReportReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	s, err := r.get(ctx, req.NamespacedName)
 	if err != nil {
 		r.tallies.drop(req.NamespacedName)
+		r.again(r.Budget.drop(req.NamespacedName))
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	now := r.Clock.Now()
@@ -156,15 +193,21 @@ func (r *UsageReportReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	}
 	before := s.status.DeepCopy()
 	*s.status = made.status(before, s.GetGeneration(), metav1.NewTime(now.Truncate(time.Second)))
-	if !equality.Semantic.DeepEqual(before, s.status) {
-		err := r.statuses.write(ctx, s.Object, s.status)
-		if apierrors.IsConflict(err) {
-			return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
+	switch {
+	case made.standing == stalled:
+		r.again(r.Budget.drop(req.NamespacedName))
+	case made.figures != nil:
+		if over := r.overBudget(req.NamespacedName, s.status); over != nil {
+			made = over
+			*s.status = made.status(before, s.GetGeneration(), metav1.NewTime(now.Truncate(time.Second)))
 		}
-		if err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(err)
-		}
-		r.announce(s, before)
+	}
+	err = r.put(ctx, s, made, before)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
+	}
+	if err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if made.rolls > 0 {
 		return ctrl.Result{RequeueAfter: max(time.Second, time.Unix(made.rolls, 0).Sub(now))}, nil
@@ -172,11 +215,43 @@ func (r *UsageReportReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	return ctrl.Result{}, nil
 }
 
+// put has the report's status be what it should be.
+func (r *UsageReportReconciler) put(ctx context.Context, s *subject, made *made, before *v1alpha1.UsageReportStatus) error {
+	fields := map[string]any{"/status": s.status}
+	if made.keeps() {
+		fields = map[string]any{"/status/conditions": s.status.Conditions, "/status/observedGeneration": s.status.ObservedGeneration}
+	}
+	was, _ := sumOf(before)
+	is, _ := sumOf(s.status)
+	if was == is && (!made.keeps() || equality.Semantic.DeepEqual(before, s.status)) {
+		if !made.keeps() {
+			r.statuses.found(s)
+		}
+		return nil
+	}
+	if err := r.statuses.write(ctx, s.Object, fields); err != nil {
+		return err
+	}
+	r.announce(s, before)
+	return nil
+}
+
+// overBudget is what becomes of a report whose status is too much, with all others.
+func (r *UsageReportReconciler) overBudget(report reportKey, status *v1alpha1.UsageReportStatus) *made {
+	_, bytes := sumOf(status)
+	granted, others := r.Budget.want(report, bytes)
+	r.again(others)
+	if granted {
+		return nil
+	}
+	return &made{account: account{standing: stalled, reason: v1alpha1.ReasonOverBudget, message: fmt.Sprintf(
+		"the status would take %s, and those of all reports may take %s together (--report-budget), of which this namespace has its share: "+
+			"lower spec.limit, group by fewer keys, or delete reports of this namespace", inBytes(bytes), inBytes(r.Budget.bytes))}}
+}
+
 // make reckons the report as it is now. An error is something to try again.
 func (r *UsageReportReconciler) make(ctx context.Context, s *subject, now int64) (*made, error) {
 	switch {
-	case s.window.Suspend:
-		return &made{account: account{standing: ready, reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: the report stays as it is"}}, nil
 	case !r.Answers.Loaded():
 		return &made{account: account{standing: reconciling, reason: v1alpha1.ReasonWaitingForLedger, message: "the ledger is being loaded"}}, nil
 	case r.Health.Damaged():
@@ -184,13 +259,15 @@ func (r *UsageReportReconciler) make(ctx context.Context, s *subject, now int64)
 		return &made{account: account{standing: reconciling, reason: whole.reason, message: "the report stays as it is: " + whole.message}}, nil
 	}
 	request, err := r.request(ctx, s)
-	var resolved *report.Resolved
-	if err == nil {
-		resolved, err = report.Resolve(request, now)
-	}
 	var out *made
-	if err == nil {
-		out, err = r.reckon(s, resolved)
+	switch {
+	case err != nil:
+	case s.window.Suspend && s.status.Window == nil: // it was never made
+		out = (&made{figures: &v1alpha1.UsageReportStatus{}}).suspended(true)
+	case s.window.Suspend:
+		out, err = r.reckonAgain(s, request, now)
+	default:
+		out, err = r.reckon(s, request, now)
 	}
 	if refused := report.Refused(err); refused != nil {
 		return &made{account: account{standing: stalled, reason: refused.Reason, message: refused.Message}}, nil
@@ -205,22 +282,47 @@ func (r *UsageReportReconciler) make(ctx context.Context, s *subject, now int64)
 }
 
 // reckon adds up what the report asks for.
-func (r *UsageReportReconciler) reckon(s *subject, resolved *report.Resolved) (*made, error) {
-	key := client.ObjectKeyFromObject(s)
-	tally, err := r.tallies.take(key, resolved.Query)
+func (r *UsageReportReconciler) reckon(s *subject, request report.Request, now int64) (*made, error) {
+	resolved, err := report.Resolve(request, now)
 	if err != nil {
 		return nil, err
 	}
 	snapshot := r.Answers.Snapshot()
-	if err := tally.Advance(snapshot, snapshot.Sealed()); err != nil {
-		return nil, err
-	}
-	figures, err := report.Figures(resolved, tally)
+	var figures *v1alpha1.UsageReportStatus
+	err = r.tallies.use(client.ObjectKeyFromObject(s), resolved.Query, snapshot, snapshot.Sealed(), func(tally *timeline.Tally) (err error) {
+		figures, err = report.Figures(resolved, tally)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	r.tallies.put(key, resolved.Query, tally)
-	return reported(resolved, figures, snapshot.Sealed(), r.Interval), nil
+	return reported(resolved, figures, snapshot.Sealed(), r.Interval).suspended(s.window.Suspend), nil
+}
+
+// reckonAgain adds up what a report that is suspended said already: somebody else
+// may have written what it says.
+func (r *UsageReportReconciler) reckonAgain(s *subject, request report.Request, now int64) (*made, error) {
+	resolved, err := report.As(request, s.status, now)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := r.Answers.Snapshot()
+	r.tallies.adding.Lock()
+	figures, err := report.FiguresAs(resolved, s.status, snapshot, r.tallies.limits)
+	r.tallies.adding.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	sealed := min(reached(s.status), snapshot.Sealed())
+	return reported(resolved, figures, sealed, r.Interval).suspended(true), nil
+}
+
+// reached is up to when a status says that it reaches, in seconds since the epoch; 0: it does not.
+func reached(s *v1alpha1.UsageReportStatus) int64 {
+	if s.SealedTime == nil {
+		return 0
+	}
+	return s.SealedTime.Unix()
 }
 
 // request is what the report asks for: of its own namespace alone or, of the

@@ -46,6 +46,18 @@ func reported(r *report.Resolved, figures *v1alpha1.UsageReportStatus, sealed, i
 	return out
 }
 
+// suspended is the report if it goes no further.
+func (m *made) suspended(is bool) *made {
+	if is {
+		m.standing, m.reason, m.message = ready, v1alpha1.ReasonSuspended, "spec.suspend is true: the report goes no further than the seal at which it is"
+		m.rolls, m.next = 0, 0
+	}
+	return m
+}
+
+// keeps tells whether the figures stay as they are.
+func (m *made) keeps() bool { return m.figures == nil && m.standing != stalled }
+
 func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
 
 // status is what the report's status should say, after what it said before.
@@ -60,14 +72,18 @@ func (m *made) status(before *v1alpha1.UsageReportStatus, generation int64, now 
 		conditions, last := after.Conditions, after.LastReportTime
 		after = *m.figures
 		after.Conditions, after.LastReportTime = conditions, last
-		if after.Digest != before.Digest {
+		if after.Digest != digestOf(before) {
 			after.LastReportTime = &now
 		}
 		if m.next > 0 {
 			next := metav1.NewTime(time.Unix(m.next, 0).UTC())
 			after.NextReportTime = &next
 		}
-		setConditions(&after.Conditions, generation, now, m.complete)
+		if m.complete.Type != "" {
+			setConditions(&after.Conditions, generation, now, m.complete)
+		} else {
+			meta.RemoveStatusCondition(&after.Conditions, v1alpha1.ConditionComplete)
+		}
 	}
 	after.ObservedGeneration = generation
 	setConditions(&after.Conditions, generation, now, m.conditions()...)

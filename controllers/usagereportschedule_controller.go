@@ -4,16 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -32,6 +35,16 @@ type UsageReportScheduleReconciler struct {
 	Answers *Answers
 	Clock   clock.PassiveClock
 	Events  recorder.EventRecorder
+
+	pace pace
+	// said is what the statuses say, by schedule: what somebody else writes is not taken up.
+	said sync.Map // of reportKey to saidStatus
+}
+
+// saidStatus is a schedule's status as it was written last.
+type saidStatus struct {
+	uid types.UID
+	v1alpha1.ReportScheduleStatus
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -41,6 +54,7 @@ func (r *UsageReportScheduleReconciler) SetupWithManager(mgr ctrl.Manager) error
 		For(&v1alpha1.UsageReportSchedule{}).
 		Watches(&v1alpha1.ClusterUsageReportSchedule{}, &handler.EnqueueRequestForObject{}).
 		WatchesRawSource(source.Func(r.follow)).
+		WithOptions(fairly(controller.Options{})).
 		Complete(r)
 }
 
@@ -103,77 +117,145 @@ const defaultHistory = 12
 // Reconcile makes the reports that are due, and deletes those that are too many.
 func (r *UsageReportScheduleReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	s, err := r.get(ctx, req.NamespacedName)
+	if apierrors.IsNotFound(err) {
+		r.said.Delete(req.NamespacedName)
+	}
 	if err != nil || !s.GetDeletionTimestamp().IsZero() {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	before := s.status.DeepCopy()
-	standing, err := r.keepUp(ctx, s)
+	if known, is := r.said.Load(req.NamespacedName); is && known.(saidStatus).uid == s.GetUID() {
+		said := known.(saidStatus).ReportScheduleStatus
+		*s.status = *said.DeepCopy()
+	}
+	standing, wait, err := r.keepUp(ctx, s)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	s.status.ObservedGeneration = s.GetGeneration()
 	setConditions(&s.status.Conditions, s.GetGeneration(), metav1.NewTime(r.Clock.Now().Truncate(time.Second)), standing.conditions()...)
+	r.said.Store(req.NamespacedName, saidStatus{uid: s.GetUID(), ReportScheduleStatus: *s.status.DeepCopy()})
 	if !equality.Semantic.DeepEqual(before, s.status) {
 		err = r.Status().Update(ctx, s.Object)
 	}
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
 	}
-	return ctrl.Result{}, client.IgnoreNotFound(err)
+	return ctrl.Result{RequeueAfter: wait}, client.IgnoreNotFound(err)
 }
 
-// keepUp makes what is due. What a person has to see to is in the account; an
-// error is something to try again.
-func (r *UsageReportScheduleReconciler) keepUp(ctx context.Context, s *series) (account, error) {
+// keepUp makes what is due, as fast as it may. What a person has to see to is in the
+// account; wait is after how long there is more to do. An error is something to try again.
+func (r *UsageReportScheduleReconciler) keepUp(ctx context.Context, s *series) (as account, wait time.Duration, err error) {
 	switch {
 	case s.timing.Suspend:
 		s.status.NextScheduleTime = nil
-		return account{standing: ready, reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: no reports are made"}, nil
+		return account{standing: ready, reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: no reports are made"}, 0, nil
 	case !r.Answers.Loaded():
-		return account{standing: reconciling, reason: v1alpha1.ReasonWaitingForLedger, message: "the ledger is being loaded"}, nil
+		return account{standing: reconciling, reason: v1alpha1.ReasonWaitingForLedger, message: "the ledger is being loaded"}, 0, nil
 	}
 	schedule, err := report.NewSchedule(s.timing, s.GetCreationTimestamp().Unix())
 	if refused := report.Refused(err); refused != nil {
 		s.status.NextScheduleTime = nil
-		return account{standing: stalled, reason: refused.Reason, message: refused.Message}, nil
+		return account{standing: stalled, reason: refused.Reason, message: refused.Message}, 0, nil
 	}
 	if err != nil {
-		return account{}, err
-	}
-	var last int64
-	if s.status.LastPeriod != nil {
-		last = s.status.LastPeriod.EndTime.Unix()
+		return account{}, 0, err
 	}
 	history := int(s.timing.HistoryLimit)
 	if history == 0 {
 		history = defaultHistory
 	}
-	due, next := schedule.Due(last, r.Answers.Snapshot().Sealed(), history)
-	for _, period := range due {
-		name := s.GetName() + "-" + schedule.Suffix(period)
-		err := r.create(ctx, s, name, period)
-		if errors.Is(err, errNameTaken) {
-			return account{standing: stalled, reason: v1alpha1.ReasonNameTaken, message: fmt.Sprintf(
-				"a report %s that this schedule did not make is in the way: delete or rename it", name)}, nil
+	sealed := r.Answers.Snapshot().Sealed()
+	progress := schedule.Valid(s.progress(), sealed)
+	missing, next := schedule.Missing(progress, sealed, history)
+	made := 0
+	for made < len(missing) && wait == 0 && err == nil {
+		if wait, err = r.create(ctx, s, s.GetName()+"-"+schedule.Suffix(missing[made]), missing[made]); wait == 0 && err == nil {
+			made++
 		}
-		if err != nil {
-			return account{}, err
-		}
-		s.status.LastReport, s.status.LastPeriod = name, &v1alpha1.TimeWindow{StartTime: metav1.Unix(period.Start, 0), EndTime: metav1.Unix(period.End, 0)}
+	}
+	s.goesOn(schedule, progress.After(missing, made), missing)
+	if errors.Is(err, errNameTaken) {
+		return account{standing: stalled, reason: v1alpha1.ReasonNameTaken, message: fmt.Sprintf(
+			"a report %s that this schedule did not make is in the way: delete or rename it", s.GetName()+"-"+schedule.Suffix(missing[made]))}, 0, nil
+	}
+	if err != nil {
+		return account{}, 0, err
 	}
 	s.status.NextScheduleTime = nil
 	if next.End > 0 {
 		at := metav1.Unix(next.End, 0)
 		s.status.NextScheduleTime = &at
 	}
-	return account{standing: ready, reason: v1alpha1.ReasonScheduled, message: "a report was made for each period that is over and sealed"},
-		r.prune(ctx, s, history)
+	as = account{standing: ready, reason: v1alpha1.ReasonScheduled, message: "a report was made for each period that is over and sealed"}
+	if left := len(missing) - made; left > 0 {
+		as.reason, as.message = v1alpha1.ReasonCatchingUp, fmt.Sprintf(
+			"the reports of %d periods from %s to %s are still to be made, the newest first: in a namespace %d at once, and then one a minute",
+			left, stamp(missing[len(missing)-1].Start), stamp(missing[made].End), reportsAtOnce)
+	}
+	return as, wait, r.prune(ctx, s, history)
+}
+
+// progress is how far the schedule has come, by its status.
+func (s *series) progress() (p report.Progress) {
+	if w := s.status.LastPeriod; w != nil {
+		p.Last = w.EndTime.Unix()
+	}
+	if w := s.status.Backlog; w != nil {
+		p.Backlog = usage.Window{Start: w.StartTime.Unix(), End: w.EndTime.Unix()}
+	}
+	return p
+}
+
+// goesOn has the status say how far the schedule has come, of what was missing.
+func (s *series) goesOn(schedule *report.Schedule, p report.Progress, missing []usage.Window) {
+	window := func(w usage.Window) *v1alpha1.TimeWindow {
+		return &v1alpha1.TimeWindow{StartTime: metav1.Unix(w.Start, 0), EndTime: metav1.Unix(w.End, 0)}
+	}
+	switch {
+	case p.Last == 0:
+		s.status.LastPeriod, s.status.LastReport = nil, ""
+	case len(missing) > 0 && missing[0].End == p.Last:
+		s.status.LastPeriod, s.status.LastReport = window(missing[0]), s.GetName()+"-"+schedule.Suffix(missing[0])
+	}
+	s.status.Backlog = nil
+	if p.Backlog.Seconds() > 0 {
+		s.status.Backlog = window(p.Backlog)
+	}
 }
 
 var errNameTaken = errors.New("the name is taken")
 
-// create makes a period's report; one that is there already is made.
-func (r *UsageReportScheduleReconciler) create(ctx context.Context, s *series, name string, period usage.Window) error {
+// create makes a period's report, or says for how long that has to wait; one that is
+// there already is made.
+func (r *UsageReportScheduleReconciler) create(ctx context.Context, s *series, name string, period usage.Window) (wait time.Duration, err error) {
+	made, err := r.draft(s, name, period)
+	if err != nil {
+		return 0, err
+	}
+	there := made.DeepCopyObject().(client.Object)
+	err = r.Get(ctx, client.ObjectKeyFromObject(made), there)
+	if apierrors.IsNotFound(err) {
+		if wait = r.pace.take(s.GetNamespace(), r.Clock.Now()); wait > 0 {
+			return wait, nil
+		}
+		if err = r.Create(ctx, made); err == nil {
+			r.Events.Eventf(s.Object, made, corev1.EventTypeNormal, "Created", "CreateReport", "made the report %s", name)
+			return 0, nil
+		}
+		if apierrors.IsAlreadyExists(err) {
+			err = r.Get(ctx, client.ObjectKeyFromObject(made), there) // an error too where the cache does not have it yet
+		}
+	}
+	if err == nil && !metav1.IsControlledBy(there, s.Object) {
+		err = errNameTaken
+	}
+	return 0, err
+}
+
+// draft is a period's report, to be made.
+func (r *UsageReportScheduleReconciler) draft(s *series, name string, period usage.Window) (client.Object, error) {
 	start, end := metav1.Unix(period.Start, 0), metav1.Unix(period.End, 0)
 	window := v1alpha1.ReportWindow{ReportShape: *s.shape.DeepCopy(), StartingOn: &start, EndingBefore: &end}
 	if window.TimeZone == "" {
@@ -192,23 +274,7 @@ func (r *UsageReportScheduleReconciler) create(ctx context.Context, s *series, n
 	labels[v1alpha1.LabelSchedule] = s.GetName()
 	made.SetLabels(labels)
 	made.SetAnnotations(annotations)
-	if err := controllerutil.SetControllerReference(s.Object, made, r.Scheme(), controllerutil.WithBlockOwnerDeletion(false)); err != nil {
-		return err
-	}
-	err := r.Create(ctx, made)
-	if !apierrors.IsAlreadyExists(err) {
-		if err == nil {
-			r.Events.Eventf(s.Object, made, corev1.EventTypeNormal, "Created", "CreateReport", "made the report %s", name)
-		}
-		return err
-	}
-	if err := r.Get(ctx, client.ObjectKeyFromObject(made), made); err != nil {
-		return err // also where the cache does not have it yet
-	}
-	if !metav1.IsControlledBy(made, s.Object) {
-		return errNameTaken
-	}
-	return nil
+	return made, controllerutil.SetControllerReference(s.Object, made, r.Scheme(), controllerutil.WithBlockOwnerDeletion(false))
 }
 
 // prune deletes the schedule's oldest reports, if there are more than it keeps.

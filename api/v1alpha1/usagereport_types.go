@@ -193,7 +193,7 @@ type ReportWindow struct {
 	// +kubebuilder:validation:MaxLength=16384
 	StartFrom string `json:"startFrom,omitempty"`
 
-	// suspend leaves the report as it is.
+	// suspend has the report go no further than the seal at which it is.
 	//
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`

@@ -159,7 +159,7 @@ type ReportScheduleStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// lastPeriod is the last one for which a report was made.
+	// lastPeriod is the newest one for which a report was made.
 	//
 	// +optional
 	LastPeriod *TimeWindow `json:"lastPeriod,omitempty"`
@@ -169,6 +169,12 @@ type ReportScheduleStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	LastReport string `json:"lastReport,omitempty"`
+
+	// backlog is from when to when there are periods whose reports are still to be
+	// made, the newest first; left out when there are none.
+	//
+	// +optional
+	Backlog *TimeWindow `json:"backlog,omitempty"`
 
 	// nextScheduleTime is when the period that goes on ends, and its report can be made.
 	//
@@ -180,6 +186,8 @@ type ReportScheduleStatus struct {
 const (
 	// ReasonScheduled: a report was made for each period that is over and sealed.
 	ReasonScheduled = "Scheduled"
+	// ReasonCatchingUp: reports of past periods are still to be made.
+	ReasonCatchingUp = "CatchingUp"
 	// ReasonInvalidSchedule: spec.schedule is not a crontab's.
 	ReasonInvalidSchedule = "InvalidSchedule"
 	// ReasonNameTaken: there is a report of that name that the schedule did not make.

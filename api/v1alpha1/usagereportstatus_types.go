@@ -224,6 +224,10 @@ const (
 	ReasonUnknownTimeZone = "UnknownTimeZone"
 	// ReasonWindowTooLarge: the report would have too many windows, or rows.
 	ReasonWindowTooLarge = "WindowTooLarge"
+	// ReasonTooManyGroups: the report would have too many groups.
+	ReasonTooManyGroups = "TooManyGroups"
+	// ReasonOverBudget: the statuses of all reports would take too many bytes.
+	ReasonOverBudget = "OverBudget"
 	// ReasonInvalidCursor: spec.startFrom is not a nextPage of this report.
 	ReasonInvalidCursor = "InvalidCursor"
 	// ReasonInvalidSelector: spec.filters.namespaceSelector cannot be read.

@@ -646,6 +646,11 @@ func (in *ReportScheduleStatus) DeepCopyInto(out *ReportScheduleStatus) {
 		*out = new(TimeWindow)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Backlog != nil {
+		in, out := &in.Backlog, &out.Backlog
+		*out = new(TimeWindow)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.NextScheduleTime != nil {
 		in, out := &in.NextScheduleTime, &out.NextScheduleTime
 		*out = (*in).DeepCopy()

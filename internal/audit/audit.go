@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/journal/timelines"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -34,10 +35,20 @@ type Records interface {
 	List(ctx context.Context, each func(*Published) error) error
 }
 
+// Reports reads what reports say.
+type Reports interface {
+	// List hands out every report, of every namespace and of the cluster.
+	List(ctx context.Context, each func(*PublishedReport) error) error
+	// Namespaces are the UIDs of the namespaces that there are, by name.
+	Namespaces(ctx context.Context) (map[string]string, error)
+}
+
 // Input is what is verified.
 type Input struct {
 	Blocks  Blocks
 	Records Records
+	// Reports may be nil: there are none.
+	Reports Reports
 	// Namespace is the operator's own: records of namespaces that are gone are there.
 	Namespace string
 	// From and To bound the intervals whose content is recomputed, in seconds
@@ -62,6 +73,10 @@ func Verify(ctx context.Context, in Input) (*Report, error) {
 	}
 	began := in.Clock.Now()
 	a := &auditor{Input: in, report: &Report{}}
+	// Before the journal, which has all that they say by then.
+	if err := a.readReports(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.readJournal(ctx); err != nil {
 		return nil, err
 	}
@@ -70,6 +85,7 @@ func Verify(ctx context.Context, in Input) (*Report, error) {
 	if err := a.verifyRecords(ctx); err != nil {
 		return nil, err
 	}
+	a.verifyReports()
 	a.report.Seconds = in.Clock.Since(began).Round(100 * time.Millisecond).Seconds()
 	return a.report, nil
 }
@@ -88,6 +104,10 @@ type auditor struct {
 	sealedAt map[int64]int64
 	// sealsDone is the end of the last interval whose seal was verified.
 	sealsDone int64
+	// reports are all that there are, and namespaces those that there are, by name.
+	reports    []*PublishedReport
+	namespaces map[string]string
+	timeline   timelines.Follower // of what the journal has; nothing where there are no reports
 	// blamed are blocks with a difference that is counted already.
 	blamed map[journal.Key]bool
 }
@@ -96,7 +116,12 @@ type auditor struct {
 // up what they say.
 func (a *auditor) readJournal(ctx context.Context) error {
 	a.blamed, a.sealedAt = map[journal.Key]bool{}, map[int64]int64{}
-	state, err := journal.New(journal.Options{Store: &checked{auditor: a}, Clock: a.Clock, Log: logr.Discard()}).Load(ctx)
+	options := journal.Options{Store: &checked{auditor: a}, Clock: a.Clock, Log: logr.Discard()}
+	if len(a.reports) > 0 {
+		a.timeline = timelines.New()
+		options.Follower = a.timeline
+	}
+	state, err := journal.New(options).Load(ctx)
 	var damage *journal.DamageError
 	if err != nil && !errors.As(err, &damage) {
 		return err

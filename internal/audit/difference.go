@@ -19,13 +19,14 @@ const (
 	InBlock    Place = "block"
 	InInterval Place = "interval"
 	InRecord   Place = "record"
+	InReport   Place = "report"
 )
 
 // Difference is one thing that is not as it should be.
 type Difference struct {
 	In Place `json:"in"`
-	// Name is the block's, the interval as startTime/endTime, or the record's
-	// namespace/name.
+	// Name is the block's, the interval as startTime/endTime, the record's or report's
+	// namespace/name, or the name of a report of the cluster.
 	Name string `json:"name"`
 	// Field is where in it; empty where it should not be there at all. For a block
 	// that cannot be read it is what kind of fault it has.

@@ -24,8 +24,13 @@ type clusterRecords struct{ client rest.Interface }
 // forgets how things were at the beginning, the rest is as it is by then: each
 // record is verified by itself.
 func (c clusterRecords) List(ctx context.Context, each func(*Published) error) error {
+	return list(ctx, "usage records", func() *rest.Request { return c.client.Get().Resource("usagerecords") }, each)
+}
+
+// list hands out all objects of a kind, page by page.
+func list[T any](ctx context.Context, what string, get func() *rest.Request, each func(*T) error) error {
 	for token := ""; ; {
-		request := c.client.Get().Resource("usagerecords").Param("limit", strconv.Itoa(page))
+		request := get().Param("limit", strconv.Itoa(page))
 		if token != "" {
 			request = request.Param("continue", token)
 		}
@@ -35,24 +40,24 @@ func (c clusterRecords) List(ctx context.Context, each func(*Published) error) e
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("list usage records: %w", err)
+			return fmt.Errorf("list %s: %w", what, err)
 		}
-		if token, err = handOut(raw, each); err != nil || token == "" {
+		if token, err = handOut(what, raw, each); err != nil || token == "" {
 			return err
 		}
 	}
 }
 
-// handOut hands out the records of one page, and returns the token of the next.
-func handOut(raw []byte, each func(*Published) error) (token string, err error) {
+// handOut hands out the objects of one page, and returns the token of the next.
+func handOut[T any](what string, raw []byte, each func(*T) error) (token string, err error) {
 	var list struct {
 		Metadata struct {
 			Continue string `json:"continue"`
 		} `json:"metadata"`
-		Items []Published `json:"items"`
+		Items []T `json:"items"`
 	}
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return "", fmt.Errorf("list usage records: %w", err)
+		return "", fmt.Errorf("list %s: %w", what, err)
 	}
 	for i := range list.Items {
 		if err := each(&list.Items[i]); err != nil {

@@ -33,6 +33,9 @@ type Report struct {
 	// Records are the Final ones that were recomputed, Open those that were not.
 	Records int `json:"records"`
 	Open    int `json:"openRecords"`
+	// Reports are those that were recomputed, ReportsLeft those that were not.
+	Reports     int `json:"reports"`
+	ReportsLeft int `json:"reportsLeftOut"`
 	// Seconds is how long it took.
 	Seconds float64 `json:"seconds"`
 	// First is the first difference; Differences is how many there are, by place.
@@ -117,6 +120,9 @@ func (r *Report) Write(w io.Writer) error {
 		line("", "seal %s", r.LastSeal)
 	}
 	line("records", "%d Final ones recomputed%s", r.Records, nonzero(", %d Open ones left out", r.Open))
+	if r.Reports+r.ReportsLeft > 0 {
+		line("reports", "%d recomputed%s", r.Reports, nonzero(", %d left out", r.ReportsLeft))
+	}
 	line("took", "%s", time.Duration(r.Seconds*float64(time.Second)))
 	b.WriteString("\n" + r.verdict() + "\n")
 	_, err := io.WriteString(w, b.String())
@@ -136,7 +142,7 @@ func (r *Report) verdict() string {
 		}
 	}
 	var counts []string
-	for _, place := range []Place{InBlock, InInterval, InRecord} {
+	for _, place := range []Place{InBlock, InInterval, InRecord, InReport} {
 		if n := r.Differences[place]; n > 0 {
 			counts = append(counts, count(n, string(place)))
 		}

@@ -85,6 +85,30 @@ func Resolve(r Request, now int64) (*Resolved, error) {
 	return out, nil
 }
 
+// As is the request as it was when a status was made of it: of the same period.
+// What the status says is not trusted; one that no report can have had counts for
+// nothing, and the report is as it is now. The error is a *Problem.
+func As(r Request, status *v1alpha1.UsageReportStatus, now int64) (*Resolved, error) {
+	p, was := r.Window.Period, status.Window
+	if p == nil || was == nil {
+		return Resolve(r, now)
+	}
+	zone, err := location(r.Window.TimeZone)
+	if err != nil {
+		return nil, err
+	}
+	// Then it was the period that the offset leads back from.
+	then := timeline.Period(was.StartTime.Unix(), timeline.Size(p.Unit), -int(p.Offset), zone).Start
+	resolved, err := Resolve(r, then)
+	if err != nil {
+		return nil, err
+	}
+	if then <= now && resolved.Window.Start == was.StartTime.Unix() && resolved.Window.End == was.EndTime.Unix() {
+		return resolved, nil
+	}
+	return Resolve(r, now)
+}
+
 // location is a time zone by its name.
 func location(name string) (*time.Location, error) {
 	if name == "" {

@@ -157,30 +157,51 @@ func TestAReportSaysWhatWasUsedAndHowThatIsKnown(t *testing.T) {
 	}
 }
 
+// Whatever names are made of: what is stored is JSON, in which "<" takes six bytes.
 func TestNamesDoNotMakeAReportLargerThanAnObjectMayBe(t *testing.T) {
-	start := at("2026-11-01T02:00:00Z")
-	var changes []usage.Change
-	for i := range 900 {
-		changes = append(changes, held(fmt.Sprintf("%s-%d", strings.Repeat("v", 240), i), start, start+60, func(c *usage.Change) {
-			c.Subject.Region, c.Subject.Bundle = strings.Repeat("r", 253), strings.Repeat("b", 253)
-		}))
-	}
-	window := &v1alpha1.ReportWindow{
-		ReportShape: v1alpha1.ReportShape{GroupBy: []v1alpha1.GroupKey{"resource", "region", "bundle"}, Limit: 1000},
-		StartingOn:  meta("2026-11-01T00:00:00Z"), EndingBefore: meta("2026-11-01T04:00:00Z"),
-	}
-	names := map[v1alpha1.AttributeValue]bool{}
-	for pages := 1; ; pages++ {
-		status := figures(t, window, changes...)
-		for _, row := range status.Rows {
-			names[row.Group["resource"]] = true
-		}
-		if window.StartFrom = status.NextPage; status.NextPage == "" {
-			if pages < 2 || len(names) != 900 || status.RowCount != 900 {
-				t.Errorf("%d names on %d pages", len(names), pages)
+	const (
+		maxStatus = 700 << 10 // of 1.5 MiB that etcd takes
+		maxCursor = 16384     // in spec.startFrom
+	)
+	for _, letter := range []string{"b", "<", "\"", "é"} {
+		t.Run(letter, func(t *testing.T) {
+			start := at("2026-11-01T02:00:00Z")
+			long := strings.Repeat(letter, 253/len(letter))
+			var changes []usage.Change
+			for i := range 900 {
+				changes = append(changes, held(fmt.Sprintf("%s-%d", strings.Repeat("v", 240), i), start, start+60, func(c *usage.Change) {
+					c.Subject.Region, c.Subject.Bundle = long, long
+					attributes := map[string]string{}
+					for n := range 13 {
+						attributes[fmt.Sprint("a", n)] = long
+					}
+					c.Subject.Attributes = usage.NewAttributes(attributes)
+				}))
 			}
-			return
-		}
+			window := &v1alpha1.ReportWindow{
+				ReportShape: v1alpha1.ReportShape{GroupBy: []v1alpha1.GroupKey{"resource", "region", "bundle"}, Limit: 1000},
+				StartingOn:  meta("2026-11-01T00:00:00Z"), EndingBefore: meta("2026-11-01T04:00:00Z"),
+			}
+			for n := range 13 {
+				window.GroupBy = append(window.GroupBy, v1alpha1.GroupKey(fmt.Sprint("attribute:a", n)))
+			}
+			names := map[v1alpha1.AttributeValue]bool{}
+			for pages := 1; ; pages++ {
+				status := figures(t, window, changes...)
+				if size := report.Size(status); size > maxStatus || len(status.NextPage) > maxCursor {
+					t.Fatalf("page %d takes %d bytes, its cursor %d", pages, size, len(status.NextPage))
+				}
+				for _, row := range status.Rows {
+					names[row.Group["resource"]] = true
+				}
+				if window.StartFrom = status.NextPage; status.NextPage == "" {
+					if pages < 2 || len(names) != 900 || status.RowCount != 900 {
+						t.Errorf("%d names on %d pages", len(names), pages)
+					}
+					return
+				}
+			}
+		})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 const (
 	// digits are those after the point of a quantity.
 	digits = 6
-	// maxBytes is about how much a status's rows take at most, whatever the names are.
+	// maxBytes is how much a status's rows take at most as JSON, whatever the names are.
 	maxBytes = 512 << 10
 	// maxGaps is how many gaps the status lists.
 	maxGaps = 20
@@ -48,8 +49,8 @@ func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, e
 	}
 	bytes := 0
 	for i := range page.Rows {
-		row, size := row(&page.Rows[i])
-		if bytes += size; bytes > maxBytes && i > 0 {
+		row := row(&page.Rows[i])
+		if bytes += size(row); bytes > maxBytes && i > 0 {
 			status.NextPage = tally.After(&page.Rows[i-1])
 			break
 		}
@@ -57,6 +58,25 @@ func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, e
 	}
 	status.Digest = digest(status)
 	return status, nil
+}
+
+// FiguresAs are the figures that a status had that was made when the ledger was
+// sealed up to its sealedTime, and had so many corrections as it says. The error
+// is a *Problem, or a TooLargeError.
+func FiguresAs(r *Resolved, status *v1alpha1.UsageReportStatus, s *timeline.Snapshot, limits timeline.Limits) (*v1alpha1.UsageReportStatus, error) {
+	tally, err := timeline.NewTally(r.Query)
+	if err != nil {
+		return nil, err
+	}
+	tally.Limit(limits)
+	reached := int64(math.MinInt64)
+	if status.SealedTime != nil {
+		reached = status.SealedTime.Unix()
+	}
+	if err := tally.AsOf(s, min(reached, s.Sealed()), int(status.Corrections)); err != nil {
+		return nil, err
+	}
+	return Figures(r, tally)
 }
 
 // Answer is a report that is asked for without an object: a page of rows, what
@@ -70,8 +90,7 @@ func Answer(r *Resolved, whole *timeline.Tally, rows []timeline.Row, next string
 		status.Coverage = coverage(whole.Coverage())
 	}
 	for i := range rows {
-		row, _ := row(&rows[i])
-		status.Rows = append(status.Rows, row)
+		status.Rows = append(status.Rows, row(&rows[i]))
 	}
 	if sealed > 0 {
 		reached := seconds(min(sealed, r.Window.End))
@@ -83,7 +102,11 @@ func Answer(r *Resolved, whole *timeline.Tally, rows []timeline.Row, next string
 // Refused is the problem that an error of the timeline's is; nil where it is none.
 func Refused(err error) *Problem {
 	if tooLarge, is := errors.AsType[*timeline.TooLargeError](err); is {
-		return problem(v1alpha1.ReasonWindowTooLarge, "the report would have %s", tooLarge)
+		reason := v1alpha1.ReasonWindowTooLarge
+		if tooLarge.What == timeline.Groups {
+			reason = v1alpha1.ReasonTooManyGroups
+		}
+		return problem(reason, "the report would have %s", tooLarge)
 	}
 	found, _ := errors.AsType[*Problem](err)
 	return found
@@ -95,8 +118,20 @@ func window(w usage.Window) v1alpha1.TimeWindow {
 
 func seconds(t int64) metav1.Time { return metav1.NewTime(time.Unix(t, 0).UTC()) }
 
-// row is a row of the status, and about how many bytes it takes as JSON.
-func row(r *timeline.Row) (v1alpha1.ReportRow, int) {
+// Size is how many bytes a value takes where it is stored: as JSON, in which some
+// characters take six.
+func Size(value any) int {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(fmt.Sprintf("report: %T has no JSON: %v", value, err)) // it is strings and numbers
+	}
+	return len(text)
+}
+
+func size(row v1alpha1.ReportRow) int { return Size(row) + 1 } // and what parts it from the next
+
+// row is a row of the status.
+func row(r *timeline.Row) v1alpha1.ReportRow {
 	out := v1alpha1.ReportRow{
 		TimeWindow: window(r.Window), Group: make(map[string]v1alpha1.AttributeValue, len(r.Group)),
 		Unit: r.Unit.HourUnit(r.Name), ExactUnit: r.Unit.ExactUnit(), Accuracy: v1alpha1.Accuracy(r.Accuracy.String()),
@@ -104,51 +139,52 @@ func row(r *timeline.Row) (v1alpha1.ReportRow, int) {
 	if r.Known {
 		out.Quantity, out.Exact = r.Unit.Hours(r.Amount, digits), r.Amount.String()
 	}
-	size := 200
 	for _, value := range r.Group {
 		out.Group[value.Key] = v1alpha1.AttributeValue(value.Value)
-		size += len(value.Key) + len(value.Value) + 8
 	}
-	return out, size
+	return out
 }
 
-// maxTotals is how many totals a status has room for. What a dimension is of may
-// be of a tenant's choosing (the resources that a pod requests): beyond that many
-// the last of these are left out, which the rows have all the same.
-const maxTotals = 1024
+// What a dimension is of may be of a tenant's choosing (the resources that a pod
+// requests): beyond maxTotals of them, or maxTotalBytes as JSON, the last of these
+// are left out, which the rows have all the same.
+const (
+	maxTotals     = 1024
+	maxTotalBytes = 192 << 10
+)
 
 // theFirst are as many totals as there is room for: all that are of nothing, and
 // the first of the others.
 func theFirst(list []timeline.Total) []timeline.Total {
 	ofSomething := func(t timeline.Total) bool { _, what := t.Plain(); return what != "" }
-	room := maxTotals
-	for _, t := range list {
-		if !ofSomething(t) {
-			room--
+	room, bytes := maxTotals, maxTotalBytes
+	take := func(t *timeline.Total) bool {
+		room--
+		bytes -= Size(total(t)) + 1
+		return room >= 0 && bytes >= 0
+	}
+	for i := range list {
+		if !ofSomething(list[i]) {
+			take(&list[i])
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(list), func(t timeline.Total) bool {
-		if ofSomething(t) {
-			room--
-			return room < 0
-		}
-		return false
-	})
+	return slices.DeleteFunc(slices.Clone(list), func(t timeline.Total) bool { return ofSomething(t) && !take(&t) })
+}
+
+func total(t *timeline.Total) v1alpha1.Total {
+	return v1alpha1.Total{
+		ResourceType: t.ResourceType, Dimension: t.Name,
+		Quantity: t.Unit.Hours(t.Amount, digits), Unit: t.Unit.HourUnit(t.Name),
+		Exact: t.Amount.String(), ExactUnit: t.Unit.ExactUnit(),
+	}
 }
 
 // totals are as the status lists them, and in one line.
 func totals(list []timeline.Total) ([]v1alpha1.Total, string) {
-	if len(list) > maxTotals {
-		list = theFirst(list)
-	}
+	list = theFirst(list)
 	out := make([]v1alpha1.Total, len(list))
 	for i := range list {
-		t := &list[i]
-		out[i] = v1alpha1.Total{
-			ResourceType: t.ResourceType, Dimension: t.Name,
-			Quantity: t.Unit.Hours(t.Amount, digits), Unit: t.Unit.HourUnit(t.Name),
-			Exact: t.Amount.String(), ExactUnit: t.Unit.ExactUnit(),
-		}
+		out[i] = total(&list[i])
 	}
 	return out, usage.Line(len(list), func(i int) (string, string) {
 		return list[i].ResourceType, list[i].Unit.HourWords(list[i].Amount, list[i].Name, usage.LineDigits)

@@ -77,13 +77,19 @@ type doubt struct {
 	accuracy usage.Accuracy
 }
 
-// doubts are those of each of the tally's measures, in each window.
+// doubts are those of each of the tally's measures, in each window. Of what a
+// tenant may name anything, such as devices, they are the same, and there once.
 func (t *Tally) doubts() [][]doubt {
 	c := t.calendar
 	w := usage.Window{Start: c.start(), End: t.through}
-	doubts := make([][]doubt, len(t.measures))
+	doubts, known := make([][]doubt, len(t.measures)), map[measured][]doubt{}
 	for i, of := range t.measures {
+		of.dimension, _ = of.dimension.Plain()
+		if doubts[i] = known[of]; doubts[i] != nil {
+			continue
+		}
 		doubts[i] = make([]doubt, c.windows())
+		known[of] = doubts[i]
 		stretches := t.coverage.Of(of.meter, w)
 		for _, gap := range t.unmetered(of, w) {
 			stretches = append(stretches, usage.Stretch{Meter: of.meter, Window: gap, Coverage: usage.CoverageUnknown})
@@ -107,13 +113,12 @@ func (d *doubt) note(coverage usage.Coverage, seconds int64) {
 	}
 }
 
-// unmetered is when a meter did not measure a dimension. One that is applied no more
+// unmetered is when a meter did not measure a plain dimension. One that is applied no more
 // measured what it did measure, and nothing is missing.
 func (t *Tally) unmetered(of measured, w usage.Window) []usage.Window {
 	i := slices.IndexFunc(t.known, func(m Meter) bool { return m.Name == of.meter })
 	if i < 0 {
 		return nil
 	}
-	plain, _ := of.dimension.Plain()
-	return between(united(t.known[i].times(w, func(d usage.Dimension) bool { return d == plain })), w)
+	return between(united(t.known[i].times(w, func(d usage.Dimension) bool { return d == of.dimension })), w)
 }

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -41,11 +42,13 @@ func newCursor(query string, last *Row) cursor {
 
 // String is the form that people carry from one page to the next.
 func (c cursor) String() string {
-	text, err := json.Marshal(c)
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // names of < would take six times as much
+	if err := encoder.Encode(c); err != nil {
 		panic(fmt.Sprintf("timeline: a cursor has no JSON: %v", err)) // strings and a number have
 	}
-	return base64.RawURLEncoding.EncodeToString(text)
+	return base64.RawURLEncoding.EncodeToString(bytes.TrimRight(text.Bytes(), "\n"))
 }
 
 // parseCursor reads what String wrote for the query.

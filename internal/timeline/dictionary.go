@@ -1,6 +1,8 @@
 package timeline
 
 import (
+	"strings"
+
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -25,12 +27,36 @@ type holder struct {
 	in      partPlace
 }
 
+// clone is a copy that shares no text with anything.
+func (h *holder) clone() *holder {
+	c := &holder{resource: h.resource.clone(), container: strings.Clone(h.container), number: h.number}
+	if c.instance = c.resource; h.instance != h.resource {
+		c.instance = h.instance.clone()
+	}
+	return c
+}
+
+// bytes is how much a clone's text takes.
+func (h *holder) bytes() int64 {
+	size := len(h.resource.Name) + len(h.resource.UID) + len(h.container)
+	if h.instance != h.resource {
+		size += len(h.instance.Name) + len(h.instance.UID)
+	}
+	return int64(size) + 32 // what is allocated is rounded up
+}
+
 // object is what a holder is made of.
 type object struct {
 	usage.Object
 	// What follows is the writer's.
 	holders int
 	in      partPlace
+}
+
+func (o *object) clone() *object {
+	return &object{Object: usage.Object{
+		APIVersion: o.APIVersion, Kind: o.Kind, Name: strings.Clone(o.Name), UID: strings.Clone(o.UID),
+	}}
 }
 
 // partPlace is where something was put into a part last.

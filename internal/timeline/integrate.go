@@ -93,6 +93,9 @@ func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 		since = t.reach.Start
 	}
 	busy := t.busy(s, since)
+	if t.full != nil {
+		return t.full
+	}
 	work := make(chan []*group, len(busy)/groupsAtOnce+1)
 	for some := range slices.Chunk(busy, groupsAtOnce) {
 		work <- some
@@ -124,7 +127,7 @@ func (t *Tally) busy(s *Snapshot, since int64) []*group {
 	var busy []*group
 	s.since(since, func(id int, c *class) {
 		member := t.member(id, c)
-		if member == none {
+		if member == none || t.full != nil {
 			return
 		}
 		g := t.groups[member]
@@ -177,15 +180,21 @@ func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 	}
 	var failed error
 	s.since(w.Start, func(id int, c *class) {
+		if failed != nil {
+			return
+		}
 		common := t.member(id, c)
-		if common == none {
+		if failed = t.full; common == none || failed != nil {
 			return
 		}
 		measure := t.measured(&c.words)
 		total := a.total(&c.words)
 		c.each(w, func(of who, x span) {
+			if failed != nil || !x.says(w) { // of whom it says nothing has no group
+				return
+			}
 			held := t.held(common, &of, &c.words)
-			if held == none || failed != nil {
+			if failed = t.full; held == none || failed != nil {
 				return
 			}
 			in := integral{adder: a, group: t.groups[held], from: from, until: until, total: total}
@@ -336,14 +345,15 @@ func (a *adder) touch(g *group) error {
 		return nil
 	}
 	windows := a.tally.calendar.windows()
-	if room := a.tally.room.Add(int64(windows)); room > MaxCells {
+	if most := a.tally.limits.cells(); a.tally.cells.Add(int64(windows)) > int64(most) {
 		return &TooLargeError{
 			// Whoever comes first, the same is said.
-			What: "groups times windows", Wanted: (MaxCells/windows + 1) * windows, Max: MaxCells,
+			What: Cells, Wanted: (most/windows + 1) * windows, Max: most,
 			Remedy: "take larger windows, less time at once, fewer keys to group by, or filters",
 		}
 	}
 	g.cells = make([]sum, windows)
+	a.tally.take(int64(windows) * cellBytes)
 	a.mention(g)
 	return nil
 }
@@ -439,6 +449,7 @@ func (in *integral) note(from, to int64, accuracy usage.Accuracy) error {
 	c, g := in.tally.calendar, in.group
 	if g.accuracy == nil {
 		g.accuracy = make([]usage.Accuracy, c.windows())
+		in.tally.take(int64(c.windows()))
 	}
 	for i := c.at(from); i < c.windows() && c[i] < to; i++ {
 		g.accuracy[i] = max(g.accuracy[i], accuracy)
@@ -446,27 +457,30 @@ func (in *integral) note(from, to int64, accuracy usage.Accuracy) error {
 	return nil
 }
 
-// correct takes in corrections of what was added up.
-func (t *Tally) correct(s *Snapshot) error {
+// correct takes in corrections of what was added up, until it counts so many.
+func (t *Tally) correct(s *Snapshot, most int) error {
 	if t.corrections == len(s.corrections) {
 		return nil
 	}
 	a := t.adder()
 	defer a.done()
-	for ; t.corrections < len(s.corrections); t.corrections++ {
+	for ; t.corrections < len(s.corrections) && t.corrected < most; t.corrections++ {
 		x := &s.corrections[t.corrections]
 		if !x.says(t.query.Window) {
 			continue
 		}
 		c := s.classes.at(x.class)
 		id := t.member(x.class, c)
+		if t.full == nil && id != none && t.grouping.byHolder {
+			id = t.held(id, &who{live: x.holder}, &c.words)
+		}
+		if t.full != nil {
+			return t.full
+		}
 		if id == none || !t.query.holds(x.holder) {
 			continue
 		}
 		t.corrected++
-		if t.grouping.byHolder {
-			id = t.held(id, &who{live: x.holder}, &c.words)
-		}
 		t.groups[id].isMadeOf(t.measured(&c.words))
 		// A correction is of an interval that is sealed, whatever was added up of it.
 		in := integral{

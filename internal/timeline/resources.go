@@ -237,8 +237,9 @@ func (o *occurrence) segment() usage.Segment {
 	return s
 }
 
-// Metrics are all that anything was ever measured in, in order.
-func (s *Snapshot) Metrics() []Measure {
+// Metrics are all that is measured, and that anything was ever measured in of what
+// the filters let through, in order: what a dimension is of may be its holder's choice.
+func (s *Snapshot) Metrics(f *Filters) []Measure {
 	known := map[Measure]bool{}
 	for i := range s.meters {
 		for _, dimension := range s.meters[i].Dimensions {
@@ -246,7 +247,9 @@ func (s *Snapshot) Metrics() []Measure {
 		}
 	}
 	s.classes.all(func(_ int, c **class) {
-		known[Measure{ResourceType: (*c).ResourceType, Dimension: (*c).Dimension}] = true
+		if f.within(&(*c).words) {
+			known[Measure{ResourceType: (*c).ResourceType, Dimension: (*c).Dimension}] = true
+		}
 	})
 	return slices.SortedFunc(maps.Keys(known), Measure.Compare)
 }

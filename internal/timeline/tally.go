@@ -39,10 +39,13 @@ type Tally struct {
 	measures []measured
 	numbers  map[measured]int // their places
 	totals   map[Measure]*sum
-	room     atomic.Int64 // for how many cells
-	sorted   []*group     // those that hold something, in order
-	unsorted []*group     // those that hold something since
-	scratch  struct {     // for the labels of one class
+	cells    atomic.Int64 // how many there are
+	taken    atomic.Int64 // bytes, by groups and cells
+	limits   Limits
+	full     error    // a TooLargeError: there are more groups than the limit
+	sorted   []*group // those that hold something, in order
+	unsorted []*group // those that hold something since
+	scratch  struct { // for the labels of one class
 		labels []label
 		key    []byte
 	}
@@ -135,20 +138,37 @@ func (t *Tally) Advance(s *Snapshot, until int64) error {
 	if missing := s.classes.size - len(t.members); missing > 0 {
 		t.members = append(t.members, make([]int32, missing)...)
 	}
+	return t.advance(s, from, until, len(s.corrections))
+}
+
+// AsOf adds up to a moment in a tally of nothing, and counts so many corrections: it
+// says what one said that was advanced to then and had counted so many.
+func (t *Tally) AsOf(s *Snapshot, until int64, corrections int) error {
+	t.begin(s)
+	t.known, t.coverage = s.meters, s.coverage
+	t.members = make([]int32, s.classes.size)
+	return t.advance(s, t.through, min(until, t.calendar.end()), corrections)
+}
+
+// advance adds up from one moment to another, and counts at most so many corrections.
+func (t *Tally) advance(s *Snapshot, from, until int64, corrections int) error {
+	defer t.forgetNumbers()
 	if until > from {
 		if err := t.integrate(s, from, until); err != nil {
 			return err
 		}
 		t.through = until
 	}
-	return t.correct(s)
+	return t.correct(s, corrections)
 }
 
 func (t *Tally) begin(s *Snapshot) {
 	t.lineage, t.through, t.corrections = s.lineage, t.calendar.start(), 0
 	t.corrected = 0
 	t.members, t.groups, t.measures, t.sorted, t.unsorted = nil, nil, nil, nil, nil
-	t.room.Store(0)
+	t.cells.Store(0)
+	t.taken.Store(0)
+	t.full = nil
 	t.numbers = map[measured]int{}
 	t.byLabels, t.byHolder, t.totals = map[string]int{}, map[holding]int{}, map[Measure]*sum{}
 	t.byNumber = map[numbered]int{}
@@ -168,21 +188,29 @@ func (t *Tally) member(id int, c *class) int {
 		return none
 	}
 	member := t.group(&c.words)
+	if member == none {
+		return none
+	}
 	t.members[id] = int32(member + 1)
+	t.take(classBytes)
 	return member
 }
 
 // anybody holds something.
 var anybody = holder{resource: &object{}, instance: &object{}}
 
-// group is the number of the group that the class's words are in.
+// group is the number of the group that the class's words are in; none if that
+// would be one too many.
 func (t *Tally) group(w *words) int {
 	t.scratch.labels = t.appendLabels(t.scratch.labels[:0], w, &anybody)
 	t.scratch.key = appendJoined(t.scratch.key[:0], t.scratch.labels)
 	id, known := t.byLabels[string(t.scratch.key)]
 	if !known {
-		id = t.newGroup(slices.Clone(t.scratch.labels), w)
+		if id = t.newGroup(slices.Clone(t.scratch.labels), w); id == none {
+			return none
+		}
 		t.byLabels[string(t.scratch.key)] = id
+		t.take(joinedBytes + int64(len(t.scratch.key)))
 	}
 	return id
 }
@@ -197,7 +225,12 @@ func appendJoined(b []byte, labels []label) []byte {
 	return b
 }
 
+// newGroup is none, and the tally full, if it would be one too many.
 func (t *Tally) newGroup(labels []label, w *words) int {
+	if t.full = t.tooManyGroups(); t.full != nil {
+		return none
+	}
+	t.take(groupBytes + int64(len(labels))*labelBytes)
 	t.groups = append(t.groups, &group{labels: labels, dimension: w.Dimension})
 	return len(t.groups) - 1
 }
@@ -207,6 +240,9 @@ func (t *Tally) held(common int, of *who, w *words) int {
 	n := numbered{common: common, number: of.number()}
 	id, known := t.byNumber[n]
 	if !known {
+		if len(t.byNumber) >= numbersKept {
+			t.forgetNumbers()
+		}
 		id = none
 		if h := of.holder(); t.query.holds(h) {
 			id = t.heldBy(common, h, w)
@@ -217,21 +253,33 @@ func (t *Tally) held(common int, of *who, w *words) int {
 }
 
 func (t *Tally) heldBy(common int, h *holder, w *words) int {
-	key := holding{common: common}
+	key := holding{common: common, identity: t.identity(h)}
+	id, known := t.byHolder[key]
+	if known {
+		return id
+	}
+	// A copy: the names of what has ended are parts of a text that would be kept as a whole.
+	copied := h.clone()
+	if id = t.newGroup(t.appendLabels(nil, w, copied), w); id == none {
+		return none
+	}
+	key.identity = t.identity(copied)
+	t.byHolder[key] = id
+	t.take(heldBytes + copied.bytes())
+	return id
+}
+
+// identity is what of a holder tells groups apart.
+func (t *Tally) identity(h *holder) (id identity) {
 	for _, k := range t.keys {
 		switch k {
 		case Resource:
-			key.resource = idOf(&h.resource.Object)
+			id.resource = idOf(&h.resource.Object)
 		case Instance:
-			key.instance = idOf(&h.instance.Object)
+			id.instance = idOf(&h.instance.Object)
 		case Container:
-			key.container = h.container
+			id.container = h.container
 		}
-	}
-	id, known := t.byHolder[key]
-	if !known {
-		id = t.newGroup(t.appendLabels(nil, w, h), w)
-		t.byHolder[key] = id
 	}
 	return id
 }
@@ -260,5 +308,5 @@ func (t *Tally) measured(w *words) int {
 	return i
 }
 
-// Cells is how much room the tally takes: 16 bytes for each, and one more where something is in doubt.
-func (t *Tally) Cells() int { return int(t.room.Load()) }
+// Cells is how many groups times windows the tally has added up.
+func (t *Tally) Cells() int { return int(t.cells.Load()) }

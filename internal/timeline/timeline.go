@@ -21,6 +21,7 @@ package timeline
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"sync/atomic"
 
@@ -95,7 +96,7 @@ func (t *Timeline) Begin() {
 	t.lineage = new(int)
 	t.ids, t.streams, t.parts = map[words]int{}, map[streamKey]*stream{}, map[int64]*part{}
 	t.growing, t.awake, t.behind = never, nil, map[int]int64{}
-	t.next = Snapshot{lineage: t.lineage, horizon: never, summed: never}
+	t.next = Snapshot{lineage: t.lineage, horizon: never, summed: never, relearnt: t.next.relearnt + 1}
 }
 
 // Snapshot is what has been committed so far.
@@ -110,7 +111,14 @@ func (t *Timeline) Take(c Commit) {
 		t.change(&c.Changes[i])
 	}
 	if c.Meters != nil {
-		s.meters = withHistory(s.meters, c.Meters)
+		meters := withHistory(s.meters, c.Meters)
+		if !reflect.DeepEqual(meters, s.meters) {
+			s.relearnt++
+		}
+		s.meters = meters
+	}
+	if len(c.Coverage) > 0 {
+		s.relearnt++
 	}
 	s.coverage = s.coverage.With(c.Coverage...)
 	for _, interval := range c.Sealed {
@@ -151,6 +159,7 @@ type Snapshot struct {
 	through     int64          // the end of the last of them
 	time        int64
 	segments    int
+	relearnt    uint64
 }
 
 // Sealed is the end of the last interval that is sealed, in seconds since the
@@ -163,6 +172,11 @@ func (s *Snapshot) Time() int64 { return max(s.time, s.through) }
 
 // Corrections is how many corrections of sealed intervals there are.
 func (s *Snapshot) Corrections() int { return len(s.corrections) }
+
+// Relearnt is another number than in an earlier snapshot if something may be known
+// of what was sealed then that was not known then: by a correction, by coverage, or
+// as another meter is there.
+func (s *Snapshot) Relearnt() uint64 { return s.relearnt + uint64(len(s.corrections)) }
 
 // Segments is how many segments there are, corrections included.
 func (s *Snapshot) Segments() int { return s.segments }

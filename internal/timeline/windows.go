@@ -29,9 +29,16 @@ var Sizes = []Size{None, Hour, Day, Week, Month}
 // MaxWindows is how many windows a report may have: more than the hours of a year.
 const MaxWindows = 10_000
 
+// What a TooLargeError may be of.
+const (
+	Windows = "windows"
+	Groups  = "groups"
+	Cells   = "groups times windows"
+)
+
 // TooLargeError says that a report would take more than an operator can give.
 type TooLargeError struct {
-	What        string // "windows"
+	What        string // Windows, Groups or Cells
 	Wanted, Max int
 	Remedy      string
 }
@@ -64,7 +71,7 @@ func newCalendar(w usage.Window, size Size, zone *time.Location) (calendar, erro
 }
 
 func tooManyWindows(wanted int) error {
-	return &TooLargeError{What: "windows", Wanted: wanted, Max: MaxWindows, Remedy: "take larger windows, or less time at once"}
+	return &TooLargeError{What: Windows, Wanted: wanted, Max: MaxWindows, Remedy: "take larger windows, or less time at once"}
 }
 
 // longest is how long the longest window of a size is, and more, in seconds.

@@ -176,7 +176,7 @@ type fixture struct {
 func newFixture() *fixture {
 	return &fixture{
 		ledger:  answers{Timeline: ledger()},
-		cluster: cluster{allowed: map[string][]string{"admin": {""}, "shop": {"shop"}, "both": {"shop", "bank"}, "nobody": {}}},
+		cluster: cluster{allowed: map[string][]string{"admin": {""}, "shop": {"shop"}, "bank": {"bank"}, "both": {"shop", "bank"}, "nobody": {}}},
 		clock:   testclock.NewFakePassiveClock(time.Unix(committedAt+5, 0)), rate: 1000, timeout: time.Minute,
 	}
 }

@@ -142,7 +142,11 @@ func (c *call) batches(asked *batchedRequest) ([]batch, error) {
 		return []batch{plain}, nil
 	}
 	var batches []batch
-	metrics := c.snapshot.Metrics()
+	visible, err := c.within()
+	if err != nil {
+		return nil, err
+	}
+	metrics := c.snapshot.Metrics(&timeline.Filters{Namespaces: visible})
 	for i := range asked.BillableMetrics {
 		m := &asked.BillableMetrics[i]
 		metric, err := findMetric(metrics, m.ID)

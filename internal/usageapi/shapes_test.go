@@ -576,3 +576,33 @@ func TestResourcesThatGoOnAndThoseThatWereCorrected(t *testing.T) {
 		t.Errorf("nobody sees %+v", none.Resources)
 	}
 }
+
+// What a dimension is of may be named by whoever holds it: others are not told of it,
+// neither by its name nor by its id.
+func TestErrorsNameNobodyElsesMetrics(t *testing.T) {
+	h := newFixture().handler()
+	message := func(token, metric string) string {
+		t.Helper()
+		answer := ask(t, h, token, "POST", "/v1/usage", `{"window_size":"none","starting_on":"2026-11-01T00:00:00Z","ending_before":"2026-12-01T00:00:00Z","billable_metrics":[{"id":"`+metric+`"}]}`)
+		if answer.Code != http.StatusBadRequest {
+			return fmt.Sprint(answer.Code)
+		}
+		return strings.ReplaceAll(answer.Body.String(), metric, "METRIC")
+	}
+	id := wire.ID("metric", "container", "cpu") // the shop's alone has containers
+	if got := message("shop", "container.none"); !strings.Contains(got, "container.cpu") {
+		t.Errorf("the shop is not told of its own: %s", got)
+	}
+	none := message("bank", "container.none")
+	if strings.Contains(none, "container") || !strings.Contains(none, "vm.vcpu") {
+		t.Errorf("the bank is told: %s", none)
+	}
+	for _, metric := range []string{"container.cpu", id} {
+		if got := message("bank", metric); got != none {
+			t.Errorf("%s: %s, and of one that is not there: %s", metric, got, none)
+		}
+		if got := message("shop", metric); got != "200" {
+			t.Errorf("%s: %s", metric, got)
+		}
+	}
+}

@@ -38,7 +38,7 @@ func Run(program string, args []string, streams genericiooptions.IOStreams, now 
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe), errors.Is(ctx.Err(), context.Canceled):
 		return exitFailed // nobody reads any more
 	}
-	if text := strings.TrimSpace(err.Error()); text != "" {
+	if text := plainLines(strings.TrimSpace(err.Error())); text != "" {
 		fmt.Fprintf(streams.ErrOut, "error: %s\n", text)
 	}
 	if end, is := errors.AsType[*outcome](err); is {

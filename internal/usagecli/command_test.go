@@ -391,6 +391,24 @@ func TestNamesDoNothingToATerminal(t *testing.T) {
 	if got := plain("a\x1b[31mb\nc\u009bd é"); got != "a?[31mb?c?d é" {
 		t.Errorf("%q", got)
 	}
+	// Overrides and isolates of direction, marks of it, joiners, the byte order mark, line separators, tags.
+	for _, hidden := range []rune{0x202a, 0x202b, 0x202c, 0x202d, 0x202e, 0x2066, 0x2067, 0x2068, 0x2069, 0x200e, 0x200f, 0x061c, 0x200b, 0x200d, 0xfeff, 0x2028, 0x2029, 0xe0041} {
+		if got := plain("web" + string(hidden) + "bd"); got != "web?bd" {
+			t.Errorf("%U: %q", hidden, got)
+		}
+	}
+}
+
+// Neither do errors, which may repeat what a server or a tenant wrote.
+func TestErrorsDoNothingToATerminal(t *testing.T) {
+	var out, said bytes.Buffer
+	status := Run("kubectl-usage", []string{"list", "--by=\u202eyad\x1b]0;title\x07"}, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &said}, noon)
+	if text := said.String(); status == exitDone || !strings.Contains(text, "?yad?]0;title?") || strings.ContainsAny(text, "\u202e\x1b\x07") {
+		t.Errorf("%d: %q", status, text)
+	}
+	if got := plainLines("first\n\tsecond\u2066"); got != "first\n    second?" {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestWordsAreCompletedFromTheCluster(t *testing.T) {

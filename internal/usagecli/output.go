@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -117,12 +118,23 @@ func inert(cell string) string {
 
 func isNumber(cell string) bool { return json.Valid([]byte(cell)) && cell[0] != '"' }
 
-// plain is a cell that does nothing to a terminal.
+// plain is a cell that does nothing to a terminal, and is read in the order in
+// which it is written: without control characters, bidirectional ones and others
+// that are not seen.
 func plain(cell string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if !unicode.IsGraphic(r) {
 			return '?'
 		}
 		return r
 	}, cell)
+}
+
+// plainLines is a text of several lines that does no more.
+func plainLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = plain(strings.ReplaceAll(lines[i], "\t", "    "))
+	}
+	return strings.Join(lines, "\n")
 }

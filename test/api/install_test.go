@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,10 +77,29 @@ var _ = Describe("The installation", func() {
 		Entry("to others: nothing", having(""), "get", "usagerecords", "metering.usage-operator.dev", false),
 	)
 
-	It("lets the operator hold leases in its own namespace", func(ctx SpecContext) {
-		Eventually(func() bool {
-			return allowed(ctx, operatorUser, "update", "leases", "coordination.k8s.io", operatorNamespace)
-		}).WithContext(ctx).Should(BeTrue())
+	It("lets the operator hold its Lease, and no other in its own namespace", func(ctx SpecContext) {
+		may := func(verb, lease string) func() string {
+			return func() string {
+				out, _ := cp.Kubectl(ctx, "auth", "can-i", verb, "leases.coordination.k8s.io/"+lease, "-n", operatorNamespace, "--as="+operatorUser) // it fails where it says no
+				return out
+			}
+		}
+		Eventually(may("update", "usage-operator")).WithContext(ctx).Should(HavePrefix("yes"))
+		Eventually(may("get", "usage-operator")).WithContext(ctx).Should(HavePrefix("yes"))
+		Expect(may("update", "other")()).To(HavePrefix("no"))
+		Expect(may("delete", "usage-operator")()).To(HavePrefix("no"))
+		Expect(allowed(ctx, operatorUser, "create", "leases", "coordination.k8s.io", operatorNamespace)).To(BeTrue())
+	})
+
+	It("has a NetworkPolicy for those who want one, of the pods that there are", func(ctx SpecContext) {
+		out, err := cp.Kubectl(ctx, "apply", "--server-side", "--dry-run=server", "-o", "jsonpath={.spec.podSelector.matchLabels}", "-f", "../../config/network-policy/network_policy.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		var selected map[string]string
+		Expect(json.Unmarshal([]byte(out), &selected)).To(Succeed())
+		for key, value := range selected {
+			Expect(deployment(ctx).Spec.Template.Labels).To(HaveKeyWithValue(key, value))
+		}
+		Expect(selected).NotTo(BeEmpty())
 	})
 
 	It("lets the operator keep its journal in its own namespace, and change none of it", func(ctx SpecContext) {

@@ -13,7 +13,10 @@ import (
 	"testing"
 )
 
-const page = "../../docs/reliability.md"
+const (
+	page         = "../../docs/reliability.md"
+	securityPage = "../../docs/security.md"
+)
 
 // row is a line of the page's table: the fault, what is promised, the tests.
 var (
@@ -22,23 +25,7 @@ var (
 )
 
 func TestTheReliabilityPageListsTheSpecs(t *testing.T) {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var listed []string
-	for _, line := range row.FindAllStringSubmatch(string(text), -1) {
-		if strings.Trim(line[1], " -") == "" || strings.TrimSpace(line[1]) == "test" {
-			continue
-		}
-		names := quoted.FindAllStringSubmatch(line[1], -1)
-		if len(names) == 0 {
-			t.Errorf("%s names no test: %s", page, line[0])
-		}
-		for _, name := range names {
-			listed = append(listed, name[1])
-		}
-	}
+	listed := namedBy(t, page)
 	here := testsIn(t, ".")
 	all := slices.Clone(here)
 	for _, folder := range []string{
@@ -57,6 +44,44 @@ func TestTheReliabilityPageListsTheSpecs(t *testing.T) {
 			t.Errorf("%s does not name the spec: %s", page, name)
 		}
 	}
+}
+
+func TestTheSecurityPageListsTests(t *testing.T) {
+	listed := namedBy(t, securityPage)
+	all := testsIn(t, ".")
+	for _, folder := range []string{
+		"../api", "../operator", "../e2e", "../lifecycle", "../simulate", "../verify", "../../controllers", "../../internal/audit", "../../internal/collector", "../../internal/journal", "../../internal/meter",
+		"../../internal/publisher", "../../internal/record", "../../internal/report", "../../internal/timeline", "../../internal/usageapi", "../../internal/usagecli",
+	} {
+		all = append(all, testsIn(t, folder)...)
+	}
+	for _, name := range listed {
+		if !slices.Contains(all, name) {
+			t.Errorf("%s names a test that is not there: %s", securityPage, name)
+		}
+	}
+}
+
+// namedBy are the tests that the rows of a page's tables name: those of three columns.
+func namedBy(t *testing.T, page string) (listed []string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range row.FindAllStringSubmatch(string(text), -1) {
+		if strings.Trim(line[1], " -") == "" || strings.TrimSpace(line[1]) == "test" {
+			continue
+		}
+		names := quoted.FindAllStringSubmatch(line[1], -1)
+		if len(names) == 0 {
+			t.Errorf("%s names no test: %s", page, line[0])
+		}
+		for _, name := range names {
+			listed = append(listed, name[1])
+		}
+	}
+	return listed
 }
 
 // testsIn are the specs of a folder, each as "container spec", and its test functions.

@@ -235,7 +235,7 @@ var _ = Describe("Reports", func() {
 			func(spec *v1alpha1.UsageReportSpec) { spec.StartFrom = "somewhere" })
 	})
 
-	It("are paged, put back when somebody edits them, and stay as they are while they are suspended", func(ctx SpecContext) {
+	It("are paged, put back when somebody edits them, and stay at their seal while they are suspended", func(ctx SpecContext) {
 		_, d := begin(ctx)
 		apply(ctx, meterOf("widgets", widgetKind))
 		ready(ctx, "widgets")
@@ -271,10 +271,60 @@ var _ = Describe("Reports", func() {
 		Eventually(reported(ctx, report, ofNamespace)).WithContext(ctx).Should(And(
 			HaveField("Digest", digest), WithTransform(func(s v1alpha1.UsageReportStatus) string { return s.Rows[0].Quantity }, Not(Equal("17")))))
 
-		By("a suspended one")
-		report.Spec.Suspend, report.Spec.Limit = true, 1
+		By("a suspended one, which is the ledger's all the same")
+		report.Spec.Suspend = true
 		Expect(admin.Update(ctx, report)).To(Succeed())
 		Eventually(reported(ctx, report, ofNamespace)).WithContext(ctx).Should(WithTransform(says(v1alpha1.ConditionReady), Equal("True/Suspended")))
-		Expect(report.Status.Rows).To(HaveLen(2))
+		Expect(report.Status.Digest).To(Equal(digest))
+		forged := report.DeepCopy()
+		forged.Status.Rows[0].Quantity, forged.Status.Rows[0].Exact, forged.Status.Totals, forged.Status.Summary = "17", "61200", nil, "nothing"
+		Expect(admin.Status().Update(ctx, forged)).To(Succeed())
+		Eventually(reported(ctx, report, ofNamespace)).WithContext(ctx).Should(And(
+			HaveField("Digest", digest), HaveField("Summary", Not(Equal("nothing"))), HaveField("Rows", HaveLen(2)),
+			WithTransform(func(s v1alpha1.UsageReportStatus) string { return s.Rows[0].Quantity }, Not(Equal("17")))))
+
+		By("a suspended one that was never made")
+		never := d.reportOf("never", func(spec *v1alpha1.UsageReportSpec) { spec.Suspend = true })
+		Eventually(reported(ctx, never, ofNamespace)).WithContext(ctx).Should(WithTransform(says(v1alpha1.ConditionReady), Equal("True/Suspended")))
+		never.Status.Rows, never.Status.RowCount = report.Status.Rows, 2
+		Expect(admin.Status().Update(ctx, never)).To(Succeed())
+		Eventually(reported(ctx, never, ofNamespace)).WithContext(ctx).Should(And(HaveField("Rows", BeEmpty()), HaveField("RowCount", int64(0))))
+	})
+
+	It("of a schedule are made the newest first, so many at once, and what its status says is the operator's", func(ctx SpecContext) {
+		_, d := begin(ctx)
+		apply(ctx, meterOf("widgets", widgetKind))
+		ready(ctx, "widgets")
+		d.operator.seal(ctx)
+		began := metav1.NewTime(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC))
+		schedule := &v1alpha1.UsageReportSchedule{}
+		schedule.Namespace, schedule.Name = d.namespace, "hourly"
+		schedule.Spec.EveryPeriod, schedule.Spec.StartingOn, schedule.Spec.HistoryLimit = "hour", &began, 1000
+		Expect(admin.Create(ctx, schedule)).To(Succeed())
+		current := func(g Gomega) v1alpha1.ReportScheduleStatus {
+			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(schedule), schedule)).To(Succeed())
+			return schedule.Status
+		}
+		Eventually(current).WithContext(ctx).Should(And(
+			HaveField("Backlog", Not(BeNil())),
+			WithTransform(func(s v1alpha1.ReportScheduleStatus) string {
+				ready := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionReady)
+				return fmt.Sprintf("%s/%s: %s", ready.Status, ready.Reason, ready.Message)
+			}, And(HavePrefix("True/CatchingUp: the reports of 9"), ContainSubstring("are still to be made, the newest first")))))
+		said := *schedule.Status.DeepCopy()
+		list := &v1alpha1.UsageReportList{}
+		Expect(admin.List(ctx, list, client.InNamespace(d.namespace))).To(Succeed())
+		Expect(len(list.Items)).To(BeNumerically("~", 12, 1)) // a minute may have passed
+		oldest := said.LastPeriod.EndTime.Add(-time.Duration(len(list.Items)) * time.Hour)
+		for _, report := range list.Items {
+			Expect(report.Spec.StartingOn.Time).To(BeTemporally(">=", oldest), report.Name)
+		}
+
+		By("a status that somebody else writes")
+		schedule.Status.Backlog, schedule.Status.LastReport = nil, "none"
+		schedule.Status.LastPeriod.StartTime, schedule.Status.LastPeriod.EndTime = began, metav1.NewTime(began.Add(time.Hour))
+		Expect(admin.Status().Update(ctx, schedule)).To(Succeed())
+		Eventually(current).WithContext(ctx).Should(And(
+			HaveField("Backlog", Not(BeNil())), HaveField("LastReport", said.LastReport), HaveField("LastPeriod", Equal(said.LastPeriod))))
 	})
 })

@@ -35,6 +35,10 @@ it again. Nothing is written.
      any more is no difference: records are pruned. One that no sealed interval
      explains is. Open records are not final, and left out.
 
+  4. Every UsageReport and ClusterUsageReport is computed again from the ledger as it
+     was at the report's seal, and its figures must be what its status says. One that
+     has none, or chooses namespaces by labels, is left out.
+
 The first difference is named: where it is, which field, what was expected and
 what was found. Of the others, it is said how many there are.
 
@@ -42,8 +46,8 @@ Who can rewrite the whole journal can make one that adds up. To rule that out,
 keep the seal that is printed somewhere else. It stands for its interval and all
 intervals before: later, --seal says whether they are still what they were.
 
-It needs the right to list usageblocks in the operator's namespace, and
-usagerecords in all namespaces.
+It needs the right to list usageblocks in the operator's namespace, 
+usagerecords and usagereports in all namespaces, clusterusagereports and namespaces.
 `
 
 // ExitStatuses says what the command ends with.
@@ -122,6 +126,7 @@ func (v *Verification) Run(ctx context.Context, config *rest.Config, stdout, std
 	if err != nil {
 		return false, err
 	}
+	in.Reports = audit.ClusterReports(records)
 	in.Records, in.Namespace = audit.ClusterRecords(records), v.Namespace
 	in.Clock, in.Progress = clock.RealClock{}, audit.Progress(stderr, clock.RealClock{})
 	report, err := audit.Verify(ctx, in)

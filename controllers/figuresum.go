@@ -1,0 +1,78 @@
+package controllers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+)
+
+// Of a report's status the cache keeps what the controllers read, and a sum over
+// all of it, which tells whether it is what it should be: rows of all reports would
+// take more memory than the ledger.
+
+// CacheOptions are those with which the operator's manager keeps what it watches.
+func CacheOptions() cache.Options {
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.UsageReport{}:        {Transform: withoutFigures},
+			&v1alpha1.ClusterUsageReport{}: {Transform: withoutFigures},
+		},
+	}
+}
+
+func withoutFigures(object any) (any, error) {
+	switch r := object.(type) {
+	case *v1alpha1.UsageReport:
+		r.ManagedFields, r.Status = nil, summed(&r.Status)
+	case *v1alpha1.ClusterUsageReport:
+		r.ManagedFields, r.Status = nil, summed(&r.Status)
+	}
+	return object, nil
+}
+
+// summedPrefix begins what stands in the place of a digest where a status has its
+// sum and no figures. The API server lets no digest begin like that.
+const summedPrefix = "summed:"
+
+// summed is a status without its figures, and with its sum.
+func summed(s *v1alpha1.UsageReportStatus) v1alpha1.UsageReportStatus {
+	if strings.HasPrefix(s.Digest, summedPrefix) {
+		return *s
+	}
+	sum, _ := sumOf(s)
+	return v1alpha1.UsageReportStatus{
+		ObservedGeneration: s.ObservedGeneration, Conditions: s.Conditions, Window: s.Window, SealedTime: s.SealedTime,
+		Corrections: s.Corrections, LastReportTime: s.LastReportTime, Digest: summedPrefix + sum + "/" + s.Digest,
+	}
+}
+
+// sumOf is a sum over all of a status, and how many bytes it takes where it is
+// stored; 0 where that is not known any more.
+func sumOf(s *v1alpha1.UsageReportStatus) (sum string, bytes int64) {
+	if rest, is := strings.CutPrefix(s.Digest, summedPrefix); is {
+		sum, _, _ = strings.Cut(rest, "/")
+		return sum, 0
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("controllers: a status has no JSON: %v", err)) // it is strings and numbers
+	}
+	hash := sha256.Sum256(text)
+	return hex.EncodeToString(hash[:]), int64(len(text))
+}
+
+// digestOf is a status's digest.
+func digestOf(s *v1alpha1.UsageReportStatus) string {
+	if _, rest, is := strings.Cut(s.Digest, "/"); is {
+		return rest
+	}
+	return s.Digest
+}
