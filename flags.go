@@ -58,7 +58,7 @@ func parse(args []string) (*options, error) {
 	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
 	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most. 0: there are no Open records.")
 	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
-	flags.Var(&o.recordBudget, "record-budget", "How many `bytes` all records may take in etcd. Over it, older ones are pruned before their time; the ledger keeps what they say. 0: any.")
+	flags.Var(&o.recordBudget, "record-budget", "How many `bytes` all records may take in etcd. Over it, older ones of namespaces that take more than their share are pruned before their time; the ledger keeps what they say. 0: any.")
 	flags.Var(&o.journalBudget, "journal-budget", "How many `bytes` the journal may take in etcd. Over it nothing is deleted: an event, a metric and the UsageMeters' conditions say so. 0: any.")
 	flags.DurationVar(&o.flush, "flush-interval", 5*time.Second, "How often changes are written to the journal, at most. What happens in between is replayed after a crash.")
 	flags.DurationVar(&o.sealTimeout, "seal-timeout", 10*time.Minute, "How long after its end an interval waits for a kind that cannot be read. Then the rest of it is Unknown for that kind's meters, and the interval is sealed without.")

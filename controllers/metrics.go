@@ -18,6 +18,8 @@ type Metrics struct {
 	Publisher *publisher.Publisher
 	Clock     *steadyclock.Clock
 	Schedule  Schedule
+	// shares are the namespaces whose records take more than their share; nil: none.
+	shares *shares
 	// Elected is closed once this replica leads.
 	Elected <-chan struct{}
 }
@@ -94,6 +96,8 @@ var (
 		"How many usage records there are.")
 	recordBytes = describe(gauge, "records_bytes",
 		"About how many bytes all usage records take.")
+	recordKept = describe(gauge, "records_kept_from_timestamp_seconds",
+		"From when on the records are kept of a namespace that takes more than its share of the budget: those before are pruned before their time. Of the 100 that take most.", "namespace")
 	recordBudget = describe(gauge, "records_budget_bytes",
 		"How many bytes all usage records may take until older ones are pruned before their time (--record-budget). 0: any.")
 )
@@ -186,13 +190,22 @@ func (m *Metrics) meters(v values) {
 }
 
 func (m *Metrics) records(v values) {
-	counts, sizes := m.Publisher.Sizes()
-	var records int
-	var bytes int64
-	for start, n := range counts {
-		records, bytes = records+n, bytes+sizes[start]
+	var all publisher.Size
+	for _, sizes := range m.Publisher.Sizes() {
+		for _, size := range sizes {
+			all.Records, all.Bytes = all.Records+size.Records, all.Bytes+size.Bytes
+		}
 	}
-	v.set(recordCount, float64(records))
-	v.set(recordBytes, float64(bytes))
+	v.set(recordCount, float64(all.Records))
+	v.set(recordBytes, float64(all.Bytes))
 	v.set(recordBudget, float64(m.Schedule.Budget))
+	if m.shares == nil {
+		return
+	}
+	for _, over := range m.shares.most(namedAtMost) {
+		v.set(recordKept, float64(over.keptFrom), over.namespace)
+	}
 }
+
+// namedAtMost is how many namespaces a metric names: tenants make namespaces.
+const namedAtMost = 100

@@ -2,9 +2,12 @@ package controllers
 
 import (
 	"maps"
+	"math"
 	"slices"
 
+	"github.com/usage-operator/usage-operator/internal/fairshare"
 	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/publisher"
 	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -36,17 +39,35 @@ func (s *Schedule) unsealed(w usage.Window, sealedThrough int64) bool {
 	return w.Start >= sealedThrough && w == s.interval(w.Start, sealedThrough)
 }
 
-// fits is the moment from which on the records fit the budget, given their bytes
-// by the start of their interval; 0: all of them do. The interval that was
-// sealed last is kept at any size: what is published to be deleted at once is of
-// no use to anybody.
-func (s *Schedule) fits(bytes map[int64]int64, sealedThrough int64) int64 {
+// share is the most bytes that the records of one namespace may take, given how
+// many those of each take: all fit the budget then, and none that takes less loses
+// any because of what another takes. math.MaxInt64: all fit as they are.
+func (s *Schedule) share(sizes map[string]map[int64]publisher.Size) int64 {
 	if s.Budget == 0 {
-		return 0
+		return math.MaxInt64
 	}
-	left := s.Budget
-	for _, start := range slices.Backward(slices.Sorted(maps.Keys(bytes))) {
-		if left -= bytes[start]; left < 0 {
+	takes := make([]int64, 0, len(sizes))
+	for _, of := range sizes {
+		takes = append(takes, bytesOf(of))
+	}
+	return fairshare.Level(takes, s.Budget)
+}
+
+func bytesOf(sizes map[int64]publisher.Size) (bytes int64) {
+	for _, size := range sizes {
+		bytes += size.Bytes
+	}
+	return bytes
+}
+
+// fits is the moment from which on the records of one namespace fit its share, given
+// their sizes by the start of their interval; 0: all of them do. The interval that
+// was sealed last is kept at any size: what is published to be deleted at once is of
+// no use to anybody.
+func (s *Schedule) fits(sizes map[int64]publisher.Size, share, sealedThrough int64) int64 {
+	left := share
+	for _, start := range slices.Backward(slices.Sorted(maps.Keys(sizes))) {
+		if left -= sizes[start].Bytes; left < 0 {
 			return max(0, min(start, sealedThrough-2*s.Interval)+s.Interval)
 		}
 	}
