@@ -98,6 +98,10 @@ var (
 		"About how many bytes all usage records take.")
 	recordKept = describe(gauge, "records_kept_from_timestamp_seconds",
 		"From when on the records are kept of a namespace that takes more than its share of the budget: those before are pruned before their time. Of the 100 that take most.", "namespace")
+	recordReduced = describe(gauge, "records_reduced",
+		"1 for a namespace whose records of the last sealed interval list less than all: Segments of some deployments together, Resources or Totals. Of 100 namespaces.", "namespace", "detail")
+	recordOthers = describe(gauge, "records_other_deployments",
+		"How many deployments of the namespace had no records of their own in the last sealed interval. Of 100 namespaces.", "namespace")
 	recordBudget = describe(gauge, "records_budget_bytes",
 		"How many bytes all usage records may take until older ones are pruned before their time (--record-budget). 0: any.")
 )
@@ -204,6 +208,16 @@ func (m *Metrics) records(v values) {
 	}
 	for _, over := range m.shares.most(namedAtMost) {
 		v.set(recordKept, float64(over.keptFrom), over.namespace)
+	}
+	others := map[string]int{}
+	for _, of := range m.shares.inLast(namedAtMost) {
+		if _, again := others[of.Namespace]; !again { // it was deleted and made again
+			v.set(recordReduced, 1, of.Namespace, of.Detail.String())
+		}
+		others[of.Namespace] += of.Others
+	}
+	for namespace, n := range others {
+		v.set(recordOthers, float64(n), namespace)
 	}
 }
 

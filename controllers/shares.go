@@ -3,11 +3,16 @@ package controllers
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/usage-operator/usage-operator/internal/record"
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // shares are the namespaces whose records take, or took, more than their share of the
@@ -15,7 +20,27 @@ import (
 type shares struct {
 	mu   sync.Mutex
 	over map[string]excess
-	told map[string]int64 // when it was announced
+	// last are those whose records of the last sealed interval list less than all.
+	last []record.Reduced
+	// open are those whose Open records, of the interval that starts at openStart, list
+	// totals alone.
+	open      map[string]bool
+	openStart int64
+	told      announced
+}
+
+// announced is when something was announced, by what and of which namespace.
+type announced map[[2]string]int64
+
+// may tells whether something may be announced now, and notes that it is.
+func (t announced) may(what, namespace string, now int64) bool {
+	maps.DeleteFunc(t, func(_ [2]string, at int64) bool { return now-at >= toldAgain })
+	key := [2]string{what, namespace}
+	if _, is := t[key]; is || len(t) >= toldAtMost {
+		return false
+	}
+	t[key] = now
+	return true
 }
 
 // excess is what a namespace takes beyond its share, and what it loses for that.
@@ -28,10 +53,9 @@ type excess struct {
 }
 
 const (
-	// toldAgain is how long nothing more is announced of a namespace, in seconds.
+	// toldAgain is how long the same is not announced of a namespace again, in seconds.
 	toldAgain = 60 * 60
-	// toldAtMost is of how many namespaces something is announced in that time.
-	// A metric names others.
+	// toldAtMost is how much is announced in that time. Metrics name others.
 	toldAtMost = 10
 )
 
@@ -49,17 +73,10 @@ func (s *shares) keptFrom(namespace string) int64 {
 func (s *shares) found(over map[string]excess, retainedFrom, now int64) (tell []excess) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over == nil {
-		s.over, s.told = map[string]excess{}, map[string]int64{}
-	}
+	s.begin()
 	for namespace, e := range s.over {
 		if e.keptFrom <= retainedFrom {
 			delete(s.over, namespace)
-		}
-	}
-	for namespace, at := range s.told {
-		if now-at >= toldAgain {
-			delete(s.told, namespace)
 		}
 	}
 	for namespace, e := range over {
@@ -68,16 +85,60 @@ func (s *shares) found(over map[string]excess, retainedFrom, now int64) (tell []
 		}
 		e.namespace = namespace
 		s.over[namespace] = e
-		if _, told := s.told[namespace]; !told {
-			tell = append(tell, e)
-		}
+		tell = append(tell, e)
 	}
 	slices.SortFunc(tell, compareExcess)
-	tell = tell[:min(len(tell), max(0, toldAtMost-len(s.told)))]
-	for i := range tell {
-		s.told[tell[i].namespace] = now
+	return slices.DeleteFunc(tell, func(e excess) bool { return !s.told.may("pruned", e.namespace, now) })
+}
+
+// begin makes the maps. Called under the lock.
+func (s *shares) begin() {
+	if s.over == nil {
+		s.over, s.told = map[string]excess{}, announced{}
+	}
+}
+
+// reduced takes in whose records of the last sealed interval list less than all. It
+// returns of which ones people are to be told.
+func (s *shares) reduced(last []record.Reduced, now int64) (tell []record.Reduced) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begin()
+	s.last = last
+	for _, of := range last {
+		if s.told.may("reduced", of.Namespace, now) {
+			tell = append(tell, of)
+		}
 	}
 	return tell
+}
+
+// inLast are those whose records of the last sealed interval list less than all, at
+// most so many.
+func (s *shares) inLast(atMost int) []record.Reduced {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last[:min(len(s.last), atMost)]
+}
+
+// foundOpen takes in whose Open records take more than their share, in the interval that
+// starts then. It is for the rest of that: what they list less takes less.
+func (s *shares) foundOpen(start int64, over []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil || s.openStart != start {
+		s.open, s.openStart = map[string]bool{}, start
+	}
+	for _, namespace := range over {
+		s.open[namespace] = true
+	}
+}
+
+// coarse tells whether the namespace's Open records list totals alone.
+func (s *shares) coarse(namespace string, start int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.openStart == start && s.open[namespace]
 }
 
 // most are those that are over their share, at most so many: those that take most.
@@ -101,6 +162,22 @@ func (e *excess) note(budget int64) string {
 	return fmt.Sprintf("The usage records of namespace %s take %s, which is more than its share of --record-budget=%s: %s. "+
 		"Those of intervals before %s are pruned before their time; other namespaces' are not. The journal keeps what they say.",
 		e.namespace, quantity(e.bytes), quantity(budget), quantity(e.share), text(time.Unix(e.keptFrom, 0)))
+}
+
+func noteReduced(of record.Reduced, interval usage.Window, deployments int64) string {
+	var less []string
+	if of.Others > 0 {
+		less = append(less, fmt.Sprintf("%d deployments, beyond the %d that held something for longest, are in one record of %q",
+			of.Others, deployments, usage.OtherDeployments))
+	}
+	switch of.Detail {
+	case usage.DetailResources:
+		less = append(less, "they list what each resource used, not its segments, because they would take more than the namespace's share")
+	case usage.DetailTotals:
+		less = append(less, "they list totals alone, because they would take more than the namespace's share")
+	}
+	return fmt.Sprintf("The usage records of namespace %s of the interval from %s list less than all: %s. The totals are the same; "+
+		"the journal keeps the rest.", of.Namespace, text(time.Unix(interval.Start, 0)), strings.Join(less, "; "))
 }
 
 // quantity is a number of bytes in MiB, or exactly, where it is none.

@@ -58,6 +58,7 @@ type UsageRecordReconciler struct {
 
 	intervals sealedIntervals
 	shares    shares
+	plans     plans
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -101,7 +102,7 @@ func (r *UsageRecordReconciler) Reconcile(ctx context.Context, key record.Key) (
 		Now:       now,
 	}
 	if r.intervals.exists(key.Interval, &r.Schedule) { // else there is no record of it
-		in.Segments = r.Ledger.Cut(key.Account, key.Interval, now)
+		r.fill(&in)
 	}
 	err := r.Publisher.Publish(ctx, in)
 	if errors.Is(err, publisher.ErrNamespaceGone) && in.Namespace != r.Namespace {

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
@@ -31,7 +30,7 @@ const (
 func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue recordQueue) {
 	ticker := r.Clock.NewTicker(time.Second)
 	defer ticker.Stop()
-	live := newLive(r.Schedule.Refresh)
+	live := newLive(r.Schedule.Refresh, r.Schedule.Deployments)
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,6 +60,7 @@ func (r *UsageRecordReconciler) publish(ctx context.Context, queue recordQueue, 
 	}
 	now := r.Clock.Now().Unix()
 	r.intervals.add(intervals, r.retainedFrom(now))
+	r.Sealed.forget(r.retainedFrom(now))
 	last := intervals[len(intervals)-1]
 	priority := func(interval usage.Window) int {
 		if interval == last {
@@ -72,13 +72,15 @@ func (r *UsageRecordReconciler) publish(ctx context.Context, queue recordQueue, 
 		if interval.End <= r.retainedFrom(now) {
 			continue
 		}
-		for _, account := range r.Ledger.Accounts(interval, interval.End) {
+		plan := r.plan(interval)
+		for _, account := range plan.Accounts(r.Ledger.Accounts(interval, interval.End)) {
 			if interval.End <= r.keptFrom(account.Namespace, now) {
 				continue
 			}
 			add(queue, priority(interval), record.Key{Account: account, Interval: interval})
 		}
 	}
+	r.reduced(ctx, r.plan(last), last, now)
 	r.adopt(ctx, queue, intervals[0].Start, last.End)
 	// An Open record whose usage turned out to be somebody else's goes.
 	for _, key := range r.Publisher.Open(last.End) {
@@ -187,26 +189,6 @@ func (r *UsageRecordReconciler) keptFrom(namespace string, now int64) int64 {
 // makes nothing older.
 func (r *UsageRecordReconciler) retainedFrom(now int64) int64 {
 	return min(now, r.Sealed.Through()+r.Schedule.Interval) - r.Schedule.Retention
-}
-
-// guard finds the moments from which on the namespaces' records fit their shares of
-// the budget.
-func (r *UsageRecordReconciler) guard(ctx context.Context, now int64) {
-	sizes := r.Publisher.Sizes()
-	share, through := r.Schedule.share(sizes), r.Sealed.Through()
-	over := map[string]excess{}
-	for namespace, of := range sizes {
-		if from := r.Schedule.fits(of, share, through); from > 0 {
-			over[namespace] = excess{bytes: bytesOf(of), share: share, keptFrom: from}
-		}
-	}
-	for _, e := range r.shares.found(over, r.retainedFrom(now), now) {
-		note := e.note(r.Schedule.Budget)
-		ctrl.LoggerFrom(ctx).Info(note)
-		r.Health.announce(announcement{
-			kind: corev1.EventTypeWarning, reason: "RecordsOverShare", action: "PruneRecords", namespace: e.namespace, note: note,
-		})
-	}
 }
 
 // prune deletes records that are kept long enough, and what the ledger has of them.
