@@ -22,6 +22,7 @@ type options struct {
 	flush, sealTimeout, checkEvery      time.Duration
 	recordBudget, journalBudget         size
 	reportBudget                        size
+	deployments                         int64
 	ownerKinds                          kinds
 	namespace                           string
 	concurrency                         int
@@ -59,7 +60,8 @@ func parse(args []string) (*options, error) {
 	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
 	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most. 0: there are no Open records.")
 	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
-	flags.Var(&o.recordBudget, "record-budget", "How many `bytes` all records may take in etcd. Over it, older ones are pruned before their time; the ledger keeps what they say. 0: any.")
+	flags.Var(&o.recordBudget, "record-budget", "How many `bytes` all records may take in etcd. Over it, older ones of namespaces that take more than their share are pruned before their time; the ledger keeps what they say. 0: any.")
+	flags.Int64Var(&o.deployments, "deployments-per-namespace", 1000, "How many deployments of one namespace have records of their own in one interval: those that held something for longest. The others are in one record. 0: any.")
 	flags.Var(&o.journalBudget, "journal-budget", "How many `bytes` the journal may take in etcd. Over it nothing is deleted: an event, a metric and the UsageMeters' conditions say so. 0: any.")
 	flags.Var(&o.reportBudget, "report-budget", "How many `bytes` the statuses of all UsageReports may take in etcd. Over it, namespaces whose reports take more than an equal share have reports that are Stalled. 0: any.")
 	flags.DurationVar(&o.flush, "flush-interval", 5*time.Second, "How often changes are written to the journal, at most. What happens in between is replayed after a crash.")
@@ -110,6 +112,7 @@ func (o *options) validate(rest []string) error {
 		want  string
 	}{
 		{o.retention < o.interval, "record-retention", o.retention, "at least one interval, " + o.interval.String()},
+		{o.deployments < 0, "deployments-per-namespace", o.deployments, "0, or more"},
 		{o.flush < time.Second, "flush-interval", o.flush, "at least 1s"},
 		{o.sealTimeout < 10*time.Second, "seal-timeout", o.sealTimeout, "at least 10s"},
 		{o.checkEvery != 0 && o.checkEvery < time.Second, "check-interval", o.checkEvery, "0, or at least 1s"},

@@ -109,7 +109,8 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		Schedule: controllers.Schedule{
 			Interval: seconds(o.interval), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
 			Flush: seconds(o.flush), SealTimeout: seconds(o.sealTimeout),
-			Budget: int64(o.recordBudget), JournalBudget: int64(o.journalBudget), ReportBudget: int64(o.reportBudget),
+			Budget: int64(o.recordBudget), Deployments: o.deployments, JournalBudget: int64(o.journalBudget),
+			ReportBudget: int64(o.reportBudget),
 		},
 		Concurrency: o.concurrency,
 		CheckEvery:  o.checkEvery,

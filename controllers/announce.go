@@ -11,6 +11,8 @@ type announcement struct {
 	reason string
 	action string // what the operator was doing
 	note   string
+	// namespace is the tenant's that it is about; empty: it is about nobody's.
+	namespace string
 }
 
 const writeJournal = "WriteJournal"
@@ -25,10 +27,21 @@ func (h *Health) announce(a announcement) {
 }
 
 // announcer makes Events of the operator's namespace, in it: what they tell of is
-// nobody's object, and that is where people look.
+// nobody's object, and that is where people look. What is about a tenant's namespace
+// is told there, too.
 func announcer(events recorder.EventRecorder, namespace string) func(announcement) {
-	about := &corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: namespace, Namespace: namespace}
+	own := namespaceReference(namespace)
 	return func(a announcement) {
-		events.Eventf(about, nil, a.kind, a.reason, a.action, "%s", limit(a.note, maxNote))
+		if a.namespace == "" || a.namespace == namespace {
+			events.Eventf(own, nil, a.kind, a.reason, a.action, "%s", limit(a.note, maxNote))
+			return
+		}
+		tenant := namespaceReference(a.namespace)
+		events.Eventf(own, tenant, a.kind, a.reason, a.action, "%s", limit(a.note, maxNote))
+		events.Eventf(tenant, nil, a.kind, a.reason, a.action, "%s", limit(a.note, maxNote))
 	}
+}
+
+func namespaceReference(name string) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Name: name, Namespace: name}
 }

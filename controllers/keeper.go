@@ -103,6 +103,9 @@ func ignoreDone(ctx context.Context, err error) error {
 func (k *Keeper) batch(seal *usage.Window) {
 	now := k.now()
 	k.pending = k.Collector.Batch(now, seal)
+	for i := range k.pending.Seals {
+		k.pending.Seals[i].Limits = k.Schedule.limits(holdings(k.Collector, k.pending.Seals[i].Interval))
+	}
 	k.Health.batched(now, k.pending)
 }
 
@@ -249,7 +252,7 @@ func (k *Keeper) commit(ctx context.Context) error {
 	for _, seal := range seals {
 		k.Health.sealed(now, seal)
 		k.Health.waits(k.unsealed.End)
-		k.Sealed.Add(seal.Interval)
+		k.Sealed.Add(seal)
 	}
 	return nil
 }

@@ -19,6 +19,8 @@ type Metrics struct {
 	Clock     *steadyclock.Clock
 	Schedule  Schedule
 	Reports   *ReportBudget
+	// shares are the namespaces whose records take more than their share; nil: none.
+	shares *shares
 	// Elected is closed once this replica leads.
 	Elected <-chan struct{}
 }
@@ -99,6 +101,12 @@ var (
 		"About how many bytes the statuses of all usage reports take.")
 	reportBudget = describe(gauge, "reports_budget_bytes",
 		"How many bytes the statuses of all usage reports may take (--report-budget). 0: any.")
+	recordKept = describe(gauge, "records_kept_from_timestamp_seconds",
+		"From when on the records are kept of a namespace that takes more than its share of the budget: those before are pruned before their time. Of the 100 that take most.", "namespace")
+	recordReduced = describe(gauge, "records_reduced",
+		"1 for a namespace whose records of the last sealed interval list less than all: Segments of some deployments together, Resources or Totals. Of 100 namespaces.", "namespace", "detail")
+	recordOthers = describe(gauge, "records_other_deployments",
+		"How many deployments of the namespace had no records of their own in the last sealed interval. Of 100 namespaces.", "namespace")
 	recordBudget = describe(gauge, "records_budget_bytes",
 		"How many bytes all usage records may take until older ones are pruned before their time (--record-budget). 0: any.")
 )
@@ -193,13 +201,32 @@ func (m *Metrics) meters(v values) {
 }
 
 func (m *Metrics) records(v values) {
-	counts, sizes := m.Publisher.Sizes()
-	var records int
-	var bytes int64
-	for start, n := range counts {
-		records, bytes = records+n, bytes+sizes[start]
+	var all publisher.Size
+	for _, sizes := range m.Publisher.Sizes() {
+		for _, size := range sizes {
+			all.Records, all.Bytes = all.Records+size.Records, all.Bytes+size.Bytes
+		}
 	}
-	v.set(recordCount, float64(records))
-	v.set(recordBytes, float64(bytes))
+	v.set(recordCount, float64(all.Records))
+	v.set(recordBytes, float64(all.Bytes))
 	v.set(recordBudget, float64(m.Schedule.Budget))
+	if m.shares == nil {
+		return
+	}
+	for _, over := range m.shares.most(namedAtMost) {
+		v.set(recordKept, float64(over.keptFrom), over.namespace)
+	}
+	others := map[string]int{}
+	for _, of := range m.shares.inLast(namedAtMost) {
+		if _, again := others[of.Namespace]; !again { // it was deleted and made again
+			v.set(recordReduced, 1, of.Namespace, of.Detail.String())
+		}
+		others[of.Namespace] += of.Others
+	}
+	for namespace, n := range others {
+		v.set(recordOthers, float64(n), namespace)
+	}
 }
+
+// namedAtMost is how many namespaces a metric names: tenants make namespaces.
+const namedAtMost = 100

@@ -2,9 +2,12 @@ package controllers
 
 import (
 	"maps"
+	"math"
 	"slices"
 
+	"github.com/usage-operator/usage-operator/internal/fairshare"
 	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/publisher"
 	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -17,6 +20,7 @@ type Schedule struct {
 	Refresh     int64 // how often an Open record is brought up to date at most; 0: there are none
 	Retention   int64 // how long after its end a record is kept
 	Budget      int64 // how many bytes all records may take together; 0: any
+	Deployments int64 // how many deployments of a namespace have records of their own in an interval; 0: any
 	// JournalBudget is how many bytes the journal may take until people are told; 0: any.
 	JournalBudget int64
 	// ReportBudget is how many bytes the statuses of all reports may take; 0: any.
@@ -38,17 +42,78 @@ func (s *Schedule) unsealed(w usage.Window, sealedThrough int64) bool {
 	return w.Start >= sealedThrough && w == s.interval(w.Start, sealedThrough)
 }
 
-// fits is the moment from which on the records fit the budget, given their bytes
-// by the start of their interval; 0: all of them do. The interval that was
-// sealed last is kept at any size: what is published to be deleted at once is of
-// no use to anybody.
-func (s *Schedule) fits(bytes map[int64]int64, sealedThrough int64) int64 {
-	if s.Budget == 0 {
-		return 0
+// intervalsKept is how many intervals the budget has room for at least: the records
+// of one take no more than that part of it.
+const intervalsKept = 16
+
+// intervalBudget is how many bytes the records of one interval may take; 0: any.
+func (s *Schedule) intervalBudget() int64 { return (s.Budget + intervalsKept - 1) / intervalsKept }
+
+// limits are those that bind the records of an interval. It is what was held in it
+// that decides, and nothing else.
+func (s *Schedule) limits(held *record.Holdings) usage.Limits {
+	return record.Limit(held, s.intervalBudget(), s.Deployments)
+}
+
+// holdings are what was held in a sealed interval.
+func holdings(from interface {
+	Accounts(w usage.Window, now int64) []usage.Account
+	Cut(account usage.Account, w usage.Window, now int64) []usage.Segment
+}, interval usage.Window) *record.Holdings {
+	return &record.Holdings{
+		Accounts: from.Accounts(interval, interval.End),
+		Cut:      func(a usage.Account) []usage.Segment { return from.Cut(a, interval, interval.End) },
 	}
-	left := s.Budget
-	for _, start := range slices.Backward(slices.Sorted(maps.Keys(bytes))) {
-		if left -= bytes[start]; left < 0 {
+}
+
+// share is the most bytes that the records of one namespace may take, given how
+// many those of each take: all fit the budget then, and none that takes less loses
+// any because of what another takes. math.MaxInt64: all fit as they are.
+func (s *Schedule) share(sizes map[string]map[int64]publisher.Size) int64 {
+	if s.Budget == 0 {
+		return math.MaxInt64
+	}
+	takes := make([]int64, 0, len(sizes))
+	for _, of := range sizes {
+		takes = append(takes, bytesOf(of))
+	}
+	return fairshare.Level(takes, s.Budget)
+}
+
+// coarse are the namespaces whose records of the interval that starts then take more
+// than their share of an interval's budget.
+func (s *Schedule) coarse(sizes map[string]map[int64]publisher.Size, start int64) (over []string) {
+	if s.Budget == 0 {
+		return nil
+	}
+	takes := make([]int64, 0, len(sizes))
+	for _, of := range sizes {
+		takes = append(takes, of[start].Bytes)
+	}
+	share := fairshare.Level(takes, s.intervalBudget())
+	for namespace, of := range sizes {
+		if of[start].Bytes > share {
+			over = append(over, namespace)
+		}
+	}
+	return over
+}
+
+func bytesOf(sizes map[int64]publisher.Size) (bytes int64) {
+	for _, size := range sizes {
+		bytes += size.Bytes
+	}
+	return bytes
+}
+
+// fits is the moment from which on the records of one namespace fit its share, given
+// their sizes by the start of their interval; 0: all of them do. The interval that
+// was sealed last is kept at any size: what is published to be deleted at once is of
+// no use to anybody.
+func (s *Schedule) fits(sizes map[int64]publisher.Size, share, sealedThrough int64) int64 {
+	left := share
+	for _, start := range slices.Backward(slices.Sorted(maps.Keys(sizes))) {
+		if left -= sizes[start].Bytes; left < 0 {
 			return max(0, min(start, sealedThrough-2*s.Interval)+s.Interval)
 		}
 	}
@@ -62,16 +127,21 @@ type live struct {
 	waiting map[usage.Account]int64 // since when
 	written map[usage.Account]int64 // in the interval
 	current usage.Window
+	// most is how many deployments of a namespace have Open records in an interval, those
+	// that come first; 0: any. named is how many have.
+	most  int64
+	named map[string]int64
 }
 
-func newLive(refresh int64) *live {
-	return &live{refresh: refresh, waiting: map[usage.Account]int64{}, written: map[usage.Account]int64{}}
+func newLive(refresh, most int64) *live {
+	return &live{refresh: refresh, most: most, waiting: map[usage.Account]int64{}, written: map[usage.Account]int64{}, named: map[string]int64{}}
 }
 
 // enter begins an interval with the accounts that hold something in it.
 func (l *live) enter(interval usage.Window, accounts []usage.Account, now int64) {
 	l.current = interval
 	clear(l.written)
+	clear(l.named)
 	l.note(accounts, now)
 }
 
@@ -99,6 +169,12 @@ func (l *live) due(now int64) []record.Key {
 			continue // it may find its deployment yet
 		}
 		delete(l.waiting, account)
+		if !again && account.Deployment != "" {
+			if l.most > 0 && l.named[account.Namespace] >= l.most {
+				continue // the Final records say what it used
+			}
+			l.named[account.Namespace]++
+		}
 		l.written[account] = now
 		keys = append(keys, record.Key{Account: account, Interval: l.current})
 	}

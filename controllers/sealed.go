@@ -1,9 +1,11 @@
 package controllers
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
+	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -13,11 +15,14 @@ type Sealed struct {
 	news    chan struct{} // has room for one: there are intervals to take
 
 	mu        sync.Mutex
-	intervals []usage.Window // that were added, and not taken yet
+	intervals []usage.Window                // that were added, and not taken yet
+	limits    map[usage.Window]usage.Limits // that bind the records of intervals, where any does
 }
 
 // NewSealed knows of no interval yet.
-func NewSealed() *Sealed { return &Sealed{news: make(chan struct{}, 1)} }
+func NewSealed() *Sealed {
+	return &Sealed{news: make(chan struct{}, 1), limits: map[usage.Window]usage.Limits{}}
+}
 
 // Through is the end of the last interval whose seal is committed, in seconds
 // since the epoch; 0: there is none.
@@ -25,18 +30,37 @@ func (s *Sealed) Through() int64 { return s.through.Load() }
 
 // Add tells of intervals, in order, once their seals are committed. It waits for
 // nobody: who commits does not wait for who publishes.
-func (s *Sealed) Add(intervals ...usage.Window) {
-	if len(intervals) == 0 {
+func (s *Sealed) Add(seals ...journal.Seal) {
+	if len(seals) == 0 {
 		return
 	}
 	s.mu.Lock()
-	s.intervals = append(s.intervals, intervals...)
-	s.through.Store(intervals[len(intervals)-1].End)
+	for _, seal := range seals {
+		s.intervals = append(s.intervals, seal.Interval)
+		if !seal.Limits.IsZero() {
+			s.limits[seal.Interval] = seal.Limits
+		}
+	}
+	s.through.Store(seals[len(seals)-1].Interval.End)
 	s.mu.Unlock()
 	select {
 	case s.news <- struct{}{}:
 	default:
 	}
+}
+
+// Limits are those that bind the interval's records.
+func (s *Sealed) Limits(interval usage.Window) usage.Limits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limits[interval]
+}
+
+// forget drops the limits of intervals that ended by the moment.
+func (s *Sealed) forget(keptFrom int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.DeleteFunc(s.limits, func(w usage.Window, _ usage.Limits) bool { return w.End <= keptFrom })
 }
 
 // take are the intervals that were added since it was last called, in order.

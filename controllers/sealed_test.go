@@ -29,7 +29,7 @@ func TestSealedIntervalsComeInOrder(t *testing.T) {
 	var want []usage.Window
 	for n := range int64(5) {
 		want = append(want, usage.Window{Start: 60 * n, End: 60 * (n + 1)})
-		sealed.Add(want[n]) // nobody takes them
+		sealed.Add(journal.Seal{Interval: want[n]}) // nobody takes them
 	}
 	<-sealed.news
 	if got := sealed.take(); !slices.Equal(want, got) || sealed.Through() != 300 {

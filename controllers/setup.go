@@ -119,7 +119,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		err = o.Metrics.Register(&Metrics{
 			Reports:   budget,
 			Collector: collected, Health: health, Journal: keeper.Journal, Publisher: records.Publisher, Clock: steady,
-			Schedule: o.Schedule, Elected: mgr.Elected(),
+			Schedule: o.Schedule, Elected: mgr.Elected(), shares: &records.shares,
 		})
 	}
 	reports := &UsageReportReconciler{

@@ -34,7 +34,7 @@ func (k *Keeper) begin(ctx context.Context) error {
 	}
 	k.unsealed = k.first(sealed)
 	k.Health.waits(k.unsealed.End)
-	k.Sealed.Add(sealed...) // before anything is published
+	k.Sealed.Add(state.Seals...) // before anything is published
 	k.Collector.Start()
 	// The sequence is ours from here on: whoever led before writes no more.
 	k.batch(nil)

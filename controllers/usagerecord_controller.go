@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/util/workqueue"
@@ -57,8 +56,9 @@ type UsageRecordReconciler struct {
 	// Health tells whether the journal is whole.
 	Health *Health
 
-	intervals  sealedIntervals
-	overBudget atomic.Int64 // records of intervals that end before are pruned to fit the budget
+	intervals sealedIntervals
+	shares    shares
+	plans     plans
 }
 
 // SetupWithManager starts the controller with the manager.
@@ -91,7 +91,7 @@ func (r *UsageRecordReconciler) Reconcile(ctx context.Context, key record.Key) (
 		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, nil
 	}
 	now := r.Clock.Now().Unix()
-	if key.Interval.End <= r.keptFrom(now) {
+	if key.Interval.End <= r.keptFrom(key.Account.Namespace, now) {
 		return reconcile.Result{}, nil // pruned, and not to come back
 	}
 	in := record.Input{
@@ -102,7 +102,7 @@ func (r *UsageRecordReconciler) Reconcile(ctx context.Context, key record.Key) (
 		Now:       now,
 	}
 	if r.intervals.exists(key.Interval, &r.Schedule) { // else there is no record of it
-		in.Segments = r.Ledger.Cut(key.Account, key.Interval, now)
+		r.fill(&in)
 	}
 	err := r.Publisher.Publish(ctx, in)
 	if errors.Is(err, publisher.ErrNamespaceGone) && in.Namespace != r.Namespace {

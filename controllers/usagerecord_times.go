@@ -30,7 +30,7 @@ const (
 func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue recordQueue) {
 	ticker := r.Clock.NewTicker(time.Second)
 	defer ticker.Stop()
-	live := newLive(r.Schedule.Refresh)
+	live := newLive(r.Schedule.Refresh, r.Schedule.Deployments)
 	for {
 		select {
 		case <-ctx.Done():
@@ -58,8 +58,9 @@ func (r *UsageRecordReconciler) publish(ctx context.Context, queue recordQueue, 
 	if len(intervals) == 0 {
 		return
 	}
-	from := r.keptFrom(r.Clock.Now().Unix())
-	r.intervals.add(intervals, from)
+	now := r.Clock.Now().Unix()
+	r.intervals.add(intervals, r.retainedFrom(now))
+	r.Sealed.forget(r.retainedFrom(now))
 	last := intervals[len(intervals)-1]
 	priority := func(interval usage.Window) int {
 		if interval == last {
@@ -68,13 +69,18 @@ func (r *UsageRecordReconciler) publish(ctx context.Context, queue recordQueue, 
 		return againPriority
 	}
 	for _, interval := range intervals {
-		if interval.End <= from {
+		if interval.End <= r.retainedFrom(now) {
 			continue
 		}
-		for _, account := range r.Ledger.Accounts(interval, interval.End) {
+		plan := r.plan(interval)
+		for _, account := range plan.Accounts(r.Ledger.Accounts(interval, interval.End)) {
+			if interval.End <= r.keptFrom(account.Namespace, now) {
+				continue
+			}
 			add(queue, priority(interval), record.Key{Account: account, Interval: interval})
 		}
 	}
+	r.reduced(ctx, r.plan(last), last, now)
 	r.adopt(ctx, queue, intervals[0].Start, last.End)
 	// An Open record whose usage turned out to be somebody else's goes.
 	for _, key := range r.Publisher.Open(last.End) {
@@ -171,10 +177,11 @@ func (s *sealedIntervals) exists(w usage.Window, schedule *Schedule) bool {
 	return s.sealed[w] || schedule.unsealed(w, s.through)
 }
 
-// keptFrom is the moment before which intervals' records are not kept: the
-// retention's, or, where the records take more than the budget, a later one.
-func (r *UsageRecordReconciler) keptFrom(now int64) int64 {
-	return max(r.retainedFrom(now), r.overBudget.Load())
+// keptFrom is the moment before which intervals' records of the namespace are not
+// kept: the retention's, or, where the namespace takes more than its share of the
+// budget, a later one.
+func (r *UsageRecordReconciler) keptFrom(namespace string, now int64) int64 {
+	return max(r.retainedFrom(now), r.shares.keptFrom(namespace))
 }
 
 // retainedFrom is the moment from which on the retention keeps what there is. What
@@ -184,29 +191,18 @@ func (r *UsageRecordReconciler) retainedFrom(now int64) int64 {
 	return min(now, r.Sealed.Through()+r.Schedule.Interval) - r.Schedule.Retention
 }
 
-// guard finds the moment from which on the records' intervals fit the budget.
-func (r *UsageRecordReconciler) guard(ctx context.Context) {
-	_, bytes := r.Publisher.Sizes()
-	from := r.Schedule.fits(bytes, r.Sealed.Through())
-	if from <= r.overBudget.Load() {
-		return
-	}
-	r.overBudget.Store(from)
-	ctrl.LoggerFrom(ctx).Info("usage records take more than --record-budget: pruning those of older intervals before their time; the ledger keeps them",
-		"budget", r.Schedule.Budget, "keptFrom", time.Unix(from, 0).UTC())
-}
-
 // prune deletes records that are kept long enough, and what the ledger has of them.
 func (r *UsageRecordReconciler) prune(ctx context.Context, now int64) {
-	r.guard(ctx)
-	before := r.keptFrom(now)
+	r.guard(ctx, now)
 	r.Ledger.Forget(min(r.retainedFrom(now), r.Sealed.Through())) // what is not sealed yet is needed
-	deleted, err := r.Publisher.Prune(ctx, before-r.Schedule.Interval+1)
+	deleted, err := r.Publisher.Prune(ctx, func(namespace string) int64 {
+		return r.keptFrom(namespace, now) - r.Schedule.Interval + 1
+	})
 	log := ctrl.LoggerFrom(ctx)
 	if err != nil && ctx.Err() == nil {
 		log.Error(err, "cannot prune usage records; trying again")
 	}
 	if deleted > 0 {
-		log.Info("pruned usage records", "deleted", deleted, "keptFrom", time.Unix(before, 0).UTC())
+		log.Info("pruned usage records", "deleted", deleted, "retainedFrom", time.Unix(r.retainedFrom(now), 0).UTC())
 	}
 }

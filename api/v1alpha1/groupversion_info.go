@@ -49,6 +49,14 @@ const (
 	LabelInterval = Group + "/interval"
 )
 
-// AnnotationDigest is the status.digest of a Final record: whoever reads metadata
-// alone knows by it what the record says.
-const AnnotationDigest = Group + "/digest"
+// Annotations on usage records: whoever reads metadata alone knows by them what
+// the record says.
+const (
+	// AnnotationDigest is the status.digest of a Final record.
+	AnnotationDigest = Group + "/digest"
+	// AnnotationBytes is about how many bytes a record takes in etcd.
+	AnnotationBytes = Group + "/bytes"
+	// AnnotationNamespace is whose usage it is, where that namespace is gone and the
+	// record is kept in the operator's.
+	AnnotationNamespace = Group + "/namespace"
+)

@@ -392,6 +392,28 @@ type BlockSeal struct {
 	//
 	// +optional
 	Partial bool `json:"partial,omitempty"`
+
+	// limits bound what the interval's records list; left out where none does.
+	//
+	// +optional
+	Limits *BlockLimits `json:"limits,omitempty"`
+}
+
+// BlockLimits bound what the records of one namespace and interval list.
+//
+// +kubebuilder:validation:MinProperties=1
+type BlockLimits struct {
+	// bytes is a namespace's share: the records of one that would take more list less.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Bytes int64 `json:"bytes,omitempty"`
+
+	// deployments is how many deployments of a namespace have records of their own.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Deployments int64 `json:"deployments,omitempty"`
 }
 
 // BlockGap is a stretch of the journal that a person accepted as it is.

@@ -32,6 +32,19 @@ const (
 	AccuracyPartial Accuracy = "Partial"
 )
 
+// Detail says how much of what was held a record lists, where that is not all of it.
+//
+// +kubebuilder:validation:Enum=Resources;Totals
+type Detail string
+
+// The details of a record that does not list each stretch in which one level was held.
+const (
+	// DetailResources: what each resource, or container of it, used of each dimension.
+	DetailResources Detail = "Resources"
+	// DetailTotals: what all of them used of each dimension.
+	DetailTotals Detail = "Totals"
+)
+
 // UsageRecordSpec is the record's identity.
 //
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec is the record's identity and cannot be changed"
@@ -52,7 +65,8 @@ type UsageRecordSpec struct {
 	// +kubebuilder:validation:MaxLength=128
 	NamespaceUID string `json:"namespaceUID,omitempty"`
 
-	// deployment is the name that the usage is put under; "" is unattributed.
+	// deployment is the name that the usage is put under; "" is unattributed;
+	// "(other deployments)" is those that have no record of their own.
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=253
@@ -92,7 +106,7 @@ type Part struct {
 //
 // +kubebuilder:validation:XValidation:rule="oldSelf.phase != 'Final' || self == oldSelf",message="a Final record cannot be changed"
 // +kubebuilder:validation:XValidation:rule="self.phase != 'Open' || has(self.observedTime)",message="an Open record needs observedTime: how far its figures reach"
-// +kubebuilder:validation:XValidation:rule="self.phase != 'Final' || !has(self.usage) || self.usage.all(u, u.segments.all(s, has(s.endTime)))",message="a Final record has no segment without endTime"
+// +kubebuilder:validation:XValidation:rule="self.phase != 'Final' || !has(self.usage) || self.usage.all(u, !has(u.segments) || u.segments.all(s, has(s.endTime)))",message="a Final record has no segment without endTime"
 // +kubebuilder:validation:XValidation:rule="self.resources == (has(self.usage) ? self.usage.size() : 0)",message="resources must be how many entries usage has"
 type UsageRecordStatus struct {
 	// phase is Open while the interval goes on, and Final once the record cannot change any more.
@@ -104,6 +118,20 @@ type UsageRecordStatus struct {
 	//
 	// +required
 	Accuracy Accuracy `json:"accuracy"`
+
+	// detail is Resources or Totals where the record lists less than each stretch in
+	// which one level was held: its namespace took more than its share of the records.
+	// The totals are the same.
+	//
+	// +optional
+	Detail Detail `json:"detail,omitempty"`
+
+	// deployments is how many deployments the record adds up: of the one of
+	// "(other deployments)".
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Deployments int32 `json:"deployments,omitempty"`
 
 	// observedTime is how far the figures of an Open record reach.
 	//
@@ -196,6 +224,8 @@ type Total struct {
 }
 
 // Usage is what one instance of one resource held under one attribution.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.segments) != has(self.totals)",message="it has either segments or, in a record whose detail is Resources, totals"
 type Usage struct {
 	// resourceType is the meter's: vm, volume.
 	//
@@ -241,11 +271,36 @@ type Usage struct {
 
 	// segments are the stretches in which one level was held.
 	//
-	// +required
+	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1000
-	Segments []Segment `json:"segments"`
+	Segments []Segment `json:"segments,omitempty"`
+
+	// totals are what was used of each dimension, in a record whose detail is Resources.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1000
+	Totals []ResourceTotal `json:"totals,omitempty"`
+}
+
+// ResourceTotal is what one resource used of one dimension.
+type ResourceTotal struct {
+	// dimension is what was measured.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Dimension string `json:"dimension"`
+
+	// exact is how much, in the exactUnit of the record's total: an integer of up to
+	// 128 bits.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=39
+	// +kubebuilder:validation:Pattern=`^(0|[1-9][0-9]*)$`
+	Exact string `json:"exact"`
 }
 
 // AttributeValue is a fact's value.

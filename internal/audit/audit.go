@@ -99,6 +99,7 @@ type auditor struct {
 	// coverage is the state's, to be cut to one interval after the other.
 	coverage usage.Stretches
 	sealed   map[int64]usage.Window // by start
+	limits   map[int64]usage.Limits // that bind an interval's records, by its start
 	// sealedAt is when the seals were committed, by the starts of their intervals;
 	// at the latest.
 	sealedAt map[int64]int64
@@ -131,7 +132,8 @@ func (a *auditor) readJournal(ctx context.Context) error {
 			a.damaged(problem)
 		}
 	}
-	a.state, a.held, a.sealed = state, hold(state.Segments), sealed(state.Seals)
+	a.state, a.held = state, hold(state.Segments)
+	a.sealed, a.limits = sealed(state.Seals)
 	a.coverage = usage.Stretches{}.With(state.Coverage...)
 	a.report.journal(state, state.Head)
 	return nil

@@ -32,6 +32,56 @@ func TestALedgerThatAddsUp(t *testing.T) {
 	}
 }
 
+// What an interval was sealed with says what its records list, and nothing else does.
+func TestRecordsThatListLess(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits usage.Limits
+		detail string
+	}{
+		"what each resource used": {usage.Limits{Bytes: 6000}, `"detail":"Resources"`},
+		"totals":                  {usage.Limits{Bytes: 1}, `"detail":"Totals"`},
+		"deployments together":    {usage.Limits{Deployments: 1}, `"deployments":2`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if report := threeHoursWithin(t, c.limits).verify(t); !report.OK() {
+				t.Fatalf("%s; %+v", report.First, report)
+			}
+			more := newWorld(t)
+			more.limits = c.limits
+			more.append(t, hour0+10, usage.Window{}, held(subject("shop", "db", "db"), vcpu, 2000, 0, 900), held(subject("shop", "db", "db"), vcpu, 3000, 900, 0),
+				held(subject("shop", "b", "b"), vcpu, 1, 0, 9), held(subject("shop", "a", "a"), vcpu, 1, 0, 8))
+			more.append(t, hour0+hour+1, hours(0))
+			more.publish(t, hours(0), true)
+			if report := more.verify(t); !report.OK() || report.Records == 0 {
+				t.Fatalf("%s; %+v", report.First, report)
+			}
+			reduced := -1
+			for i, r := range more.records {
+				if strings.Contains(string(r.Status), c.detail) {
+					reduced = i
+				}
+			}
+			if reduced < 0 {
+				t.Fatalf("no record has %s: %s", c.detail, more.records[0].Status)
+			}
+			forged := more.copy()
+			r := *forged.records[reduced]
+			r.Status = []byte(strings.Replace(string(r.Status), c.detail, `"parts":1`, 1))
+			forged.records[reduced] = &r
+			if report := forged.verify(t); report.OK() {
+				t.Error("a record that does not say that it lists less is no difference")
+			}
+			named := more.copy()
+			r = *named.records[reduced]
+			r.Spec = []byte(strings.Replace(string(r.Spec), `"deployment":"`, `"deployment":"x`, 1))
+			named.records[reduced] = &r
+			if report := named.verify(t); report.OK() || report.First.Field != "spec.deployment" {
+				t.Errorf("a record of another deployment is %v", report.First)
+			}
+		})
+	}
+}
+
 func TestAnEmptyLedgerAddsUp(t *testing.T) {
 	if report := newWorld(t).verify(t); !report.OK() || report.Blocks != 0 {
 		t.Errorf("%+v", report)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -64,6 +65,25 @@ func (h *holdings) of(account usage.Account, interval usage.Window) []usage.Segm
 		inside = cut(inside, &h.segments[i], interval)
 	}
 	return inside
+}
+
+// within are what was held inside a sealed interval, where limits bind its records; nil:
+// none does, and nobody needs it.
+func (h *holdings) within(interval usage.Window, limits usage.Limits) *record.Holdings {
+	if limits.IsZero() {
+		return nil
+	}
+	s := &sweep{holdings: h}
+	held := map[usage.Account][]usage.Segment{}
+	var accounts []usage.Account
+	for _, segment := range s.cut(interval) {
+		account := segment.Subject.Account
+		if held[account] == nil {
+			accounts = append(accounts, account)
+		}
+		held[account] = append(held[account], segment)
+	}
+	return &record.Holdings{Accounts: accounts, Cut: func(a usage.Account) []usage.Segment { return held[a] }}
 }
 
 // accounts are all that hold or held something, in order.

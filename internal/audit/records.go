@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/record"
@@ -116,8 +117,14 @@ func (a *auditor) verifyRecord(expected *projection, p *Published) {
 // explain says what is wrong with a record that does not say of itself which one
 // it is: its name tells what it should say.
 func (a *auditor) explain(expected *projection, p *Published) Difference {
+	accounts := a.held.accounts()
+	for _, account := range accounts {
+		accounts = append(accounts, account.Others())
+	}
+	slices.SortFunc(accounts, usage.CompareAccounts)
+	accounts = slices.Compact(accounts)
 	for _, seal := range a.state.Seals {
-		for _, account := range a.held.accounts() {
+		for _, account := range accounts {
 			id := identity{Key: record.Key{Account: account, Interval: seal.Interval}}
 			if !mayHave(id.Key, p, a.Namespace) {
 				continue
@@ -155,6 +162,7 @@ type projection struct {
 	key       record.Key
 	namespace string
 	last      []*v1alpha1.UsageRecord
+	plans     map[usage.Window]*record.Plan
 }
 
 // record is the one that should be in the namespace; nil: there should be none.
@@ -175,11 +183,23 @@ func (e *projection) record(id identity, namespace string) *v1alpha1.UsageRecord
 func (e *projection) records(id identity, namespace string) []*v1alpha1.UsageRecord {
 	if e.last == nil || e.key != id.Key || e.namespace != namespace {
 		e.key, e.namespace = id.Key, namespace
-		e.last = record.For(record.Input{
-			Key: id.Key, Namespace: namespace, Final: true,
-			Segments: e.held.of(id.Account, id.Interval),
-			Coverage: e.coverage.Cut(id.Interval),
-		})
+		in := record.Input{Key: id.Key, Namespace: namespace, Final: true, Coverage: e.coverage.Cut(id.Interval)}
+		e.plan(id.Interval).Fill(&in, func(account usage.Account) []usage.Segment { return e.held.of(account, id.Interval) })
+		e.last = record.For(in)
 	}
 	return e.last
+}
+
+// plan is what the interval's records list less of, by the limits that it was sealed with.
+func (e *projection) plan(interval usage.Window) *record.Plan {
+	plan, known := e.plans[interval]
+	if !known {
+		limits := e.limits[interval.Start]
+		plan = record.PlanOf(e.held.within(interval, limits), limits)
+		if e.plans == nil {
+			e.plans = map[usage.Window]*record.Plan{}
+		}
+		e.plans[interval] = plan
+	}
+	return plan
 }

@@ -104,11 +104,14 @@ func (a *auditor) verifyKept() {
 	})
 }
 
-// sealed are the sealed intervals by their starts.
-func sealed(seals []journal.Seal) map[int64]usage.Window {
-	intervals := make(map[int64]usage.Window, len(seals))
+// sealed are the sealed intervals, and the limits that bind their records, by their starts.
+func sealed(seals []journal.Seal) (intervals map[int64]usage.Window, limits map[int64]usage.Limits) {
+	intervals, limits = make(map[int64]usage.Window, len(seals)), map[int64]usage.Limits{}
 	for _, seal := range seals {
 		intervals[seal.Interval.Start] = seal.Interval
+		if !seal.Limits.IsZero() {
+			limits[seal.Interval.Start] = seal.Limits
+		}
 	}
-	return intervals
+	return intervals, limits
 }

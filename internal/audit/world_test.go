@@ -37,6 +37,7 @@ type world struct {
 	clock   *clocktesting.FakeClock
 
 	journal  *journal.Journal
+	limits   usage.Limits   // that intervals are sealed with
 	changes  []usage.Change // that the journal has
 	coverage []usage.Stretch
 	digest   journal.Digest
@@ -144,7 +145,7 @@ func (w *world) seal(interval usage.Window) journal.Seal {
 	coverage := usage.CutCoverage(w.coverage, interval)
 	w.digest = ledger.Digest(w.digest, interval, segments, coverage)
 	unknown := func(s usage.Stretch) bool { return s.Coverage == usage.CoverageUnknown }
-	return journal.Seal{Interval: interval, Digest: w.digest, Partial: slices.ContainsFunc(coverage, unknown)}
+	return journal.Seal{Interval: interval, Digest: w.digest, Partial: slices.ContainsFunc(coverage, unknown), Limits: w.limits}
 }
 
 func (w *world) accounts() []usage.Account {
@@ -170,11 +171,15 @@ func (w *world) cut(account usage.Account, interval usage.Window) []usage.Segmen
 // the operator's.
 func (w *world) publish(t *testing.T, interval usage.Window, final bool) {
 	t.Helper()
-	for _, account := range w.accounts() {
+	cut := func(account usage.Account) []usage.Segment { return w.cut(account, interval) }
+	held := slices.DeleteFunc(w.accounts(), func(account usage.Account) bool { return len(cut(account)) == 0 })
+	plan := record.PlanOf(&record.Holdings{Accounts: held, Cut: cut}, w.limits)
+	for _, account := range plan.Accounts(held) {
 		in := record.Input{
 			Key: record.Key{Account: account, Interval: interval}, Namespace: account.Namespace, Final: final, Now: now,
-			Segments: w.cut(account, interval), Coverage: usage.CutCoverage(w.coverage, interval),
+			Coverage: usage.CutCoverage(w.coverage, interval),
 		}
+		plan.Fill(&in, cut)
 		if account.Namespace == "gone" {
 			in.Namespace = operator
 		}
@@ -234,9 +239,13 @@ var (
 )
 
 // threeHours is a world with three sealed hours, and a fourth that goes on.
-func threeHours(t *testing.T) *world {
+func threeHours(t *testing.T) *world { return threeHoursWithin(t, usage.Limits{}) }
+
+// threeHoursWithin are sealed with limits of their records.
+func threeHoursWithin(t *testing.T, limits usage.Limits) *world {
 	t.Helper()
 	w := newWorld(t)
+	w.limits = limits
 	db, web, old := subject("shop", "db", "db-0"), subject("shop", "", "stray"), subject("gone", "Old Thing", "old-0")
 	other := *db
 	other.Instance = usage.Object{APIVersion: "v1", Kind: "Pod", Name: "db-0-x", UID: "uid-db-0-x"}

@@ -53,9 +53,11 @@ func listsOf(spec *v1alpha1.UsageBlockSpec, w *words) (lists, error) {
 		if err != nil {
 			return lists{}, err
 		}
-		out.seals = append(out.seals, Seal{
-			Interval: usage.Window{Start: s.StartTime.Unix(), End: s.EndTime.Unix()}, Digest: digest, Partial: s.Partial,
-		})
+		seal := Seal{Interval: usage.Window{Start: s.StartTime.Unix(), End: s.EndTime.Unix()}, Digest: digest, Partial: s.Partial}
+		if s.Limits != nil {
+			seal.Limits = usage.Limits{Bytes: s.Limits.Bytes, Deployments: s.Limits.Deployments}
+		}
+		out.seals = append(out.seals, seal)
 	}
 	for _, g := range spec.Gaps {
 		out.gaps = append(out.gaps, Gap{

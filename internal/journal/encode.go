@@ -215,9 +215,13 @@ func blockStretch(s usage.Stretch) v1alpha1.BlockStretch {
 }
 
 func blockSeal(s Seal) v1alpha1.BlockSeal {
-	return v1alpha1.BlockSeal{
+	out := v1alpha1.BlockSeal{
 		StartTime: seconds(s.Interval.Start), EndTime: seconds(s.Interval.End), Digest: s.Digest.String(), Partial: s.Partial,
 	}
+	if !s.Limits.IsZero() {
+		out.Limits = &v1alpha1.BlockLimits{Bytes: s.Limits.Bytes, Deployments: s.Limits.Deployments}
+	}
+	return out
 }
 
 func blockGap(g Gap) v1alpha1.BlockGap {

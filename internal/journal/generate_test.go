@@ -142,7 +142,8 @@ func batchOf(change *rapid.Generator[usage.Change]) *rapid.Generator[*Batch] {
 			})
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "seals") {
-			b.Seals = append(b.Seals, Seal{Interval: window(t), Digest: Digest{rapid.Byte().Draw(t, "digest")}, Partial: rapid.Bool().Draw(t, "partial")})
+			b.Seals = append(b.Seals, Seal{Interval: window(t), Digest: Digest{rapid.Byte().Draw(t, "digest")}, Partial: rapid.Bool().Draw(t, "partial"),
+				Limits: usage.Limits{Bytes: rapid.Int64Range(0, 2).Draw(t, "bytes"), Deployments: rapid.Int64Range(0, 2).Draw(t, "deployments")}})
 		}
 		return b
 	})

@@ -75,6 +75,8 @@ type Seal struct {
 	Digest Digest
 	// Partial tells that a stretch of it is unknown.
 	Partial bool
+	// Limits bound what its records list.
+	Limits usage.Limits
 }
 
 // Gap is a stretch of the journal that a person accepted as it is.

@@ -48,10 +48,10 @@ func each(ctx context.Context, names []types.NamespacedName, do func(types.Names
 	return int(succeeded.Load()), first
 }
 
-// Prune deletes every record whose interval started before the moment, in
-// seconds since the epoch. It returns how many it deleted; what it cannot delete
-// is left to the next call.
-func (p *Publisher) Prune(ctx context.Context, before int64) (int, error) {
+// Prune deletes every record whose interval started before the moment of the
+// namespace whose usage it is, in seconds since the epoch. It returns how many it
+// deleted; what it cannot delete is left to the next call.
+func (p *Publisher) Prune(ctx context.Context, before func(namespace string) int64) (int, error) {
 	return each(ctx, p.index.before(before), func(name types.NamespacedName) error { return p.delete(ctx, name) })
 }
 
@@ -78,7 +78,7 @@ func (p *Publisher) Adopt(ctx context.Context, from, before int64, there func(us
 			}
 			return nil // somebody has written it since
 		}
-		if p.index.claim(name, key) {
+		if p.index.claim(name, key, 0) {
 			mu.Lock()
 			defer mu.Unlock()
 			keys = append(keys, key)

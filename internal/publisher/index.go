@@ -1,6 +1,8 @@
 package publisher
 
 import (
+	"cmp"
+	"strconv"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 // entry is what is known of one record in the API server.
 type entry struct {
 	key     record.Key // zero for a record of an earlier run that was not looked at yet
+	of      string     // the namespace whose usage it is
 	start   int64      // of its interval; seconds since the epoch
 	written string     // resourceVersion of the last write; "" when it was not ours
 	seen    string     // resourceVersion that the API server has, as far as known
@@ -86,22 +89,25 @@ func (x *index) wrote(name types.NamespacedName, key record.Key, r *v1alpha1.Usa
 		seen = before
 	}
 	x.entries[name] = entry{
-		key: key, start: key.Interval.Start, written: version, seen: seen, bytes: bytes,
+		key: key, of: key.Account.Namespace, start: key.Interval.Start, written: version, seen: seen, bytes: bytes,
 		digest: r.Status.Digest, reaches: reaches(r), final: r.Status.Phase == v1alpha1.PhaseFinal, list: x.lists,
 	}
 	return seen != version
 }
 
-// claim notes which account's and interval's a record of an earlier run is. It
-// tells whether that was not known yet.
-func (x *index) claim(name types.NamespacedName, key record.Key) bool {
+// claim notes which account's and interval's a record of an earlier run is, and
+// about how large; 0: that is not known. It tells whether that was not known yet.
+func (x *index) claim(name types.NamespacedName, key record.Key, bytes int64) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e, known := x.entries[name]
 	if !known || e.key != (record.Key{}) {
 		return false
 	}
-	e.key = key
+	e.key, e.of = key, key.Account.Namespace
+	if bytes > 0 {
+		e.bytes = bytes
+	}
 	x.entries[name] = e
 	return true
 }
@@ -112,9 +118,10 @@ func (x *index) unclaimed(from, before int64) []types.NamespacedName {
 	return x.named(func(e *entry) bool { return from <= e.start && e.start < before && !e.final && e.key == (record.Key{}) })
 }
 
-// before are the records of intervals that started before the moment.
-func (x *index) before(start int64) []types.NamespacedName {
-	return x.named(func(e *entry) bool { return e.start < start })
+// before are the records of intervals that started before the moment of the
+// namespace whose usage it is.
+func (x *index) before(start func(namespace string) int64) []types.NamespacedName {
+	return x.named(func(e *entry) bool { return e.start < start(e.of) })
 }
 
 func (x *index) named(which func(*entry) bool) []types.NamespacedName {
@@ -129,31 +136,50 @@ func (x *index) named(which func(*entry) bool) []types.NamespacedName {
 	return names
 }
 
-// sizes are how many records there are, and about how many bytes, by the start
-// of their interval. One whose size is not known counts as the others' average.
-func (x *index) sizes() (records map[int64]int, bytes map[int64]int64) {
+// sizes are how many records there are, and about how many bytes, by the namespace
+// whose usage it is and the start of their interval. One whose size is not known
+// counts as the namespace's others' average; else as everybody's.
+func (x *index) sizes() map[string]map[int64]Size {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	records, bytes = map[int64]int{}, map[int64]int64{}
-	unknown := map[int64]int64{}
-	var known, sum int64
+	sizes := map[string]map[int64]Size{}
+	known, unknown, all := map[string]Size{}, map[string]map[int64]int64{}, Size{}
 	for _, e := range x.entries {
-		records[e.start]++
-		if e.bytes == 0 {
-			unknown[e.start]++
-			continue
+		of := sizes[e.of]
+		if of == nil {
+			of = map[int64]Size{}
+			sizes[e.of] = of
 		}
-		bytes[e.start] += e.bytes
-		known, sum = known+1, sum+e.bytes
+		of[e.start] = of[e.start].plus(e.bytes)
+		switch {
+		case e.bytes > 0:
+			known[e.of], all = known[e.of].plus(e.bytes), all.plus(e.bytes)
+		case unknown[e.of] == nil:
+			unknown[e.of] = map[int64]int64{e.start: 1}
+		default:
+			unknown[e.of][e.start]++
+		}
 	}
-	average := int64(typicalBytes)
-	if known > 0 {
-		average = sum / known
+	for namespace, starts := range unknown {
+		average := known[namespace].average(all.average(typicalBytes))
+		for start, n := range starts {
+			size := sizes[namespace][start]
+			size.Bytes += n * average
+			sizes[namespace][start] = size
+		}
 	}
-	for start, n := range unknown {
-		bytes[start] += n * average
+	return sizes
+}
+
+// plus is the size with one more record.
+func (s Size) plus(bytes int64) Size { return Size{Records: s.Records + 1, Bytes: s.Bytes + bytes} }
+
+// average is that of the records; otherwise, where there are none.
+func (s Size) average(otherwise int64) int64 {
+	if s.Records == 0 {
+		return otherwise
 	}
-	return records, bytes
+	return s.Bytes / int64(s.Records)
 }
 
 // typicalBytes is the size of an ordinary record.
@@ -285,14 +311,16 @@ func (w *watcher) see(object *unstructured.Unstructured) {
 // Final one that nobody else has had a hand in says what its annotation says.
 func found(object *unstructured.Unstructured) entry {
 	start, _ := record.ParseIntervalLabel(object.GetLabels()[v1alpha1.LabelInterval])
-	e := entry{start: start, seen: object.GetResourceVersion()}
-	digest := object.GetAnnotations()[v1alpha1.AnnotationDigest]
+	e := entry{of: object.GetNamespace(), start: start, seen: object.GetResourceVersion()}
+	annotations := object.GetAnnotations()
 	for _, managed := range object.GetManagedFields() {
 		if managed.Manager != fieldManager {
 			return e
 		}
 	}
-	if digest != "" {
+	e.of = cmp.Or(annotations[v1alpha1.AnnotationNamespace], e.of)
+	e.bytes, _ = strconv.ParseInt(annotations[v1alpha1.AnnotationBytes], 10, 64)
+	if digest := annotations[v1alpha1.AnnotationDigest]; digest != "" {
 		e.written, e.digest, e.final = e.seen, digest, true
 	}
 	return e

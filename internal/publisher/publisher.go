@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -53,6 +54,7 @@ func New(client rest.Interface, log logr.Logger) *Publisher {
 func (p *Publisher) Publish(ctx context.Context, in record.Input) error {
 	records := record.For(in)
 	for _, r := range records {
+		note(r)
 		overwritten, err := p.put(ctx, in.Key, r)
 		if err == nil && overwritten {
 			overwritten, err = p.put(ctx, in.Key, r)
@@ -73,7 +75,7 @@ func (p *Publisher) put(ctx context.Context, key record.Key, r *v1alpha1.UsageRe
 	name := types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
 	known, ok := p.index.get(name)
 	if ok && known.asWritten(r) {
-		p.index.claim(name, key)
+		p.index.claim(name, key, record.Bytes(r))
 		return false, nil
 	}
 	var version string
@@ -146,13 +148,40 @@ func same(a, b any) bool {
 	return err == nil && bytes.Equal(left, right)
 }
 
+// sameMetadata tells whether two records have the same labels and annotations, but
+// for note's: versions before did not write them, and what is Final stays as it is.
 func sameMetadata(a, b *v1alpha1.UsageRecord) bool {
-	return maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
+	return maps.Equal(a.Labels, b.Labels) && maps.Equal(withoutNotes(a.Annotations), withoutNotes(b.Annotations))
 }
 
-// Sizes are how many records there are, and about how many bytes they take, by
+func withoutNotes(annotations map[string]string) map[string]string {
+	kept := maps.Clone(annotations)
+	delete(kept, v1alpha1.AnnotationBytes)
+	delete(kept, v1alpha1.AnnotationNamespace)
+	return kept
+}
+
+// note has the record say to who reads its metadata alone, after a restart, how
+// large it is and whose.
+func note(r *v1alpha1.UsageRecord) {
+	if r.Annotations == nil {
+		r.Annotations = map[string]string{}
+	}
+	r.Annotations[v1alpha1.AnnotationBytes] = strconv.FormatInt(record.Bytes(r), 10)
+	if r.Namespace != r.Spec.Namespace {
+		r.Annotations[v1alpha1.AnnotationNamespace] = r.Spec.Namespace
+	}
+}
+
+// Size is how many records there are, and about how many bytes they take.
+type Size struct {
+	Records int
+	Bytes   int64
+}
+
+// Sizes are those of the records there are, by the namespace whose usage it is and
 // the start of their interval.
-func (p *Publisher) Sizes() (records map[int64]int, bytes map[int64]int64) { return p.index.sizes() }
+func (p *Publisher) Sizes() map[string]map[int64]Size { return p.index.sizes() }
 
 func (p *Publisher) create(ctx context.Context, r *v1alpha1.UsageRecord) (string, error) {
 	body, err := json.Marshal(r)

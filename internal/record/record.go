@@ -36,6 +36,11 @@ type Input struct {
 	Final bool
 	// Now is how far the figures of an open interval reach, in seconds since the epoch.
 	Now int64
+	// Detail is how much of the segments is listed. The totals are the same, whatever it is.
+	Detail usage.Detail
+	// Deployments is how many deployments the segments are of, where they are those of
+	// usage.OtherDeployments; else 0.
+	Deployments int
 }
 
 const (
@@ -50,7 +55,7 @@ const (
 // For is the account's records of the interval, one for each part; none when
 // nothing was used.
 func For(in Input) []*v1alpha1.UsageRecord {
-	parts := split(in.Segments)
+	parts := split(in.Segments, in.Detail)
 	records := make([]*v1alpha1.UsageRecord, len(parts))
 	for i, part := range parts {
 		records[i] = one(in, part, i, len(parts))
@@ -59,7 +64,13 @@ func For(in Input) []*v1alpha1.UsageRecord {
 }
 
 // split cuts the segments into parts that fit an object.
-func split(segments []usage.Segment) [][]usage.Segment {
+func split(segments []usage.Segment, detail usage.Detail) [][]usage.Segment {
+	switch detail {
+	case usage.DetailResources:
+		return pack(segments, bySubject)
+	case usage.DetailTotals:
+		return pack(byTotal(segments))
+	}
 	var parts [][]usage.Segment
 	start, bytes := 0, 0
 	var subject *usage.Subject
@@ -137,7 +148,8 @@ func one(in Input, segments []usage.Segment, index, count int) *v1alpha1.UsageRe
 		status.ObservedTime = &observed
 	}
 	status.Accuracy = accuracy(segments, interval, in.Coverage)
-	status.Usage = entries(segments, known)
+	status.Detail, status.Deployments = detailNames[in.Detail], int32(in.Deployments)
+	status.Usage = entries(segments, known, in.Detail)
 	status.Resources = int32(len(status.Usage))
 	totals := newTotals(segments, known)
 	status.Totals, status.Summary = totals.list(), totals.summary()
@@ -170,7 +182,13 @@ func accuracy(segments []usage.Segment, interval usage.Window, coverage []usage.
 }
 
 // entries groups the segments by who held them.
-func entries(segments []usage.Segment, known usage.Window) []v1alpha1.Usage {
+func entries(segments []usage.Segment, known usage.Window, detail usage.Detail) []v1alpha1.Usage {
+	switch detail {
+	case usage.DetailResources:
+		return resources(segments, known)
+	case usage.DetailTotals:
+		return nil
+	}
 	var list []v1alpha1.Usage
 	var subject *usage.Subject
 	for i := range segments {
@@ -237,14 +255,23 @@ func timestamp(seconds int64) *metav1.Time {
 	return &t
 }
 
-// digest is over who, when and what: everything but the words for tables.
+// digest is over who, when and what: everything but the words for tables. The totals
+// are in it where the segments, which they add up, are not listed.
 func digest(record *v1alpha1.UsageRecord) string {
 	hash := sha256.New()
-	err := json.NewEncoder(hash).Encode(struct {
-		Spec     v1alpha1.UsageRecordSpec
-		Accuracy v1alpha1.Accuracy
-		Usage    []v1alpha1.Usage
-	}{record.Spec, record.Status.Accuracy, record.Status.Usage})
+	status := &record.Status
+	content := struct {
+		Spec        v1alpha1.UsageRecordSpec
+		Accuracy    v1alpha1.Accuracy
+		Usage       []v1alpha1.Usage
+		Detail      v1alpha1.Detail  `json:",omitempty"`
+		Deployments int32            `json:",omitempty"`
+		Totals      []v1alpha1.Total `json:",omitempty"`
+	}{Spec: record.Spec, Accuracy: status.Accuracy, Usage: status.Usage, Detail: status.Detail, Deployments: status.Deployments}
+	if status.Detail != "" {
+		content.Totals = status.Totals
+	}
+	err := json.NewEncoder(hash).Encode(content)
 	if err != nil {
 		panic(fmt.Sprintf("record: %s/%s has no JSON: %v", record.Namespace, record.Name, err))
 	}

@@ -1,7 +1,6 @@
 package record
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
@@ -25,7 +24,7 @@ func newTotals(segments []usage.Segment, known usage.Window) totals {
 	t := totals{used: map[total]usage.Amount{}, held: map[total]usage.Amount{}}
 	for i := range segments {
 		s := &segments[i]
-		key := total{resourceType: s.Subject.ResourceType, dimension: s.Dimension}
+		key := totalOf(s)
 		used, seen := t.used[key]
 		if !seen {
 			t.order = append(t.order, key)
@@ -35,10 +34,7 @@ func newTotals(segments []usage.Segment, known usage.Window) totals {
 			t.held[key] = t.held[key].Plus(usage.Held(s.Level, 1))
 		}
 	}
-	slices.SortFunc(t.order, func(a, b total) int {
-		return cmp.Or(cmp.Compare(a.resourceType, b.resourceType),
-			cmp.Compare(a.dimension.Name, b.dimension.Name), cmp.Compare(a.dimension.Unit, b.dimension.Unit))
-	})
+	slices.SortFunc(t.order, total.compare)
 	return t
 }
 

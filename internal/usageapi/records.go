@@ -16,7 +16,8 @@ import (
 )
 
 // records answers with the UsageRecords of sealed intervals, byte by byte as they
-// were published, also where the cluster has them no longer.
+// were published, also where the cluster has them no longer. Those that were published
+// with less detail, or of several deployments together, are answered with all of it.
 func (c *call) records() error {
 	query := c.request.URL.Query()
 	for _, field := range []string{"resource_type", "region"} {
