@@ -22,6 +22,7 @@ var (
 	namespaceKind = schema.GroupKind{Kind: "Namespace"}
 	podKind       = schema.GroupKind{Kind: "Pod"}
 	claimKind     = schema.GroupKind{Kind: "PersistentVolumeClaim"}
+	deviceKind    = schema.GroupKind{Group: "resource.k8s.io", Kind: "ResourceClaim"}
 	serviceKind   = schema.GroupKind{Kind: "Service"}
 	gatewayKind   = schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "Gateway"}
 )
@@ -109,7 +110,7 @@ func (c *Collector) before(kind schema.GroupKind) []*feed {
 	switch kind {
 	case namespaceKind:
 		return nil
-	case claimKind, serviceKind:
+	case claimKind, deviceKind, serviceKind:
 		stages = 2
 	case gatewayKind:
 		stages = len(surroundings)
