@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
@@ -73,9 +74,10 @@ type Collector struct {
 	meters      map[string]*metering
 	feeds       map[schema.GroupKind]*feed
 	namespaces  map[string]namespace
-	departed    int                    // how many of them are gone
-	stopped     map[string]struct{}    // meters that were removed or suspended
-	provisional map[string]provisional // placements that wait for an owner, by UID
+	nodes       map[string]*unstructured.Unstructured // their names and labels
+	departed    int                                   // how many of them are gone
+	stopped     map[string]struct{}                   // meters that were removed or suspended
+	provisional map[string]provisional                // placements that wait for an owner, by UID
 	left        map[attribution.Reference]left
 	named       named
 	vanished    map[string]struct{} // owners, and kinds of owners, that are not there
@@ -96,6 +98,7 @@ func New(options Options) *Collector {
 		meters:      map[string]*metering{},
 		feeds:       map[schema.GroupKind]*feed{},
 		namespaces:  map[string]namespace{},
+		nodes:       map[string]*unstructured.Unstructured{},
 		stopped:     map[string]struct{}{},
 		provisional: map[string]provisional{},
 		left:        map[attribution.Reference]left{},
@@ -126,6 +129,10 @@ type metering struct {
 	// knows which of them are; nil: the meter has no such objects.
 	parts       map[string]*part
 	represented *attribution.Representations
+	// sites are the nodes that objects run on, by name, and on is which by the objects'
+	// UIDs, of a meter that reads something of nodes.
+	sites map[string]*site
+	on    map[string]*site
 }
 
 func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering {
@@ -135,6 +142,18 @@ func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering 
 	}
 	at.relate(m)
 	return at
+}
+
+// relate makes a metering ready for what its meter says of other objects.
+func (at *metering) relate(m *meter.Meter) {
+	at.represented = nil
+	if m.CanBeRepresented() {
+		at.represented = attribution.NewRepresentations()
+	}
+	at.sites, at.on = nil, nil
+	if m.RunsOnNodes() {
+		at.sites, at.on = map[string]*site{}, map[string]*site{}
+	}
 }
 
 // Target is what a meter is applied to.

@@ -144,6 +144,13 @@ func (f *feed) unseen(resourceVersion string) int64 {
 func (f *feed) forgetMissing(moments ledger.Moments) {
 	c := f.collector
 	f.forgetNodes(f.listed, moments)
+	if f.kind() == nodeKind {
+		for name, node := range c.nodes {
+			if _, there := f.listed[string(node.GetUID())]; !there {
+				c.forgetNode(nodeKind, name, string(node.GetUID()))
+			}
+		}
+	}
 	if f.kind() != namespaceKind {
 		return
 	}
@@ -184,6 +191,7 @@ func (f *feed) endMissing(at *metering, earliest, latest int64) {
 		if !c.graph.Contains(uid) {
 			c.graph.Remove(uid) // a former run's word of it
 		}
+		at.depart(uid)
 		delete(at.quarantine, uid)
 		delete(at.named, uid)
 	}

@@ -28,10 +28,10 @@ var (
 )
 
 // surroundings are the kinds that attribution is made from, in the order in
-// which they are listed: a claim's deployment is known by its pods, a service's
+// which they are listed: what runs on a node is known by the node, a claim's deployment is known by its pods, a service's
 // by those that it selects, a gateway's by its routes and their services.
 var surroundings = [][]schema.GroupKind{
-	{namespaceKind},
+	{namespaceKind, nodeKind},
 	{podKind},
 	{
 		serviceKind,

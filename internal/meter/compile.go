@@ -32,6 +32,7 @@ func Compile(name string, spec *v1alpha1.UsageMeterSpec, namespaced bool) (*Mete
 	c.account(spec, namespaced)
 	c.resource(spec.Resource)
 	c.attributes(spec.Attributes)
+	c.node(spec.Node)
 	c.levels(spec.Dimensions)
 	if len(c.invalid) > 0 {
 		return nil, &InvalidExpressionsError{Meter: name, Expressions: c.invalid}

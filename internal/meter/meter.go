@@ -24,6 +24,7 @@ type Meter struct {
 	shared                                int           // how many expressions do not read the member
 	claims                                []claim
 	vouching                              []vouching
+	node                                  *nodeExpressions
 }
 
 // resourceExpressions name the billed resource where it is not the object itself.
