@@ -165,25 +165,28 @@ func (o *oracle) counted(n attribution.Node) map[string]bool {
 	return names
 }
 
+func selects(selector, labels map[string]string) bool {
+	for key, value := range selector {
+		if got, has := labels[key]; !has || got != value {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
 func (o *oracle) isMember(n, member attribution.Node) bool {
 	if member.Namespace != n.Namespace {
 		return false
 	}
 	switch n.Object.Kind {
-	case "PersistentVolumeClaim":
-		return member.Object.Kind == "Pod" && slices.Contains(member.Claims, n.Object.Name)
-	case "ResourceClaim":
-		return member.Object.Kind == "Pod" && slices.Contains(member.Claims, attribution.DeviceClaim(n.Object.Name))
+	case "PersistentVolumeClaim", "ResourceClaim":
+		name := n.Object.Name
+		if n.Object.Kind == "ResourceClaim" {
+			name = attribution.DeviceClaim(name)
+		}
+		return member.Object.Kind == "Pod" && slices.Contains(member.Claims, name)
 	case "Service":
-		if member.Object.Kind != "Pod" || len(n.Selector) == 0 {
-			return false
-		}
-		for key, value := range n.Selector {
-			if got, has := member.Labels[key]; !has || got != value {
-				return false
-			}
-		}
-		return true
+		return member.Object.Kind == "Pod" && selects(n.Selector, member.Labels)
 	}
 	if member.Object.Kind != "Service" {
 		return false

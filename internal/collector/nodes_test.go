@@ -27,14 +27,14 @@ func machineOf(uid string, created int64, instanceType string) string {
 }
 
 // runningPod is a pod of one core that says that it is somewhere cheap.
-func runningPod(name, node string, since int64, phase string) string {
+func runningPod(name string, since int64, phase string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
 kind: Pod
 metadata: {name: %[1]s, namespace: shop, uid: %[1]s, creationTimestamp: %[2]q, labels: {topology.kubernetes.io/region: cheap, phase: %[3]s}}
-spec: {nodeName: %[4]s, containers: [{name: a, resources: {requests: {cpu: "1"}}}]}
+spec: {nodeName: n1, containers: [{name: a, resources: {requests: {cpu: "1"}}}]}
 status: {phase: %[3]s, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: %[2]q}]}
-`, name, stamped(since), phase, node)
+`, name, stamped(since), phase)
 }
 
 // machines are the stretches in which pods held a core, on what, until 1100, in order.
@@ -65,7 +65,7 @@ func (d *desk) machines() []string {
 }
 
 func TestWhatRunsOnANodeHasItsFacts(t *testing.T) {
-	pod := runningPod("web", "n1", 1010, "Running")
+	pod := runningPod("web", 1010, "Running")
 	for name, c := range map[string]struct {
 		drive func(d *desk)
 		want  []string
@@ -100,8 +100,8 @@ func TestWhatRunsOnANodeHasItsFacts(t *testing.T) {
 			d.sees(t, machineOf("n-1", 1005, "m5"), ledger.Live, 1005, 1005)
 			d.sees(t, pod, ledger.Live, 1010, 1010)
 			d.removed(t, machineOf("n-1", 1005, "m5"), 1020, 1020)
-			d.sees(t, runningPod("web", "n1", 1010, "Unknown"), ledger.Live, 1030, 1030)
-			d.sees(t, runningPod("web", "n1", 1010, "Failed"), ledger.Live, 1040, 1040)
+			d.sees(t, runningPod("web", 1010, "Unknown"), ledger.Live, 1030, 1030)
+			d.sees(t, runningPod("web", 1010, "Failed"), ledger.Live, 1040, 1040)
 		}, []string{"web [1010, 1040) m5 in eu-1"}},
 		"of another one of that name": {func(d *desk) {
 			d.sees(t, machineOf("n-1", 1005, "m5"), ledger.Live, 1005, 1005)
@@ -129,60 +129,67 @@ func TestWhatRunsOnANodeHasItsFacts(t *testing.T) {
 	}
 }
 
-// Which of the two kinds is ahead changes nothing.
+// told is an object, and when it was written.
+type told struct {
+	text    string
+	written int64
+}
+
+// drawMachine is a node that says what it is at once or late, and is called otherwise
+// later; types is what it is by when it was written.
+func drawMachine(t *rapid.T) (changes []told, types []string) {
+	created := rapid.Int64Range(1001, 1020).Draw(t, "created")
+	first := rapid.SampledFrom([]string{"m5", "m6"}).Draw(t, "type")
+	said := []string{rapid.SampledFrom([]string{"", first}).Draw(t, "at once"), first}
+	for len(said) < 4 {
+		said = append(said, rapid.SampledFrom([]string{"m5", "m6"}).Draw(t, "type"))
+	}
+	at := created
+	for _, what := range said {
+		changes = append(changes, told{machineOf("n-1", created, what), at})
+		at += rapid.Int64Range(1, 20).Draw(t, "later")
+	}
+	said[0] = first
+	return changes, said
+}
+
+// stretchesOn are those of a pod since the moment, on a node of the types.
+func stretchesOn(name string, since int64, node []told, types []string) []string {
+	var lines []string
+	for i := 0; i < len(node); {
+		next, to := i+1, int64(1100)
+		for next < len(node) && types[next] == types[i] {
+			next++
+		}
+		if next < len(node) {
+			to = node[next].written
+		}
+		if from := max(since, node[i].written); from < to {
+			lines = append(lines, fmt.Sprintf("%s [%d, %d) %s in eu-1", name, from, to, types[i]))
+		}
+		i = next
+	}
+	return lines
+}
+
+// Which of the two kinds is ahead changes nothing, as long as a node is called
+// otherwise than it was when what runs there is known.
 func TestNodesAndWhatRunsThereComeInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		type change struct {
-			text    string
-			written int64
-		}
-		types := rapid.SampledFrom([]string{"", "m5", "m6"})
-		created := rapid.Int64Range(1001, 1020).Draw(t, "created")
-		said := []string{types.Draw(t, "type")} // and then one, late or again
-		nodes := []change{{machineOf("n-1", created, said[0]), created}}
-		for at := created + 1; len(nodes) < 4; at = nodes[len(nodes)-1].written + 1 {
-			at += rapid.Int64Range(0, 20).Draw(t, "later")
-			next := rapid.SampledFrom([]string{"m5", "m6"}).Draw(t, "type")
-			if len(nodes) == 1 && said[0] != "" {
-				next = said[0]
-			}
-			said = append(said, next)
-			nodes = append(nodes, change{machineOf("n-1", created, said[len(said)-1]), at})
-		}
-		var pods []change
-		want := []string{}
-		for i, since := 0, created; i < 3; i++ {
+		nodes, types := drawMachine(t)
+		var pods []told
+		var want []string
+		since := nodes[0].written
+		for i := range 3 {
 			since += rapid.Int64Range(0, 20).Draw(t, "since")
 			name := fmt.Sprintf("pod-%d", i)
-			pods = append(pods, change{runningPod(name, "n1", since, "Running"), since})
-			// What the node says at first, be it late, is so from the beginning.
-			for k := range nodes {
-				from, to, what := nodes[k].written, int64(1100), said[k]
-				if k+1 < len(nodes) {
-					to = nodes[k+1].written
-				}
-				if what == "" {
-					what = said[k+1]
-				}
-				if from = max(from, since); from >= to {
-					continue
-				}
-				if last := len(want) - 1; last >= 0 {
-					var began, until int64
-					var of, is string
-					if n, _ := fmt.Sscanf(want[last], "%s [%d, %d) %s", &of, &began, &until, &is); n == 4 && of == name && is == what {
-						want[last] = fmt.Sprintf("%s [%d, %d) %s in eu-1", name, began, to, what)
-						continue
-					}
-				}
-				want = append(want, fmt.Sprintf("%s [%d, %d) %s in eu-1", name, from, to, what))
-			}
+			pods = append(pods, told{runningPod(name, since, "Running"), since})
+			want = append(want, stretchesOn(name, since, nodes, types)...)
 		}
 		d := newDesk(t, onNodes)
 		d.settle()
 		for now := int64(1001); len(nodes)+len(pods) > 0; {
 			from := &nodes
-			// A node is called otherwise than it was when what runs there is known.
 			if len(nodes) == 0 || len(pods) > 0 && (len(nodes) <= 2 || rapid.Bool().Draw(t, "a pod")) {
 				from = &pods
 			}
