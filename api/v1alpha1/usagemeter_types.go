@@ -311,6 +311,8 @@ type ForEach struct {
 }
 
 // Dimension is one thing that is measured.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.quantity) != has(self.distinct)",message="a dimension has either a quantity, or distinct things"
 type Dimension struct {
 	// name is the dimension's name: vcpu, memory, storage.
 	//
@@ -332,8 +334,16 @@ type Dimension struct {
 	// quantity is a CEL expression for how much is held, in the unit: an int, a
 	// double, a quantity or a quantity's text. It may not be negative; 0 is nothing held.
 	//
-	// +required
-	Quantity Expression `json:"quantity"`
+	// +optional
+	Quantity Expression `json:"quantity,omitempty"`
+
+	// distinct is a CEL expression for a list of texts that name things of which other
+	// objects may have the same, such as addresses. They are counted in the place of a
+	// quantity, each once: for the oldest object that has it, of all that are metered
+	// under the resource type in this dimension. Of one object the first 256 count.
+	//
+	// +optional
+	Distinct Expression `json:"distinct,omitempty"`
 }
 
 // UsageMeterStatus says how far the meter has come, and what stands in its way.

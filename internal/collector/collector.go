@@ -79,6 +79,8 @@ type Collector struct {
 	stopped     map[string]struct{}                   // meters that were removed or suspended
 	provisional map[string]provisional                // placements that wait for an owner, by UID
 	left        map[attribution.Reference]left
+	shares      *attribution.Shares
+	sharers     map[attribution.Holder]*sharer
 	named       named
 	vanished    map[string]struct{} // owners, and kinds of owners, that are not there
 	running     sync.WaitGroup
@@ -102,6 +104,8 @@ func New(options Options) *Collector {
 		stopped:     map[string]struct{}{},
 		provisional: map[string]provisional{},
 		left:        map[attribution.Reference]left{},
+		shares:      attribution.NewShares(),
+		sharers:     map[attribution.Holder]*sharer{},
 		vanished:    map[string]struct{}{},
 		named:       newNamed(options.OwnerKinds),
 		counted:     counted{lost: map[Lost]int64{}},
@@ -269,6 +273,7 @@ func (c *Collector) Remove(name string) {
 func (c *Collector) remove(at *metering, now int64) {
 	c.ledger.Stop(at.ledger, now, now)
 	delete(c.meters, at.meter.Name())
+	c.unshareAll(at, now)
 	at.feed.reviewRepresentatives(now)
 	at.feed.detach(at)
 	// Whoever measured the same was refused what this one held.

@@ -31,6 +31,7 @@ type desk struct {
 
 var scopes = map[string]meta.RESTScope{
 	"Pod": meta.RESTScopeNamespace, "VirtualMachineInstance": meta.RESTScopeNamespace,
+	"Service": meta.RESTScopeNamespace, "Gateway": meta.RESTScopeNamespace,
 	"Node": meta.RESTScopeRoot, "PersistentVolume": meta.RESTScopeRoot,
 }
 

@@ -188,6 +188,7 @@ func (f *feed) endMissing(at *metering, earliest, latest int64) {
 	slices.Sort(missing)
 	for _, uid := range missing {
 		c.ledger.Missing(at.ledger, uid, earliest, latest)
+		c.unshare(at, uid, ledger.Between(ledger.Resumed, earliest, latest))
 		if !c.graph.Contains(uid) {
 			c.graph.Remove(uid) // a former run's word of it
 		}

@@ -222,8 +222,8 @@ func withHeld(read, held []usage.Member) []usage.Member {
 	return all
 }
 
-// hand hands what is read of an object to the ledger. Called under the lock.
-func (c *Collector) hand(at *metering, o *ledger.Observation, object Quarantined) {
+// deliver hands what is read of an object to the ledger. Called under the lock.
+func (c *Collector) deliver(at *metering, o *ledger.Observation, object Quarantined) {
 	if err := c.ledger.Observe(o); err != nil {
 		object.Message = err.Error()
 		c.isolate(at, o.UID, object)
@@ -334,7 +334,9 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 			continue
 		}
 		c.forgetPart(r.at, uid, e.moments())
+		c.tellNow(r.at, uid)
 		c.ledger.Remove(e.observation(r, uid))
+		c.unshare(r.at, uid, e.moments())
 		r.at.depart(uid)
 		delete(r.at.quarantine, uid)
 	}

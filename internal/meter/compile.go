@@ -138,9 +138,24 @@ func (c *compiler) levels(dimensions []v1alpha1.Dimension) {
 			c.reject(path+".name", fmt.Sprintf("there are two dimensions %q", added.Name), "each name once")
 		}
 		c.meter.dimensions = append(c.meter.dimensions, added)
-		c.meter.quantities = append(c.meter.quantities, c.required(path+".quantity", dimension.Quantity, wantQuantity))
+		c.quantity(path, &dimension)
 	}
 	if len(dimensions) == 0 {
 		c.reject("spec.dimensions", "it is empty", "at least one")
 	}
+}
+
+// quantity compiles how much is held in a dimension: a quantity, or a list of things
+// that others can have too.
+func (c *compiler) quantity(path string, dimension *v1alpha1.Dimension) {
+	var quantity, distinct *expression
+	switch {
+	case dimension.Distinct == "":
+		quantity = c.required(path+".quantity", dimension.Quantity, wantQuantity)
+	case dimension.Quantity != "":
+		c.reject(path+".distinct", "there is a quantity, too", "one of quantity and distinct")
+	default:
+		distinct = c.required(path+".distinct", dimension.Distinct, wantList)
+	}
+	c.meter.quantities, c.meter.distinct = append(c.meter.quantities, quantity), append(c.meter.distinct, distinct)
 }
