@@ -97,11 +97,18 @@ type UsageMeterSpec struct {
 	Deployment Expression `json:"deployment,omitempty"`
 
 	// region is a CEL expression. Left out, it is the label
-	// topology.kubernetes.io/region, else topology.kubernetes.io/zone, of a
-	// cluster-scoped object; the labels of an object in a namespace are its tenant's.
+	// topology.kubernetes.io/region, else topology.kubernetes.io/zone, of the node
+	// that node names, or of a cluster-scoped object; the labels of an object in a
+	// namespace are its tenant's.
 	//
 	// +optional
 	Region Expression `json:"region,omitempty"`
+
+	// node says on which node an object runs, and what is read of that node: where
+	// it is, and what kind of machine, so that what runs there can be priced by it.
+	//
+	// +optional
+	Node *NodeReference `json:"node,omitempty"`
 
 	// bundle is a CEL expression for the head under which the dimensions are
 	// listed, such as an instance type.
@@ -136,6 +143,25 @@ type UsageMeterSpec struct {
 	//
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+}
+
+// NodeReference is the node that an object runs on. What is read of it changes when
+// the node's labels do; what a node does not say at first counts from its creation.
+type NodeReference struct {
+	// name is a CEL expression for the node's name; "" or none: it runs on none. Read
+	// only what the scheduler or a controller writes.
+	//
+	// +required
+	Name Expression `json:"name"`
+
+	// attributes are CEL expressions for facts of the node, by name. They are read on
+	// the node, as self, of which its metadata is there. Together with the meter's
+	// attributes, at most 8.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=8
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-z][A-Za-z0-9]{0,62}$'))",message="an attribute's name starts with a-z and has letters and digits only, at most 63"
+	Attributes map[string]Expression `json:"attributes,omitempty"`
 }
 
 // Representation is a relation to another metered object that an object can be a
@@ -285,6 +311,8 @@ type ForEach struct {
 }
 
 // Dimension is one thing that is measured.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.quantity) != has(self.distinct)",message="a dimension has either a quantity, or distinct things"
 type Dimension struct {
 	// name is the dimension's name: vcpu, memory, storage.
 	//
@@ -306,8 +334,16 @@ type Dimension struct {
 	// quantity is a CEL expression for how much is held, in the unit: an int, a
 	// double, a quantity or a quantity's text. It may not be negative; 0 is nothing held.
 	//
-	// +required
-	Quantity Expression `json:"quantity"`
+	// +optional
+	Quantity Expression `json:"quantity,omitempty"`
+
+	// distinct is a CEL expression for a list of texts that name things of which other
+	// objects may have the same, such as addresses. They are counted in the place of a
+	// quantity, each once: for the oldest object that has it, of all that are metered
+	// under the resource type in this dimension. Of one object the first 256 count.
+	//
+	// +optional
+	Distinct Expression `json:"distinct,omitempty"`
 }
 
 // UsageMeterStatus says how far the meter has come, and what stands in its way.

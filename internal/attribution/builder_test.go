@@ -8,7 +8,7 @@ import (
 )
 
 var apiVersions = map[string]string{
-	"Pod": "v1", "Node": "v1", "Service": "v1", "PersistentVolumeClaim": "v1", "PersistentVolume": "v1",
+	"Pod": "v1", "Node": "v1", "Service": "v1", "PersistentVolumeClaim": "v1", "ResourceClaim": "resource.k8s.io/v1", "PersistentVolume": "v1",
 	"Deployment": "apps/v1", "ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1",
 	"Job": "batch/v1", "CronJob": "batch/v1",
 	"VirtualMachine": "kubevirt.io/v1", "VirtualMachineInstance": "kubevirt.io/v1",

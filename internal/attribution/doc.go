@@ -8,8 +8,9 @@
 //     else under its name. An owner counts when it is in the object's namespace or
 //     cluster-scoped. One that the graph does not know ends the chain under the name
 //     that the reference gives.
-//  3. A claim: the deployment of the pods that mount it, when it is one. Else the
-//     DataVolume that controls it, when nothing controls that.
+//  3. A claim: the deployment of the pods that mount it, or, of a ResourceClaim,
+//     that use its devices, when it is one. Else the DataVolume that controls it,
+//     when nothing controls that.
 //  4. A service: the deployment of the pods that it selects, when it is one. A
 //     gateway: that of the services that its routes send to, when it is one. Services
 //     outside the gateway's namespace do not count: no tenant reads another's names.
@@ -22,8 +23,8 @@
 // these: a node controls nothing (the kubelet marks its static pods so), pods and
 // claims give no name, a DataVolume gives its name only after rule 3.
 // An object that nothing controls names itself when its kind is a workload's
-// (workloadKinds), or when it is cluster-scoped and neither a node nor a
-// persistent volume. So a pod on its own goes by rule 5.
+// (workloadKinds), or when it is cluster-scoped and neither a node, nor a persistent
+// volume or a snapshot's content. So a pod on its own goes by rule 5.
 //
 // A chain that has not ended after 16 owners, or that runs in a circle, is no
 // chain: the object counts as one that nothing controls.

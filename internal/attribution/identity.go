@@ -15,6 +15,7 @@ const (
 	workload             // names itself too
 	pod
 	claim
+	deviceClaim
 	dataVolume
 	service
 	gateway
@@ -24,7 +25,7 @@ const (
 )
 
 // follows tells whether objects of the role are placed where others are.
-func (r role) follows() bool { return r == claim || r == service || r == gateway }
+func (r role) follows() bool { return r == claim || r == deviceClaim || r == service || r == gateway }
 
 const gatewayGroup = "gateway.networking.k8s.io"
 
@@ -36,6 +37,10 @@ var roles = map[[2]string]role{
 	{"", "Service"}:                   service,
 	{"", "Node"}:                      node,
 	{"cdi.kubevirt.io", "DataVolume"}: dataVolume,
+
+	{"resource.k8s.io", "ResourceClaim"}: deviceClaim,
+
+	{"snapshot.storage.k8s.io", "VolumeSnapshotContent"}: persistentVolume,
 
 	{gatewayGroup, "Gateway"}:   gateway,
 	{gatewayGroup, "HTTPRoute"}: route,
@@ -127,7 +132,7 @@ func (i *identity) nameFor(itself, namespaced bool) string {
 	switch i.role {
 	case workload:
 		return i.name
-	case node, persistentVolume, pod, claim, dataVolume:
+	case node, persistentVolume, pod, claim, deviceClaim, dataVolume:
 		return ""
 	}
 	if itself && namespaced {

@@ -13,7 +13,8 @@ type Node struct {
 	// app.kubernetes.io/name.
 	Deployment, Instance, Name string
 
-	// Labels are all labels of a pod; Claims the names of the claims it mounts.
+	// Labels are all labels of a pod; Claims the names of the claims it mounts, and
+	// of the ResourceClaims whose devices it uses, as DeviceClaim gives them.
 	Labels map[string]string
 	Claims []string
 	// Selector is a service's.

@@ -73,9 +73,11 @@ func (o *oracle) recompute() {
 	o.placed = map[string]attribution.Placement{}
 	for _, stratum := range []func(kind string) bool{
 		func(kind string) bool {
-			return kind != "PersistentVolumeClaim" && kind != "Service" && kind != "Gateway"
+			return kind != "PersistentVolumeClaim" && kind != "ResourceClaim" && kind != "Service" && kind != "Gateway"
 		},
-		func(kind string) bool { return kind == "PersistentVolumeClaim" || kind == "Service" },
+		func(kind string) bool {
+			return kind == "PersistentVolumeClaim" || kind == "ResourceClaim" || kind == "Service"
+		},
 		func(kind string) bool { return kind == "Gateway" },
 	} {
 		for uid, n := range o.nodes {
@@ -90,7 +92,7 @@ func (o *oracle) place(n attribution.Node) attribution.Placement {
 	top := o.top(n)
 	var own string
 	switch kind := top.object.Kind; {
-	case kind == "Pod", kind == "Node", kind == "PersistentVolume", kind == "PersistentVolumeClaim", kind == "DataVolume":
+	case kind == "Pod", kind == "Node", kind == "PersistentVolume", kind == "PersistentVolumeClaim", kind == "ResourceClaim", kind == "DataVolume":
 	case top.object != n.Object, n.Namespace == "":
 		own = top.object.Name
 	case slices.Contains([]string{"Deployment", "ReplicaSet", "VirtualMachine"}, kind):
@@ -134,7 +136,7 @@ func (o *oracle) top(n attribution.Node) summit {
 }
 
 func follows(n attribution.Node) bool {
-	return slices.Contains([]string{"PersistentVolumeClaim", "Service", "Gateway"}, n.Object.Kind)
+	return slices.Contains([]string{"PersistentVolumeClaim", "ResourceClaim", "Service", "Gateway"}, n.Object.Kind)
 }
 
 func (o *oracle) followed(n attribution.Node) string {
@@ -163,23 +165,28 @@ func (o *oracle) counted(n attribution.Node) map[string]bool {
 	return names
 }
 
+func selects(selector, labels map[string]string) bool {
+	for key, value := range selector {
+		if got, has := labels[key]; !has || got != value {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
 func (o *oracle) isMember(n, member attribution.Node) bool {
 	if member.Namespace != n.Namespace {
 		return false
 	}
 	switch n.Object.Kind {
-	case "PersistentVolumeClaim":
-		return member.Object.Kind == "Pod" && slices.Contains(member.Claims, n.Object.Name)
+	case "PersistentVolumeClaim", "ResourceClaim":
+		name := n.Object.Name
+		if n.Object.Kind == "ResourceClaim" {
+			name = attribution.DeviceClaim(name)
+		}
+		return member.Object.Kind == "Pod" && slices.Contains(member.Claims, name)
 	case "Service":
-		if member.Object.Kind != "Pod" || len(n.Selector) == 0 {
-			return false
-		}
-		for key, value := range n.Selector {
-			if got, has := member.Labels[key]; !has || got != value {
-				return false
-			}
-		}
-		return true
+		return member.Object.Kind == "Pod" && selects(n.Selector, member.Labels)
 	}
 	if member.Object.Kind != "Service" {
 		return false

@@ -13,7 +13,7 @@ const (
 
 func (v *vertex) stratum() int {
 	switch v.id.role {
-	case claim, service:
+	case claim, deviceClaim, service:
 		return ofPods
 	case gateway:
 		return ofServices

@@ -27,7 +27,7 @@ func init() {
 // few values, so that objects meet
 var (
 	kinds = []string{
-		"Pod", "Pod", "Pod", "PersistentVolumeClaim", "Service", "Gateway", "HTTPRoute",
+		"Pod", "Pod", "Pod", "PersistentVolumeClaim", "Service", "Gateway", "HTTPRoute", "ResourceClaim",
 		"Deployment", "ReplicaSet", "VirtualMachine", "DataVolume", "Kafka", "Node",
 	}
 	names      = rapid.SampledFrom([]string{"a", "b"})
@@ -55,7 +55,7 @@ func drawNode(t *rapid.T) attribution.Node {
 	switch n.Object.Kind {
 	case "Pod":
 		n.Labels = labelSets.Draw(t, "labels")
-		n.Claims = rapid.SliceOfN(names, 0, 2).Draw(t, "claims")
+		n.Claims = rapid.SliceOfN(rapid.OneOf(names, rapid.Map(names, attribution.DeviceClaim)), 0, 2).Draw(t, "claims")
 	case "Service":
 		n.Selector = labelSets.Draw(t, "selector")
 	case "HTTPRoute":

@@ -93,7 +93,7 @@ func NodeOf(object *unstructured.Unstructured) Node {
 	case pod:
 		if phase := content.child("status").text("phase"); phase != "Succeeded" && phase != "Failed" {
 			n.Labels = firstLabels(metadata.texts("labels"))
-			n.Claims = claimsOf(n.Object.Name, content.child("spec"))
+			n.Claims = claimsOf(n.Object.Name, content)
 		}
 	case service:
 		if selector := content.child("spec").texts("selector"); len(selector) <= maxLabels {
@@ -131,9 +131,24 @@ func firstLabels(labels map[string]string) map[string]string {
 	return labels
 }
 
-// claimsOf are the claims that a pod mounts, those that are made for it included.
-func claimsOf(podName string, spec fields) []string {
+// DeviceClaim is the name of a ResourceClaim among those of claims: no claim has
+// such a name itself.
+func DeviceClaim(name string) string { return "resourceclaim/" + name }
+
+// claimsOf are the claims that a pod mounts or uses devices of, those that are made
+// for it included.
+func claimsOf(podName string, pod fields) []string {
 	var claims []string
+	device := func(field string) func(fields) {
+		return func(named fields) {
+			if name := named.text(field); name != "" {
+				claims = append(claims, DeviceClaim(name))
+			}
+		}
+	}
+	spec, status := pod.child("spec"), pod.child("status")
+	spec.each("resourceClaims", device("resourceClaimName"))
+	status.each("resourceClaimStatuses", device("resourceClaimName"))
 	spec.each("volumes", func(volume fields) {
 		if name := volume.child("persistentVolumeClaim").text("claimName"); name != "" {
 			claims = append(claims, name)

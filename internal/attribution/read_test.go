@@ -51,12 +51,13 @@ spec:
   - {name: again, persistentVolumeClaim: {claimName: data}}
   - {name: scratch, ephemeral: {volumeClaimTemplate: {}}}
   - {name: none, emptyDir: {}}
-status: {phase: Running}`,
+  resourceClaims: [{name: gpu, resourceClaimName: data}, {name: own, resourceClaimTemplateName: one-gpu}]
+status: {phase: Running, resourceClaimStatuses: [{name: own, resourceClaimName: p-own-x7}, {name: none}]}`,
 			want: attribution.Node{
 				Object:    usage.Object{APIVersion: "v1", Kind: "Pod", Name: "p", UID: "u1"},
 				Namespace: "shop",
 				Labels:    map[string]string{"app": "web", "tier": "front"},
-				Claims:    []string{"config", "data", "p-scratch"},
+				Claims:    []string{"config", "data", "p-scratch", "resourceclaim/data", "resourceclaim/p-own-x7"},
 			},
 		},
 		"a pod that has finished mounts nothing": {

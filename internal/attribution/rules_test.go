@@ -132,6 +132,21 @@ func TestPlace(t *testing.T) {
 			nodes: nodes{made("PersistentVolumeClaim", "data"), podOf("db", "db-0", mounting("data")), made("Pod", "debug", mounting("data"))},
 			of:    "persistentvolumeclaim/data", want: "db",
 		},
+		"devices belong to the workload that uses them": {
+			nodes: nodes{made("ResourceClaim", "gpus", instance("i")), podOf("train", "train-0", mounting(attribution.DeviceClaim("gpus")))},
+			of:    "resourceclaim/gpus", want: "train",
+		},
+		"devices that two workloads share belong to neither": {
+			nodes: nodes{
+				made("ResourceClaim", "gpus", instance("i")), podOf("train", "train-0", mounting(attribution.DeviceClaim("gpus"))),
+				podOf("infer", "infer-0", mounting(attribution.DeviceClaim("gpus"))),
+			},
+			of: "resourceclaim/gpus", want: "i",
+		},
+		"devices are no volume of that name": {
+			nodes: nodes{made("ResourceClaim", "data"), podOf("db", "db-0", mounting("data"))},
+			of:    "resourceclaim/data", want: "",
+		},
 		"pods of another namespace do not count": {
 			nodes: nodes{made("PersistentVolumeClaim", "data"), podOf("db", "db-0", mounting("data"), in("bank"))},
 			of:    "persistentvolumeclaim/data", want: "",

@@ -75,6 +75,9 @@ func (g *Graph) link(v *vertex, n Node) {
 	case claim:
 		v.follower().site = g.claims.hold(v.namespace, v.id.name)
 		g.read(v)
+	case deviceClaim:
+		v.follower().site = g.claims.hold(v.namespace, DeviceClaim(v.id.name))
+		g.read(v)
 	case gateway:
 		v.follower().site = g.gateways.hold(v.namespace, v.id.name)
 		g.read(v)
@@ -128,10 +131,10 @@ func (g *Graph) read(v *vertex) {
 func (g *Graph) unfollow(v *vertex, f *follower) {
 	if f.site != nil {
 		f.site.readers = without(f.site.readers, v)
-		if v.id.role == claim {
-			g.claims.release(f.site)
-		} else {
+		if v.id.role == gateway {
 			g.gateways.release(f.site)
+		} else {
+			g.claims.release(f.site)
 		}
 	}
 	if f.backend != nil {

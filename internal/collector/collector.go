@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
@@ -74,11 +75,14 @@ type Collector struct {
 	meters      map[string]*metering
 	feeds       map[schema.GroupKind]*feed
 	namespaces  map[string]namespace
-	departed    int                    // how many of them are gone
-	stopped     map[string]struct{}    // meters that were removed or suspended
-	provisional map[string]provisional // placements that wait for an owner, by UID
+	nodes       map[string]*unstructured.Unstructured // their names and labels
+	departed    int                                   // how many of them are gone
+	stopped     map[string]struct{}                   // meters that were removed or suspended
+	provisional map[string]provisional                // placements that wait for an owner, by UID
 	left        map[attribution.Reference]left
 	unfollowed  map[schema.GroupKind]map[string]string // what objects followed whose kind is not followed any more
+	shares      *attribution.Shares
+	sharers     map[attribution.Holder]*sharer
 	named       named
 	vanished    map[string]struct{} // owners, and kinds of owners, that are not there
 	running     sync.WaitGroup
@@ -99,10 +103,13 @@ func New(options Options) *Collector {
 		meters:      map[string]*metering{},
 		feeds:       map[schema.GroupKind]*feed{},
 		namespaces:  map[string]namespace{},
+		nodes:       map[string]*unstructured.Unstructured{},
 		stopped:     map[string]struct{}{},
 		provisional: map[string]provisional{},
 		left:        map[attribution.Reference]left{},
 		unfollowed:  map[schema.GroupKind]map[string]string{},
+		shares:      attribution.NewShares(),
+		sharers:     map[attribution.Holder]*sharer{},
 		vanished:    map[string]struct{}{},
 		named:       newNamed(options.OwnerKinds),
 		counted:     counted{lost: map[Lost]int64{}},
@@ -132,6 +139,10 @@ type metering struct {
 	// knows which of them are; nil: the meter has no such objects.
 	parts       map[string]*part
 	represented *attribution.Representations
+	// sites are the nodes that objects run on, by name, and on is which by the objects'
+	// UIDs, of a meter that reads something of nodes.
+	sites map[string]*site
+	on    map[string]*site
 }
 
 func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering {
@@ -141,6 +152,18 @@ func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering 
 	}
 	at.relate(m)
 	return at
+}
+
+// relate makes a metering ready for what its meter says of other objects.
+func (at *metering) relate(m *meter.Meter) {
+	at.represented = nil
+	if m.CanBeRepresented() {
+		at.represented = attribution.NewRepresentations()
+	}
+	at.sites, at.on = nil, nil
+	if m.RunsOnNodes() {
+		at.sites, at.on = map[string]*site{}, map[string]*site{}
+	}
 }
 
 // Target is what a meter is applied to.
@@ -256,6 +279,7 @@ func (c *Collector) Remove(name string) {
 func (c *Collector) stop(at *metering, now int64) {
 	c.ledger.Stop(at.ledger, now, now)
 	delete(c.meters, at.meter.Name())
+	c.unshareAll(at, now)
 	at.feed.reviewRepresentatives(now)
 	at.feed.detach(at)
 	// Whoever measured the same was refused what this one held.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -30,6 +31,7 @@ type desk struct {
 
 var scopes = map[string]meta.RESTScope{
 	"Pod": meta.RESTScopeNamespace, "PersistentVolumeClaim": meta.RESTScopeNamespace, "VirtualMachineInstance": meta.RESTScopeNamespace,
+	"Service": meta.RESTScopeNamespace, "Gateway": meta.RESTScopeNamespace,
 	"Node": meta.RESTScopeRoot, "PersistentVolume": meta.RESTScopeRoot,
 }
 
@@ -66,18 +68,7 @@ func newDesk(t failer, kinds map[string]schema.GroupVersionKind) *desk {
 			d.Collector.feeds[kind.GroupKind()] = f
 			d.turns.enter(f)
 		}
-		text, err := os.ReadFile("../../config/meters/" + name + ".yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := &v1alpha1.UsageMeter{}
-		if err := yaml.UnmarshalStrict(text, m); err != nil {
-			t.Fatal(err)
-		}
-		compiled, err := meter.Compile(name, &m.Spec, f.namespaced())
-		if err != nil {
-			t.Fatal(err)
-		}
+		compiled := builtinMeter(t, name, f.namespaced())
 		at := newMetering(compiled, "1", ledger.NewMeter(name, 1000, compiled.Dimensions()))
 		at.feed = f
 		f.meters = append(f.meters, at)
@@ -89,6 +80,29 @@ func newDesk(t failer, kinds map[string]schema.GroupVersionKind) *desk {
 		}
 	}
 	return d
+}
+
+var compiledMeters sync.Map // by name: to compile one takes longer than most of these tests
+
+func builtinMeter(t failer, name string, namespaced bool) *meter.Meter {
+	t.Helper()
+	if compiled, done := compiledMeters.Load(name); done {
+		return compiled.(*meter.Meter)
+	}
+	text, err := os.ReadFile("../../config/meters/" + name + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &v1alpha1.UsageMeter{}
+	if err := yaml.UnmarshalStrict(text, m); err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := meter.Compile(name, &m.Spec, namespaced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiledMeters.Store(name, compiled)
+	return compiled
 }
 
 // settle tells that all kinds have been listed.
@@ -119,6 +133,18 @@ func (d *desk) sees(t failer, text string, origin ledger.Origin, written, now in
 		e.after, e.existed = written-1, object.GetCreationTimestamp().Unix() < written
 	}
 	f.take(object, e, d.readers(f))
+}
+
+// late delivers a change of which it is known when it was, long after that.
+func (d *desk) late(t failer, text string, written, now int64) {
+	t.Helper()
+	object := parsed(t, text)
+	d.clock.SetTime(time.Unix(now, 0))
+	f := d.feeds[object.GetKind()]
+	f.take(object, event{
+		revision: uint64(written), resourceVersion: fmt.Sprint(written), written: written, now: now, after: written, before: written,
+		origin: ledger.Live, existed: object.GetCreationTimestamp().Unix() < written,
+	}, d.readers(f))
 }
 
 // removed delivers that an object went at the moment.

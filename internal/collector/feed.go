@@ -234,5 +234,6 @@ func (f *feed) settle() {
 		close(f.settled)
 		f.collector.checkedAll()
 		f.collector.decideAll()
+		f.collector.tellAll()
 	}
 }

@@ -145,6 +145,13 @@ func (f *feed) unseen(resourceVersion string) int64 {
 func (f *feed) forgetMissing(moments ledger.Moments) {
 	c := f.collector
 	f.forgetNodes(f.listed, moments)
+	if f.kind() == nodeKind {
+		for name, node := range c.nodes {
+			if _, there := f.listed[string(node.GetUID())]; !there {
+				c.forgetNode(nodeKind, name, string(node.GetUID()))
+			}
+		}
+	}
 	if f.kind() != namespaceKind {
 		return
 	}
@@ -182,10 +189,12 @@ func (f *feed) endMissing(at *metering, earliest, latest int64) {
 	slices.Sort(missing)
 	for _, uid := range missing {
 		c.ledger.Missing(at.ledger, uid, earliest, latest)
+		c.unshare(at, uid, ledger.Between(ledger.Resumed, earliest, latest))
 		if !c.graph.Contains(uid) {
 			c.recent.outside(uid)
 			c.graph.Remove(uid) // a former run's word of it
 		}
+		at.depart(uid)
 		delete(at.quarantine, uid)
 		delete(at.named, uid)
 	}

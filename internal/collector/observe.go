@@ -101,6 +101,7 @@ func count(set any) uint32 {
 // reading is what one meter makes of an object.
 type reading struct {
 	reader
+	node    string // that it runs on
 	members []usage.Member
 	claims  []usage.Claim
 	err     error
@@ -113,6 +114,7 @@ func read(object *unstructured.Unstructured, readers []reader) []reading {
 		if r.meter.Matches(object.GetLabels()) {
 			readings[i].members, readings[i].err = r.meter.Read(object)
 			readings[i].claims = r.meter.Claims(object)
+			readings[i].node = r.meter.Node(object)
 		}
 	}
 	return readings
@@ -136,6 +138,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 		f.listed[uid] = struct{}{}
 	}
 	c.learnNamespace(f.kind(), object)
+	c.learnNode(f.kind(), object, e)
 	c.asOf(object.GetNamespace(), uid, e, func(late bool) {
 		c.await(uid, e)
 		for _, r := range readings {
@@ -186,12 +189,17 @@ func (c *Collector) observe(r reading, object *unstructured.Unstructured, e even
 		r.at.quarantine[uid] = entry
 	}
 	delete(r.at.named, uid)
+	if !slices.ContainsFunc(o.Members, func(m usage.Member) bool { return m.Active }) {
+		r.node = ""
+	}
+	c.locate(r.at, uid, r.node)
 	for i := range o.Members {
 		subject := &o.Members[i].Subject
 		if subject.Deployment != "" {
 			r.at.named[uid] = struct{}{}
 		}
 		c.place(r.at, uid, subject)
+		c.stay(r.at, uid, subject)
 		subject.NamespaceUID = c.incarnation(r.at, uid, &o.Members[i], e, namespaceUID(subject.Namespace))
 		c.keep(r.at, uid, subject, e.after)
 	}
@@ -219,8 +227,8 @@ func withHeld(read, held []usage.Member) []usage.Member {
 	return all
 }
 
-// hand hands what is read of an object to the ledger. Called under the lock.
-func (c *Collector) hand(at *metering, o *ledger.Observation, object Quarantined) {
+// deliver hands what is read of an object to the ledger. Called under the lock.
+func (c *Collector) deliver(at *metering, o *ledger.Observation, object Quarantined) {
 	if err := c.ledger.Observe(o); err != nil {
 		object.Message = err.Error()
 		c.isolate(at, o.UID, object)
@@ -253,6 +261,7 @@ func (c *Collector) keep(at *metering, uid string, subject *usage.Subject, earli
 
 // place puts a subject under its namespace and deployment. Called under the lock.
 func (c *Collector) place(at *metering, uid string, subject *usage.Subject) {
+	at.settleOn(uid, subject)
 	placement := c.graph.Place(uid)
 	if at.meter.BillsWorkload() {
 		subject.Resource = tidy(placement.Workload)
@@ -331,11 +340,15 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 				continue
 			}
 			c.forgetPart(r.at, uid, e.moments())
+			c.tellNow(r.at, uid)
 			c.ledger.Remove(e.observation(r, uid))
+			c.unshare(r.at, uid, e.moments())
+			r.at.depart(uid)
 			delete(r.at.quarantine, uid)
 		}
 		f.lose(object.GetNamespace(), object.GetName(), uid, ledger.Between(e.origin, e.after, e.before))
 		c.forgetNamespace(f.kind(), object, e.before)
+		c.forgetNode(f.kind(), object.GetName(), uid)
 		c.leave(uid, e)
 		if c.linger(node, e) {
 			return

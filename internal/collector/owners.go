@@ -22,15 +22,16 @@ var (
 	namespaceKind = schema.GroupKind{Kind: "Namespace"}
 	podKind       = schema.GroupKind{Kind: "Pod"}
 	claimKind     = schema.GroupKind{Kind: "PersistentVolumeClaim"}
+	deviceKind    = schema.GroupKind{Group: "resource.k8s.io", Kind: "ResourceClaim"}
 	serviceKind   = schema.GroupKind{Kind: "Service"}
 	gatewayKind   = schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "Gateway"}
 )
 
 // surroundings are the kinds that attribution is made from, in the order in
-// which they are listed: a claim's deployment is known by its pods, a service's
+// which they are listed: what runs on a node is known by the node, a claim's deployment is known by its pods, a service's
 // by those that it selects, a gateway's by its routes and their services.
 var surroundings = [][]schema.GroupKind{
-	{namespaceKind},
+	{namespaceKind, nodeKind},
 	{podKind},
 	{
 		serviceKind,
@@ -109,7 +110,7 @@ func (c *Collector) before(kind schema.GroupKind) []*feed {
 	switch kind {
 	case namespaceKind:
 		return nil
-	case claimKind, serviceKind:
+	case claimKind, deviceKind, serviceKind:
 		stages = 2
 	case gatewayKind:
 		stages = len(surroundings)

@@ -19,6 +19,7 @@ func TestWhatAKindsFirstListWaitsFor(t *testing.T) {
 		"what owns pods does not wait for them": {schema.GroupKind{Group: "apps", Kind: "ReplicaSet"}, []schema.GroupKind{namespaceKind}},
 		"what is metered and owns pods neither": {schema.GroupKind{Group: "kubevirt.io", Kind: "VirtualMachineInstance"}, []schema.GroupKind{namespaceKind}},
 		"claims are known by their pods":        {claimKind, []schema.GroupKind{namespaceKind, podKind}},
+		"devices are known by their pods":       {deviceKind, []schema.GroupKind{namespaceKind, podKind}},
 		"services are known by their pods":      {serviceKind, []schema.GroupKind{namespaceKind, podKind}},
 		"gateways are known by their services":  {gatewayKind, []schema.GroupKind{namespaceKind, podKind, serviceKind}},
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/ledger"
-	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -320,13 +319,5 @@ func (c *Collector) askRepresentatives(at *metering) {
 		if f := c.feeds[schema.GroupKind(kind)]; f != nil && f.begun && len(f.meters) > 0 {
 			f.source.Replay(f.meters[0])
 		}
-	}
-}
-
-// relate makes a metering ready for what its meter says of parts.
-func (at *metering) relate(m *meter.Meter) {
-	at.represented = nil
-	if m.CanBeRepresented() {
-		at.represented = attribution.NewRepresentations()
 	}
 }

@@ -13,6 +13,7 @@ import (
 type Quarantined struct {
 	Namespace, Name, Message string
 	partly                   bool // what could be read of it is metered
+	created                  int64
 }
 
 // maxMessages bounds the messages that are kept when all objects are bad.
@@ -95,7 +96,7 @@ func (c *Collector) quarantine(at *metering, object *unstructured.Unstructured, 
 }
 
 func quarantinedOf(object *unstructured.Unstructured) Quarantined {
-	return Quarantined{Namespace: object.GetNamespace(), Name: object.GetName()}
+	return Quarantined{Namespace: object.GetNamespace(), Name: object.GetName(), created: object.GetCreationTimestamp().Unix()}
 }
 
 func (c *Collector) isolate(at *metering, uid string, entry Quarantined) {

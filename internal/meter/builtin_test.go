@@ -18,7 +18,7 @@ const builtinDirectory = "../../config/meters"
 // clusterScoped are the targets of built-in meters that are in no namespace.
 var clusterScoped = map[string]bool{
 	"Node": true, "PersistentVolume": true, "NodePool": true, "NodeClaim": true,
-	"Vpc": true, "ClusterUserDefinedNetwork": true, "Connection": true,
+	"VolumeSnapshotContent": true, "Vpc": true, "ClusterUserDefinedNetwork": true, "Connection": true,
 }
 
 // builtin is a built-in meter, compiled from its file.

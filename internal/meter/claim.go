@@ -42,6 +42,7 @@ func claimDevices(claim map[string]any) []any {
 		}
 		devices = append(devices, map[string]any{
 			"key": key, "driver": driver, "pool": pool, "device": device, "class": classes[entry(result, "request")],
+			"shared": share != "",
 		})
 	}
 	return devices

@@ -32,6 +32,7 @@ func Compile(name string, spec *v1alpha1.UsageMeterSpec, namespaced bool) (*Mete
 	c.account(spec, namespaced)
 	c.resource(spec.Resource)
 	c.attributes(spec.Attributes)
+	c.node(spec.Node)
 	c.levels(spec.Dimensions)
 	if len(c.invalid) > 0 {
 		return nil, &InvalidExpressionsError{Meter: name, Expressions: c.invalid}
@@ -137,9 +138,24 @@ func (c *compiler) levels(dimensions []v1alpha1.Dimension) {
 			c.reject(path+".name", fmt.Sprintf("there are two dimensions %q", added.Name), "each name once")
 		}
 		c.meter.dimensions = append(c.meter.dimensions, added)
-		c.meter.quantities = append(c.meter.quantities, c.required(path+".quantity", dimension.Quantity, wantQuantity))
+		c.quantity(path, &dimension)
 	}
 	if len(dimensions) == 0 {
 		c.reject("spec.dimensions", "it is empty", "at least one")
 	}
+}
+
+// quantity compiles how much is held in a dimension: a quantity, or a list of things
+// that others can have too.
+func (c *compiler) quantity(path string, dimension *v1alpha1.Dimension) {
+	var quantity, distinct *expression
+	switch {
+	case dimension.Distinct == "":
+		quantity = c.required(path+".quantity", dimension.Quantity, wantQuantity)
+	case dimension.Quantity != "":
+		c.reject(path+".distinct", "there is a quantity, too", "one of quantity and distinct")
+	default:
+		distinct = c.required(path+".distinct", dimension.Distinct, wantList)
+	}
+	c.meter.quantities, c.meter.distinct = append(c.meter.quantities, quantity), append(c.meter.distinct, distinct)
 }

@@ -21,9 +21,11 @@ type Meter struct {
 	attributes                            []attribute // by name
 	forEach                               *forEach
 	quantities                            []*expression // by dimension
+	distinct                              []*expression // by dimension: in the place of a quantity
 	shared                                int           // how many expressions do not read the member
 	claims                                []claim
 	vouching                              []vouching
+	node                                  *nodeExpressions
 }
 
 // resourceExpressions name the billed resource where it is not the object itself.

@@ -28,6 +28,14 @@ var nodeFunctions = []*function{
 		},
 		cost: nodeCost, most: assumedLength * labelCost,
 	},
+	{
+		name: "nodeCapacityType", args: []*cel.Type{cel.DynType}, result: cel.StringType,
+		call: func(args ...ref.Val) ref.Val {
+			node, _ := args[0].Value().(map[string]any)
+			return types.String(nodeCapacityType(node))
+		},
+		cost: nodeCost, most: assumedLength * labelCost,
+	},
 }
 
 // labelCost is what a label or resource costs to look at, in CEL's units.
@@ -119,4 +127,22 @@ func isVirtualNode(node map[string]any) bool {
 		}
 	}
 	return false
+}
+
+// nodeCapacityType is how a node's machine is paid for, as its cloud or autoscaler
+// labels it: spot, on-demand, reserved; "" where nobody says.
+func nodeCapacityType(node map[string]any) string {
+	labels := branch(node, "metadata", "labels")
+	for _, name := range [...]string{
+		"karpenter.sh/capacity-type", "eks.amazonaws.com/capacityType", "cloud.google.com/gke-provisioning",
+		"kubernetes.azure.com/scalesetpriority", "node.kubernetes.io/capacity-type",
+	} {
+		if said := entry(labels, name); said != "" {
+			return strings.ReplaceAll(strings.ToLower(said), "_", "-")
+		}
+	}
+	if entry(labels, "cloud.google.com/gke-spot") == "true" {
+		return "spot"
+	}
+	return ""
 }

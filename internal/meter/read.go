@@ -155,6 +155,10 @@ func (r *reading) read() usage.Member {
 	member.Start = r.start()
 	member.Levels = make([]int64, len(m.quantities))
 	for i, quantity := range m.quantities {
+		if quantity == nil {
+			r.things(&member, i)
+			continue
+		}
 		member.Levels[i] = r.level(quantity, m.dimensions[i].Unit)
 	}
 	return member

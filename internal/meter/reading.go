@@ -153,7 +153,12 @@ func (r *reading) region() string {
 	if r.ownNamespace != "" {
 		return "" // whoever is billed writes its labels
 	}
-	labels, _ := r.metadata["labels"].(map[string]any)
+	return regionOf(r.metadata)
+}
+
+// regionOf is where an object is by its labels.
+func regionOf(metadata map[string]any) string {
+	labels, _ := metadata["labels"].(map[string]any)
 	if region := entry(labels, regionLabel); region != "" {
 		return Tidy(region)
 	}

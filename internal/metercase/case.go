@@ -33,6 +33,8 @@ type Case struct {
 	Case string `json:"case"`
 	// Object is as the API server gives it.
 	Object Object `json:"object"`
+	// Node is the one that the object runs on, for a meter that reads something of it.
+	Node Object `json:"node,omitempty"`
 	// Expect is what is read; none, if the object is not metered.
 	Expect []Member `json:"expect,omitempty"`
 	// Error is a part of why the object cannot be read; "": it can.
@@ -179,7 +181,26 @@ func (c *Case) Difference(spec *v1alpha1.UsageMeter) (string, error) {
 	case err == nil && c.Error != "":
 		return fmt.Sprintf("it can be read; want an error with %q", c.Error), nil
 	}
+	if m.RunsOnNodes() && len(c.Node) > 0 {
+		if err := runOn(m, object, &unstructured.Unstructured{Object: c.Node}, reading.Members); err != nil {
+			return "", err
+		}
+	}
 	return difference(expected, Members(m, object, reading.Members)), nil
+}
+
+// runOn gives what is read of an object the facts of its node.
+func runOn(m *meter.Meter, object, node *unstructured.Unstructured, read []usage.Member) error {
+	if name := m.Node(object); name != node.GetName() {
+		return fmt.Errorf("the object runs on the node %q, and the case's is %q", name, node.GetName())
+	}
+	at := m.Locate(node)
+	for i := range read {
+		if read[i].Active {
+			m.Put(&at, &read[i].Subject)
+		}
+	}
+	return nil
 }
 
 // canonical are expected members with their quantities as Members writes them,

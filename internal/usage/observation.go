@@ -9,10 +9,20 @@ type Member struct {
 	// Levels are what it holds, in base units, by the meter's dimensions; 0 is
 	// nothing held. Nil when the member is not active.
 	Levels []int64
+	// Things are, by the meter's dimensions, what the member has that other objects can
+	// have too, of which each counts once (Thing); nil where there is none. Levels have
+	// all of them.
+	Things [][]string
 	// Start is when the present activity began, as the object says; zero when it
 	// does not say.
 	Start Boundary
 	// End is when the activity ended, as the object says; zero when it does not
 	// say, or the member is active.
 	End Boundary
+}
+
+// Thing is something that several objects can have and that is one all the same, as
+// an address. Objects of a resource type, by whatever meter, share it in a dimension.
+type Thing struct {
+	ResourceType, Dimension, Key string
 }

@@ -84,6 +84,18 @@ func NewAttributes(facts map[string]string) Attributes {
 	return Attributes(b.String())
 }
 
+// With are the attributes with others under the names: what facts say, or nothing.
+func (a Attributes) With(names []string, facts map[string]string) Attributes {
+	all := a.Map()
+	if all == nil {
+		all = make(map[string]string, len(names))
+	}
+	for _, name := range names {
+		all[name] = facts[name]
+	}
+	return NewAttributes(all)
+}
+
 // Map is the facts by key; nil when there are none.
 func (a Attributes) Map() map[string]string {
 	if a == "" {

@@ -16,7 +16,7 @@ var otherKinds = []kind{
 		apiVersion: "gateway.networking.k8s.io/v1", name: "Gateway", short: "edge", names: 2, weight: 6,
 		make: fixed(`spec: {gatewayClassName: cilium, listeners: [{name: a, port: 80, protocol: HTTP}]}`),
 		change: oneOf(
-			stamped("Programmed", `, addresses: [{type: IPAddress, value: 192.0.2.1}]`), stamped("Programmed", ""),
+			stamped("Programmed", ""), text("status", `status: {addresses: [{type: IPAddress, value: "2001:db8:1::%x:%x"}]}`, addresses(1)),
 			text("", `spec: {listeners: %s}`, words("[{name: a, port: 80, protocol: HTTP}]", "[{name: a, port: 80, protocol: HTTP}, {name: b, port: 81, protocol: HTTP}]")),
 		),
 	},

@@ -62,6 +62,17 @@ func words(from ...string) func(dice) []any {
 	return func(d dice) []any { return []any{d.pick(from...)} }
 }
 
+// addresses are the last two parts of so many that no other object has: one that
+// several have counts for one of them.
+func addresses(n int) func(dice) []any {
+	return func(d dice) (parts []any) {
+		for range 2 * n {
+			parts = append(parts, d.between(1, 1<<16-1))
+		}
+		return parts
+	}
+}
+
 // labels are what an object is made with.
 func labels(d dice, more string) string {
 	all := more
@@ -222,8 +233,9 @@ metadata: {labels: %s}
 spec: {type: LoadBalancer, loadBalancerClass: example.com/metal, selector: {app: app-%d}, ports: [{name: a, port: 80}]}`, labels(d, "made: by"), d.IntN(4))
 		},
 		change: oneOf(
-			text("status", `status: {loadBalancer: {ingress: %s}}`, words("[{ip: 192.0.2.1}]", "[{ip: 192.0.2.1}, {ip: 192.0.2.2}]", "[{ip: 192.0.2.3}]", "[]")),
-			text("status", `status: {loadBalancer: {ingress: %s}}`, words("[{ip: 192.0.2.1}]", "[{ip: 192.0.2.1}, {ip: 192.0.2.2}]")),
+			text("status", `status: {loadBalancer: {ingress: [{ip: "2001:db8::%x:%x"}]}}`, addresses(1)),
+			text("status", `status: {loadBalancer: {ingress: [{ip: "2001:db8::%x:%x"}, {ip: "2001:db8::%x:%x"}]}}`, addresses(2)),
+			text("status", `status: {loadBalancer: {ingress: %s}}`, words("[]")),
 			text("", `spec: {ports: %s}`, words("[{name: a, port: 80}]", "[{name: a, port: 80}, {name: b, port: 443}]")),
 			text("", `spec: {selector: {app: app-%d}}`, numbers(0, 3)),
 			text("", `spec: %s`, words("{type: ClusterIP, loadBalancerClass: null}", "{type: LoadBalancer, loadBalancerClass: example.com/metal}")),

@@ -64,7 +64,7 @@ func (d *driver) create(text string) *thing {
 }
 
 var clusterScoped = map[string]bool{
-	"Node": true, "NodePool": true, "NodeClaim": true, "PersistentVolume": true, "Vpc": true, "ClusterUserDefinedNetwork": true, "Connection": true,
+	"Node": true, "NodePool": true, "NodeClaim": true, "PersistentVolume": true, "VolumeSnapshotContent": true, "Vpc": true, "ClusterUserDefinedNetwork": true, "Connection": true,
 }
 
 // patch merges the text into an object, and returns when that happened.

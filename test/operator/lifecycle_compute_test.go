@@ -58,6 +58,13 @@ func machineRuns(d *driver) {
 	d.holds(run, who, d.status(run, `{currentCPUTopology: {sockets: 2, cores: 2, threads: 1}, memory: {guestCurrent: 8Gi}}`), where, plugged)
 	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "True"}]}`), paused, plugged)
 	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "False"}]}`), where, plugged)
+	// It is moved to a node; which machine that is, is said then, and changed.
+	node := d.create(fmt.Sprintf(`{apiVersion: v1, kind: Node, metadata: {name: %s-n1, labels: {topology.kubernetes.io/region: eu-1, node.kubernetes.io/instance-type: metal}}}`, d.namespace))
+	const on, other = where + " instanceType=metal in eu-1", where + " instanceType=small zone=eu-1b in eu-1"
+	d.holds(run, who, d.status(run, fmt.Sprintf(`{nodeName: %s}`, node.GetName())), on, plugged)
+	d.holds(run, who, d.patch(node, `metadata: {labels: {node.kubernetes.io/instance-type: small, topology.kubernetes.io/zone: eu-1b}}`), other, plugged)
+	d.delete(node)
+	d.patch(run, `metadata: {annotations: {touched: "yes"}}`) // it is there still
 	stopped := nextSecond(d.ctx)
 	d.status(run, fmt.Sprintf(`{phase: Succeeded, phaseTransitionTimestamps: [{phase: Succeeded, phaseTransitionTimestamp: %q}]}`, rfc3339(stopped)))
 	d.hold(who, at(stopped), "", nil)

@@ -56,7 +56,19 @@ spec:
 	launched := d.flipped(claim, "Launched", "True", "")
 	d.holds(claim, who, launched, facts, sixteen)
 	earlier := fmt.Sprintf(`{type: Launched, status: "True", reason: Told, message: "", lastTransitionTime: %q}, `, rfc3339(launched.last))
-	d.hold(who, d.flipped(claim, "Registered", "True", earlier), "", nil)
+	// It is a node: that is metered instead. And again when the node is gone, and the machine is not.
+	node := d.create(fmt.Sprintf(`
+apiVersion: v1
+kind: Node
+metadata: {name: %s-n1, labels: {karpenter.sh/nodepool: %[1]s}}
+spec: {providerID: "aws:///a/%[1]s"}
+`, d.namespace))
+	d.status(claim, fmt.Sprintf(`{nodeName: %s-n1, providerID: "aws:///a/%[1]s"}`, d.namespace))
+	d.holds(node, d.pool(node, "karpenter.sh/nodepool", ""), node.created(), "", levels{"node": 1000})
+	d.hold(who, node.created(), "", nil)
+	d.flipped(claim, "Registered", "True", earlier)
+	d.delete(node)
+	d.holds(claim, who, node.asked, facts, sixteen)
 	d.delete(claim)
 	claim = fresh()
 	d.status(claim, `{capacity: {cpu: "16", memory: 64Gi}}`)

@@ -61,7 +61,7 @@ spec: {gatewayClassName: cilium, listeners: [{name: http, port: 80, protocol: HT
 	const facts = "class=cilium"
 	gateway := fresh()
 	who := d.self(gateway, "load_balancer", "")
-	programmed := condition(gateway, "True", `, addresses: [{type: IPAddress, value: 192.0.2.1}]`)
+	programmed := condition(gateway, "True", `, addresses: [{type: IPAddress, value: 198.51.100.1}]`)
 	d.holds(gateway, who, programmed, facts, levels{"load_balancer": 1000, "listener": 2000, "public_ip": 1000})
 	fewer := d.patch(gateway, `spec: {listeners: [{name: http, port: 80, protocol: HTTP}]}`)
 	d.holds(gateway, who, fewer, facts, levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
@@ -80,7 +80,7 @@ spec: {type: LoadBalancer, ports: [{port: 80}]}
 		d.status(service, fmt.Sprintf(`{loadBalancer: {ingress: [{ip: %s}]}}`, address))
 		return service
 	}
-	made, forged := own("edge", "192.0.2.1"), own("free", "192.0.2.7")
+	made, forged := own("edge", "198.51.100.1"), own("free", "198.51.100.7")
 	d.holds(forged, d.self(forged, "load_balancer", ""), forged.happened(), "", levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
 	d.delete(gateway)
 	d.holds(made, d.self(made, "load_balancer", ""), gateway.asked, "", levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})

@@ -326,3 +326,34 @@ spec:
 	pool = fresh()
 	d.holds(pool, d.pool(pool, "karpenter.sh/nodepool", ""), pool.created(), "", levels{"pool": 1000})
 }
+
+func contentIsRetained(d *driver) {
+	snapshot := d.create(`
+apiVersion: snapshot.storage.k8s.io/v1
+kind: VolumeSnapshot
+metadata: {name: nightly}
+spec: {volumeSnapshotClassName: standard, source: {persistentVolumeClaimName: data}}
+`)
+	content := d.create(fmt.Sprintf(`
+apiVersion: snapshot.storage.k8s.io/v1
+kind: VolumeSnapshotContent
+metadata: {name: %s}
+spec:
+  deletionPolicy: Retain
+  driver: csi.example.com
+  volumeSnapshotClassName: standard
+  source: {volumeHandle: v}
+  volumeSnapshotRef: {namespace: $NAMESPACE, name: nightly, uid: %s}
+`, d.namespace, snapshot.uid()))
+	d.status(snapshot, fmt.Sprintf(`{boundVolumeSnapshotContentName: %s}`, d.namespace))
+	taken := nextSecond(d.ctx)
+	d.status(content, fmt.Sprintf(`{readyToUse: true, restoreSize: 10737418240, creationTime: %d}`, taken*1_000_000_000))
+	d.status(snapshot, fmt.Sprintf(`{readyToUse: true, restoreSize: 10Gi, creationTime: %q}`, rfc3339(taken)))
+	d.delete(snapshot)
+	who := d.self(content, "snapshot", "")
+	who.namespace = d.namespace
+	d.holds(content, who, snapshot.asked, "snapshot=nightly snapshotClass=standard", levels{"snapshot_storage_retained": 10 * gi})
+	d.hold(who, d.patch(content, `spec: {deletionPolicy: Delete}`), "", nil)
+	d.holds(content, who, d.patch(content, `spec: {deletionPolicy: Retain}`), "snapshot=nightly snapshotClass=standard", levels{"snapshot_storage_retained": 10 * gi})
+	d.patch(content, `metadata: {labels: {touched: "yes"}}`)
+}

@@ -23,6 +23,7 @@ var lifecycles = map[string]func(*driver){
 	"volume":                       claimIsBound,
 	"volume-retained":              volumeIsReleased,
 	"snapshot":                     snapshotIsTaken,
+	"snapshot-retained":            contentIsRetained,
 	"load-balancer":                serviceGetsAddress,
 	"gateway":                      gatewayIsProgrammed,
 	"listener-set":                 listenersAreProgrammed,

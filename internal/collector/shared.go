@@ -1,0 +1,191 @@
+package collector
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/meter"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Things that several objects can have, such as an address, count for the oldest
+// that has them (attribution.Shares). What a meter read of each of those objects
+// last is kept, so that what counts for it can change without it.
+
+// sharer is an object that has such things.
+type sharer struct {
+	at      *metering
+	meter   *meter.Meter       // that it was read by
+	read    ledger.Observation // with all its things
+	object  Quarantined        // its namespace and name
+	waits   bool               // the ledger has not been told: not everybody is known yet
+	claimed []usage.Thing
+}
+
+func (at *metering) holder(uid string) attribution.Holder {
+	return attribution.Holder{Meter: at.meter.Name(), UID: uid}
+}
+
+// hand hands what is read of an object to the ledger, with the things that count for
+// it. Called under the lock.
+func (c *Collector) hand(at *metering, o *ledger.Observation, object Quarantined) {
+	h := at.holder(o.UID)
+	before := c.sharers[h]
+	things := at.meter.Things(o.Members)
+	if before == nil && len(things) == 0 {
+		c.deliver(at, o, object)
+		return
+	}
+	now := &sharer{at: at, meter: at.meter, read: *o, object: object, claimed: things}
+	if before != nil && before.waits {
+		// As of when it was seen first: nothing has been said of it since.
+		now.read.After, now.read.Before, now.read.Origin, now.read.Existed = before.read.After, before.read.Before, before.read.Origin, before.read.Existed
+	}
+	c.sharers[h] = now
+	if len(things) == 0 {
+		delete(c.sharers, h)
+	}
+	changed := c.shares.Have(h, object.created, things)
+	if len(things) > 0 && c.sharersUnlisted() {
+		now.waits = true
+		return
+	}
+	when := now.when(before)
+	c.tell(h, now)
+	if len(things) == 0 {
+		if end, known := c.ledger.LastEnd(o.UID); known {
+			when = attribution.Span{After: end.At, Before: end.At + int64(end.Slack)}
+		}
+	}
+	c.shift(changed, when)
+}
+
+// when is when an object came to have what it has.
+func (s *sharer) when(before *sharer) attribution.Span {
+	o := &s.read
+	switch {
+	case o.Origin == ledger.First: // it may have had it all the time
+		return attribution.Span{After: s.at.ledger.Defined, Before: s.at.ledger.Defined}
+	case before == nil || len(before.claimed) == 0:
+		for i := range o.Members {
+			if start := o.Members[i].Start; !start.IsZero() && o.Members[i].Active {
+				began := max(start.At, s.at.ledger.Defined)
+				return attribution.Span{After: began, Before: began}
+			}
+		}
+	}
+	if o.Origin != ledger.Resumed && o.Written >= o.After && o.Written <= o.Now && o.Written > 0 {
+		return attribution.Span{After: o.Written, Before: o.Written}
+	}
+	return attribution.Span{After: o.After, Before: max(o.After, o.Before)}
+}
+
+// tell hands an object to the ledger with what counts for it. Called under the lock.
+func (c *Collector) tell(h attribution.Holder, s *sharer) {
+	s.waits = false
+	o := s.read
+	o.Members = c.counting(h, s)
+	c.deliver(s.at, &o, s.object)
+}
+
+// counting are an object's members with levels of what counts for it. Called under the lock.
+func (c *Collector) counting(h attribution.Holder, s *sharer) []usage.Member {
+	members := slices.Clone(s.read.Members)
+	for i := range members {
+		s.meter.Count(&members[i], func(t usage.Thing) bool { return c.shares.Counts(h, t) })
+	}
+	return members
+}
+
+// shift changes what counts for others, from the moment on. Called under the lock.
+func (c *Collector) shift(changed []attribution.Holder, when attribution.Span) {
+	for _, h := range changed {
+		s := c.sharers[h]
+		if s == nil || s.waits || s.meter != s.at.meter || c.meters[h.Meter] != s.at {
+			continue // it is told, or read anew, all the same
+		}
+		o := s.read
+		o.Members = c.counting(h, s)
+		for i := range o.Members {
+			c.place(s.at, h.UID, &o.Members[i].Subject)
+		}
+		o.Written, o.Existed, o.Origin = 0, true, ledger.Live
+		o.After, o.Before, o.Now = when.After, when.Before, c.now().Unix()
+		c.deliver(s.at, &o, s.object)
+	}
+}
+
+// tellNow tells the ledger of an object that waits: it is gone. Called under the
+// lock, before the ledger has it as gone.
+func (c *Collector) tellNow(at *metering, uid string) {
+	if s := c.sharers[at.holder(uid)]; s != nil && s.waits {
+		c.tell(at.holder(uid), s)
+	}
+}
+
+// unshare takes in that an object is gone: what counted for it counts for others.
+// Called under the lock, when the ledger has it as gone.
+func (c *Collector) unshare(at *metering, uid string, moments ledger.Moments) {
+	h := at.holder(uid)
+	if c.sharers[h] == nil {
+		return
+	}
+	delete(c.sharers, h)
+	if end, known := c.ledger.LastEnd(uid); known {
+		moments = ledger.Moments{End: end, Start: usage.Boundary{At: end.At + int64(end.Slack)}}
+	}
+	c.shift(c.shares.Have(h, 0, nil), spanOf(moments))
+}
+
+// unshareAll takes in that a meter is gone. Called under the lock, when the ledger
+// has what it held as ended.
+func (c *Collector) unshareAll(at *metering, now int64) {
+	var gone []string
+	for h, s := range c.sharers {
+		if s.at == at {
+			gone = append(gone, h.UID)
+		}
+	}
+	slices.Sort(gone)
+	for _, uid := range gone {
+		c.unshare(at, uid, ledger.Between(ledger.Live, now, now))
+	}
+}
+
+// sharersUnlisted tells whether a kind whose objects can have such things has not
+// been listed, or compared with what the journal has of it. Called under the lock.
+func (c *Collector) sharersUnlisted() bool {
+	if c.restored.checking {
+		return true
+	}
+	for _, at := range c.meters {
+		if at.meter.Shares() && !at.feed.isSettled {
+			return true
+		}
+	}
+	return false
+}
+
+// tellAll tells the ledger of those that waited, the oldest first. Called under the lock.
+func (c *Collector) tellAll() {
+	if len(c.sharers) == 0 || c.sharersUnlisted() {
+		return
+	}
+	waiting := slices.Collect(maps.Keys(c.sharers))
+	slices.SortFunc(waiting, func(a, b attribution.Holder) int {
+		return cmp.Or(cmp.Compare(c.sharers[a].object.created, c.sharers[b].object.created), cmp.Compare(a.UID, b.UID), cmp.Compare(a.Meter, b.Meter))
+	})
+	for _, h := range waiting {
+		s := c.sharers[h]
+		if !s.waits {
+			continue
+		}
+		for i := range s.read.Members {
+			c.place(s.at, h.UID, &s.read.Members[i].Subject)
+		}
+		c.tell(h, s)
+	}
+}
