@@ -75,6 +75,7 @@ type Filters struct {
 	Regions       []string            // "" is unknown
 	Resources     []string            // by their names
 	Containers    []string            // "" is what no container holds
+	UIDs          []string            `json:",omitempty"` // of resources
 	Attributes    map[string][]string // "" is without the attribute
 }
 
@@ -148,11 +149,11 @@ func (f *Filters) mayMeasure(resourceType string, d usage.Dimension) bool {
 
 // holds tells whether the filters let a holder through.
 func (f *Filters) holds(h *holder) bool {
-	return has(f.Containers, h.container) && has(f.Resources, h.resource.Name)
+	return has(f.Containers, h.container) && has(f.Resources, h.resource.Name) && has(f.UIDs, h.resource.UID)
 }
 
 // byHolder tells whether there are filters that let through one holder of a class, and not another.
-func (f *Filters) byHolder() bool { return len(f.Containers)+len(f.Resources) > 0 }
+func (f *Filters) byHolder() bool { return len(f.Containers)+len(f.Resources)+len(f.UIDs) > 0 }
 
 func has[T comparable](list []T, value T) bool { return len(list) == 0 || slices.Contains(list, value) }
 

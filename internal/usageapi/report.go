@@ -96,12 +96,15 @@ func (c *call) selected(f *v1alpha1.ClusterReportFilters) ([]timeline.NamespaceR
 	if err != nil {
 		return nil, err
 	}
-	seen, err := c.within()
+	list = report.Named(list, f.Namespaces)
+	all, err := c.may(everywhere)
+	if err == nil && !all {
+		list, err = c.visible(list)
+	}
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(ref timeline.NamespaceRef) bool { return seen != nil && !slices.Contains(seen, ref) })
-	return report.Ordered(report.Named(list, f.Namespaces)), nil
+	return report.Ordered(list), nil
 }
 
 // maxPage is how many rows a page may have.
