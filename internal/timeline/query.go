@@ -59,6 +59,9 @@ func (k Key) uid() Key {
 	return ""
 }
 
+// isOfHolder tells whether holders of one class may differ in it.
+func (k Key) isOfHolder() bool { return k == Resource || k == Instance || k == Container }
+
 // NamespaceRef names a namespace. Without a UID it is any that had the name.
 type NamespaceRef struct{ Name, UID string }
 
@@ -190,7 +193,7 @@ func newGrouping(by []Key) grouping {
 			continue
 		}
 		g.keys = append(g.keys, key)
-		g.byHolder = g.byHolder || key == Resource || key == Instance || key == Container
+		g.byHolder = g.byHolder || key.isOfHolder()
 	}
 	g.keys = append(g.keys, Dimension)
 	return g
