@@ -26,6 +26,9 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
+	if top := c.request.URL.Query().Get("top"); top != "" {
+		return c.top(resolved, top)
+	}
 	rows, next, err := c.page(resolved.Query, resolved.From, resolved.Limit)
 	if err != nil {
 		return refused(err)
