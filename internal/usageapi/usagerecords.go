@@ -2,10 +2,10 @@ package usageapi
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -58,11 +58,6 @@ type usageSegment struct {
 	// Correction tells what is taken off sealed hours ("less"), or added to them
 	// ("more"), by what was learnt later.
 	Correction string `json:"correction,omitempty"`
-}
-
-type usageList struct {
-	Items      []usageRecord `json:"items"`
-	Pagination pagination    `json:"pagination"`
 }
 
 type pagination struct {
@@ -122,19 +117,28 @@ func (c *call) listUsage() error {
 	if err != nil {
 		return err
 	}
-	histories := c.snapshot.Resources(filters, window, after, limit+1)
-	answer := usageList{Items: []usageRecord{}, Pagination: pagination{Limit: limit}}
-	if len(histories) > limit {
-		histories = histories[:limit]
-		next := resourceCursor(histories[limit-1].ResourceKey)
-		answer.Pagination.NextCursor = &next
+	histories, next, err := c.resourcePage(filters, window, after, limit)
+	if err != nil {
+		return err
 	}
+	out := c.array("items")
+	paging, err := json.Marshal(pagination{NextCursor: next, Limit: limit})
+	if err != nil {
+		return err
+	}
+	out.before = `"pagination":` + string(paging) + ","
 	for i := range histories {
-		if record, used := c.record(&histories[i], window); used {
-			answer.Items = append(answer.Items, record)
+		if err := c.alive(); err != nil {
+			return err
 		}
+		if record, used := c.record(&histories[i]); used {
+			if err := out.add(record); err != nil {
+				return err
+			}
+		}
+		histories[i] = timeline.History{} // it is written: what it took is free
 	}
-	return c.write(answer)
+	return out.end()
 }
 
 // getUsage answers with what one resource used.
@@ -144,11 +148,21 @@ func (c *call) getUsage() error {
 		return err
 	}
 	id := c.request.PathValue("resource")
+	filters.UIDs = []string{id}
+	histories, next, err := c.resourcePage(filters, window, timeline.Place{}, maxRecords)
+	if err != nil {
+		return err
+	}
+	if next != nil {
+		return &problem{
+			status: http.StatusBadRequest, code: "too_large",
+			message: fmt.Sprintf("from: the resource has more than %d segments in the window: take a shorter one with from and to, or read it in pages: GET /v1/usage with the project_id and resource_type", maxSegments),
+		}
+	}
 	var records []usageRecord
 	var types []string
-	histories := c.snapshot.Resource(filters, id)
 	for i := range histories {
-		if record, used := c.record(&histories[i], window); used {
+		if record, used := c.record(&histories[i]); used {
 			records, types = append(records, record), append(types, record.ResourceType)
 		}
 	}
@@ -195,8 +209,9 @@ func (c *call) usageFilters(query url.Values) (*timeline.Filters, usage.Window, 
 	return filters, w, nil
 }
 
-// record is what a resource used within a window; false where that is nothing.
-func (c *call) record(h *timeline.History, w usage.Window) (record usageRecord, used bool) {
+// record is what a resource used within its window; false where that is nothing.
+func (c *call) record(h *timeline.History) (record usageRecord, used bool) {
+	w := h.Window
 	stays, rest := h.Stays(w)
 	record = usageRecord{
 		Dimensions: []usageDimension{}, ProjectID: h.Namespace, ResourceID: h.UID, ResourceType: publicType(h.Type), Name: h.Name,
@@ -292,23 +307,4 @@ func (c *call) write(answer any) error {
 		return errGone
 	}
 	return nil
-}
-
-func resourceCursor(after timeline.ResourceKey) string {
-	text, err := json.Marshal(after)
-	if err != nil {
-		panic(fmt.Sprintf("usageapi: a cursor has no JSON: %v", err)) // strings have
-	}
-	return base64.RawURLEncoding.EncodeToString(text)
-}
-
-func parseResourceCursor(text string) (after timeline.ResourceKey, err error) {
-	if text == "" {
-		return after, nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || json.Unmarshal(raw, &after) != nil {
-		return after, badRequest("cursor cannot be read: take pagination.next_cursor of the page before, or none to begin with the first page")
-	}
-	return after, nil
 }

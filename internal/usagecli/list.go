@@ -1,9 +1,7 @@
 package usagecli
 
 import (
-	"cmp"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 
@@ -170,112 +168,4 @@ func (c *cli) foot(a *answered) error {
 	}
 	_, err := fmt.Fprint(c.ErrOut, "\n"+text)
 	return err
-}
-
-// top is kubectl usage top.
-func (c *cli) top() *cobra.Command {
-	var (
-		asked scope
-		at    when
-		out   format
-		most  int
-	)
-	kinds := map[string][]v1alpha1.GroupKey{
-		"namespaces":  {"namespace", "resourceType"},
-		"deployments": {"namespace", "deployment", "resourceType"},
-		"resources":   {"namespace", "resource", "resourceType"},
-	}
-	command := &cobra.Command{
-		Use:       "top [deployments|namespaces|resources]",
-		Short:     "Show who used most, of each dimension.",
-		Example:   "  kubectl usage top namespaces -A --last 7d\n  kubectl usage top resources --type vm --dimension vcpu",
-		ValidArgs: []string{"deployments", "namespaces", "resources"},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			kind := "deployments"
-			if len(args) == 1 {
-				kind = args[0]
-			}
-			if kinds[kind] == nil || len(args) > 1 {
-				return misused("want deployments, namespaces or resources: not %q", strings.Join(args, " "))
-			}
-			if most < 1 {
-				return misused("--most=%d: want at least 1", most)
-			}
-			spec, err := c.spec(&asked, &at, &out)
-			if err != nil {
-				return err
-			}
-			spec.GroupBy = kinds[kind]
-			answer, err := c.ask(cmd.Context(), spec)
-			if err != nil {
-				return err
-			}
-			answer.Rows = largest(answer.Rows, most)
-			if done, err := c.forPrograms(out.name, answer, texts(spec.GroupBy)...); done {
-				return err
-			}
-			if err := c.printTable(ranked(answer, kind), out.name == "wide"); err != nil {
-				return err
-			}
-			return c.foot(answer)
-		},
-	}
-	command.Flags().IntVar(&most, "most", 10, "How many of each dimension.")
-	asked.addFlags(command.Flags())
-	at.addFlags(command.Flags())
-	out.addFlag(command, parquetFile)
-	return command
-}
-
-// largest are the rows with the most, of each metric in order.
-func largest(rows []v1alpha1.ReportRow, most int) []v1alpha1.ReportRow {
-	slices.SortStableFunc(rows, func(a, b v1alpha1.ReportRow) int {
-		first, second := cmp.Or(exact(&a), new(big.Int)), cmp.Or(exact(&b), new(big.Int))
-		return cmp.Or(cmp.Compare(metric(&a), metric(&b)), cmp.Compare(a.Unit, b.Unit), second.Cmp(first))
-	})
-	var kept []v1alpha1.ReportRow
-	n := 0
-	for i := range rows {
-		if i > 0 && metric(&rows[i]) == metric(&rows[i-1]) && rows[i].Unit == rows[i-1].Unit {
-			n++
-		} else {
-			n = 0
-		}
-		if n < most {
-			kept = append(kept, rows[i])
-		}
-	}
-	return kept
-}
-
-func ranked(a *answered, kind string) *table {
-	t := &table{columns: []column{{name: "METRIC"}, {name: "NAMESPACE"}}}
-	if kind != "namespaces" {
-		t.columns = append(t.columns, column{name: strings.ToUpper(strings.TrimSuffix(kind, "s"))})
-	}
-	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT"}, column{name: "SHARE", right: true})
-	whole := map[string]*big.Int{}
-	for i := range a.Totals {
-		total := &a.Totals[i]
-		n, _ := new(big.Int).SetString(total.Exact, 10)
-		whole[total.ResourceType+"."+total.Dimension+total.Unit] = n
-	}
-	for i := range a.Rows {
-		row := &a.Rows[i]
-		cells := []string{metric(row), string(row.Group["namespace"])}
-		if kind != "namespaces" {
-			cells = append(cells, string(row.Group[strings.TrimSuffix(kind, "s")]))
-		}
-		t.add(append(cells, quantity(row), row.Unit, share(exact(row), whole[metric(row)+row.Unit]))...)
-	}
-	return t
-}
-
-// share is a part of the whole in percent.
-func share(part, whole *big.Int) string {
-	if part == nil || whole == nil || whole.Sign() == 0 {
-		return "-"
-	}
-	ratio := new(big.Rat).SetFrac(new(big.Int).Mul(part, big.NewInt(100)), whole)
-	return ratio.FloatString(1) + "%"
 }
