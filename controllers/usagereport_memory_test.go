@@ -50,7 +50,7 @@ func TestHostileReportsHaveBoundedMemory(t *testing.T) {
 			WindowSize: "hour", Limit: 1000, Zeros: v1alpha1.ZerosFill, GroupBy: by,
 		}})
 	}
-	large, scheduled := 4, 10
+	large, scheduled := 2, 4
 	if *hostileSegments >= fullSize {
 		large, scheduled = 40, 98
 	}
