@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -112,30 +113,12 @@ func TestATenantThatChangesItsDeploymentAllTheTime(t *testing.T) {
 	first.publish(t.Context(), first.queue, first.Sealed.take())
 	first.reconcileAll(t)
 
-	names, seconds := map[string]int{}, map[string]int64{}
-	for _, r := range server.all() {
-		if r.Status.Phase != v1alpha1.PhaseFinal {
-			t.Errorf("%s/%s is %s", r.Namespace, r.Name, r.Status.Phase)
-		}
-		amount, err := usage.ParseAmount(r.Status.Totals[0].Exact)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names[r.Namespace]++
-		for n := int64(0); n <= 3600; n++ {
-			if usage.Held(1000, n) == amount {
-				seconds[r.Namespace] += n
-			}
-		}
-		if reduced := r.Status.Detail != ""; reduced != (r.Namespace == "red") {
-			t.Errorf("%s/%s lists %q", r.Namespace, r.Name, r.Status.Detail)
-		}
+	finals, amounts := server.finals(t)
+	if want := map[string]int{"red Totals": most + 1, "blue ": 1, "shop ": 1}; !maps.Equal(finals, want) {
+		t.Errorf("%v records, want %v", finals, want)
 	}
-	if want := map[string]int{"red": most + 1, "blue": 1, "shop": 1}; !maps.Equal(names, want) {
-		t.Errorf("%v records, want %v", names, want)
-	}
-	if want := map[string]int64{"red": 3600, "blue": 3600, "shop": 3600}; !maps.Equal(seconds, want) {
-		t.Errorf("they add up to %v s, want %v", seconds, want)
+	if want := map[string]int{"red": 3600_000, "blue": 3600_000, "shop": 3600_000}; !maps.Equal(amounts, want) {
+		t.Errorf("they add up to %v, want %v", amounts, want)
 	}
 	if want := []string{"RecordsReduced of red"}; !slices.Equal(first.tells, want) {
 		t.Errorf("told %v, want %v", first.tells, want)
@@ -159,18 +142,40 @@ func TestATenantThatChangesItsDeploymentAllTheTime(t *testing.T) {
 	lost.Sealed.Add(seal)
 	lost.publish(t.Context(), lost.queue, lost.Sealed.take())
 	lost.reconcileAll(t)
-	statuses := func(texts map[string]string) map[string]string {
-		out := map[string]string{}
-		for name, text := range texts {
-			var r v1alpha1.UsageRecord
-			if err := json.Unmarshal([]byte(text), &r); err != nil {
-				t.Fatal(err)
-			}
-			out[name] = r.Status.Digest
-		}
-		return out
-	}
-	if diff := cmp.Diff(statuses(before), statuses(server.texts(t))); diff != "" {
+	if diff := cmp.Diff(digests(t, before), digests(t, server.texts(t))); diff != "" {
 		t.Errorf("what was deleted is put back (-before +after): %s", diff)
 	}
+}
+
+// finals are how many Final records there are by their namespace and detail, and what
+// each namespace's amount to.
+func (s *recordServer) finals(t *testing.T) (records, amounts map[string]int) {
+	t.Helper()
+	records, amounts = map[string]int{}, map[string]int{}
+	for _, r := range s.all() {
+		if r.Status.Phase != v1alpha1.PhaseFinal {
+			t.Errorf("%s/%s is %s", r.Namespace, r.Name, r.Status.Phase)
+		}
+		amount, err := strconv.Atoi(r.Status.Totals[0].Exact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records[r.Namespace+" "+string(r.Status.Detail)]++
+		amounts[r.Namespace] += amount
+	}
+	return records, amounts
+}
+
+// digests are those of the records.
+func digests(t *testing.T, texts map[string]string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for name, text := range texts {
+		var r v1alpha1.UsageRecord
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatal(err)
+		}
+		out[name] = r.Status.Digest
+	}
+	return out
 }

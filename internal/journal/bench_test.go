@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
@@ -63,4 +64,52 @@ func BenchmarkEncode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkChurn is what one label a second on a pod of 100 containers makes of the
+// journal: entries every five seconds, merged each minute, for ten minutes.
+func BenchmarkChurn(b *testing.B) {
+	const seconds, flush = 600, 5
+	for b.Loop() {
+		store := newMemory()
+		j, _ := opened(b, store, "a")
+		var before []usage.Change
+		for at := int64(now); at < now+seconds; {
+			batch := &journal.Batch{Time: at}
+			for range flush {
+				for i := range before {
+					before[i].End = usage.Boundary{At: at, Evidence: usage.ManagedFields}
+				}
+				batch.Changes = append(batch.Changes, before...)
+				before = relabelled(at)
+				at++
+			}
+			batch.Changes = append(batch.Changes, before...)
+			appended(b, j, batch)
+			if at%60 == 0 {
+				if _, err := j.Compact(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		b.ReportMetric(float64(j.Size().Bytes)/seconds*86400/1e6, "MB/day")
+	}
+}
+
+// relabelled is what the pod's containers hold from the moment on, under a deployment of
+// its own.
+func relabelled(at int64) (changes []usage.Change) {
+	pod := usage.Object{APIVersion: "v1", Kind: "Pod", Name: "churn", UID: "5f1d6c1e-1e5a-4b8e-9d5b-6a7c4d3e2f10"}
+	for c := range 100 {
+		s := &usage.Subject{
+			ResourceType: "container", Resource: pod, Instance: pod, Container: fmt.Sprintf("container-%03d", c),
+			Account: usage.Account{Namespace: "red", NamespaceUID: "0b1f9a52-7c7e-4a53-9a0e-3f1f1a2b3c4d", Deployment: fmt.Sprintf("d%059d", at)},
+		}
+		for _, d := range []usage.Dimension{{Name: "cpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}} {
+			changes = append(changes, usage.Change{Segment: usage.Segment{
+				Meter: "container", Subject: s, Dimension: d, Level: 100, Start: usage.Boundary{At: at, Evidence: usage.ManagedFields},
+			}})
+		}
+	}
+	return changes
 }
