@@ -180,6 +180,7 @@ func (f *feed) forgetNodes(but map[string]struct{}, moments ledger.Moments) {
 // endMissing ends what the meter's list no longer has.
 func (f *feed) endMissing(at *metering, earliest, latest int64) {
 	c := f.collector
+	c.tellMissing(at)
 	var missing []string
 	c.ledger.Objects(at.ledger, func(uid string) {
 		if _, there := at.listed[uid]; !there {

@@ -126,18 +126,52 @@ func (c *Collector) tellNow(at *metering, uid string) {
 	}
 }
 
+// tellMissing tells the ledger of those that wait and that the meter's list does not
+// have. Called under the lock, before the ledger has them as gone.
+func (c *Collector) tellMissing(at *metering) {
+	var gone []string
+	for h, s := range c.sharers {
+		if _, there := at.listed[h.UID]; s.at == at && s.waits && !there {
+			gone = append(gone, h.UID)
+		}
+	}
+	slices.Sort(gone)
+	for _, uid := range gone {
+		c.tellNow(at, uid)
+	}
+}
+
 // unshare takes in that an object is gone: what counted for it counts for others.
 // Called under the lock, when the ledger has it as gone.
 func (c *Collector) unshare(at *metering, uid string, moments ledger.Moments) {
 	h := at.holder(uid)
-	if c.sharers[h] == nil {
+	s := c.sharers[h]
+	if s == nil {
 		return
 	}
+	c.tellSharing(s)
 	delete(c.sharers, h)
 	if end, known := c.ledger.LastEnd(uid); known {
 		moments = ledger.Moments{End: end, Start: usage.Boundary{At: end.At + int64(end.Slack)}}
 	}
 	c.shift(c.shares.Have(h, 0, nil), spanOf(moments))
+}
+
+// tellSharing tells the ledger of those that wait and have what the object has, as it
+// was while that was there. Called under the lock.
+func (c *Collector) tellSharing(with *sharer) {
+	var waiting []attribution.Holder
+	for h, s := range c.sharers {
+		if s != with && s.waits && slices.ContainsFunc(s.claimed, func(t usage.Thing) bool { return slices.Contains(with.claimed, t) }) {
+			waiting = append(waiting, h)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b attribution.Holder) int {
+		return cmp.Or(cmp.Compare(a.UID, b.UID), cmp.Compare(a.Meter, b.Meter))
+	})
+	for _, h := range waiting {
+		c.tell(h, c.sharers[h])
+	}
 }
 
 // unshareAll takes in that a meter is gone. Called under the lock, when the ledger

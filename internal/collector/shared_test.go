@@ -187,3 +187,21 @@ func TestAddressesAreHeldOnceEverySecond(t *testing.T) {
 		}
 	})
 }
+
+// One that was listed, and that the next list does not have, is had by nobody, though
+// the ledger had not been told of it.
+func TestWhatIsMissingBeforeAllAreListedIsShared(t *testing.T) {
+	d := newDesk(t, frontKinds)
+	d.late(t, front("tcp", 1010, "203.0.113.1"), 1010, 1010)
+	d.late(t, front("udp", 1012, "203.0.113.1"), 1012, 1012)
+	f, at := d.feeds["Service"], d.meters["load-balancer"]
+	d.mu.Lock()
+	at.listed = map[string]struct{}{"udp": {}}
+	f.endMissing(at, 1020, 1020)
+	at.listed = nil
+	d.mu.Unlock()
+	d.settle()
+	if got, want := d.addresses(), []string{"tcp 1 [1010, 1020)", "udp 1 [1020, 1100)"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

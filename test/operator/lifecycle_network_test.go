@@ -41,6 +41,18 @@ spec: {type: LoadBalancer, loadBalancerClass: example.com/metal, ports: [{name: 
 	service = fresh()
 	assigned = d.status(service, `{loadBalancer: {ingress: [{ip: 192.0.2.1}]}}`)
 	d.holds(service, d.self(service, "load_balancer", "shop"), assigned, facts, levels{"load_balancer": 1000, "listener": 2000, "public_ip": 1000})
+	// Another one shares its address, which is one for as long as both have it.
+	sharing := d.create(`
+apiVersion: v1
+kind: Service
+metadata: {name: web-udp, labels: {metering.usage-operator.dev/deployment: shop}}
+spec: {type: LoadBalancer, loadBalancerClass: example.com/metal, ports: [{name: a, port: 80, protocol: UDP}]}
+`)
+	with := d.self(sharing, "load_balancer", "shop")
+	d.holds(sharing, with, d.status(sharing, `{loadBalancer: {ingress: [{ip: 192.0.2.1}]}}`), facts, levels{"load_balancer": 1000, "listener": 1000})
+	d.delete(service)
+	d.holds(sharing, with, service.asked, facts, levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
+	d.patch(sharing, `metadata: {annotations: {touched: "yes"}}`)
 }
 
 func gatewayIsProgrammed(d *driver) {
