@@ -100,7 +100,7 @@ func (c *call) admit(weight int64) error {
 	if length > 0 {
 		// A recorder has no deadlines, and needs none.
 		controller := http.NewResponseController(c.writer)
-		_ = controller.SetReadDeadline(c.Clock.Now().Add(writeWithin))
+		_ = controller.SetReadDeadline(machine.Now().Add(writeWithin))
 		text, err := io.ReadAll(c.request.Body)
 		if err != nil {
 			return c.unread(err)
