@@ -192,7 +192,7 @@ func (g *gone) Err() error {
 func TestWhatNobodyReadsIsNotMade(t *testing.T) {
 	line := timeline.New()
 	var c timeline.Commit
-	for r := range int64(100) {
+	for r := range int64(20) {
 		for i := range int64(1000) {
 			c.Changes = append(c.Changes, held(fmt.Sprint("vm-", r), i*10, i*10+10))
 		}

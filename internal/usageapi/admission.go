@@ -27,7 +27,8 @@ const (
 	// waitingEach and waitingAll are how many requests may wait, of one tenant and all together.
 	waitingEach, waitingAll = 64, 1024
 	// turnsEach is how many turns one tenant has at most: fewer than parts of the timeline
-	// may be added up at a time, so that it cannot keep others from that.
+	// may be added up at a time, so that it cannot keep others from that. And one processor
+	// is left to others, if there are two: who asks for little finds one that is free.
 	turnsEach = 3
 	// baseWeight is about what a request takes before anything is answered, in bytes: its
 	// connection's buffers, its goroutines, and what is written at once.
@@ -62,7 +63,7 @@ func newAdmission(memory int64) *admission {
 	processors := int64(runtime.GOMAXPROCS(0))
 	return &admission{
 		memory:  fairqueue.New(fairqueue.Limits{Total: memory, Flow: memory / memoryEach, Waiting: waitingAll, FlowWaiting: waitingEach}),
-		working: fairqueue.New(fairqueue.Limits{Total: 2 * processors, Flow: min(processors, turnsEach)}),
+		working: fairqueue.New(fairqueue.Limits{Total: 2 * processors, Flow: max(1, min(processors-1, turnsEach))}),
 	}
 }
 
