@@ -188,7 +188,7 @@ func (g *gone) Err() error {
 	return nil
 }
 
-// Whoever goes away while resources are listed, or rows added up, has that end soon after.
+// When a client goes away while its resources are listed, the listing ends soon after.
 func TestWhatNobodyReadsIsNotMade(t *testing.T) {
 	line := timeline.New()
 	var c timeline.Commit
