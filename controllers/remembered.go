@@ -24,7 +24,7 @@ func Remembered(check healthz.Checker, lasts time.Duration, now clock.PassiveClo
 		mu.Lock()
 		defer mu.Unlock()
 		if at := now.Now(); !at.Before(until) {
-			// Whoever asks first may go away, and others wait for what he asked for.
+			// The first caller may go away while others wait for the outcome.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), checkTimeout)
 			defer cancel()
 			outcome = check(request.WithContext(ctx))

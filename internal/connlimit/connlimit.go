@@ -2,8 +2,8 @@
 // of one address, and how many one address may open a second.
 //
 // When there is no room for another, the address that has most gives one up that no
-// request is under way on, the one that was used least recently: whoever holds many
-// connections open cannot keep others out.
+// request is under way on, the one that was used least recently: a client that holds
+// many connections open cannot keep others out.
 package connlimit
 
 import (
@@ -107,7 +107,7 @@ func (l *Listener) take(c *conn) bool {
 			return false
 		}
 		l.drop(gives)
-		_ = gives.Conn.Close() // whoever it was of sees that it is closed
+		_ = gives.Conn.Close() // its client sees that it is closed
 	}
 	l.open[c] = struct{}{}
 	l.addresses[c.address]++

@@ -188,11 +188,11 @@ func (g *gone) Err() error {
 	return nil
 }
 
-// Whoever goes away while resources are listed, or rows added up, has that end soon after.
+// When a client goes away while its resources are listed, the listing ends soon after.
 func TestWhatNobodyReadsIsNotMade(t *testing.T) {
 	line := timeline.New()
 	var c timeline.Commit
-	for r := range int64(100) {
+	for r := range int64(20) {
 		for i := range int64(1000) {
 			c.Changes = append(c.Changes, held(fmt.Sprint("vm-", r), i*10, i*10+10))
 		}

@@ -95,7 +95,7 @@ func (t *Tally) spread(ctx context.Context, s *Snapshot, w usage.Window, seed ma
 	looked := 0
 	done := func() bool {
 		looked++
-		return looked%lookedAtOnce == 0 && ctx.Err() != nil
+		return looked%lookedAtOnce == 0 && pause(ctx) != nil
 	}
 	s.since(w.Start, func(_ int, c *class) {
 		if done() || !t.query.matches(&c.words) {

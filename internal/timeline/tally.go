@@ -138,7 +138,7 @@ func (t *Tally) gone() error {
 	if t.ctx == nil {
 		return nil
 	}
-	return t.ctx.Err()
+	return pause(t.ctx)
 }
 
 func (t *Tally) isPart() bool { return t.reach.Seconds() > 0 }

@@ -26,6 +26,10 @@ const (
 	memoryEach = 4
 	// waitingEach and waitingAll are how many requests may wait, of one tenant and all together.
 	waitingEach, waitingAll = 64, 1024
+	// turnsEach is how many turns one tenant has at most: fewer than parts of the timeline
+	// may be added up at a time, so that it cannot keep others from that. And one processor
+	// is left to others, if there are two: who asks for little finds one that is free.
+	turnsEach = 3
 	// baseWeight is about what a request takes before anything is answered, in bytes: its
 	// connection's buffers, its goroutines, and what is written at once.
 	baseWeight = 128 << 10
@@ -59,13 +63,16 @@ func newAdmission(memory int64) *admission {
 	processors := int64(runtime.GOMAXPROCS(0))
 	return &admission{
 		memory:  fairqueue.New(fairqueue.Limits{Total: memory, Flow: memory / memoryEach, Waiting: waitingAll, FlowWaiting: waitingEach}),
-		working: fairqueue.New(fairqueue.Limits{Total: 2 * processors, Flow: processors}),
+		working: fairqueue.New(fairqueue.Limits{Total: 2 * processors, Flow: max(1, min(processors-1, turnsEach))}),
 	}
 }
 
 // Load is how much memory is admitted to answers, in bytes, and how many requests
 // wait for some.
-func (a *API) Load() fairqueue.Load { return a.admission.memory.Load() }
+func (a *API) Load() fairqueue.Load {
+	a.pins.expire() // it is asked for now and then, also while there are no requests
+	return a.admission.memory.Load()
+}
 
 // serviceAccounts begins the names of service accounts.
 const serviceAccounts = "system:serviceaccount:"
@@ -94,7 +101,7 @@ func (c *call) admit(weight int64) error {
 	if length > 0 {
 		// A recorder has no deadlines, and needs none.
 		controller := http.NewResponseController(c.writer)
-		_ = controller.SetReadDeadline(c.Clock.Now().Add(writeWithin))
+		_ = controller.SetReadDeadline(machine.Now().Add(writeWithin))
 		text, err := io.ReadAll(c.request.Body)
 		if err != nil {
 			return c.unread(err)

@@ -64,6 +64,7 @@ type API struct {
 	gate      *gate
 	scopes    *scopes
 	admission *admission
+	pins      *pins
 }
 
 const (
@@ -79,7 +80,7 @@ const (
 func New(o Options) *API {
 	return &API{
 		Options: o, pager: timeline.NewPager(cellsKept), limits: lru.New[string, *rate.Limiter](usersKept),
-		gate: newGate(o.Clock), scopes: newScopes(), admission: newAdmission(o.Memory),
+		gate: newGate(o.Clock), scopes: newScopes(), admission: newAdmission(o.Memory), pins: &pins{clock: o.Clock},
 	}
 }
 

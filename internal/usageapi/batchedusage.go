@@ -72,11 +72,12 @@ func (c *call) batchedUsage() error {
 	if err := c.body(&asked); err != nil {
 		return err
 	}
+	next := c.goOn(c.request.URL.Query().Get("next_page"))
 	queries, err := c.batches(&asked)
 	if err != nil {
 		return err
 	}
-	at, err := parseBatchCursor(c.request.URL.Query().Get("next_page"), len(queries))
+	at, err := parseBatchCursor(next, len(queries))
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (c *call) batchedUsage() error {
 			return err
 		}
 		if next != "" {
-			text := batchCursor{Query: at.Query, After: next}.String()
+			text := c.pins.pin(c.snapshot, batchCursor{Query: at.Query, After: next}.String())
 			answer.NextPage = &text
 			break
 		}

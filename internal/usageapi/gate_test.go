@@ -81,7 +81,7 @@ func TestTokensOfNoUseAreBoundedByAddress(t *testing.T) {
 	}
 }
 
-// Who is known, and whoever comes from elsewhere, is not held up by tokens of no use.
+// Known tokens, and those from other addresses, are not held up by tokens of no use.
 func TestTokensOfNoUseHoldUpTheirAddressAlone(t *testing.T) {
 	d := newDoor()
 	if good, err := d.show("good-old", "10.0.0.1"); !good || err != nil {

@@ -15,6 +15,10 @@ const (
 	writeWithin   = 10 * time.Second
 )
 
+// machine is the clock that the deadlines of connections are by: the system compares
+// them with its own, whatever time it is for the ledger.
+var machine = clock.RealClock{}
+
 // paced writes an answer as fast as its client reads. While the client is waited for,
 // others have the processor.
 type paced struct {

@@ -13,7 +13,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// pacedServer writes so many bytes to whoever asks, and tells how that ended, and how
+// pacedServer writes so many bytes to each client, and tells how that ended, and how
 // often it rested.
 func pacedServer(t *testing.T, bytes int, within time.Duration) (server *httptest.Server, ended chan error, rests chan int) {
 	t.Helper()

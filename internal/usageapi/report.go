@@ -18,6 +18,7 @@ func (c *call) report() error {
 	if err := c.body(spec); err != nil {
 		return err
 	}
+	spec.StartFrom = c.goOn(spec.StartFrom)
 	request, err := c.reportRequest(spec)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
-	answer := wire.Report{UsageReportStatus: *report.Answer(resolved, whole, rows, next, c.snapshot.Sealed())}
+	answer := wire.Report{UsageReportStatus: *report.Answer(resolved, whole, rows, c.pins.pin(c.snapshot, next), c.snapshot.Sealed())}
 	if resolved.From == "" && next == "" {
 		answer.RowCount = new(int64(len(rows)))
 	}

@@ -30,7 +30,7 @@ type scopes struct {
 	asking *fairqueue.Queue
 }
 
-// scope is what is known of a user. Whoever reviews for him has the turn.
+// scope is what is known of a user. The call that reviews for the user has the turn.
 type scope struct {
 	turn    chan struct{}
 	until   time.Time                      // when all that is known is to be asked again

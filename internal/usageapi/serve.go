@@ -74,7 +74,7 @@ func (a *API) answer(r route, w http.ResponseWriter, request *http.Request) (err
 		}
 	}()
 	c := &call{API: a, ctx: request.Context(), request: request, now: a.Clock.Now().Unix()}
-	c.writer = &paced{ResponseWriter: w, clock: a.Clock, within: writeWithin, rest: c.rest}
+	c.writer = &paced{ResponseWriter: w, clock: machine, within: writeWithin, rest: c.rest}
 	if err := c.authenticate(); err != nil {
 		return err
 	}

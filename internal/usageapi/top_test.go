@@ -31,7 +31,7 @@ func TestTheTopOfAReport(t *testing.T) {
 vm memory vm-1 61847529062400
 vm vcpu vm-3 259200000
 container cpu 1 others 90000 0.025 core-hour
-vm vcpu 4 others 212400000 59 core-hour
+vm vcpu 4 others 213600000 59.333333 core-hour
 `
 	if text != want {
 		t.Errorf("it says\n%swant\n%s", text, want)
