@@ -71,3 +71,7 @@ func since(c *timeline.Coverage) string {
 	}
 	return ": metering began at " + seconds(c.Began).Format("2006-01-02T15:04:05Z07:00")
 }
+
+// Percent is how much of a window is known, in percent, rounded down to hundredths: 100 is all
+// of it. There is some of the window.
+func Percent(c *timeline.Coverage) string { return percent(c.Seconds()-c.Unknown, c.Seconds()) }

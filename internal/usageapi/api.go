@@ -10,6 +10,7 @@ package usageapi
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -85,9 +86,9 @@ type route struct {
 func (a *API) routes() []route {
 	return []route{
 		{"hourly_usage_details", "POST /api/web/namespaces/{namespace}/hourly_usage_details", (*call).hourlyDetails, refuseWithText},
-		{"charts", "GET /api/v1/billing/costs/{organization}/deployments/{deployment}/charts", (*call).charts, refuseWithCodes},
+		{"charts", "GET /api/v1/billing/costs/{organization_id}/deployments/{deployment_id}/charts", (*call).charts, refuseWithCodes},
 		{"usage", "GET /v1/usage", (*call).listUsage, refuse},
-		{"usage_of_resource", "GET /v1/usage/{resource}", (*call).getUsage, refuse},
+		{"usage_of_resource", "GET /v1/usage/{resource_id}", (*call).getUsage, refuse},
 		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse},
 		{"report", "POST /v1alpha1/report", (*call).report, refuse},
 		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse},
@@ -98,9 +99,20 @@ func (a *API) routes() []route {
 // Handler answers requests.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
+	methods := map[string][]string{} // by path
 	for _, r := range a.routes() {
 		mux.Handle(r.pattern, a.serve(r))
+		method, path, _ := strings.Cut(r.pattern, " ")
+		methods[path] = append(methods[path], method)
 	}
+	for _, r := range a.routes() {
+		_, path, _ := strings.Cut(r.pattern, " ")
+		if allowed := methods[path]; allowed != nil {
+			mux.Handle(path, notAllowed(allowed, r.refuse))
+			delete(methods, path)
+		}
+	}
+	mux.Handle("/openapi.json", notAllowed([]string{http.MethodGet}, refuse))
 	mux.HandleFunc("GET /openapi.json", serveDescription)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, notFound("there is no %s %s: /openapi.json describes what there is", r.Method, r.URL.Path))

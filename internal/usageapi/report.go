@@ -1,6 +1,7 @@
 package usageapi
 
 import (
+	"net/http"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,10 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
+	if err := c.check(&resolved.Filters, resolved.From); err != nil {
+		return err
+	}
+	known := c.tell(&resolved.Filters, resolved.Window)
 	rows, next, err := c.page(resolved.Query, resolved.From, resolved.Limit)
 	if err != nil {
 		return refused(err)
@@ -40,7 +45,20 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
-	answer := wire.Report{UsageReportStatus: *report.Answer(resolved, tally, rows, next, c.snapshot.Sealed())}
+	answer := wire.Report{
+		UsageReportStatus: *report.Answer(resolved, tally, rows, next, c.snapshot.Sealed()),
+		Visible:           c.writer.Header().Get(wire.VisibleHeader),
+	}
+	if known.Began > 0 {
+		answer.MeteringBegan = stamp(known.Began)
+	}
+	for i := range answer.UsageReportStatus.Rows {
+		row := wire.Row{ReportRow: answer.UsageReportStatus.Rows[i]}
+		if rows[i].Since != rows[i].Accuracy {
+			row.Since = v1alpha1.Accuracy(rows[i].Since.String())
+		}
+		answer.Rows = append(answer.Rows, row)
+	}
 	if resolved.From == "" && next == "" {
 		answer.RowCount = new(int64(len(rows)))
 	}
@@ -67,22 +85,36 @@ func (c *call) reportRequest(spec *v1alpha1.ClusterUsageReportSpec) (*report.Req
 		request.Filters, names = &f.ReportFilters, f.Namespaces
 		if f.NamespaceSelector != nil {
 			request.Namespaces, err = c.selected(f)
+			if err == nil && len(request.Namespaces) == 0 {
+				err = c.selectsNothing()
+			}
 			return request, err
 		}
 	}
 	if len(names) == 0 {
-		request.Namespaces, err = c.within()
+		request.Namespaces, err = c.all()
 		return request, err
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		refs, err := c.named(string(name))
+		refs, err := c.one(string(name))
 		if err != nil {
 			return nil, err
 		}
 		request.Namespaces = append(request.Namespaces, refs...)
 	}
 	return request, nil
+}
+
+// selectsNothing is that a selector lets no namespace through that who asks may see.
+func (c *call) selectsNothing() error {
+	if _, err := c.all(); err != nil {
+		return err
+	}
+	return &problem{
+		status: http.StatusNotFound, code: wire.NoSuchName,
+		message: "filters.namespaceSelector: no namespace that you may see has these labels now, and one of filters.namespaces",
+	}
 }
 
 // selected are the namespaces that a selector lets through, of those that who asks

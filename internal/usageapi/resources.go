@@ -20,14 +20,28 @@ func (c *call) resources() error {
 		return err
 	}
 	filters.Resources = query["name"]
-	if uid := query.Get("uid"); uid != "" {
-		return c.answerResources(c.snapshot.Resource(filters, uid), window, "")
+	cursor := query.Get("cursor")
+	if err := c.check(filters, cursor); err != nil {
+		return err
 	}
-	after, err := parseResourceCursor(query.Get("cursor"))
+	c.tell(filters, window)
+	if uid := query.Get("uid"); uid != "" {
+		found := c.snapshot.Resource(filters, uid)
+		if len(found) == 0 {
+			return c.noSuchResource(uid)
+		}
+		return c.answerResources(found, window, "")
+	}
+	after, err := parseResourceCursor(cursor)
 	if err != nil {
 		return err
 	}
 	histories := c.snapshot.Resources(filters, window, after, defaultRecords+1)
+	if len(histories) == 0 && cursor == "" {
+		if err := c.checkHolders(filters); err != nil {
+			return err
+		}
+	}
 	more := len(histories) > defaultRecords
 	if more {
 		histories = histories[:defaultRecords]

@@ -139,7 +139,7 @@ func certified(ctx context.Context, plugin kubectlUsage) {
 		for who, namespace := range map[string]string{tenant: "other", nobody: "example"} {
 			out, err := usage(who, fmt.Sprintf(command, namespace))
 			Expect(err).To(HaveOccurred(), "%s: %s", command, out)
-			Expect(out).To(ContainSubstring("may not see the usage of namespace "+namespace), command)
+			Expect(out).To(ContainSubstring("cannot list resource \"usagerecords\" in API group \"metering.usage-operator.dev\" in the namespace \""+namespace+"\""), command)
 		}
 	}
 	out, err := usage(tenant, "list -A --last 2h")
