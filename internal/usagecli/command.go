@@ -38,6 +38,11 @@ func Run(program string, args []string, streams genericiooptions.IOStreams, now 
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe), errors.Is(ctx.Err(), context.Canceled):
 		return exitFailed // nobody reads any more
 	}
+	if forbidden, is := errors.AsType[*refused](err); is {
+		fmt.Fprintf(streams.ErrOut, "Error from server (Forbidden): %s
+", plainLines(forbidden.message))
+		return exitFailed
+	}
 	if text := plainLines(strings.TrimSpace(err.Error())); text != "" {
 		fmt.Fprintf(streams.ErrOut, "error: %s\n", text)
 	}

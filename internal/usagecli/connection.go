@@ -28,6 +28,8 @@ type connection struct {
 	// shown has the token, in the header that gets there. It is empty where a
 	// certificate says who asks.
 	shown http.Header
+	// told are the headers of the last answer.
+	told http.Header
 }
 
 const (
@@ -186,17 +188,24 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	if response.StatusCode != http.StatusOK {
 		return refusal(response.StatusCode, answer)
 	}
+	c.told = response.Header
 	return json.Unmarshal(answer, into)
 }
 
 // refusal is what the usage API says, or the API server in front of it.
 func refusal(status int, answer []byte) error {
-	var said struct{ Message, Kind string }
+	var said struct {
+		Message, Kind string
+		Code          any // a text of the usage API's, a number of the API server's
+	}
 	if json.Unmarshal(answer, &said) != nil || said.Message == "" {
 		return fmt.Errorf("the usage API answers %d %s: %.200s", status, http.StatusText(status), strings.TrimSpace(string(answer)))
 	}
 	if said.Kind != "Status" {
-		if status == http.StatusBadRequest {
+		switch {
+		case status == http.StatusForbidden:
+			return &refused{said.Message}
+		case status == http.StatusBadRequest, said.Code == wire.NoSuchName:
 			return misused("%s", said.Message)
 		}
 		return errors.New(said.Message)

@@ -51,9 +51,9 @@ func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := c.resources(cmd.Context(), query)
+			list, said, err := c.resources(cmd.Context(), query)
 			if err == nil && len(list.Resources) == 0 {
-				err = fmt.Errorf("no usage of %s: check the name, the namespace (-n, -A) and the time", args[0])
+				fmt.Fprint(c.ErrOut, said.nothing(args[0]+" held nothing", shownTime(query)))
 			}
 			if err == nil && r.prepare != nil {
 				err = r.prepare(cmd.Context(), list)
@@ -61,11 +61,13 @@ func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch out.name {
-			case "csv":
+			switch {
+			case out.name == "csv":
 				return c.printCSV(r.table(list))
-			case "json", "yaml":
+			case out.name == "json" || out.name == "yaml":
 				return c.printObject(out.name, list)
+			case len(list.Resources) == 0:
+				return nil
 			}
 			return c.printResources(list, r.print, out.name == "wide")
 		},
@@ -106,17 +108,28 @@ func (c *cli) resourceQuery(argument string, everywhere bool, at *when) (url.Val
 	return query, nil
 }
 
+// shownTime is the time that a query asks for, in words.
+func shownTime(query url.Values) string {
+	switch {
+	case query.Has("interval"):
+		return "in the interval of " + query.Get("interval")
+	case query.Has("from"):
+		return "from " + query.Get("from") + " to " + query.Get("to")
+	}
+	return "so far"
+}
+
 // resources reads all pages.
-func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceList, error) {
+func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceList, told, error) {
 	at, err := c.connect()
 	if err != nil {
-		return nil, err
+		return nil, told{}, err
 	}
 	var all *wire.ResourceList
 	for {
 		page := &wire.ResourceList{}
 		if err := at.ask(ctx, http.MethodGet, "v1alpha1/resources", query, nil, page); err != nil {
-			return nil, err
+			return nil, told{}, err
 		}
 		if all == nil {
 			all = page
@@ -124,7 +137,7 @@ func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceLi
 			all.Resources = append(all.Resources, page.Resources...)
 		}
 		if all.Next = page.Next; page.Next == "" {
-			return all, nil
+			return all, toldBy(at.told), nil
 		}
 		query.Set("cursor", page.Next)
 	}

@@ -2,7 +2,6 @@ package usagecli
 
 import (
 	"cmp"
-	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // list is kubectl usage list.
@@ -45,15 +45,17 @@ func (c *cli) list() *cobra.Command {
 				return err
 			}
 			if out.name == focusCSV {
+				c.sayNothing(answer)
 				return c.printFocus(answer.Rows)
 			}
 			if done, err := c.forPrograms(out.name, answer, "namespace", "resourceType", "resource", "resourceUID", "deployment"); done {
 				return err
 			}
-			if err := c.printTable(byResource(answer.Rows), out.name == "wide"); err != nil {
+			rows := answer.sinceMetering()
+			if err := c.printTable(byResource(rows), out.name == "wide"); err != nil {
 				return err
 			}
-			return c.foot(answer)
+			return c.foot(answer, rows)
 		},
 	}
 	command.Flags().StringVar(&by, "by", "none", "Cut the time into windows, for programs: hour, day, week, month.")
@@ -66,6 +68,9 @@ func (c *cli) list() *cobra.Command {
 // forPrograms writes a report as programs read it, if that is asked for; keys are
 // what its rows are told apart by.
 func (c *cli) forPrograms(f string, a *answered, keys ...string) (done bool, err error) {
+	if f != "table" && f != "wide" {
+		c.sayNothing(a)
+	}
 	switch f {
 	case "csv":
 		return true, c.printCSV(rowTable(a.Rows, keys...))
@@ -102,7 +107,7 @@ func (c *cli) spec(asked *scope, at *when, out *format) (*v1alpha1.ClusterUsageR
 }
 
 // byResource is a table with a line for each resource.
-func byResource(rows []v1alpha1.ReportRow) *table {
+func byResource(rows []wire.Row) *table {
 	t := &table{columns: []column{{name: "NAMESPACE"}, {name: "TYPE"}, {name: "NAME"}, {name: "DEPLOYMENT"}, {name: "USAGE", wraps: true}, {name: "UID", wide: true}}}
 	var before string
 	for i := range rows {
@@ -123,6 +128,9 @@ func byResource(rows []v1alpha1.ReportRow) *table {
 
 // inFull is so much of a dimension: memory 16 GiB-hour, 2 listener-hour.
 func inFull(dimension, quantity, unit string) string {
+	if quantity == "unknown" {
+		return strings.TrimSpace(dimension + " unknown")
+	}
 	if strings.TrimSuffix(unit, "-hour") == dimension {
 		return quantity + " " + unit
 	}
@@ -130,7 +138,7 @@ func inFull(dimension, quantity, unit string) string {
 }
 
 // rowTable has a line for each row, as it is, for programs.
-func rowTable(rows []v1alpha1.ReportRow, keys ...string) *table {
+func rowTable(rows []wire.Row, keys ...string) *table {
 	t := &table{columns: []column{{name: "start_time"}, {name: "end_time"}}}
 	for _, key := range append(slices.Clone(keys), "dimension") {
 		t.columns = append(t.columns, column{name: key})
@@ -150,27 +158,6 @@ func rowTable(rows []v1alpha1.ReportRow, keys ...string) *table {
 }
 
 const stampLayout = "2006-01-02T15:04:05Z07:00"
-
-// foot tells what the figures are of, and how final they are.
-func (c *cli) foot(a *answered) error {
-	if len(a.Rows) == 0 {
-		_, err := fmt.Fprintf(c.ErrOut, "Nothing was used from %s to %s.\n", a.Window.StartTime.UTC().Format(stampLayout), a.Window.EndTime.UTC().Format(stampLayout))
-		return err
-	}
-	text := marks(a.Rows)
-	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
-		reached := "Nothing is final yet; it is"
-		if a.SealedTime != nil {
-			reached = "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest"
-		}
-		text += reached + " as of now.\n"
-	}
-	if text == "" {
-		return nil
-	}
-	_, err := fmt.Fprint(c.ErrOut, "\n"+text)
-	return err
-}
 
 // top is kubectl usage top.
 func (c *cli) top() *cobra.Command {
@@ -214,10 +201,11 @@ func (c *cli) top() *cobra.Command {
 			if done, err := c.forPrograms(out.name, answer, texts(spec.GroupBy)...); done {
 				return err
 			}
+			answer.Rows = answer.sinceMetering()
 			if err := c.printTable(ranked(answer, kind), out.name == "wide"); err != nil {
 				return err
 			}
-			return c.foot(answer)
+			return c.foot(answer, answer.Rows)
 		},
 	}
 	command.Flags().IntVar(&most, "most", 10, "How many of each dimension.")
@@ -228,12 +216,12 @@ func (c *cli) top() *cobra.Command {
 }
 
 // largest are the rows with the most, of each metric in order.
-func largest(rows []v1alpha1.ReportRow, most int) []v1alpha1.ReportRow {
-	slices.SortStableFunc(rows, func(a, b v1alpha1.ReportRow) int {
+func largest(rows []wire.Row, most int) []wire.Row {
+	slices.SortStableFunc(rows, func(a, b wire.Row) int {
 		first, second := cmp.Or(exact(&a), new(big.Int)), cmp.Or(exact(&b), new(big.Int))
 		return cmp.Or(cmp.Compare(metric(&a), metric(&b)), cmp.Compare(a.Unit, b.Unit), second.Cmp(first))
 	})
-	var kept []v1alpha1.ReportRow
+	var kept []wire.Row
 	n := 0
 	for i := range rows {
 		if i > 0 && metric(&rows[i]) == metric(&rows[i-1]) && rows[i].Unit == rows[i-1].Unit {

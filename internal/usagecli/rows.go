@@ -6,12 +6,14 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // scope is whose usage a command line asks for, and of what.
@@ -65,7 +67,7 @@ func values(texts []string) []v1alpha1.FilterValue {
 
 // answered is a report with the rows of all its pages.
 type answered struct {
-	*v1alpha1.UsageReportStatus
+	*wire.Report
 }
 
 // rowsAtOnce is how many rows are asked for at a time.
@@ -82,7 +84,7 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 	spec.Limit = rowsAtOnce
 	var all *answered
 	for {
-		page := &v1alpha1.UsageReportStatus{}
+		page := &wire.Report{}
 		if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{}, spec, page); err != nil {
 			return nil, err
 		}
@@ -92,7 +94,7 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 			all.Rows = append(all.Rows, page.Rows...)
 		}
 		if page.NextPage == "" {
-			all.NextPage, all.RowCount = "", int64(len(all.Rows))
+			all.NextPage, all.RowCount = "", new(int64(len(all.Rows)))
 			return all, nil
 		}
 		spec.StartFrom = page.NextPage
@@ -101,12 +103,12 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 }
 
 // metric is what a row counts, such as vm.vcpu.
-func metric(row *v1alpha1.ReportRow) string {
-	return string(row.Group["resourceType"]) + "." + string(row.Group["dimension"])
+func metric(row *wire.Row) string {
+	return strings.Trim(string(row.Group["resourceType"])+"."+string(row.Group["dimension"]), ".")
 }
 
 // exact is a row's figure; nil where nobody knows.
-func exact(row *v1alpha1.ReportRow) *big.Int {
+func exact(row *wire.Row) *big.Int {
 	n, ok := new(big.Int).SetString(row.Exact, 10)
 	if !ok {
 		return nil
@@ -115,10 +117,10 @@ func exact(row *v1alpha1.ReportRow) *big.Int {
 }
 
 // quantity is a row's figure as people read it.
-func quantity(row *v1alpha1.ReportRow) string {
+func quantity(row *wire.Row) string {
 	text := row.Quantity
 	if text == "" {
-		text = "unknown"
+		return "unknown"
 	}
 	switch row.Accuracy {
 	case v1alpha1.AccuracyEstimated:
@@ -130,7 +132,7 @@ func quantity(row *v1alpha1.ReportRow) string {
 }
 
 // marks says what the marks of quantity mean, if there are any.
-func marks(rows []v1alpha1.ReportRow) string {
+func marks(rows []wire.Row) string {
 	estimated, partial := false, false
 	for i := range rows {
 		estimated = estimated || rows[i].Accuracy == v1alpha1.AccuracyEstimated

@@ -170,7 +170,7 @@ func certified(ctx context.Context, plugin kubectlUsage) {
 		status int
 	}{
 		"a certificate":               {asTenant, nil, http.StatusOK},
-		"one that has no rights":      {asNobody, nil, http.StatusOK}, // to an empty list
+		"one that has no rights":      {asNobody, nil, http.StatusForbidden}, // and is known
 		"another authority's":         {asForger, nil, http.StatusUnauthorized},
 		"none":                        {nil, nil, http.StatusUnauthorized},
 		"one, through a proxy":        {asTenant, map[string]string{"X-Forwarded-For": "10.0.0.1"}, http.StatusUnauthorized},

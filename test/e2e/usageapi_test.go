@@ -441,11 +441,11 @@ var _ = Describe("A replica that serves only", func() {
 		kubectl(ctx, "create", "serviceaccount", "late", "-n", "usage-system")
 		bearer := map[string]string{"Authorization": "Bearer " + token(ctx, "usage-system", "late")}
 		Expect(replica.answers(ctx, certified, nil)).To(Equal(http.StatusUnauthorized))
-		Expect(replica.answers(ctx, nil, bearer)).To(Equal(http.StatusOK))
+		Expect(replica.answers(ctx, nil, bearer)).To(Equal(http.StatusForbidden), "known, and without rights")
 
 		bind(ctx)
-		Eventually(ctx, func() int { return replica.answers(ctx, certified, nil) }).Should(Equal(http.StatusOK))
-		Expect(replica.answers(ctx, nil, bearer)).To(Equal(http.StatusOK))
+		Eventually(ctx, func() int { return replica.answers(ctx, certified, nil) }).Should(Equal(http.StatusForbidden))
+		Expect(replica.answers(ctx, nil, bearer)).To(Equal(http.StatusForbidden), "known, and without rights")
 		Expect(told(NewGomegaWithT(GinkgoT()))).To(Equal(1))
 	}, SpecTimeout(4*time.Minute))
 })
