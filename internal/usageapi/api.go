@@ -93,6 +93,7 @@ func (a *API) routes() []route {
 		{"report", "POST /v1alpha1/report", (*call).report, refuse},
 		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse},
 		{"records", "GET /v1alpha1/records", (*call).records, refuse},
+		{"status", "GET /v1alpha1/status", (*call).status, refuse},
 	}
 }
 

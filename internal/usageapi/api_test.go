@@ -98,7 +98,7 @@ func ledger() *timeline.Timeline {
 	late := subject("vm", "shop", shopUID, "web", "vm-4")
 	t := timeline.New()
 	c := timeline.Commit{
-		Time:   committedAt,
+		Time: committedAt,
 		Meters: []timeline.Meter{
 			{Name: "vm", ResourceType: "vm", Since: at("2026-11-01T00:00:00Z"), Dimensions: []usage.Dimension{vcpu, memory}},
 			{Name: "container", ResourceType: "container", Since: at("2026-11-01T00:00:00Z"), Dimensions: []usage.Dimension{cpu}},

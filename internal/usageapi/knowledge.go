@@ -139,6 +139,7 @@ var parameters = map[string][]string{
 	"batched_usage":        {"next_page", "unknown"},
 	"report":               {},
 	"resources":            {"uid", "name", "project_id", "resource_type", "region", "deployment", "from", "to", "interval", "cursor"},
+	"status":               {},
 	"records":              {"project_id", "deployment", "from", "to", "interval", "cursor"},
 }
 

@@ -514,7 +514,7 @@ func TestReportsOfNamespacesThatASelectorLetsThrough(t *testing.T) {
 		{"admin", bankOrShop, "bank shop"},
 		{"admin", bankOrShop + `,"namespaces":["shop","other"]`, "shop"},
 		{"shop", bankOrShop, "shop"},
-				{"admin", empty, ""},
+		{"admin", empty, ""},
 		{"admin", `"namespaceSelector":{}`, "bank shop"},
 	} {
 		if got := rows(c.token, c.filters); got != c.want {

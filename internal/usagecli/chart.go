@@ -86,9 +86,9 @@ func narrow(spec *v1alpha1.ClusterUsageReportSpec, args []string) error {
 	switch {
 	case !found || name == "":
 		return misused("%s: want deployment/NAME or namespace/NAME", args[0])
-	case slices.Contains([]string{"deployment", "deployments", "deploy"}, kind):
+	case groupKinds[strings.ToLower(kind)] == "deployments":
 		spec.Filters.Deployments = values([]string{name})
-	case slices.Contains([]string{"namespace", "namespaces", "ns"}, kind):
+	case groupKinds[strings.ToLower(kind)] == "namespaces":
 		spec.Filters.Namespaces = values([]string{name})
 	default:
 		return misused("%s: want deployment/NAME or namespace/NAME", args[0])

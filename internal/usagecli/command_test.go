@@ -314,17 +314,20 @@ func TestWhatGoesWrong(t *testing.T) {
 		status              int
 		says                string
 	}{
-		{shop, "list --from=2026-11-01", exitMisused, "2026-11-01 has no time zone: write 2026-11-01T00:00:00Z for UTC, or 2026-11-01T00:00:00+01:00"},
+		{shop, "list --from=the-other-day", exitMisused, "is no time: want 2026-11-01, 2026-11-01T10:00, today, yesterday, now, 7d (ago), or with a zone: 2026-11-01T10:00:00Z"},
+		{shop, "list --from=2026-03-29T02:30 --time-zone=Europe/Berlin", exitMisused, "the clocks went forward"},
+		{shop, "list --sort-by=mood", exitMisused, "want one of namespace, type, name"},
+		{shop, "list -l =", exitMisused, "--selector"},
 		{shop, "list --to=2026-11-01T00:00:00Z", exitMisused, "--to without --from"},
 		{shop, "list --from=2026-11-02T00:00:00Z --to=2026-11-01T00:00:00Z", exitMisused, "is not before"},
-		{shop, "list --last=1w", exitMisused, "7d, 24h, 30m"},
+		{shop, "list --last=1y", exitMisused, "1w, 7d, 24h, 30m"},
 		{shop, "list --last=1d --this-month", exitMisused, "want one of"},
 		{shop, "list --output=xml", exitMisused, "want one of table"},
 		{shop, "list --by=day", exitMisused, "with -o csv, parquet"},
 		{shop, "get vm/web-0 -o parquet", exitMisused, "want one of table"},
 		{shop, "list extra", exitMisused, "want no arguments"},
 		{shop, "list --colour", exitMisused, "See kubectl usage list --help."},
-		{shop, "lists", exitFailed, "unknown command"},
+		{shop, "lists", exitMisused, `there is no command "lists": did you mean "list"?`},
 		{shop, "list --time-zone=Europe/Atlantis", exitMisused, "no time zone"},
 		{shop, "list -n bank", exitFailed, `Error from server (Forbidden): usagerecords.metering.usage-operator.dev is forbidden: User "shop" cannot list resource "usagerecords" in API group "metering.usage-operator.dev" in the namespace "bank"`},
 		{shop, "chart web", exitMisused, "deployment/NAME"},
@@ -495,5 +498,39 @@ func TestParquet(t *testing.T) {
 		if !slices.Contains(got, want) {
 			t.Errorf("there is no %q in %q", want, got)
 		}
+	}
+}
+
+// stopped is a server that answers nothing until it is released.
+func stopped(t *testing.T, release <-chan struct{}) *httptest.Server {
+	t.Helper()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestStatus(t *testing.T) {
+	server := cluster(t)
+	status, out, stderr := run("status", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"))
+	for _, says := range []string{"sealed up to     2026-11-03T23:00:00Z", "metering began   2026-11-01T00:00:00Z", "! UsageMeter vm: NotSeen", "! no interval was sealed for 13h0m0s"} {
+		if !strings.Contains(out, says) {
+			t.Errorf("it does not say %q:\n%s", says, out)
+		}
+	}
+	if status != exitDifference || stderr != "" {
+		t.Errorf("status %d, %s: want %d", status, stderr, exitDifference)
+	}
+	status, out, _ = run("status", "-o", "json", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"))
+	var got struct{ Problems []string }
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Problems) != 2 || status != exitDifference {
+		t.Errorf("%v, status %d: %s", err, status, out)
+	}
+	if status, _, stderr := run("status", "--kubeconfig="+kubeconfig(t, server, "nobody", "shop")); status != exitFailed || !strings.Contains(stderr, "Forbidden") {
+		t.Errorf("without rights: status %d: %s", status, stderr)
 	}
 }

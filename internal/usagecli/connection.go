@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
@@ -30,6 +31,8 @@ type connection struct {
 	shown http.Header
 	// told are the headers of the last answer.
 	told http.Header
+	// within is how long one request may take; 0: as long as it takes.
+	within time.Duration
 }
 
 const (
@@ -47,6 +50,14 @@ func (c *cli) connect() (*connection, error) {
 	if err != nil {
 		return nil, noCluster(err)
 	}
+	to, err := c.connectAs(config)
+	if err == nil {
+		to.within = config.Timeout
+	}
+	return to, err
+}
+
+func (c *cli) connectAs(config *rest.Config) (*connection, error) {
 	token, err := tokenOf(config)
 	if err != nil {
 		return nil, err
@@ -152,6 +163,8 @@ func (l *lookout) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request}, nil
 }
 
+var errNoAnswer = errors.New("no answer in time")
+
 // ask makes a request, and reads the answer into an object.
 func (c *connection) ask(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	var text []byte
@@ -160,6 +173,11 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 		if text, err = json.Marshal(body); err != nil {
 			return err
 		}
+	}
+	if c.within > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeoutCause(ctx, c.within, errNoAnswer)
+		defer done()
 	}
 	target := c.base.JoinPath(path)
 	target.RawQuery = query.Encode()
@@ -172,6 +190,9 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	response, err := c.client.Do(request)
 	if none, is := errors.AsType[*noWay](err); is {
 		return none
+	}
+	if err != nil && context.Cause(ctx) == errNoAnswer {
+		return fmt.Errorf("the usage API did not answer within %s (--request-timeout): does the operator run, and answer?", c.within)
 	}
 	if err != nil {
 		return fmt.Errorf("the usage API cannot be reached: %w", err)

@@ -2,6 +2,7 @@ package usagecli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -51,7 +52,7 @@ func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, said, err := c.resources(cmd.Context(), query)
+			list, said, err := c.resourcesOf(cmd.Context(), query)
 			if err == nil && len(list.Resources) == 0 {
 				fmt.Fprint(c.ErrOut, said.nothing(args[0]+" held nothing", shownTime(query)))
 			}
@@ -91,7 +92,7 @@ func (c *cli) resourceQuery(argument string, everywhere bool, at *when) (url.Val
 	kind, name, named := strings.Cut(argument, "/")
 	switch {
 	case named && kind != "" && name != "":
-		query.Set("resource_type", strings.TrimSuffix(kind, "s"))
+		query.Set("resource_type", kind)
 		query.Set("name", name)
 		if !everywhere {
 			namespace, err := c.namespace()
@@ -117,6 +118,32 @@ func shownTime(query url.Values) string {
 		return "from " + query.Get("from") + " to " + query.Get("to")
 	}
 	return "so far"
+}
+
+// resourcesOf reads what is asked for by the first resource type that there is of those that the
+// query's may mean.
+func (c *cli) resourcesOf(ctx context.Context, query url.Values) (list *wire.ResourceList, said told, err error) {
+	if !query.Has("resource_type") {
+		return c.resources(ctx, query)
+	}
+	var first error
+	for _, resourceType := range typesOf(query.Get("resource_type")) {
+		query.Set("resource_type", resourceType)
+		list, said, err = c.resources(ctx, query)
+		if err == nil || !isNoSuchType(err) {
+			return list, said, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, said, first
+}
+
+// isNoSuchType tells that there is no resource type of the name that was asked for.
+func isNoSuchType(err error) bool {
+	wrong, is := errors.AsType[*misuse](err)
+	return is && strings.HasPrefix(wrong.Error(), "resource_type: there is no")
 }
 
 // resources reads all pages.

@@ -108,7 +108,7 @@ func (c *cli) spec(asked *scope, at *when, out *format) (*v1alpha1.ClusterUsageR
 
 // byResource is a table with a line for each resource.
 func byResource(rows []wire.Row) *table {
-	t := &table{columns: []column{{name: "NAMESPACE"}, {name: "TYPE"}, {name: "NAME"}, {name: "DEPLOYMENT"}, {name: "USAGE", wraps: true}, {name: "UID", wide: true}}}
+	t := &table{columns: []column{{name: "NAMESPACE", cuts: true}, {name: "TYPE", cuts: true}, {name: "NAME", cuts: true}, {name: "DEPLOYMENT", cuts: true}, {name: "USAGE", wraps: true}, {name: "UID", wide: true}}}
 	var before string
 	for i := range rows {
 		row := &rows[i]
@@ -131,10 +131,27 @@ func inFull(dimension, quantity, unit string) string {
 	if quantity == "unknown" {
 		return strings.TrimSpace(dimension + " unknown")
 	}
-	if strings.TrimSuffix(unit, "-hour") == dimension {
-		return quantity + " " + unit
+	if counted, is := strings.CutSuffix(unit, "-hour"); is && counted == dimension {
+		return quantity + " " + spoken(counted)
 	}
 	return dimension + " " + quantity + " " + unit
+}
+
+// abbreviations are words of names of dimensions that people write otherwise.
+var abbreviations = map[string]string{"vm": "VM", "ip": "IP", "vpc": "VPC", "gpu": "GPU"}
+
+// spoken is the unit of what is counted as people say it: VM-hours allocated, public IP-hours.
+// The machine's own name is in what is for programs.
+func spoken(counted string) string {
+	words := strings.Split(counted, "_")
+	for i, word := range words {
+		words[i] = cmp.Or(abbreviations[word], word)
+	}
+	state := ""
+	if last := len(words) - 1; last > 0 && (words[last] == "allocated" || words[last] == "retained") {
+		words, state = words[:last], " "+words[last]
+	}
+	return strings.Join(words, " ") + "-hours" + state
 }
 
 // rowTable has a line for each row, as it is, for programs.
@@ -180,7 +197,7 @@ func (c *cli) top() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind := "deployments"
 			if len(args) == 1 {
-				kind = args[0]
+				kind = groupKinds[strings.ToLower(args[0])]
 			}
 			if kinds[kind] == nil || len(args) > 1 {
 				return misused("want deployments, namespaces or resources: not %q", strings.Join(args, " "))
@@ -237,9 +254,9 @@ func largest(rows []wire.Row, most int) []wire.Row {
 }
 
 func ranked(a *answered, kind string) *table {
-	t := &table{columns: []column{{name: "METRIC"}, {name: "NAMESPACE"}}}
+	t := &table{columns: []column{{name: "METRIC", cuts: true}, {name: "NAMESPACE", cuts: true}}}
 	if kind != "namespaces" {
-		t.columns = append(t.columns, column{name: strings.ToUpper(strings.TrimSuffix(kind, "s"))})
+		t.columns = append(t.columns, column{name: strings.ToUpper(strings.TrimSuffix(kind, "s")), cuts: true})
 	}
 	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT"}, column{name: "SHARE", right: true})
 	whole := map[string]*big.Int{}

@@ -146,3 +146,32 @@ func ParseTime(text string) (time.Time, error) {
 	}
 	return t, fmt.Errorf("%q is no time: want one such as 2026-11-01T00:00:00Z", text)
 }
+
+// Status is how far the ledger is.
+type Status struct {
+	// Now is the operator's clock.
+	Now string `json:"now"`
+	// Known is up to when there are figures, and Sealed up to when they are final; left out
+	// where there is none.
+	Known  string `json:"known,omitempty"`
+	Sealed string `json:"sealed,omitempty"`
+	// IntervalSeconds is how long the last sealed interval lasted.
+	IntervalSeconds int64 `json:"intervalSeconds,omitempty"`
+	// MeteringBegan is when the first meter began.
+	MeteringBegan string `json:"meteringBegan,omitempty"`
+	// Meters is how many are applied.
+	Meters int `json:"meters"`
+	// Attention are those for which somebody has to act.
+	Attention []MeterStatus `json:"attention"`
+}
+
+// MeterStatus is why a meter needs attention.
+type MeterStatus struct {
+	Name string `json:"name"`
+	// Reason is of its condition Ready, or Quarantined, or NotSeen.
+	Reason string `json:"reason"`
+	// Message is of the condition, for those who may see all namespaces.
+	Message string `json:"message,omitempty"`
+	// Quarantined is how many objects it cannot read.
+	Quarantined int64 `json:"quarantined,omitempty"`
+}
