@@ -191,6 +191,26 @@ shop        vm     =cmd|' /C calc'!A0   -            vcpu 12 core-hour
 shop        vm     web-0                web          memory 384 GiB-hour, vcpu ~96 core-hour
 shop        vm     web-1                web          vcpu 96 core-hour
 `},
+		{"list since before metering began: what was before is said once, below", shop, "list --dimension vcpu --from=2026-10-28 --to=2026-11-04", `
+NAMESPACE   TYPE   NAME                 DEPLOYMENT   USAGE
+shop        vm     =cmd|' /C calc'!A0   -            vcpu 12 core-hour
+shop        vm     web-0                web          vcpu ~96 core-hour
+shop        vm     web-1                web          vcpu 96 core-hour
+`},
+		{"chart since before metering began", shop, "chart deployment/web --dimension vcpu --width 60 --from=2026-10-28 --to=2026-11-04", `
+vm.vcpu, in core-hours
+Wed 2026-10-28 to Sun 2026-11-01: unknown
+Sun 2026-11-01   56  ████████████████████████▉
+Mon 2026-11-02  ~88  ███████████████████████████████████████
+Tue 2026-11-03   48  █████████████████████▎
+`},
+		{"chart before metering began", shop, "chart --from=2026-10-28 --to=2026-11-01", `
+Wed 2026-10-28 to Sun 2026-11-01: unknown
+`},
+		{"top before metering began", shop, "top --from=2026-10-28 --to=2026-11-01", `
+METRIC   NAMESPACE   DEPLOYMENT     USAGE   UNIT   SHARE
+-        shop        -            unknown   -          -
+`},
 		{"list of all", admin, "list -A --type vm --deployment ledger " + november, `
 NAMESPACE   TYPE   NAME   DEPLOYMENT   USAGE
 bank        vm     db     ledger       vcpu 576 core-hour
@@ -386,6 +406,25 @@ func TestHelpNamesThePluginAsItIsInstalled(t *testing.T) {
 		Run(program, []string{"list", "--help"}, genericiooptions.IOStreams{Out: &out, ErrOut: &out}, noon)
 		if text := out.String(); !strings.Contains(text, "\n  "+want+" [flags]") || !strings.Contains(text, "\n  "+want+" -A --last 24h") {
 			t.Errorf("%s is called so:\n%s\nwant %s", program, text, want)
+		}
+	}
+}
+
+func TestWhenMeteringBeganIsSaidOnce(t *testing.T) {
+	server := cluster(t)
+	_, out, stderr := run("list", "--from=2026-10-28", "--to=2026-11-04", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"))
+	const says = "Metering began at 2026-11-01T00:00:00Z: what was used before that, from 2026-10-28T00:00:00Z on, is unknown.\n"
+	if strings.Contains(out, "?") || strings.Count(stderr, says) != 1 {
+		t.Errorf("%s%s: want no marks, and once: %s", out, stderr, says)
+	}
+}
+
+func TestUnitsAreSaidAsPeopleDo(t *testing.T) {
+	for counted, want := range map[string]string{
+		"vm_allocated": "VM-hours allocated", "public_ip": "public IP-hours", "load_balancer": "load balancer-hours", "node": "node-hours", "storage_retained": "storage-hours retained",
+	} {
+		if got := inFull(counted, "2", counted+"-hour"); got != "2 "+want {
+			t.Errorf("%s: %s, want 2 %s", counted, got, want)
 		}
 	}
 }
