@@ -235,19 +235,7 @@ func (w *world) oracle(q timeline.Query) []oracleRow {
 		}
 		before := len(rows)
 		for _, key := range slices.Sorted(maps.Keys(groups)) {
-			if !slices.ContainsFunc(groups[key], func(c *usage.Change) bool { return touches(c, seen) }) {
-				continue
-			}
-			row := oracleRow{window: window, group: key, amount: new(big.Int)}
-			own := usage.Exact
-			for _, c := range groups[key] {
-				if touches(c, seen) {
-					w.add(&row, &own, c, passed, window)
-				}
-			}
-			row.known = row.known || row.amount.Sign() != 0
-			row.accuracy = max(row.accuracy, own)
-			if q.Zeros || !row.known || row.amount.Sign() != 0 || own != usage.Exact {
+			if row, there := w.rowOf(q, groups[key], oracleRow{window: window, group: key, amount: new(big.Int)}, passed, seen); there {
 				rows = append(rows, row)
 			}
 		}
@@ -256,6 +244,20 @@ func (w *world) oracle(q timeline.Query) []oracleRow {
 		}
 	}
 	return rows
+}
+
+// rowOf is the row of a group in a window, of which some has passed, if it has one.
+func (w *world) rowOf(q timeline.Query, group []*usage.Change, row oracleRow, passed, seen usage.Window) (oracleRow, bool) {
+	own, some := usage.Exact, false
+	for _, c := range group {
+		if touches(c, seen) {
+			some = true
+			w.add(&row, &own, c, passed, row.window)
+		}
+	}
+	row.known = row.known || row.amount.Sign() != 0
+	row.accuracy = max(row.accuracy, own)
+	return row, some && (q.Zeros || !row.known || row.amount.Sign() != 0 || own != usage.Exact)
 }
 
 // isUnknown tells whether no second of a window was seen.

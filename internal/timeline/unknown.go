@@ -14,7 +14,7 @@ func (r *rows) unknownWindows() []bool {
 	unknown := make([]bool, r.windows)
 	seconds := make([]int64, r.windows)
 	c, seen := r.calendar, r.Window()
-	_, all := r.query.stretches(seen, r.Tally.known, r.coverage)
+	_, all := r.query.stretches(seen, r.known, r.coverage)
 	for _, s := range usage.CutCoverage(all, seen) {
 		if s.Coverage != usage.CoverageUnknown {
 			continue

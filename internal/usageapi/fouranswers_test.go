@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,19 +130,28 @@ func TestZeroUnknownNotVisibleAndNoSuchNameAreFourAnswers(t *testing.T) {
 
 // whichAnswer is which of the answers one is, as a client tells them apart.
 func whichAnswer(w *httptest.ResponseRecorder, byHeader bool) string {
-	coverage, text := w.Header().Get(wire.CoverageHeader), w.Body.String()
-	null := strings.Contains(text, `"quantity":null`) || strings.Contains(text, `"value":null`) || strings.Contains(text, `"group":{`) && !strings.Contains(text, `"quantity"`)
-	figure := strings.Contains(text, `"exact":"`) && !strings.Contains(text, `"exact":""`)
-	switch {
-	case w.Code == http.StatusForbidden && strings.Contains(text, "cannot list resource") || w.Code == http.StatusForbidden && strings.Contains(text, "may not see"):
-		return notVisible
-	case (w.Code == http.StatusBadRequest || w.Code == http.StatusNotFound) && strings.Contains(text, "there ") &&
-		(strings.Contains(text, wire.NoSuchName) || strings.Contains(text, "deployment.not_found")):
-		return noSuchName
-	case w.Code == http.StatusOK && coverage == "0" && !figure && (null || byHeader):
-		return unknown
-	case w.Code == http.StatusOK && coverage == "100" && !figure && !null:
-		return zero
+	text := w.Body.String()
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
+	}
+	switch w.Code {
+	case http.StatusForbidden:
+		if has("cannot list resource", "may not see") {
+			return notVisible
+		}
+	case http.StatusBadRequest, http.StatusNotFound:
+		if has("there are ", "there is ") && has(wire.NoSuchName, "deployment.not_found") {
+			return noSuchName
+		}
+	case http.StatusOK:
+		figure := has(`"exact":"`) && !has(`"exact":""`)
+		null := has(`"quantity":null`, `"value":null`) || has(`"group":{`) && !has(`"quantity"`)
+		switch coverage := w.Header().Get(wire.CoverageHeader); {
+		case coverage == "0" && !figure && (null || byHeader):
+			return unknown
+		case coverage == "100" && !figure && !null:
+			return zero
+		}
 	}
 	return "none of them"
 }

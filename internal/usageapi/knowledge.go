@@ -9,9 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/report"
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -62,10 +59,8 @@ func unseen(user, namespace string) error {
 	if namespace != everywhere {
 		scope, remedy = fmt.Sprintf("in the namespace %q", namespace), "ask for a RoleBinding there"
 	}
-	err := apierrors.NewForbidden(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "usagerecords"}, "", fmt.Errorf(
-		"User %q cannot list resource %q in API group %q %s: %s to the ClusterRole view, or to another that may list usagerecords",
-		user, "usagerecords", v1alpha1.GroupVersion.Group, scope, remedy))
-	return forbidden("%s", err.Error())
+	return forbidden("usagerecords.%s is forbidden: User %q cannot list resource %q in API group %q %s: %s to the ClusterRole view, or to another that may list usagerecords",
+		v1alpha1.GroupVersion.Group, user, "usagerecords", v1alpha1.GroupVersion.Group, scope, remedy)
 }
 
 // tell says in headers how the window of an answer is known to those who meter what it

@@ -107,22 +107,31 @@ func TestTheDescriptionIsWhole(t *testing.T) {
 				t.Errorf("%s %s: it has no operationId of its own, or no summary", method, path)
 			}
 			ids[operation["operationId"]] = true
-			list, _ := operation["parameters"].([]any)
-			inPath := 0
-			for _, p := range list {
-				parameter := p.(map[string]any)
-				if parameter["in"] == "path" && strings.Contains(path, "{"+parameter["name"].(string)+"}") {
-					inPath++
-				}
-				if parameter["description"] == nil {
-					t.Errorf("%s %s: %s is not described", method, path, parameter["name"])
-				}
-			}
-			if inPath != strings.Count(path, "{") {
-				t.Errorf("%s %s: the parameters of its path are others than those that are described", method, path)
-			}
+			describedParameters(t, method+" "+path, operation)
 		}
 	}
+}
+
+func describedParameters(t *testing.T, name string, operation map[string]any) {
+	t.Helper()
+	list, _ := operation["parameters"].([]any)
+	inPath := 0
+	for _, p := range list {
+		parameter := p.(map[string]any)
+		if parameter["in"] == "path" && strings.Contains(name, "{"+parameter["name"].(string)+"}") {
+			inPath++
+		}
+		if parameter["description"] == nil {
+			t.Errorf("%s: %s is not described", name, parameter["name"])
+		}
+	}
+	if inPath != strings.Count(name, "{") {
+		t.Errorf("%s: the parameters of its path are others than those that are described", name)
+	}
+}
+
+func TestAllComponentsAreUsed(t *testing.T) {
+	document := description()
 	text := string(usageapi.Description)
 	for kind, components := range document["components"].(map[string]any) {
 		for name := range components.(map[string]any) {

@@ -117,11 +117,9 @@ func (c *call) listUsage() error {
 			filters.ResourceTypes = append(filters.ResourceTypes, own)
 		}
 	}
-	limit := defaultRecords
-	if text := query.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxRecords {
-			return badRequest("limit: want a number from 1 to %d", maxRecords)
-		}
+	limit, err := recordLimit(query)
+	if err != nil {
+		return err
 	}
 	after, err := parseResourceCursor(cursor)
 	if err != nil {
@@ -186,6 +184,19 @@ func (c *call) without(h *timeline.History, f *timeline.Filters, w usage.Window)
 func (c *call) noSuchResource(id string) error {
 	return &problem{status: http.StatusNotFound, code: wire.NoSuchName, message: fmt.Sprintf(
 		"there is no usage of a resource with the UID %q that %s may see: a resource's id is its metadata.uid", id, c.caller.GetName())}
+}
+
+// recordLimit is how many resources a page has.
+func recordLimit(query url.Values) (int, error) {
+	text := query.Get("limit")
+	if text == "" {
+		return defaultRecords, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxRecords {
+		return 0, badRequest("limit: want a number from 1 to %d", maxRecords)
+	}
+	return limit, nil
 }
 
 // getUsage answers with what one resource used.

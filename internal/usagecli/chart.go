@@ -125,13 +125,14 @@ func (c *cli) bars(rows []wire.Row, by string, zone *time.Location, ascii bool) 
 			out.WriteString(c.paint(bold, title) + "\n")
 		}
 		most, width := new(big.Int), 0
-		for _, row := range series[m] {
+		shown := c.collapsed(&out, series[m], by, zone)
+		for _, row := range shown {
 			if n := exact(row); n != nil && n.Cmp(most) > 0 {
 				most = n
 			}
 			width = max(width, utf8.RuneCountInString(quantity(row)))
 		}
-		for _, row := range c.collapsed(&out, series[m], by, zone) {
+		for _, row := range shown {
 			label := row.StartTime.In(zone).Format(layouts[by])
 			room := max(8, columns-utf8.RuneCountInString(label)-width-4)
 			line := fmt.Sprintf("%s  %*s  %s", label, width, quantity(row), c.paint(trust[row.Accuracy], bar(exact(row), most, room, ascii)))

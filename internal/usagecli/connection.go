@@ -191,7 +191,7 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	if none, is := errors.AsType[*noWay](err); is {
 		return none
 	}
-	if err != nil && context.Cause(ctx) == errNoAnswer {
+	if err != nil && errors.Is(context.Cause(ctx), errNoAnswer) {
 		return fmt.Errorf("the usage API did not answer within %s (--request-timeout): does the operator run, and answer?", c.within)
 	}
 	if err != nil {

@@ -85,18 +85,26 @@ func TestZeroUnknownNotVisibleAndNoSuchNameAreFourAnswers(t *testing.T) {
 
 // whichAnswer is which of the answers people, or a script, take it for.
 func whichAnswer(status int, out, stderr string) string {
-	rows := strings.Count(out, "\n") > 1 && !strings.HasPrefix(out, "{")
-	switch {
-	case status == exitFailed && strings.HasPrefix(stderr, "Error from server (Forbidden): usagerecords.metering.usage-operator.dev is forbidden: User ") && out == "":
-		return notVisible
-	case status == exitMisused && strings.Contains(stderr, "there ") && strings.Contains(stderr, `"`) && out == "":
-		return noSuchName
-	case status == exitDone && strings.Contains(stderr+out, "nknown whether anything was used") &&
-		strings.Contains(stderr+out, "metering began at 2026-11-01T00:00:00Z") && !strings.Contains(out, " 0 ") && !strings.Contains(out, `"quantity"`):
-		return unknown
-	case status == exitDone && (strings.Contains(strings.ToLower(stderr+out), "nothing was used") || strings.Contains(stderr, "held nothing from")) &&
-		!strings.Contains(stderr+out, "nknown whether") && !rows:
-		return zero
+	said := strings.ToLower(stderr + out)
+	switch status {
+	case exitFailed:
+		if strings.HasPrefix(stderr, "Error from server (Forbidden): usagerecords.metering.usage-operator.dev is forbidden: User ") && out == "" {
+			return notVisible
+		}
+	case exitMisused:
+		if strings.Contains(stderr, "there ") && strings.Contains(stderr, `"`) && out == "" {
+			return noSuchName
+		}
+	case exitDone:
+		figures := strings.Contains(out, " 0 ") || strings.Contains(out, `"quantity"`)
+		rows := strings.Count(out, "\n") > 1 && !strings.HasPrefix(out, "{")
+		isUnknown := strings.Contains(said, "unknown whether anything was used")
+		switch {
+		case isUnknown && !figures && strings.Contains(said, "metering began at 2026-11-01t00:00:00z"):
+			return unknown
+		case !isUnknown && !rows && (strings.Contains(said, "nothing was used") || strings.Contains(said, "held nothing from")):
+			return zero
+		}
 	}
 	return "none of them"
 }

@@ -23,10 +23,7 @@ var aliases = map[string][]string{
 func typesOf(kind string) []string {
 	word := strings.ToLower(kind)
 	word, _, _ = strings.Cut(word, ".") // virtualmachine.kubevirt.io
-	types := []string{kind}
-	for _, t := range []string{word, strings.TrimSuffix(word, "s"), strings.ReplaceAll(word, "-", "_")} {
-		types = append(types, t)
-	}
+	types := []string{kind, word, strings.TrimSuffix(word, "s"), strings.ReplaceAll(word, "-", "_")}
 	for own, names := range aliases {
 		if slices.Contains(names, word) {
 			types = append(types, own)

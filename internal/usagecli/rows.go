@@ -146,7 +146,7 @@ func marks(rows []wire.Row) string {
 	estimated, partial := false, false
 	for i := range rows {
 		estimated = estimated || rows[i].Accuracy == v1alpha1.AccuracyEstimated
-		partial = partial || rows[i].Accuracy == v1alpha1.AccuracyPartial
+		partial = partial || rows[i].Accuracy == v1alpha1.AccuracyPartial && rows[i].Quantity != ""
 	}
 	text := ""
 	if estimated {
