@@ -114,6 +114,10 @@ func TestAnAnswerAboutAllSaysWhoseItIs(t *testing.T) {
 	server := cluster(t)
 	for who, says := range map[string]string{"shop": `"visible": "namespaces=1"`, "admin": `"visible": "all"`} {
 		status, out, stderr := run("list", "-A", "-o", "json", "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z", "--kubeconfig="+kubeconfig(t, server, who, "shop"))
+		_, _, foot := run("top", "-A", "--from=2026-11-01", "--to=2026-11-04", "--kubeconfig="+kubeconfig(t, server, who, "shop"))
+		if strings.Contains(foot, "Of what you may see, which is in 1 of the namespaces") != (who == "shop") {
+			t.Errorf("%s: %s", who, foot)
+		}
 		if status != exitDone || !strings.Contains(out, says) {
 			t.Errorf("%s: status %d, %s, %s: want %s", who, status, out, stderr, says)
 		}

@@ -115,7 +115,7 @@ func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *to
 
 // totalsOfRecords are the totals of records as a report's rows.
 func totalsOfRecords(list *v1alpha1.UsageRecordList) *answered {
-	a := &answered{&wire.Report{}}
+	a := &answered{Report: &wire.Report{}}
 	for i := range list.Items {
 		r := &list.Items[i]
 		for _, total := range r.Status.Totals {

@@ -78,6 +78,8 @@ func values(texts []string) []v1alpha1.FilterValue {
 // answered is a report with the rows of all its pages.
 type answered struct {
 	*wire.Report
+	// everywhere tells that it was asked about all namespaces that the caller may see.
+	everywhere bool
 }
 
 // rowsAtOnce is how many rows are asked for at a time.
@@ -99,7 +101,7 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 			return nil, err
 		}
 		if all == nil {
-			all = &answered{page}
+			all = &answered{Report: page, everywhere: spec.Filters != nil && len(spec.Filters.Namespaces) == 0}
 		} else {
 			all.Rows = append(all.Rows, page.Rows...)
 		}

@@ -98,6 +98,9 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 		text += fmt.Sprintf("Metering began at %s: what was used before that, from %s on, is unknown.\n",
 			t.began.UTC().Format(stampLayout), start.UTC().Format(stampLayout))
 	}
+	if seen, is := strings.CutPrefix(t.visible, "namespaces="); is && a.everywhere {
+		text += fmt.Sprintf("Of what you may see, which is in %s of the namespaces: shares are of that, too.\n", seen)
+	}
 	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
 		reached := "Nothing is final yet; it is"
 		if a.SealedTime != nil {
@@ -132,7 +135,7 @@ func madeReport(status *v1alpha1.UsageReportStatus) *answered {
 	for i := range status.Rows {
 		made.Rows = append(made.Rows, wire.Row{ReportRow: status.Rows[i]})
 	}
-	return &answered{made}
+	return &answered{Report: made}
 }
 
 // refused is an answer that is none: the caller may not see what it is about.
