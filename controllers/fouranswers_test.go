@@ -78,12 +78,9 @@ func TestAReportSaysWhyItHasNoFigures(t *testing.T) {
 			of.Spec.GroupBy = []v1alpha1.GroupKey{"deployment"}
 			s := namespaced(of)
 			told := &events{}
-			r := &UsageReportReconciler{Answers: answers, Interval: 3600, Events: told, tallies: newTallies(1000)}
-			resolved, err := report.Resolve(report.Request{Window: s.window, Filters: s.filters, Namespaces: []timeline.NamespaceRef{{Name: "shop", UID: "1"}}}, began+3*day)
-			if err != nil {
-				t.Fatal(err)
-			}
-			made, err := r.reckon(s, resolved)
+			r := &UsageReportReconciler{Answers: answers, Interval: 3600, Events: told, tallies: newTallies(maxKept, reportLimits)}
+			request := report.Request{Window: s.window, Filters: s.filters, Namespaces: []timeline.NamespaceRef{{Name: "shop", UID: "1"}}}
+			made, err := r.reckon(s, request, began+3*day)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,8 +41,7 @@ func Run(program string, args []string, streams genericiooptions.IOStreams, now 
 		return exitFailed // nobody reads any more
 	}
 	if forbidden, is := errors.AsType[*refused](err); is {
-		fmt.Fprintf(streams.ErrOut, "Error from server (Forbidden): %s
-", plainLines(forbidden.message))
+		fmt.Fprintf(streams.ErrOut, "Error from server (Forbidden): %s\n", plainLines(forbidden.message))
 		return exitFailed
 	}
 	if text := plainLines(strings.TrimSpace(err.Error())); text != "" {
