@@ -116,6 +116,11 @@ simulate: ## Simulate SEEDS=n histories from SEED=x on, each of minutes, in virt
 mutants: ## Break the rules of test/simulate/mutants.txt, one at a time, and tell when the simulator finds it: SEEDS=n, MUTANTS=regexp.
 	@go run ./hack/mutants -seeds $(or $(SEEDS),2000) -run '$(MUTANTS)'
 
+.PHONY: flood
+flood: ## A tenant floods the usage API of a ledger of 1M segments for a minute: memory, and how much slower another is answered.
+	@go test ./internal/usageapi -run TestAFloodTakesWhatItMayAndNoMore -count 1 -v -args \
+		-flood.segments 1000000 -flood.for 60s -flood.resident 512 -flood.slower 5
+
 .PHONY: conformance
 conformance: control-plane-build ## Compare the simulator's API server with the real one: SESSIONS=n, each of 105 scripts, from SEED=x on.
 	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \

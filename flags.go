@@ -23,6 +23,8 @@ type options struct {
 	recordBudget, journalBudget         size
 	reportBudget                        size
 	deployments                         int64
+	usageMemory                         size
+	usageConnections                    int
 	ownerKinds                          kinds
 	namespace                           string
 	concurrency                         int
@@ -53,7 +55,7 @@ Flags:
 // parse reads the command line. It gives pflag.ErrHelp where that asks to be told
 // something, and nothing is to be run.
 func parse(args []string) (*options, error) {
-	o := &options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20}
+	o := &options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20, usageMemory: 64 << 20}
 	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
@@ -81,6 +83,8 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.usageAddress, "usage-api-bind-address", ":8444", "Where the usage API is served by HTTPS, on every replica. 0: nowhere.")
 	flags.StringVar(&o.usageCertificates, "usage-api-cert-dir", "", "A directory with tls.crt and tls.key for the usage API; they are read again when they change. Empty: a self-signed certificate.")
 	flags.Float64Var(&o.usageRate, "usage-api-requests-per-second", 50, "How many requests to the usage API one user may make, and twice as many at once.")
+	flags.Var(&o.usageMemory, "usage-api-memory", "About how many `bytes` all answers of the usage API may take that are being made or read, and a quarter of it those of one tenant. What is more waits.")
+	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")
 	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
@@ -118,6 +122,8 @@ func (o *options) validate(rest []string) error {
 		{o.checkEvery != 0 && o.checkEvery < time.Second, "check-interval", o.checkEvery, "0, or at least 1s"},
 		{o.refresh != 0 && o.refresh < time.Second, "live-refresh", o.refresh, "0, or at least 1s"},
 		{o.usageRate <= 0, "usage-api-requests-per-second", o.usageRate, "more than 0"},
+		{o.usageMemory < 32<<20, "usage-api-memory", &o.usageMemory, "at least 32Mi"},
+		{o.usageConnections < 2, "usage-api-connections", o.usageConnections, "at least 2"},
 		{o.serveOnly && (o.usageAddress == "" || o.usageAddress == "0"), "usage-api-bind-address", o.usageAddress, "an address, as there is --serve-only"},
 		{o.concurrency < 1, "publish-concurrency", o.concurrency, "at least 1"},
 		{o.logFormat != "json" && o.logFormat != "console", "log-format", o.logFormat, "json or console"},

@@ -22,6 +22,8 @@ func TestFlags(t *testing.T) {
 		"another format":                     {args: "--log-format=xml", want: "--log-format=xml: want json or console"},
 		"another level":                      {args: "--log-level=loud", want: "--log-level=loud: want debug, info or error"},
 		"nobody may ask":                     {args: "--usage-api-requests-per-second=0", want: "--usage-api-requests-per-second=0: want more than 0"},
+		"no memory to answer":                {args: "--usage-api-memory=1Mi", want: "--usage-api-memory=1Mi: want at least 32Mi"},
+		"nobody connects":                    {args: "--usage-api-connections=0", want: "--usage-api-connections=0: want at least 2"},
 		"nothing is served":                  {args: "--serve-only --usage-api-bind-address=0", want: "--usage-api-bind-address=0: want an address"},
 		"budgets":                            {args: "--record-budget=0 --journal-budget=2Gi"},
 		"a budget below 0":                   {args: "--record-budget=-1Mi", want: "want bytes, such as 512Mi, or 0"},

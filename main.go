@@ -120,7 +120,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		Clock:       clock.RealClock{},
 		Metrics:     metrics.Registry,
 		Memory:      limit,
-		Serving:     controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, RequestsPerSecond: o.usageRate},
+		Serving:     controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
 	}
 	if o.serveOnly {
 		err = serve(mgr, settings)
@@ -246,6 +246,9 @@ func builtinMeters(mgr ctrl.Manager, namespace string, installed chan<- struct{}
 	})
 }
 
+// readyFor is how long it counts whether this replica is ready.
+const readyFor = 2 * time.Second
+
 // addProbes serves what the probes ask. Alive: the collector's lock can be had.
 // Ready: every meter was taken up and every kind listed; or another replica
 // leads, and this one stands by.
@@ -267,7 +270,8 @@ func addProbes(mgr ctrl.Manager, collected *collector.Collector, installed <-cha
 			return errors.New("the built-in meters are being created")
 		}
 	}
-	return errors.Join(mgr.AddHealthzCheck("collector", alive), mgr.AddReadyzCheck("metering", ready))
+	return errors.Join(mgr.AddHealthzCheck("collector", alive),
+		mgr.AddReadyzCheck("metering", controllers.Remembered(ready, readyFor, clock.RealClock{})))
 }
 
 // standingBy tells why a replica that does not meter is of no use: nobody else leads.

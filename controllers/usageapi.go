@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,10 +9,8 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -31,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/connlimit"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
 )
@@ -44,6 +44,11 @@ type Serving struct {
 	Certificates string
 	// RequestsPerSecond is how many requests one user may make.
 	RequestsPerSecond float64
+	// Memory is about how many bytes all answers may take that are being made or
+	// read; 0: 64 MiB.
+	Memory int64
+	// Connections are how many there may be; 0: 1024.
+	Connections int
 }
 
 const (
@@ -53,6 +58,17 @@ const (
 	tokensKnown = time.Minute
 	// allowedFor and deniedFor are how long a review counts.
 	allowedFor, deniedFor = time.Minute, 10 * time.Second
+	// requestTimeout is how long a header may take to come, with the handshake before it.
+	requestTimeout = 10 * time.Second
+	// idleTimeout is how long a connection is kept without a request.
+	idleTimeout = 90 * time.Second
+	// sendBuffer is how many bytes of an answer the system takes that nobody has read.
+	sendBuffer = 128 << 10
+	// defaultConnections is how many connections there may be.
+	defaultConnections = 1024
+	// connectionsPerSecond is how many connections one address may open, connectionsAtOnce
+	// how many at once: a handshake takes a millisecond of CPU and more.
+	connectionsPerSecond, connectionsAtOnce = 50, 200
 	// lastAnswers is how long what is being answered may take when the operator ends.
 	lastAnswers = 5 * time.Second
 )
@@ -91,24 +107,30 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 		},
 		Meters:            func(ctx context.Context) ([]v1alpha1.UsageMeter, error) { return metersNow(ctx, mgr.GetClient()) },
 		OperatorNamespace: o.Namespace, Clock: o.Clock,
-		RequestsPerSecond: o.Serving.RequestsPerSecond, Timeout: answerTimeout,
+		RequestsPerSecond: o.Serving.RequestsPerSecond, Timeout: answerTimeout, Memory: o.Serving.Memory,
 		Log: log, Observe: told.observe,
 	})
 	certificates, err := certificates(mgr, &o.Serving)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", o.Serving.Address)
+	inner, err := net.Listen("tcp", o.Serving.Address)
 	if err != nil {
 		return fmt.Errorf("--usage-api-bind-address: %w", err)
 	}
+	connections := cmp.Or(o.Serving.Connections, defaultConnections)
+	listener := connlimit.Listen(inner, connlimit.Limits{
+		Total: connections, Each: max(1, connections/2),
+		PerSecond: connectionsPerSecond, Burst: connectionsAtOnce, SendBuffer: sendBuffer,
+	}, o.Clock)
+	told.load.Store(&servingLoad{api, listener})
 	last := lastAnswers
 	return mgr.Add(&manager.Server{
 		Name: "usage-api", ShutdownTimeout: &last,
 		Listener: tls.NewListener(listener, tlsSettings(certificates)),
 		Server: &http.Server{
-			Handler: api.Handler(), MaxHeaderBytes: 64 << 10,
-			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: answerTimeout, WriteTimeout: 2 * answerTimeout, IdleTimeout: 90 * time.Second,
+			Handler: api.Handler(), MaxHeaderBytes: 64 << 10, ConnState: listener.ConnState,
+			ReadHeaderTimeout: requestTimeout, ReadTimeout: answerTimeout, WriteTimeout: 2 * answerTimeout, IdleTimeout: idleTimeout,
 		},
 	})
 }
@@ -182,41 +204,6 @@ func certificates(mgr ctrl.Manager, o *Serving) (func(*tls.ClientHelloInfo) (*tl
 		return nil, fmt.Errorf("--usage-api-cert-dir: %w", err)
 	}
 	return watcher.GetCertificate, mgr.Add(watcher)
-}
-
-// answerMetrics tell how the usage API is used.
-type answerMetrics struct {
-	requests, seconds *prometheus.CounterVec
-}
-
-func newAnswerMetrics() *answerMetrics {
-	return &answerMetrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "usage_operator_api_requests_total",
-			Help: "How many requests to the usage API were answered, with which status.",
-		}, []string{"route", "code"}),
-		seconds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "usage_operator_api_request_seconds_total",
-			Help: "How long requests to the usage API took, all together.",
-		}, []string{"route"}),
-	}
-}
-
-// Describe is prometheus.Collector's.
-func (m *answerMetrics) Describe(to chan<- *prometheus.Desc) {
-	m.requests.Describe(to)
-	m.seconds.Describe(to)
-}
-
-// Collect is prometheus.Collector's.
-func (m *answerMetrics) Collect(to chan<- prometheus.Metric) {
-	m.requests.Collect(to)
-	m.seconds.Collect(to)
-}
-
-func (m *answerMetrics) observe(route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(route).Add(took.Seconds())
 }
 
 // SetupServing has a replica serve the usage API and nothing else: it follows the

@@ -77,12 +77,15 @@ func FiguresAs(r *Resolved, status *v1alpha1.UsageReportStatus, s *timeline.Snap
 }
 
 // Answer is a report that is asked for without an object: a page of rows, what
-// everything adds up to and how well that is known, by a tally of the whole, and
-// up to when it is sealed.
+// everything adds up to and how well that is known, by a tally of the whole, which
+// only the first page has, and up to when it is sealed.
 func Answer(r *Resolved, whole *timeline.Tally, rows []timeline.Row, next string, sealed int64) *v1alpha1.UsageReportStatus {
-	status := &v1alpha1.UsageReportStatus{Window: &v1alpha1.TimeWindow{}, NextPage: next, Corrections: int64(whole.Corrected())}
+	status := &v1alpha1.UsageReportStatus{Window: &v1alpha1.TimeWindow{}, NextPage: next}
 	*status.Window = window(r.Window)
-	summarize(status, whole)
+	if whole != nil {
+		status.Corrections = int64(whole.Corrected())
+		summarize(status, whole)
+	}
 	for i := range rows {
 		status.Rows = append(status.Rows, row(&rows[i]))
 	}

@@ -130,7 +130,7 @@ func TestForgettingChangesNothing(t *testing.T) {
 			t.Fatalf("%d segments, want %d", got, want)
 		}
 		for _, filters := range []timeline.Filters{{}, {Deployments: []string{"web"}}} {
-			want, got := remembers.Snapshot().Resources(&filters, always, timeline.ResourceKey{}, 100), forgets.Snapshot().Resources(&filters, always, timeline.ResourceKey{}, 100)
+			want, got := resources(t, remembers.Snapshot(), &filters, always), resources(t, forgets.Snapshot(), &filters, always)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Fatalf("resources: want -, got +:\n%s", diff)
 			}

@@ -153,6 +153,9 @@ func (s *Snapshot) since(moment int64, call func(id int, c *class)) {
 // groups adds what some groups held.
 func (a *adder) groups(s *Snapshot, groups []*group, l *look) error {
 	for _, g := range groups {
+		if err := a.tally.gone(); err != nil {
+			return err
+		}
 		in := integral{adder: a, group: g, from: l.from, until: l.until}
 		for _, c := range g.classes {
 			in.total, in.said = a.total(&c.words), false
@@ -179,6 +182,7 @@ func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 		w = usage.Window{Start: min(from, t.reach.Start), End: max(until, t.reach.End)}
 	}
 	var failed error
+	looked := 0
 	s.since(w.Start, func(id int, c *class) {
 		if failed != nil {
 			return
@@ -190,6 +194,9 @@ func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
 		measure := t.measured(&c.words)
 		total := a.total(&c.words)
 		c.each(w, func(of who, x span) {
+			if looked++; looked%lookedAtOnce == 0 && failed == nil {
+				failed = t.gone()
+			}
 			if failed != nil || !x.says(w) { // of whom it says nothing has no group
 				return
 			}

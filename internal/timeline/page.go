@@ -75,17 +75,17 @@ func (t *Tally) Page(after string, limit int) (*Page, error) {
 	}
 	page := &Page{Count: r.count()}
 	var more bool
-	if page.Rows, more = r.append(nil, window, next, limit); more {
+	if page.Rows, more = r.append(nil, window, next, limit, true); more {
 		page.Next = t.After(&page.Rows[limit-1])
 	}
 	return page, nil
 }
 
-// append appends the rows from one on, until there are as many as limit. More
-// tells that this was not all.
-func (r *rows) append(list []Row, window, next, limit int) (all []Row, more bool) {
+// append appends the rows from one on, until there are as many as limit; with unknown also
+// those of windows of which nothing is known. More tells that this was not all.
+func (r *rows) append(list []Row, window, next, limit int, unknown bool) (all []Row, more bool) {
 	for ; window < r.windows; window, next = window+1, 0 {
-		if r.unknown[window] && next == 0 {
+		if unknown && r.unknown[window] && next == 0 {
 			if len(list) == limit {
 				return list, true
 			}

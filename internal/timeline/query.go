@@ -59,6 +59,9 @@ func (k Key) uid() Key {
 	return ""
 }
 
+// isOfHolder tells whether holders of one class may differ in it.
+func (k Key) isOfHolder() bool { return k == Resource || k == Instance || k == Container }
+
 // NamespaceRef names a namespace. Without a UID it is any that had the name.
 type NamespaceRef struct{ Name, UID string }
 
@@ -75,6 +78,7 @@ type Filters struct {
 	Regions       []string            // "" is unknown
 	Resources     []string            // by their names
 	Containers    []string            // "" is what no container holds
+	UIDs          []string            `json:",omitempty"` // of resources
 	Attributes    map[string][]string // "" is without the attribute
 }
 
@@ -148,11 +152,11 @@ func (f *Filters) mayMeasure(resourceType string, d usage.Dimension) bool {
 
 // holds tells whether the filters let a holder through.
 func (f *Filters) holds(h *holder) bool {
-	return has(f.Containers, h.container) && has(f.Resources, h.resource.Name)
+	return has(f.Containers, h.container) && has(f.Resources, h.resource.Name) && has(f.UIDs, h.resource.UID)
 }
 
 // byHolder tells whether there are filters that let through one holder of a class, and not another.
-func (f *Filters) byHolder() bool { return len(f.Containers)+len(f.Resources) > 0 }
+func (f *Filters) byHolder() bool { return len(f.Containers)+len(f.Resources)+len(f.UIDs) > 0 }
 
 func has[T comparable](list []T, value T) bool { return len(list) == 0 || slices.Contains(list, value) }
 
@@ -189,7 +193,7 @@ func newGrouping(by []Key) grouping {
 			continue
 		}
 		g.keys = append(g.keys, key)
-		g.byHolder = g.byHolder || key == Resource || key == Instance || key == Container
+		g.byHolder = g.byHolder || key.isOfHolder()
 	}
 	g.keys = append(g.keys, Dimension)
 	return g

@@ -22,6 +22,8 @@ func (k ResourceKey) Compare(other ResourceKey) int {
 // History is what a resource held.
 type History struct {
 	ResourceKey
+	// Window is what it was asked for, or a part of that.
+	Window usage.Window
 	// Segments are in canonical order; each says who held it, and on whose account.
 	Segments []usage.Segment
 	// Less and More are corrections of sealed intervals, by what was learnt after
@@ -53,80 +55,7 @@ func (h *History) Totals(w usage.Window) []Total {
 	return inOrderOfMeasures(sums)
 }
 
-// Resources are at most limit of those that held something in the window that the
-// filters let through, after a key: the zero value is before the first. Of each
-// there is all that it ever held of what the filters let through.
-func (s *Snapshot) Resources(f *Filters, w usage.Window, after ResourceKey, limit int) []History {
-	found := map[ResourceKey]*History{}
-	classes := slices.DeleteFunc(s.listed(f, w.Start), func(c *class) bool {
-		return cmp.Or(cmp.Compare(c.Namespace, after.Namespace), cmp.Compare(c.ResourceType, after.Type)) < 0
-	})
-	find := func(o occurrence) {
-		if key := o.key(); o.says(w) && key.Compare(after) > 0 && found[key] == nil {
-			found[key] = &History{ResourceKey: key}
-		}
-	}
-	for i, c := range classes {
-		if i > 0 && len(found) >= limit && (c.Namespace != classes[i-1].Namespace || c.ResourceType != classes[i-1].ResourceType) {
-			break // what comes now is after all of these
-		}
-		c.occurrences(f, func(*object) bool { return true }, w, find)
-	}
-	for _, x := range s.corrected(f, w) {
-		find(x)
-	}
-	keys := slices.SortedFunc(maps.Keys(found), ResourceKey.Compare)
-	for _, key := range keys[min(limit, len(keys)):] {
-		delete(found, key)
-	}
-	s.collect(f, found)
-	return inOrder(found)
-}
-
-// collect gives resources all that they ever held.
-func (s *Snapshot) collect(f *Filters, found map[ResourceKey]*History) {
-	names, among := map[string]bool{}, map[ResourceKey]bool{}
-	for key := range found {
-		names[key.Name], among[ResourceKey{Namespace: key.Namespace, Type: key.Type}] = true, true
-	}
-	collect := func(o occurrence) {
-		if r := found[o.key()]; r != nil {
-			o.addTo(r)
-		}
-	}
-	for _, c := range s.listed(f, never) {
-		if among[ResourceKey{Namespace: c.Namespace, Type: c.ResourceType}] {
-			c.occurrences(f, func(o *object) bool { return names[o.Name] }, always, collect)
-		}
-	}
-	for _, x := range s.corrected(f, always) {
-		collect(x)
-	}
-}
-
 var always = usage.Window{Start: math.MinInt64, End: math.MaxInt64}
-
-// Resource is all that the resource with a UID held of what the filters let
-// through, once for each type that it is measured as.
-func (s *Snapshot) Resource(f *Filters, uid string) []History {
-	found := map[ResourceKey]*History{}
-	collect := func(o occurrence) {
-		key := o.key()
-		if found[key] == nil {
-			found[key] = &History{ResourceKey: key}
-		}
-		o.addTo(found[key])
-	}
-	for _, c := range s.listed(f, never) {
-		c.occurrences(f, func(o *object) bool { return o.UID == uid }, always, collect)
-	}
-	for _, x := range s.corrected(f, always) {
-		if x.subject.Resource.UID == uid {
-			collect(x)
-		}
-	}
-	return inOrder(found)
-}
 
 func inOrder(found map[ResourceKey]*History) []History {
 	list := make([]History, 0, len(found))

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"slices"
 	"sync/atomic"
@@ -21,6 +22,11 @@ type Tally struct {
 	// reach is what a part looks for groups in: all that the query asks for, so that
 	// every part has the same groups. It is nothing for one that is no part.
 	reach usage.Window
+	// some are the groups that a part has: all, or some in a row.
+	some groupRange
+	// apart is how many of the first keys are the same for all of a class.
+	apart int
+	ctx   context.Context // of who waits for it; nil: it goes on in any case
 
 	lineage *int
 	// through is up to where it has added up; corrections, how many of them it has
@@ -112,14 +118,27 @@ func NewTally(query Query) (*Tally, error) {
 func newTally(query Query, c calendar) *Tally {
 	t := &Tally{query: query, calendar: c, grouping: newGrouping(query.GroupBy)}
 	t.grouping.byHolder = t.grouping.byHolder || query.byHolder()
+	for t.apart < len(t.keys) && !t.keys[t.apart].isOfHolder() {
+		t.apart++
+	}
 	return t
 }
 
-// newPart is a tally of some of the windows that a query asks for, up to a moment.
-func newPart(query Query, some calendar, until int64) *Tally {
+// newPart is a tally of some of the windows that a query asks for, up to a moment, and
+// of some of its groups.
+func newPart(query Query, some calendar, until int64, groups groupRange) *Tally {
 	t := newTally(query, some)
+	t.some = groups
 	t.reach = usage.Window{Start: query.Window.Start, End: min(until, query.Window.End)}
 	return t
+}
+
+// gone is an error once nobody waits for the tally any more.
+func (t *Tally) gone() error {
+	if t.ctx == nil {
+		return nil
+	}
+	return t.ctx.Err()
 }
 
 func (t *Tally) isPart() bool { return t.reach.Seconds() > 0 }
@@ -162,6 +181,15 @@ func (t *Tally) advance(s *Snapshot, from, until int64, corrections int) error {
 	return t.correct(s, corrections)
 }
 
+// AdvanceFor is Advance for one who waits for it: it ends with the context's error soon
+// after that is done, and the tally is of no use then.
+func (t *Tally) AdvanceFor(ctx context.Context, s *Snapshot, until int64) error {
+	t.ctx = ctx
+	err := t.Advance(s, until)
+	t.ctx = nil
+	return err
+}
+
 func (t *Tally) begin(s *Snapshot) {
 	t.lineage, t.through, t.corrections = s.lineage, t.calendar.start(), 0
 	t.corrected = 0
@@ -187,6 +215,11 @@ func (t *Tally) member(id int, c *class) int {
 		t.members[id] = none
 		return none
 	}
+	t.scratch.labels = t.appendLabels(t.scratch.labels[:0], &c.words, &anybody)
+	if !t.mayHave(t.scratch.labels) {
+		t.members[id] = none
+		return none
+	}
 	member := t.group(&c.words)
 	if member == none {
 		return none
@@ -196,13 +229,20 @@ func (t *Tally) member(id int, c *class) int {
 	return member
 }
 
+// mayHave tells whether the tally has groups of a class, by the labels of anybody in it.
+func (t *Tally) mayHave(labels []label) bool {
+	if !t.grouping.byHolder {
+		return t.some.has(labels)
+	}
+	return t.some.mayHave(labels[:t.apart])
+}
+
 // anybody holds something.
 var anybody = holder{resource: &object{}, instance: &object{}}
 
-// group is the number of the group that the class's words are in; none if that
-// would be one too many.
+// group is the number of the group that the class's words are in, by the labels that
+// were made; none if that would be one too many.
 func (t *Tally) group(w *words) int {
-	t.scratch.labels = t.appendLabels(t.scratch.labels[:0], w, &anybody)
 	t.scratch.key = appendJoined(t.scratch.key[:0], t.scratch.labels)
 	id, known := t.byLabels[string(t.scratch.key)]
 	if !known {
@@ -257,6 +297,9 @@ func (t *Tally) heldBy(common int, h *holder, w *words) int {
 	id, known := t.byHolder[key]
 	if known {
 		return id
+	}
+	if t.scratch.labels = t.appendLabels(t.scratch.labels[:0], w, h); !t.some.has(t.scratch.labels) {
+		return none
 	}
 	// A copy: the names of what has ended are parts of a text that would be kept as a whole.
 	copied := h.clone()

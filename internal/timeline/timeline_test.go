@@ -790,51 +790,6 @@ func TestASnapshotNeverChanges(t *testing.T) {
 	})
 }
 
-func TestResourcesArePagedAndWhole(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w, q := drawWorld(t), drawQuery(t)
-		s := w.timeline().Snapshot()
-		want, there := map[timeline.ResourceKey]string{}, map[timeline.ResourceKey]bool{}
-		for _, c := range slices.SortedFunc(slices.Values(w.segments), func(a, b usage.Change) int { return a.Compare(b.Segment) }) {
-			if w.counts(&c, q) {
-				key := timeline.ResourceKey{Namespace: c.Subject.Namespace, Type: c.Subject.ResourceType, Name: c.Subject.Resource.Name, UID: c.Subject.Resource.UID}
-				want[key] += fmt.Sprintln(c.Kind, c.Segment, c.End, *c.Subject)
-				there[key] = there[key] || touches(&c, q.Window)
-			}
-		}
-		maps.DeleteFunc(want, func(key timeline.ResourceKey, _ string) bool { return !there[key] })
-		limit := rapid.IntRange(1, 4).Draw(t, "limit")
-		got, after := map[timeline.ResourceKey]string{}, timeline.ResourceKey{}
-		for {
-			page := s.Resources(&q.Filters, q.Window, after, limit)
-			for _, r := range page {
-				if r.Compare(after) <= 0 {
-					t.Fatalf("%v comes after %v", r.ResourceKey, after)
-				}
-				after = r.ResourceKey
-				got[after] = shownResource(&r)
-			}
-			if len(page) < limit {
-				break
-			}
-		}
-		for key, text := range want {
-			if sortedLines(got[key]) != sortedLines(text) {
-				t.Fatalf("%v: got\n%swant\n%s", key, got[key], text)
-			}
-		}
-		if len(got) != len(want) {
-			t.Fatalf("%d resources: want %d", len(got), len(want))
-		}
-		for key := range want {
-			whole := s.Resource(&q.Filters, key.UID)
-			if !slices.ContainsFunc(whole, func(r timeline.History) bool { return r.ResourceKey == key }) {
-				t.Fatalf("no %v by its UID", key)
-			}
-		}
-	})
-}
-
 func TestAHistoryAddsUpToWhatReportsSay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, q := drawWorld(t), drawQuery(t)
@@ -848,7 +803,7 @@ func TestAHistoryAddsUpToWhatReportsSay(t *testing.T) {
 		}
 		got := map[string]string{}
 		known := q.Window.Intersect(usage.Window{Start: 0, End: s.Sealed()})
-		for _, h := range s.Resources(&q.Filters, q.Window, timeline.ResourceKey{}, 1000) {
+		for _, h := range resources(t, s, &q.Filters, q.Window) {
 			for _, total := range h.Totals(known) {
 				got[fmt.Sprint(h.Type, h.UID, total.Dimension)] = total.Amount.String()
 			}
@@ -877,7 +832,7 @@ func TestHoldingsAreTheSegmentsCut(t *testing.T) {
 		var after *timeline.HoldingKey
 		for more := true; more; { // some at a time
 			more = false
-			for held := range s.Holdings(&q.Filters, asked, after) {
+			for held := range s.Holdings(context.Background(), &q.Filters, asked, after) {
 				if after != nil && cmp.Or(cmp.Compare(held.Interval.Start, after.Interval.Start), usage.CompareAccounts(held.Account, after.Account)) <= 0 {
 					t.Fatalf("%v comes after %v", held.HoldingKey, *after)
 				}
@@ -933,16 +888,6 @@ func TestIntervalsAreThoseThatAWindowTouches(t *testing.T) {
 			t.Errorf("%v touches %v: want %v", w, got, want)
 		}
 	}
-}
-
-func shownResource(r *timeline.History) string {
-	text := ""
-	for kind, segments := range map[usage.ChangeKind][]usage.Segment{usage.Put: r.Segments, usage.Less: r.Less, usage.More: r.More} {
-		for _, x := range segments {
-			text += fmt.Sprintln(kind, x, x.End, *x.Subject)
-		}
-	}
-	return text
 }
 
 func sortedLines(text string) string {

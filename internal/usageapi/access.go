@@ -1,9 +1,9 @@
 package usageapi
 
 import (
+	"context"
 	"net/http"
 	"slices"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -15,20 +15,26 @@ import (
 // everywhere is the namespace in which one who may list, may list in all.
 const everywhere = ""
 
-// reviewsAtOnce is how many namespaces are reviewed at the same time.
-const reviewsAtOnce = 16
-
 // may tells whether who asks may list the UsageRecords of a namespace.
-func (c *call) may(namespace string) (bool, error) {
-	decision, _, err := c.Authorizer.Authorize(c.ctx, authorizer.AttributesRecord{
+func (c *call) may(namespace string) (allowed bool, err error) {
+	err = c.rest(func() error {
+		allowed, err = c.mayWithin(c.ctx, namespace)
+		return err
+	})
+	return allowed, err
+}
+
+// mayWithin is may, for as long as a context lasts.
+func (c *call) mayWithin(ctx context.Context, namespace string) (bool, error) {
+	decision, _, err := c.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: c.caller, Verb: "list", Namespace: namespace, ResourceRequest: true,
 		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: "usagerecords",
 	})
 	if decision == authorizer.DecisionAllow {
 		return true, nil
 	}
-	if err != nil && c.ctx.Err() != nil {
-		return false, c.ctx.Err()
+	if err != nil && ctx.Err() != nil {
+		return false, ctx.Err()
 	}
 	if err != nil {
 		c.Log.Error(err, "cannot ask what somebody may see", "user", c.caller.GetName(), "namespace", namespace)
@@ -49,28 +55,7 @@ func (c *call) within() ([]timeline.NamespaceRef, error) {
 	if err != nil {
 		return nil, err
 	}
-	allowed := make([]bool, len(now))
-	errs := make([]error, len(now))
-	var reviewing sync.WaitGroup
-	places := make(chan struct{}, reviewsAtOnce)
-	for i := range now {
-		places <- struct{}{}
-		reviewing.Go(func() {
-			defer func() { <-places }()
-			allowed[i], errs[i] = c.may(now[i].Name)
-		})
-	}
-	reviewing.Wait()
-	seen := []timeline.NamespaceRef{}
-	for i, ref := range now {
-		if errs[i] != nil {
-			return nil, errs[i]
-		}
-		if allowed[i] {
-			seen = append(seen, ref)
-		}
-	}
-	return seen, nil
+	return c.visible(now)
 }
 
 // noSuchNamespace is that there is none of that name, among all.

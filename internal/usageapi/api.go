@@ -22,6 +22,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/fairqueue"
 	"github.com/usage-operator/usage-operator/internal/lru"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
@@ -49,7 +50,9 @@ type Options struct {
 	RequestsPerSecond float64
 	// Timeout is how long an answer may take.
 	Timeout time.Duration
-	Log     logr.Logger
+	// Memory is about how many bytes all answers may take that are being made or read; 0: 64 MiB.
+	Memory int64
+	Log    logr.Logger
 	// Observe is told of each answer: the route's name, its status, and how long it took.
 	Observe func(route string, status int, took time.Duration)
 }
@@ -57,8 +60,11 @@ type Options struct {
 // API answers.
 type API struct {
 	Options
-	pager  *timeline.Pager
-	limits *lru.Cache[string, *rate.Limiter]
+	pager     *timeline.Pager
+	limits    *lru.Cache[string, *rate.Limiter]
+	gate      *gate
+	scopes    *scopes
+	admission *admission
 }
 
 const (
@@ -72,7 +78,10 @@ const (
 
 // New is an API. It answers on the handler that Handler gives.
 func New(o Options) *API {
-	return &API{Options: o, pager: timeline.NewPager(cellsKept), limits: lru.New[string, *rate.Limiter](usersKept)}
+	return &API{
+		Options: o, pager: timeline.NewPager(cellsKept), limits: lru.New[string, *rate.Limiter](usersKept),
+		gate: newGate(o.Clock), scopes: newScopes(), admission: newAdmission(o.Memory),
+	}
 }
 
 // route is a request that there is an answer to.
@@ -81,19 +90,20 @@ type route struct {
 	pattern string
 	answer  func(*call) error
 	refuse  func(http.ResponseWriter, *problem)
+	weight  int64 // how many bytes an answer may take
 }
 
 func (a *API) routes() []route {
 	return []route{
-		{"hourly_usage_details", "POST /api/web/namespaces/{namespace}/hourly_usage_details", (*call).hourlyDetails, refuseWithText},
-		{"charts", "GET /api/v1/billing/costs/{organization_id}/deployments/{deployment_id}/charts", (*call).charts, refuseWithCodes},
-		{"usage", "GET /v1/usage", (*call).listUsage, refuse},
-		{"usage_of_resource", "GET /v1/usage/{resource_id}", (*call).getUsage, refuse},
-		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse},
-		{"report", "POST /v1alpha1/report", (*call).report, refuse},
-		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse},
-		{"records", "GET /v1alpha1/records", (*call).records, refuse},
-		{"status", "GET /v1alpha1/status", (*call).status, refuse},
+		{"hourly_usage_details", "POST /api/web/namespaces/{namespace}/hourly_usage_details", (*call).hourlyDetails, refuseWithText, streamWeight},
+		{"charts", "GET /api/v1/billing/costs/{organization_id}/deployments/{deployment_id}/charts", (*call).charts, refuseWithCodes, streamWeight},
+		{"usage", "GET /v1/usage", (*call).listUsage, refuse, pageWeight},
+		{"usage_of_resource", "GET /v1/usage/{resource_id}", (*call).getUsage, refuse, pageWeight},
+		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse, rowsWeight},
+		{"report", "POST /v1alpha1/report", (*call).report, refuse, rowsWeight},
+		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse, pageWeight},
+		{"records", "GET /v1alpha1/records", (*call).records, refuse, pageWeight},
+		{"status", "GET /v1alpha1/status", (*call).status, refuse, pageWeight},
 	}
 }
 
@@ -128,6 +138,9 @@ type call struct {
 	request  *http.Request
 	writer   http.ResponseWriter
 	caller   user.Info
+	tenant   string // on whose account the answer is made
+	share    *fairqueue.Share
+	turn     *fairqueue.Share // a processor; nil: none is needed yet
 	snapshot *timeline.Snapshot
 	now      int64 // seconds since the epoch
 }

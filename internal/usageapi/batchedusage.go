@@ -50,10 +50,22 @@ type batchedRow struct {
 type batchedAnswer struct {
 	Data     []batchedRow `json:"data"`
 	NextPage *string      `json:"next_page"`
+	groups   int          // of all rows
 }
 
-// rowsOnPage is how many rows a page has.
-const rowsOnPage = 1000
+// tooManyGroups is that one row would have more groups than a page.
+func tooManyGroups(key timeline.Key) error {
+	return &problem{
+		status: http.StatusBadRequest, code: "too_large",
+		message: fmt.Sprintf("billable_metrics: group_by: a row has more than %d groups by %s: choose some with values, or ask POST /v1alpha1/report, which tells groups in pages", groupsOnPage, key),
+	}
+}
+
+const (
+	// rowsOnPage is how many rows a page has, and groupsOnPage, how many groups those of
+	// all its rows: a row that has more of them itself cannot be told.
+	rowsOnPage, groupsOnPage = 1000, 10_000
+)
 
 // batchedUsage answers with a page of customers' usage.
 func (c *call) batchedUsage() error {
@@ -275,12 +287,14 @@ func (c *call) batch(answer *batchedAnswer, b *batch, after string) (next string
 		if pending == nil || !pending.takes(&row) {
 			c.take(answer, pending, b)
 			pending = nil
-			if len(answer.Data) >= rowsOnPage {
+			if len(answer.Data) >= rowsOnPage || answer.groups >= groupsOnPage {
 				return b.After(&last), nil
 			}
 			pending = &pendingRow{first: row, known: true}
 		}
-		pending.take(&row, b.key)
+		if pending.take(&row, b.key); len(pending.groups) > groupsOnPage {
+			return "", tooManyGroups(b.key)
+		}
 		last = row
 	}
 	c.take(answer, pending, b)
@@ -291,6 +305,7 @@ func (c *call) batch(answer *batchedAnswer, b *batch, after string) (next string
 func (c *call) take(answer *batchedAnswer, p *pendingRow, b *batch) {
 	if p != nil && (p.known || !c.omitsUnknown()) {
 		answer.Data = append(answer.Data, p.row(c, b))
+		answer.groups += len(p.groups)
 	}
 }
 

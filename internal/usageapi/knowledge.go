@@ -132,7 +132,7 @@ var parameters = map[string][]string{
 	"usage":                {"project_id", "resource_type", "region", "deployment", "from", "to", "limit", "cursor", "unknown"},
 	"usage_of_resource":    {"project_id", "resource_type", "region", "deployment", "from", "to", "unknown"},
 	"batched_usage":        {"next_page", "unknown"},
-	"report":               {},
+	"report":               {"top"},
 	"resources":            {"uid", "name", "project_id", "resource_type", "region", "deployment", "from", "to", "interval", "cursor"},
 	"status":               {},
 	"records":              {"project_id", "deployment", "from", "to", "interval", "cursor"},

@@ -37,6 +37,9 @@ func (c *call) records() error {
 		return err
 	}
 	page, next := c.recordPage(filters, window, after)
+	if err := c.alive(); err != nil {
+		return err
+	}
 	out := c.array("items")
 	out.before = fmt.Sprintf(`"apiVersion":%q,"kind":"UsageRecordList","metadata":{"continue":%q},`, v1alpha1.GroupVersion.String(), next)
 	for i := range page {
@@ -65,7 +68,7 @@ const recordSegments = 5000
 // next page; "" after the last.
 func (c *call) recordPage(f *timeline.Filters, w usage.Window, after *timeline.HoldingKey) (page []record.Input, next string) {
 	segments := 0
-	for held := range c.snapshot.Holdings(f, w, after) {
+	for held := range c.snapshot.Holdings(c.ctx, f, w, after) {
 		if segments >= recordSegments {
 			return page, recordCursor(after)
 		}

@@ -31,22 +31,49 @@ func (c *call) report() error {
 		return err
 	}
 	known := c.tell(&resolved.Filters, resolved.Window)
+	if top := c.request.URL.Query().Get("top"); top != "" {
+		return c.top(resolved, top, &known)
+	}
 	rows, next, err := c.page(resolved.Query, resolved.From, resolved.Limit)
 	if err != nil {
 		return refused(err)
 	}
-	// All that the rows add up to, and how well it is known.
-	whole := resolved.Query
-	whole.Size, whole.GroupBy, whole.Zeros = timeline.None, nil, false
-	tally, err := timeline.NewTally(whole)
-	if err == nil {
-		err = tally.Advance(c.snapshot, c.known())
-	}
+	whole, err := c.whole(resolved)
 	if err != nil {
 		return refused(err)
 	}
+	answer := c.reportOf(resolved, whole, rows, next, &known)
+	if resolved.From == "" && next == "" {
+		answer.RowCount = new(int64(len(rows)))
+	}
+	return c.write(answer)
+}
+
+// whole is all that the rows add up to, and how well it is known: the first page says
+// it, and on those after it nobody has to add it up again, so that it is nil.
+func (c *call) whole(r *report.Resolved) (*timeline.Tally, error) {
+	if r.From != "" {
+		return nil, nil
+	}
+	q := r.Query
+	q.Size, q.GroupBy, q.Zeros = timeline.None, nil, false
+	tally, err := timeline.NewTally(q)
+	if err != nil {
+		return nil, err
+	}
+	if err := tally.AdvanceFor(c.ctx, c.snapshot, c.known()); err != nil {
+		if gone := c.alive(); gone != nil {
+			return nil, gone
+		}
+		return nil, err
+	}
+	return tally, nil
+}
+
+// reportOf is a page of a report, and whose it is and how well known.
+func (c *call) reportOf(r *report.Resolved, whole *timeline.Tally, rows []timeline.Row, next string, known *timeline.Coverage) wire.Report {
 	answer := wire.Report{
-		UsageReportStatus: *report.Answer(resolved, tally, rows, next, c.snapshot.Sealed()),
+		UsageReportStatus: *report.Answer(r, whole, rows, next, c.snapshot.Sealed()),
 		Visible:           c.writer.Header().Get(wire.VisibleHeader),
 	}
 	if known.Began > 0 {
@@ -59,10 +86,7 @@ func (c *call) report() error {
 		}
 		answer.Rows = append(answer.Rows, row)
 	}
-	if resolved.From == "" && next == "" {
-		answer.RowCount = new(int64(len(rows)))
-	}
-	return c.write(answer)
+	return answer
 }
 
 // refused is an error of a report as a problem.
@@ -128,12 +152,15 @@ func (c *call) selected(f *v1alpha1.ClusterReportFilters) ([]timeline.NamespaceR
 	if err != nil {
 		return nil, err
 	}
-	seen, err := c.within()
+	list = report.Named(list, f.Namespaces)
+	all, err := c.may(everywhere)
+	if err == nil && !all {
+		list, err = c.visible(list)
+	}
 	if err != nil {
 		return nil, err
 	}
-	list = slices.DeleteFunc(list, func(ref timeline.NamespaceRef) bool { return seen != nil && !slices.Contains(seen, ref) })
-	return report.Ordered(report.Named(list, f.Namespaces)), nil
+	return report.Ordered(list), nil
 }
 
 // maxPage is how many rows a page may have.

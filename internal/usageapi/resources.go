@@ -2,10 +2,12 @@ package usageapi
 
 import (
 	"cmp"
+	"encoding/json"
 	"math"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -20,89 +22,124 @@ func (c *call) resources() error {
 		return err
 	}
 	filters.Resources = query["name"]
+	if uid := query.Get("uid"); uid != "" {
+		filters.UIDs = []string{uid}
+	}
 	cursor := query.Get("cursor")
 	if err := c.check(filters, cursor); err != nil {
 		return err
 	}
 	c.tell(filters, window)
-	if uid := query.Get("uid"); uid != "" {
-		found := c.snapshot.Resource(filters, uid)
-		if len(found) == 0 {
-			return c.noSuchResource(uid)
-		}
-		return c.answerResources(found, window, "")
-	}
 	after, err := parseResourceCursor(cursor)
 	if err != nil {
 		return err
 	}
-	histories := c.snapshot.Resources(filters, window, after, defaultRecords+1)
-	if len(histories) == 0 && cursor == "" {
-		if err := c.checkHolders(filters); err != nil {
-			return err
-		}
+	histories, next, err := c.resourcePage(filters, window, after, defaultRecords)
+	if err == nil && len(histories) == 0 && cursor == "" {
+		err = c.someResource(filters)
 	}
-	more := len(histories) > defaultRecords
-	if more {
-		histories = histories[:defaultRecords]
-	}
-	next := ""
-	if more {
-		next = resourceCursor(histories[defaultRecords-1].ResourceKey)
-	}
-	return c.answerResources(histories, window, next)
-}
-
-func (c *call) answerResources(histories []timeline.History, w usage.Window, next string) error {
-	list := wire.ResourceList{Resources: []wire.Resource{}, Known: stamp(c.known()), Sealed: stamp(c.snapshot.Sealed()), Next: next, To: stamp(w.End)}
-	if w.Start != math.MinInt64 {
-		list.From = stamp(w.Start)
-	}
-	for i := range histories {
-		h := &histories[i]
-		shown := wire.Resource{Namespace: h.Namespace, ResourceType: h.Type, Name: h.Name, UID: h.UID, Segments: []wire.Segment{}, Totals: []wire.Quantity{}}
-		for j := range h.Segments {
-			s := &h.Segments[j]
-			if !s.Touches(w) {
-				continue
-			}
-			shown.NamespaceUID, shown.APIVersion, shown.Kind = s.Subject.NamespaceUID, s.Subject.Resource.APIVersion, s.Subject.Resource.Kind
-			shown.Segments = append(shown.Segments, c.evident(s, w))
-		}
-		for correction, segments := range map[string][]usage.Segment{"less": h.Less, "more": h.More} {
-			for j := range segments {
-				if segments[j].Touches(w) {
-					made := c.evident(&segments[j], w)
-					made.Correction = correction
-					shown.Corrections = append(shown.Corrections, made)
-				}
-			}
-		}
-		for _, total := range h.Totals(w) {
-			shown.Totals = append(shown.Totals, wire.Quantity{
-				Dimension: total.Name, Quantity: total.Unit.Hours(total.Amount, digits), Unit: total.Unit.HourUnit(total.Name),
-				Exact: total.Amount.String(), ExactUnit: total.Unit.ExactUnit(),
-			})
-		}
-		if len(shown.Segments)+len(shown.Corrections) > 0 {
-			list.Resources = append(list.Resources, shown)
-		}
-	}
-	var err error
-	if list.Meters, err = c.metersOf(&list); err != nil {
+	if err != nil {
 		return err
 	}
-	return c.write(list)
+	about := wire.ResourceList{Known: stamp(c.known()), Sealed: stamp(c.snapshot.Sealed()), Next: ptr.Deref(next, ""), To: stamp(window.End)}
+	if window.Start != math.MinInt64 {
+		about.From = stamp(window.Start)
+	}
+	if about.Meters, err = c.metersOf(histories); err != nil {
+		return err
+	}
+	out := c.array("resources")
+	if out.before, err = fieldsBefore(about); err != nil {
+		return err
+	}
+	for i := range histories {
+		if err := c.alive(); err != nil {
+			return err
+		}
+		if shown := c.resource(&histories[i]); len(shown.Segments)+len(shown.Corrections) > 0 {
+			if err := out.add(shown); err != nil {
+				return err
+			}
+		}
+		histories[i] = timeline.History{} // it is written: what it took is free
+	}
+	return out.end()
 }
 
-// metersOf are the meters of a list's segments, those that are still applied.
-func (c *call) metersOf(list *wire.ResourceList) ([]wire.Meter, error) {
+// someResource refuses filters by the name or UID of a resource that there never was.
+func (c *call) someResource(f *timeline.Filters) error {
+	if len(f.UIDs) > 0 {
+		_, err := c.everHeld(f)
+		return err
+	}
+	return c.checkHolders(f)
+}
+
+// everHeld is what the resource with the filters' UID ever held, or a part of that; the
+// error is that there is none.
+func (c *call) everHeld(f *timeline.Filters) (*timeline.History, error) {
+	ever, _, err := c.resourcePage(f, usage.Window{Start: math.MinInt64, End: math.MaxInt64}, timeline.Place{}, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(ever) == 0 {
+		return nil, c.noSuchResource(f.UIDs[0])
+	}
+	return &ever[0], nil
+}
+
+// fieldsBefore are all fields of a list but its resources.
+func fieldsBefore(list wire.ResourceList) (string, error) {
+	text, err := json.Marshal(struct {
+		wire.ResourceList
+		Resources any `json:"resources,omitempty"`
+	}{ResourceList: list})
+	if err != nil {
+		return "", err
+	}
+	return string(text[1:len(text)-1]) + ",", nil
+}
+
+// resource is what a resource held within its window.
+func (c *call) resource(h *timeline.History) wire.Resource {
+	w := h.Window
+	shown := wire.Resource{Namespace: h.Namespace, ResourceType: h.Type, Name: h.Name, UID: h.UID, Segments: []wire.Segment{}, Totals: []wire.Quantity{}}
+	for i := range h.Segments {
+		s := &h.Segments[i]
+		if !s.Touches(w) {
+			continue
+		}
+		shown.NamespaceUID, shown.APIVersion, shown.Kind = s.Subject.NamespaceUID, s.Subject.Resource.APIVersion, s.Subject.Resource.Kind
+		shown.Segments = append(shown.Segments, c.evident(s, w))
+	}
+	for correction, segments := range map[string][]usage.Segment{"less": h.Less, "more": h.More} {
+		for i := range segments {
+			if segments[i].Touches(w) {
+				made := c.evident(&segments[i], w)
+				made.Correction = correction
+				shown.Corrections = append(shown.Corrections, made)
+			}
+		}
+	}
+	for _, total := range h.Totals(w) {
+		shown.Totals = append(shown.Totals, wire.Quantity{
+			Dimension: total.Name, Quantity: total.Unit.Hours(total.Amount, digits), Unit: total.Unit.HourUnit(total.Name),
+			Exact: total.Amount.String(), ExactUnit: total.Unit.ExactUnit(),
+		})
+	}
+	return shown
+}
+
+// metersOf are the meters of what resources held in their windows, those that are still applied.
+func (c *call) metersOf(histories []timeline.History) ([]wire.Meter, error) {
 	used := map[string]bool{}
-	for i := range list.Resources {
-		r := &list.Resources[i]
-		for _, segments := range [][]wire.Segment{r.Segments, r.Corrections} {
+	for i := range histories {
+		h := &histories[i]
+		for _, segments := range [][]usage.Segment{h.Segments, h.Less, h.More} {
 			for j := range segments {
-				used[segments[j].Meter] = true
+				if segments[j].Touches(h.Window) {
+					used[segments[j].Meter] = true
+				}
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
@@ -72,7 +73,8 @@ func (a *API) answer(r route, w http.ResponseWriter, request *http.Request) (err
 			err = fmt.Errorf("panic: %v\n%s", recovered, debug.Stack())
 		}
 	}()
-	c := &call{API: a, ctx: request.Context(), request: request, writer: w, now: a.Clock.Now().Unix()}
+	c := &call{API: a, ctx: request.Context(), request: request, now: a.Clock.Now().Unix()}
+	c.writer = &paced{ResponseWriter: w, clock: a.Clock, within: writeWithin, rest: c.rest}
 	if err := c.authenticate(); err != nil {
 		return err
 	}
@@ -84,6 +86,10 @@ func (a *API) answer(r route, w http.ResponseWriter, request *http.Request) (err
 	}
 	if !a.Ledger.Loaded() {
 		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", retryAfter: 2, message: "the ledger is being loaded: ask again in a moment"}
+	}
+	defer c.done()
+	if err := c.admit(r.weight); err != nil {
+		return err
 	}
 	c.snapshot = a.Ledger.Snapshot()
 	return r.answer(c)
@@ -106,22 +112,35 @@ func (c *call) authenticate() error {
 		}
 	}
 	header.Del(wire.TokenHeader)
+	known, err := c.gate.pass(c.request, c.identify)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return unauthorized()
+	}
+	c.tenant = tenantOf(c.caller)
+	return nil
+}
+
+// identify asks who the caller is. The error is that nobody can be asked.
+func (c *call) identify() (known bool, err error) {
 	answer, known, err := c.Authenticator.AuthenticateRequest(c.request)
 	if err != nil && c.ctx.Err() != nil {
-		return c.ctx.Err()
+		return false, c.ctx.Err()
 	}
 	if err != nil {
 		// Also of a token that the cluster does not know, or knows no longer.
 		c.Log.V(1).Info("not authenticated", "error", err.Error())
 		if isUnreachable(err) {
-			return unasked()
+			return false, unasked()
 		}
 	}
-	if !known || answer.User == nil || answer.User.GetName() == "system:anonymous" {
-		return unauthorized()
+	if !known || answer.User == nil || answer.User.GetName() == user.Anonymous {
+		return false, nil
 	}
 	c.caller = answer.User
-	return nil
+	return true, nil
 }
 
 // limit sees to it that nobody asks too often.

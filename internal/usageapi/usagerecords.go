@@ -2,7 +2,6 @@ package usageapi
 
 import (
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -59,11 +58,6 @@ type usageSegment struct {
 	// Correction tells what is taken off sealed hours ("less"), or added to them
 	// ("more"), by what was learnt later.
 	Correction string `json:"correction,omitempty"`
-}
-
-type usageList struct {
-	Items      []usageRecord `json:"items"`
-	Pagination pagination    `json:"pagination"`
 }
 
 type pagination struct {
@@ -126,22 +120,33 @@ func (c *call) listUsage() error {
 		return err
 	}
 	known := c.tell(filters, window)
-	histories := c.snapshot.Resources(filters, window, after, limit+1)
-	answer := usageList{Items: []usageRecord{}, Pagination: pagination{Limit: limit}}
-	if len(histories) > limit {
-		histories = histories[:limit]
-		next := resourceCursor(histories[limit-1].ResourceKey)
-		answer.Pagination.NextCursor = &next
+	histories, next, err := c.resourcePage(filters, window, after, limit)
+	if err != nil {
+		return err
 	}
+	out := c.array("items")
+	paging, err := json.Marshal(pagination{NextCursor: next, Limit: limit})
+	if err != nil {
+		return err
+	}
+	out.before = `"pagination":` + string(paging) + ","
 	for i := range histories {
-		if record, used := c.record(&histories[i], window); used {
-			answer.Items = append(answer.Items, record)
+		if err := c.alive(); err != nil {
+			return err
 		}
+		if record, used := c.record(&histories[i]); used {
+			if err := out.add(record); err != nil {
+				return err
+			}
+		}
+		histories[i] = timeline.History{} // it is written: what it took is free
 	}
 	if len(histories) == 0 && cursor == "" && window.Start != math.MinInt64 && isUnknown(&known) && !c.omitsUnknown() {
-		answer.Items = append(answer.Items, unknownRecord(filters, window))
+		if err := out.add(unknownRecord(filters, window)); err != nil {
+			return err
+		}
 	}
-	return c.write(answer)
+	return out.end()
 }
 
 // unlikePublic are the filters without the types of that API: there are these, metered or not.
@@ -209,19 +214,31 @@ func (c *call) getUsage() error {
 		return err
 	}
 	id := c.request.PathValue("resource_id")
+	filters.UIDs = []string{id}
+	histories, next, err := c.resourcePage(filters, window, timeline.Place{}, maxRecords)
+	if err != nil {
+		return err
+	}
+	if next != nil {
+		return &problem{
+			status: http.StatusBadRequest, code: "too_large",
+			message: fmt.Sprintf("from: the resource has more than %d segments in the window: take a shorter one with from and to, or read it in pages: GET /v1/usage with the project_id and resource_type", maxSegments),
+		}
+	}
 	var records []usageRecord
 	var types []string
-	histories := c.snapshot.Resource(filters, id)
 	for i := range histories {
-		if record, used := c.record(&histories[i], window); used {
+		if record, used := c.record(&histories[i]); used {
 			records, types = append(records, record), append(types, record.ResourceType)
 		}
 	}
 	switch {
-	case len(histories) == 0:
-		return c.noSuchResource(id)
 	case len(records) == 0:
-		return c.write(c.without(&histories[0], filters, window))
+		ever, err := c.everHeld(filters)
+		if err != nil {
+			return err
+		}
+		return c.write(c.without(ever, filters, window))
 	case len(records) == 1:
 		filters.ResourceTypes = ownTypes(types)
 		c.tell(filters, window)
@@ -264,8 +281,9 @@ func (c *call) usageFilters(query url.Values) (*timeline.Filters, usage.Window, 
 	return filters, w, nil
 }
 
-// record is what a resource used within a window; false where that is nothing.
-func (c *call) record(h *timeline.History, w usage.Window) (record usageRecord, used bool) {
+// record is what a resource used within its window; false where that is nothing.
+func (c *call) record(h *timeline.History) (record usageRecord, used bool) {
+	w := h.Window
 	stays, rest := h.Stays(w)
 	record = usageRecord{
 		Dimensions: []usageDimension{}, ProjectID: h.Namespace, ResourceID: h.UID, ResourceType: publicType(h.Type), Name: h.Name,
@@ -361,23 +379,4 @@ func (c *call) write(answer any) error {
 		return errGone
 	}
 	return nil
-}
-
-func resourceCursor(after timeline.ResourceKey) string {
-	text, err := json.Marshal(after)
-	if err != nil {
-		panic(fmt.Sprintf("usageapi: a cursor has no JSON: %v", err)) // strings have
-	}
-	return base64.RawURLEncoding.EncodeToString(text)
-}
-
-func parseResourceCursor(text string) (after timeline.ResourceKey, err error) {
-	if text == "" {
-		return after, nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || json.Unmarshal(raw, &after) != nil {
-		return after, badRequest("cursor cannot be read: take pagination.next_cursor of the page before, or none to begin with the first page")
-	}
-	return after, nil
 }

@@ -228,8 +228,9 @@ vm.vcpu     bank          576   core-hour    73.8%
 vm.vcpu     shop         ~204   core-hour    26.2%
 `},
 		{"top resources", admin, "top resources -A --most 1 --dimension vcpu " + november, `
-METRIC    NAMESPACE   RESOURCE   USAGE   UNIT        SHARE
-vm.vcpu   bank        db           576   core-hour   73.8%
+METRIC    NAMESPACE    RESOURCE   USAGE   UNIT        SHARE
+vm.vcpu   bank         db           576   core-hour   73.8%
+vm.vcpu   (3 others)               ~204   core-hour   26.2%
 `},
 		{"chart", shop, "chart deployment/web --dimension vcpu --width 60 " + november, `
 vm.vcpu, in core-hours

@@ -46,6 +46,23 @@ type Report struct {
 	Visible string `json:"visible,omitempty"`
 	// RowCount is how many rows there are on all pages, where this is the only one.
 	RowCount *int64 `json:"rowCount,omitempty"`
+	// Others are what the rows add up to that are not among the top ones, where these
+	// alone are asked for.
+	Others []Others `json:"others,omitempty"`
+}
+
+// Others are the rows of a metric that are not among its top ones.
+type Others struct {
+	ResourceType string `json:"resourceType,omitempty"`
+	Dimension    string `json:"dimension"`
+	// Count is how many rows they are.
+	Count int `json:"count"`
+	// Quantity and Exact are their sum; empty where that of some is not known.
+	Quantity  string            `json:"quantity,omitempty"`
+	Unit      string            `json:"unit"`
+	Exact     string            `json:"exact,omitempty"`
+	ExactUnit string            `json:"exactUnit"`
+	Accuracy  v1alpha1.Accuracy `json:"accuracy"`
 }
 
 // ResourceList is what resources held, with the evidence.

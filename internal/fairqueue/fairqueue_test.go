@@ -1,0 +1,259 @@
+package fairqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func (w *waiter) admitted() bool {
+	select {
+	case <-w.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// asked is one that the test has asked for, and what it knows of it.
+type asked struct {
+	name   string
+	flow   *flow
+	waiter *waiter
+	share  *Share // nil while it waits
+}
+
+// model is what the test knows of a queue.
+type model struct {
+	*Queue
+	all []*asked
+}
+
+// waiting are how many wait, and how many of a flow.
+func (m *model) waiting(name string) (all, of int) {
+	for _, a := range m.all {
+		if a.share == nil {
+			all++
+			if a.name == name {
+				of++
+			}
+		}
+	}
+	return all, of
+}
+
+func (m *model) ask(t *rapid.T) {
+	name := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "name")
+	waiting, of := m.waiting(name)
+	f, w, err := m.enqueue(name, rapid.Int64Range(0, 25).Draw(t, "weight"))
+	if full := waiting >= m.limits.Waiting || of >= m.limits.FlowWaiting; full != errors.Is(err, ErrFull) {
+		t.Fatalf("with %d waiting, %d of the flow: %v", waiting, of, err)
+	}
+	if err == nil {
+		m.all = append(m.all, &asked{name: name, flow: f, waiter: w})
+	}
+}
+
+func (m *model) giveBack(t *rapid.T) {
+	if len(m.all) == 0 {
+		t.Skip()
+	}
+	if a := rapid.SampledFrom(m.all).Draw(t, "which"); a.share != nil {
+		a.share.Shrink(rapid.Int64Range(-1, 25).Draw(t, "to"))
+	}
+}
+
+func (m *model) goAway(t *rapid.T) {
+	if len(m.all) == 0 {
+		t.Skip()
+	}
+	i := rapid.IntRange(0, len(m.all)-1).Draw(t, "which")
+	if a := m.all[i]; a.share != nil {
+		a.share.Release()
+	} else if !m.abandon(a.flow, a.waiter) {
+		t.Fatal("it waits, and is not there")
+	}
+	m.all = append(m.all[:i:i], m.all[i+1:]...)
+}
+
+// look notes what was admitted, each flow in its order, and gives what is by flow and
+// who is the first to wait of each.
+func (m *model) look(t *rapid.T) (total int64, each map[string]int64, heads map[string]*asked) {
+	each, heads = map[string]int64{}, map[string]*asked{}
+	for _, a := range m.all {
+		if a.share == nil && a.waiter.admitted() {
+			if heads[a.name] != nil {
+				t.Fatalf("of %s a later one was admitted before an earlier one", a.name)
+			}
+			a.share = &Share{queue: m.Queue, flow: a.flow, weight: a.waiter.weight}
+		}
+		switch {
+		case a.share != nil:
+			total += a.share.weight
+			each[a.name] += a.share.weight
+		case heads[a.name] == nil:
+			heads[a.name] = a
+		}
+	}
+	return total, each, heads
+}
+
+func (m *model) check(t *rapid.T) {
+	total, each, heads := m.look(t)
+	if got := m.Load().Admitted; total > m.limits.Total || total != got {
+		t.Fatalf("%d are admitted, the queue says %d, and %d may be", total, got, m.limits.Total)
+	}
+	for name, n := range each {
+		if n > m.limits.Flow {
+			t.Fatalf("%d of %s are admitted, and %d may be", n, name, m.limits.Flow)
+		}
+	}
+	// Of those that are below their flow's limit, one waits for room, and the others for that one.
+	eligible, stuck := 0, 0
+	for name, a := range heads {
+		if each[name]+a.waiter.weight <= m.limits.Flow {
+			eligible++
+			if total+a.waiter.weight > m.limits.Total {
+				stuck++
+			}
+		}
+	}
+	if eligible > 0 && stuck == 0 {
+		t.Fatalf("%d wait that there is room for", eligible)
+	}
+}
+
+// Whatever comes, goes away and is given back: no limit is passed, each flow is
+// served in its order, and nothing waits that there is room for.
+func TestTheLimitsHoldAndNothingWaitsThatThereIsRoomFor(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{Queue: New(Limits{
+			Total: rapid.Int64Range(1, 20).Draw(t, "total"), Flow: rapid.Int64Range(1, 20).Draw(t, "flow"), Waiting: 30, FlowWaiting: 10,
+		})}
+		t.Repeat(map[string]func(*rapid.T){"ask": m.ask, "give back": m.giveBack, "go away": m.goAway, "": m.check})
+	})
+}
+
+// Flows that always have something waiting get as much as each other, whatever
+// their requests weigh, and however many they are.
+func TestFlowsGetTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		q := New(Limits{Total: 10, Flow: 10})
+		weights := rapid.SliceOfN(rapid.Int64Range(1, 10), 2, 6).Draw(t, "weights")
+		got := make([]int64, len(weights))
+		var held []*asked
+		ask := func(i int) {
+			f, w, _ := q.enqueue(fmt.Sprint(i), weights[i])
+			held = append(held, &asked{name: fmt.Sprint(i), flow: f, waiter: w, share: &Share{queue: q, flow: f, weight: w.weight}})
+		}
+		for i := range weights {
+			for range 12 + i*i { // always some wait, of some flows many more
+				ask(i)
+			}
+		}
+		for range 400 {
+			for n, a := range held {
+				if a.waiter.admitted() {
+					held = append(held[:n:n], held[n+1:]...)
+					var i int
+					_, _ = fmt.Sscan(a.name, &i)
+					got[i] += a.share.weight
+					ask(i)
+					a.share.Release()
+					break
+				}
+			}
+		}
+		for i := range got {
+			for j := range got {
+				if got[i]-got[j] > 30 {
+					t.Fatalf("with weights %v they got %v", weights, got)
+				}
+			}
+		}
+	})
+}
+
+// One who asks for the first time is next, however many of another wait.
+func TestAFloodDelaysOthersByWhatIsAdmittedAlone(t *testing.T) {
+	q := New(Limits{Total: 4, Flow: 3})
+	var flood []*Share
+	for range 100 {
+		f, w, _ := q.enqueue("flood", 1)
+		if w.admitted() {
+			flood = append(flood, &Share{queue: q, flow: f, weight: 1})
+		}
+	}
+	if len(flood) != 3 {
+		t.Fatalf("%d of the flood are admitted, want 3", len(flood))
+	}
+	for i := range 2 {
+		if _, w, _ := q.enqueue("victim", 1); w.admitted() != (i == 0) {
+			t.Fatalf("the victim's request %d is admitted: %t", i, w.admitted())
+		}
+	}
+	flood[0].Release()
+	if load := q.Load(); load.Waiting != 97 || load.Admitted != 4 {
+		t.Errorf("after one of the flood is done: %+v: want the victim's to be admitted", load)
+	}
+}
+
+func TestWhoGoesAwayWaitsNoLonger(t *testing.T) {
+	q := New(Limits{Total: 1, Flow: 1})
+	held, err := q.Acquire(t.Context(), "a", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error)
+	go func() {
+		_, err := q.Acquire(ctx, "b", 1)
+		failed <- err
+	}()
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("it says %v", err)
+	}
+	held.Release()
+	held.Release()
+	if load := q.Load(); load != (Load{}) {
+		t.Errorf("in the end there is %+v", load)
+	}
+}
+
+// Many at once, for the race detector: at no time more than may.
+func TestManyAtOnce(t *testing.T) {
+	q := New(Limits{Total: 8, Flow: 3})
+	var now atomic.Int64
+	var working sync.WaitGroup
+	for i := range 64 {
+		working.Go(func() {
+			for n := range int64(50) {
+				ctx, cancel := context.WithCancel(t.Context())
+				if n%7 == 0 {
+					cancel()
+				}
+				share, err := q.Acquire(ctx, fmt.Sprint(i%5), n%4)
+				cancel()
+				if err != nil {
+					continue
+				}
+				weight := share.Weight()
+				if total := now.Add(weight); total > 8 {
+					t.Errorf("%d at a time", total)
+				}
+				now.Add(-weight)
+				share.Release()
+			}
+		})
+	}
+	working.Wait()
+	if load := q.Load(); load != (Load{}) {
+		t.Errorf("in the end there is %+v", load)
+	}
+}

@@ -1,0 +1,273 @@
+package timeline
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Bounds are how much of a list is made at a time: resources, and segments of all of
+// them. What one resource holds at one moment is never divided, however much it is.
+type Bounds struct{ Resources, Segments int }
+
+// Place is where a page of a list begins: after a resource or, with From, within it, at
+// that moment. The zero value is before the first.
+type Place struct {
+	ResourceKey
+	From int64 `json:",omitempty"` // seconds since the epoch; 0: the resource is done
+}
+
+// Resources are those that held something in the window that the filters let through,
+// from a place on, as many as the bounds let be. Of each there is what it held then, and
+// of what is under a bundle all that it ever held. One of more segments than there may
+// be is cut into parts by time, on a page each: each History says what it is of. More is
+// where the next page begins; nil after the last.
+//
+// It takes memory for what it returns alone, and ends with the context's error soon
+// after that is done.
+func (s *Snapshot) Resources(ctx context.Context, f *Filters, w usage.Window, from Place, b Bounds) (list []History, more *Place, err error) {
+	o := &outline{ctx: ctx, snapshot: s, filters: f, window: w, from: from, bounds: b, counts: map[ResourceKey]int{}}
+	if err := o.find(); err != nil {
+		return nil, nil, err
+	}
+	found, more := o.page()
+	if err := o.collect(found); err != nil {
+		return nil, nil, err
+	}
+	return inOrder(found), more, nil
+}
+
+// outline is which resources a page has, before they are collected.
+type outline struct {
+	ctx      context.Context
+	snapshot *Snapshot
+	filters  *Filters
+	window   usage.Window
+	from     Place
+	bounds   Bounds
+	counts   map[ResourceKey]int // their segments
+	last     *ResourceKey        // nothing after it is on the page; nil: that is not known yet
+	looked   int
+	err      error
+}
+
+// lookedAtOnce is how many segments are looked at between two looks at the context.
+const lookedAtOnce = 4096
+
+// goesOn counts a segment that is looked at; false: there is no point in going on.
+func (o *outline) goesOn() bool {
+	if o.looked++; o.looked%lookedAtOnce == 0 && o.err == nil {
+		o.err = o.ctx.Err()
+	}
+	return o.err == nil
+}
+
+// of is the window that a resource is looked at in.
+func (o *outline) of(key ResourceKey) usage.Window {
+	w := o.window
+	if o.from.From != 0 && key == o.from.ResourceKey {
+		w.Start = max(w.Start, o.from.From)
+	}
+	return w
+}
+
+// comes tells whether a resource may be on the page.
+func (o *outline) comes(key ResourceKey) bool {
+	order := key.Compare(o.from.ResourceKey)
+	return (order > 0 || order == 0 && o.from.From != 0) && (o.last == nil || key.Compare(*o.last) <= 0)
+}
+
+// find counts the segments of the first resources that come, and of one more.
+func (o *outline) find() error {
+	classes := slices.DeleteFunc(o.snapshot.listed(o.filters, o.window.Start), func(c *class) bool {
+		return cmp.Or(cmp.Compare(c.Namespace, o.from.Namespace), cmp.Compare(c.ResourceType, o.from.Type)) < 0
+	})
+	for i, c := range classes {
+		if i > 0 && len(o.counts) > o.bounds.Resources && (c.Namespace != classes[i-1].Namespace || c.ResourceType != classes[i-1].ResourceType) {
+			break // what comes now is after all of these
+		}
+		o.countIn(c)
+	}
+	for _, x := range o.snapshot.corrected(o.filters, o.window) {
+		if key := x.key(); x.says(o.of(key)) {
+			o.count(key, 1)
+		}
+	}
+	o.trim(o.bounds.Resources + 1)
+	o.countBeyond()
+	return cmp.Or(o.err, o.ctx.Err())
+}
+
+// countBeyond counts what is collected of the resources from beyond the window.
+func (o *outline) countBeyond() {
+	found := make(map[ResourceKey]*History, len(o.counts))
+	for key := range o.counts {
+		found[key] = &History{Window: o.of(key)}
+	}
+	o.each(found, func(bundled bool, x occurrence) {
+		if key := x.key(); bundled && !x.says(found[key].Window) {
+			o.counts[key]++
+		}
+	})
+}
+
+// holderIn is a holder of a class, and how many of its segments are looked for.
+type holderIn struct {
+	key  ResourceKey
+	in   usage.Window
+	some bool // it may be on the page, and is let through
+	n    int  // in the window
+}
+
+func (o *outline) countIn(c *class) {
+	holders := map[uint64]*holderIn{}
+	c.each(o.window, func(of who, x span) {
+		if !o.goesOn() {
+			return
+		}
+		h := holders[of.number()]
+		if h == nil {
+			held := of.holder()
+			h = &holderIn{key: keyOf(c, held)}
+			h.in, h.some = o.of(h.key), o.filters.holds(held) && o.comes(h.key)
+			holders[of.number()] = h
+		}
+		if h.some && x.says(h.in) {
+			h.n++
+		}
+	})
+	for _, h := range holders {
+		if h.n > 0 {
+			o.count(h.key, h.n)
+		}
+	}
+}
+
+func (o *outline) count(key ResourceKey, n int) {
+	if !o.comes(key) {
+		return
+	}
+	o.counts[key] += n
+	if most := o.bounds.Resources + 1; len(o.counts) > 2*most {
+		o.trim(most)
+	}
+}
+
+// trim forgets all but the first resources: nothing that comes later brings them back.
+func (o *outline) trim(most int) {
+	if len(o.counts) <= most {
+		return
+	}
+	keys := make([]ResourceKey, 0, len(o.counts))
+	for key := range o.counts {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, ResourceKey.Compare)
+	for _, key := range keys[most:] {
+		delete(o.counts, key)
+	}
+	o.last = &keys[most-1]
+}
+
+// page are the resources of the page, still empty, and where the next one begins.
+func (o *outline) page() (found map[ResourceKey]*History, more *Place) {
+	keys := make([]ResourceKey, 0, len(o.counts))
+	for key := range o.counts {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, ResourceKey.Compare)
+	found = map[ResourceKey]*History{}
+	segments := 0
+	for i, key := range keys {
+		segments += o.counts[key]
+		if i == o.bounds.Resources || i > 0 && segments > o.bounds.Segments {
+			return found, &Place{ResourceKey: keys[i-1]}
+		}
+		w := o.of(key)
+		found[key] = &History{ResourceKey: key, Window: w}
+		if segments <= o.bounds.Segments {
+			continue
+		}
+		if end := o.part(key); end < w.End {
+			found[key].Window.End = end
+			return found, &Place{ResourceKey: key, From: end}
+		}
+	}
+	return found, nil
+}
+
+// part is when the first part of a resource ends that has too many segments: before the
+// first that would be too many, but that at least half as many begin in it as there may
+// be, whatever goes on in it already.
+func (o *outline) part(key ResourceKey) int64 {
+	w := o.of(key)
+	goOn, most := 0, max(1, o.bounds.Segments)
+	var starts []int64 // the first of them
+	o.each(map[ResourceKey]*History{key: {Window: w}}, func(_ bool, x occurrence) {
+		switch {
+		case !x.says(w):
+		case x.start <= w.Start:
+			goOn++
+		default:
+			if starts = append(starts, x.start); len(starts) > 2*most {
+				slices.Sort(starts)
+				starts = starts[:most+1]
+			}
+		}
+	})
+	slices.Sort(starts)
+	room := max(most-goOn, (most+1)/2)
+	if len(starts) <= room {
+		return w.End
+	}
+	return min(starts[room], w.End)
+}
+
+// collect gives resources what they held.
+func (o *outline) collect(found map[ResourceKey]*History) error {
+	o.each(found, func(beyond bool, x occurrence) {
+		if r := found[x.key()]; beyond || x.says(r.Window) {
+			x.addTo(r)
+		}
+	})
+	return cmp.Or(o.err, o.ctx.Err())
+}
+
+// each calls with what some resources held that may be of their windows, and tells
+// whether it is collected beyond the window: what is under a bundle, for it matters when that
+// began, and corrections.
+func (o *outline) each(found map[ResourceKey]*History, call func(beyond bool, x occurrence)) {
+	among := map[ResourceKey]bool{}
+	for key := range found {
+		among[ResourceKey{Namespace: key.Namespace, Type: key.Type}] = true
+	}
+	for _, c := range o.snapshot.listed(o.filters, never) {
+		if !among[ResourceKey{Namespace: c.Namespace, Type: c.ResourceType}] {
+			continue
+		}
+		beyond, w := c.Bundle != "", o.window
+		if beyond {
+			w = always
+		}
+		some := func(of *object) bool {
+			return found[ResourceKey{Namespace: c.Namespace, Type: c.ResourceType, Name: of.Name, UID: of.UID}] != nil
+		}
+		c.occurrences(o.filters, some, w, func(x occurrence) {
+			if o.goesOn() {
+				call(beyond, x)
+			}
+		})
+	}
+	for _, x := range o.snapshot.corrected(o.filters, always) {
+		if found[x.key()] != nil {
+			call(true, x)
+		}
+	}
+}
+
+func keyOf(c *class, h *holder) ResourceKey {
+	of := &h.resource.Object
+	return ResourceKey{Namespace: c.Namespace, Type: c.ResourceType, Name: of.Name, UID: of.UID}
+}

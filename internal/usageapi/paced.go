@@ -1,0 +1,48 @@
+package usageapi
+
+import (
+	"net/http"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+const (
+	// writtenAtOnce is how many bytes are written at once, and writeWithin, how long the
+	// client may take to take them: one that does not read is cut off, and one that reads
+	// more than 3 KiB a second is not.
+	writtenAtOnce = 32 << 10
+	writeWithin   = 10 * time.Second
+)
+
+// paced writes an answer as fast as its client reads. While the client is waited for,
+// others have the processor.
+type paced struct {
+	http.ResponseWriter
+	clock  clock.PassiveClock
+	within time.Duration
+	rest   func(func() error) error
+}
+
+// Write writes all of it, or fails when the client takes too long.
+func (p *paced) Write(data []byte) (n int, err error) {
+	controller := http.NewResponseController(p.ResponseWriter)
+	for len(data) > 0 {
+		some := data[:min(len(data), writtenAtOnce)]
+		err := p.rest(func() error {
+			// A recorder has no deadlines, and needs none.
+			_ = controller.SetWriteDeadline(p.clock.Now().Add(p.within))
+			written, err := p.ResponseWriter.Write(some)
+			n += written
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+		data = data[len(some):]
+	}
+	return n, nil
+}
+
+// Unwrap is for http.ResponseController.
+func (p *paced) Unwrap() http.ResponseWriter { return p.ResponseWriter }

@@ -1,0 +1,58 @@
+package usageapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// maxSegments is how many segments a page of resources has at most, however many
+// resources it might have: about 3 MiB of JSON. What one resource holds at one moment
+// is never divided.
+const maxSegments = 5000
+
+// resourcePage is a page of resources, and the cursor of the next one; nil after the
+// last. From now on the call takes as much memory as the page does.
+func (c *call) resourcePage(f *timeline.Filters, w usage.Window, after timeline.Place, limit int) ([]timeline.History, *string, error) {
+	list, more, err := c.snapshot.Resources(c.ctx, f, w, after, timeline.Bounds{Resources: limit, Segments: maxSegments})
+	if gone := c.alive(); gone != nil {
+		return nil, nil, gone
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	segments, most := 0, 0
+	for i := range list {
+		n := len(list[i].Segments) + len(list[i].Less) + len(list[i].More)
+		segments, most = segments+n, max(most, n)
+	}
+	c.takes(int64(segments*segmentWeight + most*shownWeight))
+	if more == nil {
+		return list, nil, nil
+	}
+	next := placeCursor(*more)
+	return list, &next, nil
+}
+
+// placeCursor is of the page that begins at a place.
+func placeCursor(at timeline.Place) string {
+	text, err := json.Marshal(at)
+	if err != nil {
+		panic(fmt.Sprintf("usageapi: a cursor has no JSON: %v", err)) // strings and a number have
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func parseResourceCursor(text string) (at timeline.Place, err error) {
+	if text == "" {
+		return at, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || json.Unmarshal(raw, &at) != nil {
+		return at, badRequest("cursor cannot be read: take pagination.next_cursor of the page before, or none to begin with the first page")
+	}
+	return at, nil
+}
