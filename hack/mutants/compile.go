@@ -74,16 +74,16 @@ func Of[T any](is bool, broken, right T) T {
 
 const module = "github.com/usage-operator/usage-operator"
 
-// compile compiles the simulator with all mutants in it.
-func compile(ctx context.Context, mutants []mutant, folder, binary string) error {
+// breakAll is the files with all mutants in them, by their paths below the root.
+func breakAll(root string, mutants []mutant) (map[string]string, error) {
 	changed := map[string]string{}
 	for i, m := range mutants {
-		original, err := os.ReadFile(m.file)
+		original, err := os.ReadFile(filepath.Join(root, m.file))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if n := strings.Count(string(original), m.was); n != 1 || m.was == "" {
-			return fmt.Errorf("mutant %q: %s has %d times what is to be replaced:\n%s", m.name, m.file, n, m.was)
+			return nil, fmt.Errorf("mutant %q: %s has %d times what is to be replaced:\n%s", m.name, m.file, n, m.was)
 		}
 		if changed[m.file] == "" {
 			head, rest, _ := strings.Cut("\n"+string(original), "\npackage ")
@@ -91,12 +91,21 @@ func compile(ctx context.Context, mutants []mutant, folder, binary string) error
 			changed[m.file] = head + "\npackage " + name + "\n\nimport \"" + module + "/internal/mutant\"\n" + rest
 		}
 		if strings.Count(changed[m.file], m.was) != 1 {
-			return fmt.Errorf("mutant %q: another one replaces the same", m.name)
+			return nil, fmt.Errorf("mutant %q: another one replaces the same", m.name)
 		}
 		is := strings.ReplaceAll(m.is, "MUTANT", fmt.Sprintf("mutant.Is(%q)", fmt.Sprint(i+1)))
 		changed[m.file] = strings.Replace(changed[m.file], m.was, is, 1)
 	}
 	changed["internal/mutant/mutant.go"] = chooser
+	return changed, nil
+}
+
+// compile compiles the simulator with all mutants in it.
+func compile(ctx context.Context, mutants []mutant, folder, binary string) error {
+	changed, err := breakAll(".", mutants)
+	if err != nil {
+		return err
+	}
 	replace := map[string]string{}
 	for file, text := range changed {
 		original, err := filepath.Abs(file)

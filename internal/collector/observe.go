@@ -308,7 +308,11 @@ func (c *Collector) reattribute(moved []string, except string, moments ledger.Mo
 // put puts an object where it belongs now, from the moment on. Called under the lock.
 func (c *Collector) put(uid string, moments ledger.Moments) {
 	var of usage.Subject
-	err := c.ledger.Reattribute(uid, moments, func(m *ledger.Meter, subject *usage.Subject) {
+	reattribute := c.ledger.Reattribute
+	if c.recent.retracing {
+		reattribute = c.ledger.Retrace
+	}
+	err := reattribute(uid, moments, func(m *ledger.Meter, subject *usage.Subject) {
 		at := c.meters[m.Name]
 		if at == nil || (subject.Namespace == c.Namespace && !at.feed.namespaced()) {
 			return

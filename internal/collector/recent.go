@@ -40,6 +40,8 @@ type recent struct {
 	steps map[string][]*step
 	of    map[string]int // steps, by their objects
 	all   int
+	// retracing tells that steps are taken back, or made again.
+	retracing bool
 }
 
 func newRecent() recent { return recent{steps: map[string][]*step{}, of: map[string]int{}} }
@@ -55,7 +57,7 @@ func within(n *attribution.Node) string {
 // note keeps a step.
 func (r *recent) note(namespace string, s *step) {
 	if r.all >= everySteps {
-		*r = newRecent()
+		r.steps, r.of, r.all = map[string][]*step{}, map[string]int{}, 0
 	}
 	steps := r.steps[namespace]
 	at, _ := slices.BinarySearchFunc(steps, s.revision, func(s *step, revision uint64) int { return cmp.Compare(s.revision, revision) })
@@ -190,6 +192,8 @@ func (c *Collector) asOf(namespace, uid string, e event, do func(late bool)) {
 		return
 	}
 	later := c.recent.after(namespace, uid, e.revision)
+	c.recent.retracing = len(later) > 0
+	defer func() { c.recent.retracing = false }()
 	became, back := make([]attribution.Node, len(later)), make([][]string, len(later))
 	for i, s := range later {
 		back[i], became[i] = c.graph.Undo(s.undo)

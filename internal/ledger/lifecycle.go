@@ -81,6 +81,16 @@ func every(int) bool { return true }
 // the object, but something around it changed. The error is a ConflictError: what
 // another meter holds there already has ended.
 func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *usage.Subject)) error {
+	return l.reattribute(uid, moments, place, false)
+}
+
+// Retrace is Reattribute for a moment after which the object may have been elsewhere, and
+// come back to where it is now: what place says counts until it was.
+func (l *Ledger) Retrace(uid string, moments Moments, place func(*Meter, *usage.Subject)) error {
+	return l.reattribute(uid, moments, place, true)
+}
+
+func (l *Ledger) reattribute(uid string, moments Moments, place func(*Meter, *usage.Subject), again bool) error {
 	var conflict error
 	for _, at := range l.all(uid) {
 		wasActive := at.active()
@@ -95,7 +105,7 @@ func (l *Ledger) Reattribute(uid string, moments Moments, place func(*Meter, *us
 			subject := s.subject()
 			place(at.meter, subject)
 			if s.is(subject) {
-				if s.member.latest > moments.End.At { // it may have been elsewhere in between
+				if again && s.member.latest > moments.End.At {
 					l.replace(s.member, s, moments, nil, placed)
 				}
 				continue
