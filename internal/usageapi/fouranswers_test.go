@@ -208,7 +208,7 @@ func TestParametersThatThereAreNotAreRefused(t *testing.T) {
 		"GET /v1/usage?resource_typ=vm":      `there is no parameter \"resource_typ\": did you mean \"resource_type\"?`,
 		"GET /v1/usage?sort=up":              `there is no parameter \"sort\"; there are project_id, resource_type, region`,
 		"GET /v1/usage/uid-vm-2?limit=1":     `there is no parameter \"limit\"`,
-		"POST /v1alpha1/report?x=1":          `there is no parameter \"x\": there are none`,
+		"POST /v1alpha1/report?x=1":          `there is no parameter \"x\"; there are top`,
 		"GET /v1/usage?region=us-1":          `region: nothing was ever recorded under a region \"us-1\": did you mean \"eu-1\"?`,
 		"GET /v1/usage?deployment=wep":       `did you mean \"web\"?`,
 		"GET /v1/usage?resource_type=nks_vm": `resource_type: there is no resource type \"nks_vm\"`,
