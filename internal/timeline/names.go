@@ -20,13 +20,13 @@ type NoSuchName struct {
 	Known []string
 }
 
-// listed is how many names an error lists.
+// listedNames is how many names an error lists.
 const listedNames = 12
 
-// words are what people call what a key names.
+// nameWords are what people call what a key names.
 var nameWords = map[Key]string{
 	ResourceType: "resource type", Dimension: "dimension", Deployment: "deployment", Region: "region",
-	Resource: "resource", Container: "container", Namespace: "namespace",
+	Resource: "resource", Container: "container", Namespace: "namespace", "metric": "metric",
 }
 
 // Error says what there is instead: the name that is meant, where one is like it,
@@ -37,7 +37,7 @@ func (e *NoSuchName) Error() string {
 		what = attribute
 	}
 	text := fmt.Sprintf("there is no %s %q", what, e.Name)
-	if e.Key != ResourceType && e.Key != Dimension {
+	if e.Key != ResourceType && e.Key != Dimension && e.Key != "metric" {
 		text = fmt.Sprintf("nothing was ever recorded under a %s %q", what, e.Name)
 	}
 	if like := Nearest(e.Name, e.Known); like != "" {
