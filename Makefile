@@ -99,6 +99,10 @@ account: control-plane-build crds-build ## Keep an account of real objects for D
 		-account.seed=$(or $(SEED),1) -account.duration=$(or $(DURATION),10m) -account.replicas=$(or $(REPLICAS),1) \
 		$(if $(QUIET),-account.quiet) $(if $(FOLDER),-account.folder=$(FOLDER))
 
+.PHONY: openapi-lint
+openapi-lint: ## Check the usage API's description by redocly's recommended rules. Needs npx, and the network once.
+	@npx --yes @redocly/cli@2.77.0 lint --extends=recommended internal/usageapi/openapi.json
+
 .PHONY: test-unit
 test-unit: ## Run the tests of the packages without I/O: seconds.
 	@go test $(TEST_FLAGS) $(PURE:%=./%)

@@ -232,7 +232,7 @@ func (r *UsageReportReconciler) put(ctx context.Context, s *subject, made *made,
 	if err := r.statuses.write(ctx, s.Object, fields); err != nil {
 		return err
 	}
-	r.announce(s, before)
+	r.announce(s, made, before)
 	return nil
 }
 
@@ -296,7 +296,7 @@ func (r *UsageReportReconciler) reckon(s *subject, request report.Request, now i
 	if err != nil {
 		return nil, err
 	}
-	return reported(resolved, figures, snapshot.Sealed(), r.Interval).suspended(s.window.Suspend), nil
+	return reported(resolved, figures, snapshot.Sealed(), r.Interval).found(snapshot.Check(&resolved.Filters)).suspended(s.window.Suspend), nil
 }
 
 // reckonAgain adds up what a report that is suspended said already: somebody else
@@ -314,7 +314,7 @@ func (r *UsageReportReconciler) reckonAgain(s *subject, request report.Request, 
 		return nil, err
 	}
 	sealed := min(reached(s.status), snapshot.Sealed())
-	return reported(resolved, figures, sealed, r.Interval).suspended(true), nil
+	return reported(resolved, figures, sealed, r.Interval).found(snapshot.Check(&resolved.Filters)).suspended(true), nil
 }
 
 // reached is up to when a status says that it reaches, in seconds since the epoch; 0: it does not.

@@ -20,6 +20,7 @@ type made struct {
 	complete metav1.Condition
 	next     int64 // when the figures change next, in seconds since the epoch; 0: they do not
 	rolls    int64 // when a rolling period moves on; 0: it does not
+	warns    bool  // that the figures may not say what was used
 }
 
 // reported is a report whose figures are there.
@@ -58,6 +59,27 @@ func (m *made) suspended(is bool) *made {
 // keeps tells whether the figures stay as they are.
 func (m *made) keeps() bool { return m.figures == nil && m.standing != stalled }
 
+// found has the conditions tell apart what has no totals: nothing was used, that is
+// unknown, or a filter names what there is not.
+func (m *made) found(noSuch error) *made {
+	f, said := report.Found(m.figures), m.figures.Summary
+	if noSuch != nil {
+		m.reason, said = v1alpha1.ReasonNoSuchName, "spec.filters: "+noSuch.Error()
+		if f != report.Used {
+			m.figures.Summary = limit(said, maxSummary)
+		}
+	}
+	if f != report.Used || noSuch != nil {
+		m.message += ": " + said
+		m.complete.Message += "; " + said
+	}
+	m.warns = noSuch != nil || f == report.Unknown || f == report.PartlyUnknown
+	return m
+}
+
+// maxSummary is how long status.summary may be, in bytes.
+const maxSummary = 1024
+
 func stamp(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
 
 // status is what the report's status should say, after what it said before.
@@ -93,7 +115,7 @@ func (m *made) status(before *v1alpha1.UsageReportStatus, generation int64, now 
 const makeReport = "MakeReport"
 
 // announce tells of a report that is complete now, or for which a person has to act.
-func (r *UsageReportReconciler) announce(s *subject, before *v1alpha1.UsageReportStatus) {
+func (r *UsageReportReconciler) announce(s *subject, made *made, before *v1alpha1.UsageReportStatus) {
 	turned := func(condition string) *metav1.Condition {
 		now := meta.FindStatusCondition(s.status.Conditions, condition)
 		was := meta.FindStatusCondition(before.Conditions, condition)
@@ -103,10 +125,21 @@ func (r *UsageReportReconciler) announce(s *subject, before *v1alpha1.UsageRepor
 		return now
 	}
 	if turned(v1alpha1.ConditionComplete) != nil {
-		r.Events.Eventf(s.Object, nil, corev1.EventTypeNormal, v1alpha1.ConditionComplete, makeReport, "%s",
-			limit(fmt.Sprintf("%d rows: %s", s.status.RowCount, s.status.Summary), maxNote))
+		kind := corev1.EventTypeNormal
+		if made.warns {
+			kind = corev1.EventTypeWarning
+		}
+		r.Events.Eventf(s.Object, nil, kind, v1alpha1.ConditionComplete, makeReport, "%s", limit(note(s.status), maxNote))
 	}
 	if stalled := turned(v1alpha1.ConditionStalled); stalled != nil {
 		r.Events.Eventf(s.Object, nil, corev1.EventTypeWarning, stalled.Reason, makeReport, "%s", limit(stalled.Message, maxNote))
 	}
+}
+
+// note is what the Event of a complete report says.
+func note(status *v1alpha1.UsageReportStatus) string {
+	if len(status.Totals) == 0 {
+		return status.Summary
+	}
+	return fmt.Sprintf("%d rows: %s", status.RowCount, status.Summary)
 }

@@ -134,7 +134,8 @@ type UsageReportStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// summary is the totals in one line.
+	// summary is the totals in one line; where there are none, whether nothing was
+	// used, that is unknown, or there is nothing of a name in filters.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
@@ -214,6 +215,9 @@ const ConditionComplete = "Complete"
 const (
 	// ReasonReported: the figures say what the ledger says.
 	ReasonReported = "Reported"
+	// ReasonNoSuchName: a filter names what nothing was ever recorded under: the
+	// figures are those of the ledger, and perhaps not those that were meant.
+	ReasonNoSuchName = "NoSuchName"
 	// ReasonWaitingForLedger: the ledger is being loaded.
 	ReasonWaitingForLedger = "WaitingForLedger"
 	// ReasonInProgress: the window goes on, or is not sealed to its end.

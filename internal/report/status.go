@@ -43,10 +43,7 @@ func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, e
 		Corrections: int64(tally.Corrected()),
 	}
 	*status.Window = window(r.Window)
-	status.Totals, status.Summary = totals(tally.Totals())
-	if tally.Window().Seconds() > 0 {
-		status.Coverage = coverage(tally.Coverage())
-	}
+	summarize(status, tally)
 	bytes := 0
 	for i := range page.Rows {
 		row := row(&page.Rows[i])
@@ -87,10 +84,7 @@ func Answer(r *Resolved, whole *timeline.Tally, rows []timeline.Row, next string
 	*status.Window = window(r.Window)
 	if whole != nil {
 		status.Corrections = int64(whole.Corrected())
-		status.Totals, status.Summary = totals(whole.Totals())
-		if whole.Window().Seconds() > 0 {
-			status.Coverage = coverage(whole.Coverage())
-		}
+		summarize(status, whole)
 	}
 	for i := range rows {
 		status.Rows = append(status.Rows, row(&rows[i]))
@@ -100,6 +94,18 @@ func Answer(r *Resolved, whole *timeline.Tally, rows []timeline.Row, next string
 		status.SealedTime = &reached
 	}
 	return status
+}
+
+// summarize says what all rows add up to, and how well that is known.
+func summarize(status *v1alpha1.UsageReportStatus, tally *timeline.Tally) {
+	status.Totals, status.Summary = totals(tally.Totals())
+	known := tally.Coverage()
+	if known.Seconds() > 0 {
+		status.Coverage = coverage(known)
+	}
+	if finding := Find(len(status.Totals), &known); finding != Used {
+		status.Summary = Say(finding, &known)
+	}
 }
 
 // Refused is the problem that an error of the timeline's is; nil where it is none.

@@ -16,6 +16,9 @@ type Coverage struct {
 	// window, as far as it has come. Of each second the worst counts that any meter
 	// says of it that measured something then. Where none did everything is unknown.
 	Observed, Replayed, Estimated, Unknown int64
+	// Began is when the first meter began that measures what is asked for, in seconds
+	// since the epoch, in the window or not; 0: there is none.
+	Began int64
 	// Gaps are what was estimated or is unknown, by meter, in the order of time.
 	Gaps []Gap
 }
@@ -25,31 +28,18 @@ func (c *Coverage) Seconds() int64 { return c.Observed + c.Replayed + c.Estimate
 
 // Coverage is how what was added up is known.
 func (t *Tally) Coverage() Coverage {
-	w := usage.Window{Start: t.calendar.start(), End: t.through}
-	var each, all []usage.Stretch
-	say := func(s usage.Stretch) {
-		each = append(each, s)
-		s.Meter = ""
-		all = append(all, s)
-	}
-	var metered []usage.Window
-	for i := range t.known {
-		m := &t.known[i]
-		looked := united(m.times(w, func(d usage.Dimension) bool {
-			return t.query.mayMeasure(m.ResourceType, d)
-		}))
-		for _, time := range looked {
-			for _, s := range t.coverage.Of(m.Name, time) {
-				s.Window = s.Intersect(time)
-				say(s)
-			}
-		}
-		metered = append(metered, looked...)
-	}
-	for _, gap := range between(united(metered), w) {
-		say(usage.Stretch{Window: gap, Coverage: usage.CoverageUnknown})
-	}
-	c := Coverage{Observed: w.Seconds()}
+	return coverageOf(&t.query.Filters, t.Window(), t.known, t.coverage)
+}
+
+// CoverageOf is how a window is known to those who meter what the filters let
+// through.
+func (s *Snapshot) CoverageOf(f *Filters, w usage.Window) Coverage {
+	return coverageOf(f, w, s.meters, s.coverage)
+}
+
+func coverageOf(f *Filters, w usage.Window, meters []Meter, coverage usage.Stretches) Coverage {
+	each, all := f.stretches(w, meters, coverage)
+	c := Coverage{Observed: w.Seconds(), Began: f.began(meters)}
 	for _, s := range usage.CutCoverage(all, w) {
 		seconds := s.Seconds()
 		c.Observed -= seconds
@@ -71,10 +61,50 @@ func (t *Tally) Coverage() Coverage {
 	return c
 }
 
+// stretches are what was not observed of a window by those who meter what the filters
+// let through: by meter, and as if they were one. Where none metered it is unknown.
+func (f *Filters) stretches(w usage.Window, meters []Meter, coverage usage.Stretches) (each, all []usage.Stretch) {
+	say := func(s usage.Stretch) {
+		each = append(each, s)
+		s.Meter = ""
+		all = append(all, s)
+	}
+	var metered []usage.Window
+	for i := range meters {
+		m := &meters[i]
+		looked := united(m.times(w, func(d usage.Dimension) bool { return f.mayMeasure(m.ResourceType, d) }))
+		for _, time := range looked {
+			for _, s := range coverage.Of(m.Name, time) {
+				s.Window = s.Intersect(time)
+				say(s)
+			}
+		}
+		metered = append(metered, looked...)
+	}
+	for _, gap := range between(united(metered), w) {
+		say(usage.Stretch{Window: gap, Coverage: usage.CoverageUnknown})
+	}
+	return each, all
+}
+
+// began is when the first meter began of what the filters let through; 0: none did.
+func (f *Filters) began(meters []Meter) (first int64) {
+	for i := range meters {
+		for j := range meters[i].Measured {
+			m := &meters[i].Measured[j]
+			if f.mayMeasure(meters[i].ResourceType, m.Dimension) && (first == 0 || m.Since < first) {
+				first = m.Since
+			}
+		}
+	}
+	return first
+}
+
 // doubt is what a meter's coverage says of a window.
 type doubt struct {
 	unknown  int64 // seconds
 	accuracy usage.Accuracy
+	since    usage.Accuracy // the same, but for the time before the meter began
 }
 
 // doubts are those of each of the tally's measures, in each window. Of what a
@@ -91,25 +121,32 @@ func (t *Tally) doubts() [][]doubt {
 		doubts[i] = make([]doubt, c.windows())
 		known[of] = doubts[i]
 		stretches := t.coverage.Of(of.meter, w)
+		began := usage.Window{Start: t.firstMeasured(of), End: w.End}
 		for _, gap := range t.unmetered(of, w) {
 			stretches = append(stretches, usage.Stretch{Meter: of.meter, Window: gap, Coverage: usage.CoverageUnknown})
 		}
 		for _, s := range usage.CutCoverage(stretches, w) {
 			for j := c.at(s.Start); j < c.windows() && c[j] < s.End; j++ {
-				doubts[i][j].note(s.Coverage, s.Intersect(c.window(j)).Seconds())
+				part := c.window(j)
+				doubts[i][j].note(s.Coverage, s.Intersect(part).Seconds(), s.Intersect(part).Intersect(began).Seconds() > 0)
 			}
 		}
 	}
 	return doubts
 }
 
-func (d *doubt) note(coverage usage.Coverage, seconds int64) {
+func (d *doubt) note(coverage usage.Coverage, seconds int64, metered bool) {
+	accuracy := usage.Exact
 	switch coverage {
 	case usage.CoverageUnknown:
 		d.unknown += seconds
-		d.accuracy = usage.Partial
+		accuracy = usage.Partial
 	case usage.CoverageEstimated:
-		d.accuracy = max(d.accuracy, usage.Estimated)
+		accuracy = usage.Estimated
+	}
+	d.accuracy = max(d.accuracy, accuracy)
+	if metered {
+		d.since = max(d.since, accuracy)
 	}
 }
 
@@ -121,4 +158,21 @@ func (t *Tally) unmetered(of measured, w usage.Window) []usage.Window {
 		return nil
 	}
 	return between(united(t.known[i].times(w, func(d usage.Dimension) bool { return d == of.dimension })), w)
+}
+
+// firstMeasured is when a meter began to measure a dimension, in seconds since the
+// epoch; 0 where it is applied no more.
+func (t *Tally) firstMeasured(of measured) (first int64) {
+	plain, _ := of.dimension.Plain()
+	for i := range t.known {
+		if t.known[i].Name != of.meter {
+			continue
+		}
+		for _, m := range t.known[i].Measured {
+			if m.Dimension == plain && (first == 0 || m.Since < first) {
+				first = m.Since
+			}
+		}
+	}
+	return first
 }

@@ -73,6 +73,9 @@ func (r *rows) after(c cursor) (window, next int, err error) {
 	if !found || !ok {
 		return 0, 0, errUnreadable
 	}
+	if window < r.windows && r.unknown[window] {
+		return window + 1, 0, nil // it has one row
+	}
 	next, found = slices.BinarySearchFunc(r.groups, labels, func(g *group, labels []label) int { return compareLabels(g.labels, labels) })
 	if found {
 		next++

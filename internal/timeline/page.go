@@ -21,6 +21,9 @@ type Row struct {
 	// have been held, and nobody can tell.
 	Known    bool
 	Accuracy usage.Accuracy
+	// Since is the accuracy but for the time before the meters began: what the life of
+	// what is in the row leaves unknown.
+	Since usage.Accuracy
 }
 
 // Total is what everything held of a measure.
@@ -72,16 +75,23 @@ func (t *Tally) Page(after string, limit int) (*Page, error) {
 	}
 	page := &Page{Count: r.count()}
 	var more bool
-	if page.Rows, more = r.append(nil, window, next, limit); more {
+	if page.Rows, more = r.append(nil, window, next, limit, true); more {
 		page.Next = t.After(&page.Rows[limit-1])
 	}
 	return page, nil
 }
 
-// append appends the rows from one on, until there are as many as limit. More
-// tells that this was not all.
-func (r *rows) append(list []Row, window, next, limit int) (all []Row, more bool) {
+// append appends the rows from one on, until there are as many as limit; with unknown also
+// those of windows of which nothing is known. More tells that this was not all.
+func (r *rows) append(list []Row, window, next, limit int, unknown bool) (all []Row, more bool) {
 	for ; window < r.windows; window, next = window+1, 0 {
+		if unknown && r.unknown[window] && next == 0 {
+			if len(list) == limit {
+				return list, true
+			}
+			list = append(list, r.unknownRow(window))
+			continue
+		}
 		for ; next < len(r.groups); next++ {
 			row, there := r.row(window, r.groups[next])
 			if !there {
@@ -106,6 +116,7 @@ type rows struct {
 	windows int      // that have begun
 	doubts  [][]doubt
 	lost    []bool // by measure: there is something of it that its meter has not seen
+	unknown []bool // by window: it has a row that says that nothing is known of it
 }
 
 func (t *Tally) rows() *rows {
@@ -118,6 +129,7 @@ func (t *Tally) rows() *rows {
 	if t.through > t.calendar.start() {
 		r.windows = t.calendar.at(t.through-1) + 1
 	}
+	r.unknown = r.unknownWindows()
 	return r
 }
 
@@ -142,24 +154,30 @@ func compareGroups(a, b *group) int { return compareLabels(a.labels, b.labels) }
 
 // says is how well it is known what a group held in a window, whether anything
 // is, and whether it is a row.
-func (r *rows) says(window int, g *group) (accuracy usage.Accuracy, known, there bool) {
+func (r *rows) says(window int, g *group) (accuracy, since usage.Accuracy, known, there bool) {
 	if g.accuracy != nil {
 		accuracy = g.accuracy[window]
 	}
+	since = accuracy
 	nothing := g.held(window).isZero()
 	there = r.query.Zeros || !nothing || accuracy != usage.Exact
 	known = !nothing
 	passed := r.calendar.window(window).Intersect(r.Window()).Seconds()
 	for _, m := range g.measures {
 		d := &r.doubts[m][window]
-		accuracy = max(accuracy, d.accuracy)
+		accuracy, since = max(accuracy, d.accuracy), max(since, d.since)
 		known = known || d.unknown < passed
 	}
-	return accuracy, known, there || !known
+	return accuracy, since, known, there || !known
 }
 
 func (r *rows) count() int {
 	count := 0
+	for _, unknown := range r.unknown {
+		if unknown {
+			count++
+		}
+	}
 	for _, g := range r.groups {
 		if r.plain(g) {
 			for i := range g.cells[:min(r.windows, len(g.cells))] {
@@ -170,7 +188,7 @@ func (r *rows) count() int {
 			continue
 		}
 		for window := range r.windows {
-			if _, _, there := r.says(window, g); there {
+			if _, _, _, there := r.says(window, g); there {
 				count++
 			}
 		}
@@ -185,13 +203,13 @@ func (r *rows) plain(g *group) bool {
 }
 
 func (r *rows) row(window int, g *group) (Row, bool) {
-	accuracy, known, there := r.says(window, g)
+	accuracy, since, known, there := r.says(window, g)
 	if !there {
 		return Row{}, false
 	}
 	return Row{
 		Window: r.calendar.window(window), Group: r.values(g.labels), Dimension: g.dimension,
-		Amount: g.held(window).amount(), Known: known, Accuracy: accuracy,
+		Amount: g.held(window).amount(), Known: known, Accuracy: accuracy, Since: since,
 	}, true
 }
 

@@ -76,21 +76,36 @@ func (p *Pager) Page(ctx context.Context, s *Snapshot, q Query, until int64, aft
 	if err != nil {
 		return nil, "", err
 	}
+	some := false
 	for ; r.has(from); from = r.next(from) {
 		part, err := r.part(from)
 		if err != nil {
 			return nil, "", err
 		}
+		ranged := len(r.plan.cuts) > 0
+		if ranged && from.groups == 0 {
+			some = false
+		}
 		window, group := 0, 0
 		if after != "" {
+			some = ranged // of this window there was a row before
 			if window, group, err = part.after(from.last); err != nil {
 				return nil, "", err
 			}
 			after = ""
 		}
+		before := len(list)
 		var more bool
-		if list, more = part.append(list, window, group, limit); more {
+		if list, more = part.append(list, window, group, limit, !ranged); more {
 			return list, newCursor(r.key.query, &list[limit-1]).String(), nil
+		}
+		// Of a window whose groups are cut the last part tells whether there was none with a row.
+		some = some || len(list) > before
+		if ranged && from.groups == len(r.plan.cuts) && !some && part.unknown[0] {
+			if len(list) == limit {
+				return list, newCursor(r.key.query, &list[limit-1]).String(), nil
+			}
+			list = append(list, part.unknownRow(0))
 		}
 	}
 	return list, "", nil

@@ -233,25 +233,71 @@ func (w *world) oracle(q timeline.Query) []oracleRow {
 		if passed.Seconds() == 0 {
 			continue
 		}
+		before := len(rows)
 		for _, key := range slices.Sorted(maps.Keys(groups)) {
-			if !slices.ContainsFunc(groups[key], func(c *usage.Change) bool { return touches(c, seen) }) {
-				continue
-			}
-			row := oracleRow{window: window, group: key, amount: new(big.Int)}
-			own := usage.Exact
-			for _, c := range groups[key] {
-				if touches(c, seen) {
-					w.add(&row, &own, c, passed, window)
-				}
-			}
-			row.known = row.known || row.amount.Sign() != 0
-			row.accuracy = max(row.accuracy, own)
-			if q.Zeros || !row.known || row.amount.Sign() != 0 || own != usage.Exact {
+			if row, there := w.rowOf(q, groups[key], oracleRow{window: window, group: key, amount: new(big.Int)}, passed, seen); there {
 				rows = append(rows, row)
 			}
 		}
+		if len(rows) == before && w.isUnknown(q, passed) {
+			rows = append(rows, oracleRow{window: window, group: askedGroup(q), amount: new(big.Int), accuracy: usage.Partial})
+		}
 	}
 	return rows
+}
+
+// rowOf is the row of a group in a window, of which some has passed, if it has one.
+func (w *world) rowOf(q timeline.Query, group []*usage.Change, row oracleRow, passed, seen usage.Window) (oracleRow, bool) {
+	own, some := usage.Exact, false
+	for _, c := range group {
+		if touches(c, seen) {
+			some = true
+			w.add(&row, &own, c, passed, row.window)
+		}
+	}
+	row.known = row.known || row.amount.Sign() != 0
+	row.accuracy = max(row.accuracy, own)
+	return row, some && (q.Zeros || !row.known || row.amount.Sign() != 0 || own != usage.Exact)
+}
+
+// isUnknown tells whether no second of a window was seen.
+func (w *world) isUnknown(q timeline.Query, passed usage.Window) bool {
+	moments := []int64{passed.Start}
+	for _, s := range w.coverage {
+		moments = append(moments, s.Start, s.End)
+	}
+	for _, m := range w.meters {
+		for _, times := range m.Measured {
+			moments = append(moments, times.Since, times.Until)
+		}
+	}
+	return !slices.ContainsFunc(moments, func(t int64) bool { return passed.Contains(t) && w.known(q, t) != usage.CoverageUnknown })
+}
+
+// askedGroup is what a query says itself of the groups that it may have.
+func askedGroup(q timeline.Query) string {
+	one := func(list []string) string {
+		if len(list) != 1 {
+			return ""
+		}
+		return list[0]
+	}
+	var namespace timeline.NamespaceRef
+	if len(q.Namespaces) == 1 {
+		namespace = q.Namespaces[0]
+	}
+	values := map[timeline.Key]string{
+		timeline.Namespace: namespace.Name + " " + namespace.UID, timeline.Deployment: one(q.Deployments) + " ", timeline.ResourceType: one(q.ResourceTypes) + " ",
+		timeline.Resource: " ", timeline.Instance: " ", timeline.Container: one(q.Containers) + " ",
+		timeline.Region: one(q.Regions) + " ", timeline.Bundle: " ", timeline.Attribute("class"): " ",
+	}
+	text := ""
+	for _, key := range q.GroupBy {
+		if key != timeline.Dimension {
+			text += values[key] + "|"
+		}
+	}
+	return text + one(q.Dimensions) + " "
 }
 
 func (w *world) add(row *oracleRow, own *usage.Accuracy, c *usage.Change, passed, window usage.Window) {

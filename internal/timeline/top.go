@@ -48,10 +48,14 @@ func (p *Pager) Top(ctx context.Context, s *Snapshot, q Query, until int64, most
 		return nil, err
 	}
 	ranks := map[Measure]*ranked{}
+	var unknown []Row // that nothing is known, where no part has a row
 	for at := (step{}); r.has(at); at = r.next(at) {
 		part, err := r.part(at)
 		if err != nil {
 			return nil, err
+		}
+		if len(part.unknown) > 0 && part.unknown[0] {
+			unknown = []Row{part.unknownRow(0)}
 		}
 		for _, g := range part.groups {
 			row, there := part.row(0, g)
@@ -67,6 +71,9 @@ func (p *Pager) Top(ctx context.Context, s *Snapshot, q Query, until int64, most
 		if err := fits(ranks); err != nil {
 			return nil, err
 		}
+	}
+	if len(ranks) == 0 {
+		return &Ranking{Rows: unknown}, nil
 	}
 	return rankingOf(ranks), nil
 }

@@ -40,12 +40,22 @@ func (u Unit) Base() string {
 	return "milli" + string(u)
 }
 
-// ExactUnit names what an Amount of this unit counts: "millicore-second".
-func (u Unit) ExactUnit() string { return u.Base() + "-second" }
+// ExactUnit names what an Amount of this unit counts: "millicore-second". No unit is "".
+func (u Unit) ExactUnit() string {
+	if u == "" {
+		return ""
+	}
+	return u.Base() + "-second"
+}
 
 // HourUnit names what people read: "core-hour", "GiB-hour". A count is named
-// for what it counts, so that a load balancer's reads "load_balancer-hour".
-func (u Unit) HourUnit(dimension string) string { return u.shown(dimension) + "-hour" }
+// for what it counts, so that a load balancer's reads "load_balancer-hour". No unit is "".
+func (u Unit) HourUnit(dimension string) string {
+	if u == "" {
+		return ""
+	}
+	return u.shown(dimension) + "-hour"
+}
 
 // Hours is the amount in HourUnit, with at most digits decimals.
 func (u Unit) Hours(amount Amount, digits int) string {

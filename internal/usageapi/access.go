@@ -2,6 +2,7 @@ package usageapi
 
 import (
 	"context"
+	"net/http"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -57,6 +58,16 @@ func (c *call) within() ([]timeline.NamespaceRef, error) {
 	return c.visible(now)
 }
 
+// noSuchNamespace is that there is none of that name, among all.
+func noSuchNamespace(name string, all []timeline.NamespaceRef) error {
+	var names []string
+	for _, ref := range all {
+		names = append(names, ref.Name)
+	}
+	slices.Sort(names)
+	return noSuchName(&timeline.NoSuchName{Key: timeline.Namespace, Name: name, Known: slices.Compact(names)}, http.StatusNotFound)
+}
+
 // named is one namespace, if who asks may see it.
 func (c *call) named(name string) ([]timeline.NamespaceRef, error) {
 	all, err := c.may(everywhere)
@@ -70,7 +81,7 @@ func (c *call) named(name string) ([]timeline.NamespaceRef, error) {
 	i := slices.IndexFunc(now, func(ref timeline.NamespaceRef) bool { return ref.Name == name })
 	if all {
 		if i < 0 && !slices.ContainsFunc(c.snapshot.Namespaces(), func(ref timeline.NamespaceRef) bool { return ref.Name == name }) {
-			return nil, notFound("there is no namespace %s, and nothing was recorded under one: check the name", name)
+			return nil, noSuchNamespace(name, append(now, c.snapshot.Namespaces()...))
 		}
 		return []timeline.NamespaceRef{{Name: name}}, nil
 	}
@@ -79,7 +90,7 @@ func (c *call) named(name string) ([]timeline.NamespaceRef, error) {
 		return nil, err
 	}
 	if !allowed || i < 0 {
-		return nil, forbidden("%s may not see the usage of namespace %s: ask for a RoleBinding there to the ClusterRole view, or to another that may list usagerecords", c.caller.GetName(), name)
+		return nil, unseen(c.caller.GetName(), name)
 	}
 	return []timeline.NamespaceRef{now[i]}, nil
 }

@@ -10,6 +10,7 @@ package usageapi
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -96,22 +97,34 @@ type route struct {
 func (a *API) routes() []route {
 	return []route{
 		{"hourly_usage_details", "POST /api/web/namespaces/{namespace}/hourly_usage_details", (*call).hourlyDetails, refuseWithText, streamWeight},
-		{"charts", "GET /api/v1/billing/costs/{organization}/deployments/{deployment}/charts", (*call).charts, refuseWithCodes, streamWeight},
+		{"charts", "GET /api/v1/billing/costs/{organization_id}/deployments/{deployment_id}/charts", (*call).charts, refuseWithCodes, streamWeight},
 		{"usage", "GET /v1/usage", (*call).listUsage, refuse, pageWeight},
-		{"usage_of_resource", "GET /v1/usage/{resource}", (*call).getUsage, refuse, pageWeight},
+		{"usage_of_resource", "GET /v1/usage/{resource_id}", (*call).getUsage, refuse, pageWeight},
 		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse, rowsWeight},
 		{"report", "POST /v1alpha1/report", (*call).report, refuse, rowsWeight},
 		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse, pageWeight},
 		{"records", "GET /v1alpha1/records", (*call).records, refuse, pageWeight},
+		{"status", "GET /v1alpha1/status", (*call).status, refuse, pageWeight},
 	}
 }
 
 // Handler answers requests.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
+	methods := map[string][]string{} // by path
 	for _, r := range a.routes() {
 		mux.Handle(r.pattern, a.serve(r))
+		method, path, _ := strings.Cut(r.pattern, " ")
+		methods[path] = append(methods[path], method)
 	}
+	for _, r := range a.routes() {
+		_, path, _ := strings.Cut(r.pattern, " ")
+		if allowed := methods[path]; allowed != nil {
+			mux.Handle(path, notAllowed(allowed, r.refuse))
+			delete(methods, path)
+		}
+	}
+	mux.Handle("/openapi.json", notAllowed([]string{http.MethodGet}, refuse))
 	mux.HandleFunc("GET /openapi.json", serveDescription)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, notFound("there is no %s %s: /openapi.json describes what there is", r.Method, r.URL.Path))

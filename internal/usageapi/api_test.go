@@ -98,8 +98,11 @@ func ledger() *timeline.Timeline {
 	late := subject("vm", "shop", shopUID, "web", "vm-4")
 	t := timeline.New()
 	c := timeline.Commit{
-		Time:   committedAt,
-		Meters: []timeline.Meter{{Name: "vm", ResourceType: "vm", Since: at("2026-11-01T00:00:00Z"), Dimensions: []usage.Dimension{vcpu, memory}}},
+		Time: committedAt,
+		Meters: []timeline.Meter{
+			{Name: "vm", ResourceType: "vm", Since: at("2026-11-01T00:00:00Z"), Dimensions: []usage.Dimension{vcpu, memory}},
+			{Name: "container", ResourceType: "container", Since: at("2026-11-01T00:00:00Z"), Dimensions: []usage.Dimension{cpu}},
+		},
 		Changes: []usage.Change{
 			held("vm", vm, vcpu, 4000, "2026-11-20T10:00:00Z", "2026-11-20T11:30:00Z"),
 			held("vm", vm, vcpu, 8000, "2026-11-20T11:30:00Z", "2026-11-20T12:00:00Z"),
@@ -291,7 +294,7 @@ func TestWhoSeesWhat(t *testing.T) {
 		{"forbidden where there is no such namespace, as if there were", "shop", "none", 403, ""},
 		{"mixed: what may not be seen is left out", "shop", "-", 200, "shop"},
 		{"mixed: both", "both", "-", 200, "shop, bank"},
-		{"nothing", "nobody", "-", 200, ""},
+		{"nothing", "nobody", "-", 403, ""},
 		{"all", "admin", "-", 200, "shop, bank"},
 		{"no such namespace", "admin", "none", 404, ""},
 		{"anonymous", "", "shop", 401, ""},
@@ -382,8 +385,11 @@ func TestRequestsThatMakeNoSenseAreRefused(t *testing.T) {
 	if w := ask(t, h, "shop", "POST", "/v1/usage", `{"window_size":"`+strings.Repeat("x", 2<<20)+`"}`); w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body of 2 MiB: status %d, want 413", w.Code)
 	}
-	if w := ask(t, h, "shop", "DELETE", "/v1/usage", ""); w.Code != http.StatusNotFound {
-		t.Errorf("DELETE: status %d, want 404", w.Code)
+	if w := ask(t, h, "shop", "DELETE", "/v1/usage", ""); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, POST" {
+		t.Errorf("DELETE: status %d, Allow %q: want 405 and what there is", w.Code, w.Header().Get("Allow"))
+	}
+	if w := ask(t, h, "shop", "GET", "/v2/usage", ""); w.Code != http.StatusNotFound {
+		t.Errorf("another path: status %d, want 404", w.Code)
 	}
 }
 

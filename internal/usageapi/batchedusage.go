@@ -13,6 +13,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // batchedRequest asks for customers' usage by metric and window.
@@ -81,6 +82,17 @@ func (c *call) batchedUsage() error {
 	if err != nil {
 		return err
 	}
+	for i := range queries {
+		if err := c.check(&queries[i].Filters, next); err != nil {
+			return err
+		}
+	}
+	all := queries[0].Filters
+	all.Metrics = slices.Clone(all.Metrics)
+	for i := range queries[1:] {
+		all.Metrics = append(all.Metrics, queries[i+1].Metrics...)
+	}
+	c.tell(&all, queries[0].Window)
 	answer := batchedAnswer{Data: []batchedRow{}}
 	for ; at.Query < len(queries); at = (batchCursor{Query: at.Query + 1}) {
 		next, err := c.batch(&answer, &queries[at.Query], at.After)
@@ -117,6 +129,9 @@ func (b *batch) metric(m timeline.Measure) billableMetric {
 		named = billableMetric{
 			BillableMetricID:   metricID(&m),
 			BillableMetricName: fmt.Sprintf("%s %s (%s)", m.ResourceType, m.Name, m.Unit.HourUnit(m.Name)),
+		}
+		if m.Unit == "" { // of a window of which nothing is known
+			named.BillableMetricName = strings.TrimSpace(m.ResourceType + " " + m.Name + " (unknown)")
 		}
 		if b.metrics == nil {
 			b.metrics = map[timeline.Measure]billableMetric{}
@@ -224,12 +239,16 @@ func findMetric(known []timeline.Measure, id string) (timeline.Metric, error) {
 		}
 		names = append(names, name)
 	}
-	return timeline.Metric{}, badRequest("billable_metrics: there is no metric %q: want an id that an answer gave, or one of %s", id, strings.Join(slices.Compact(names), ", "))
+	unknown := &timeline.NoSuchName{Key: "metric", Name: id, Known: slices.Compact(names)}
+	return timeline.Metric{}, &problem{
+		status: http.StatusBadRequest, code: wire.NoSuchName,
+		message: "billable_metrics: " + unknown.Error() + ": want one, or an id that an answer gave",
+	}
 }
 
 // customers are the namespaces with these UIDs; of those that who asks may see.
 func (c *call) customers(ids []string) ([]timeline.NamespaceRef, error) {
-	within, err := c.within()
+	within, err := c.all()
 	if len(ids) == 0 || err != nil {
 		return within, err
 	}
@@ -266,10 +285,7 @@ func (c *call) batch(answer *batchedAnswer, b *batch, after string) (next string
 			return "", err
 		}
 		if pending == nil || !pending.takes(&row) {
-			if pending != nil {
-				answer.Data = append(answer.Data, pending.row(c, b))
-				answer.groups += len(pending.groups)
-			}
+			c.take(answer, pending, b)
 			pending = nil
 			if len(answer.Data) >= rowsOnPage || answer.groups >= groupsOnPage {
 				return b.After(&last), nil
@@ -281,10 +297,16 @@ func (c *call) batch(answer *batchedAnswer, b *batch, after string) (next string
 		}
 		last = row
 	}
-	if pending != nil {
-		answer.Data = append(answer.Data, pending.row(c, b))
-	}
+	c.take(answer, pending, b)
 	return "", nil
+}
+
+// take appends a row that is complete, if the request does not omit it.
+func (c *call) take(answer *batchedAnswer, p *pendingRow, b *batch) {
+	if p != nil && (p.known || !c.omitsUnknown()) {
+		answer.Data = append(answer.Data, p.row(c, b))
+		answer.groups += len(p.groups)
+	}
 }
 
 // pendingRow is a customer's metric in a window, with all its groups.
@@ -309,7 +331,9 @@ func (p *pendingRow) take(r *timeline.Row, key timeline.Key) {
 	if p.groups == nil {
 		p.groups = map[string]*json.Number{}
 	}
-	p.groups[valueOf(r, key)] = hours(r)
+	if r.Unit != "" { // of a group
+		p.groups[valueOf(r, key)] = hours(r)
+	}
 }
 
 func (p *pendingRow) row(c *call, b *batch) batchedRow {

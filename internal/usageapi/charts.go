@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // unattributed is how a request names usage that is under no deployment.
@@ -36,7 +37,7 @@ var buckets = map[string]timeline.Size{"": timeline.Day, "hourly": timeline.Hour
 // charts answers with what a deployment used, bucket by bucket.
 func (c *call) charts() error {
 	query := c.request.URL.Query()
-	namespaces, err := c.organization(c.request.PathValue("organization"))
+	namespaces, err := c.organization(c.request.PathValue("organization_id"))
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (c *call) charts() error {
 	if !known {
 		return badRequest("bucketing_strategy: want hourly, daily or monthly")
 	}
-	deployment := c.request.PathValue("deployment")
+	deployment := c.request.PathValue("deployment_id")
 	if deployment == unattributed {
 		deployment = ""
 	}
@@ -56,6 +57,10 @@ func (c *call) charts() error {
 		Window: window, Size: size, GroupBy: []timeline.Key{timeline.ResourceType},
 		Filters: timeline.Filters{Namespaces: namespaces, Deployments: []string{deployment}},
 	}
+	if err := noSuchName(c.snapshot.Check(&q.Filters), http.StatusNotFound); err != nil {
+		return err
+	}
+	c.tell(&q.Filters, window)
 	out := c.array("data")
 	var item *chartItem
 	for row, err := range c.rows(q) {
@@ -92,9 +97,9 @@ func (c *call) chartValue(r *timeline.Row) chartValue {
 // organization are the namespaces of one.
 func (c *call) organization(id string) ([]timeline.NamespaceRef, error) {
 	if id == wholeCluster {
-		return c.within()
+		return c.all()
 	}
-	return c.named(id)
+	return c.one(id)
 }
 
 // chartCodes are what that API calls what can be wrong.
@@ -113,7 +118,10 @@ func refuseWithCodes(w http.ResponseWriter, p *problem) {
 	if !named {
 		code = p.code
 	}
-	if p.status == http.StatusInternalServerError {
+	switch {
+	case p.status == http.StatusNotFound && p.code == wire.NoSuchName:
+		code = "deployment.not_found"
+	case p.status == http.StatusInternalServerError:
 		code = "billing_service.failed_request"
 	}
 	w.Header().Set(errorCodesHeader, code)

@@ -62,9 +62,20 @@ func valueOf(r *timeline.Row, key timeline.Key) string {
 // rowsAtOnce is how many rows are taken from the timeline at a time.
 const rowsAtOnce = 1000
 
-// rows are all that a query has. The last one may come with an error.
+// rows are all that a query has, but for those that the request omits. The last one
+// may come with an error.
 func (c *call) rows(q timeline.Query) iter.Seq2[timeline.Row, error] {
-	return c.rowsAfter(q, "", rowsAtOnce)
+	all := c.rowsAfter(q, "", rowsAtOnce)
+	if !c.omitsUnknown() {
+		return all
+	}
+	return func(yield func(timeline.Row, error) bool) {
+		for row, err := range all {
+			if (err != nil || row.Known) && !yield(row, err) {
+				return
+			}
+		}
+	}
 }
 
 // rowsAfter are those after a cursor, taken some at a time.

@@ -34,7 +34,7 @@ const hour = 3600
 // hourlyDetails answers with what a namespace used, hour by hour of UTC.
 func (c *call) hourlyDetails() error {
 	name := c.request.PathValue("namespace")
-	namespaces, err := c.named(name)
+	namespaces, err := c.one(name)
 	if err != nil {
 		return err
 	}
@@ -62,8 +62,14 @@ func (c *call) hourlyDetails() error {
 			ResourceTypes: filter.resourceTypes, Dimensions: filter.dimensions,
 		},
 	}
-	list := c.ofContainers(q)
-	if len(q.Containers) == 0 || slices.Contains(q.Containers, "") {
+	if err := c.check(&q.Filters, ""); err != nil {
+		return err
+	}
+	c.tell(&q.Filters, q.Window)
+	filters := q.Filters
+	alone := len(q.Containers) > 0 && !slices.Contains(q.Containers, "")
+	list := c.ofContainers(q, alone)
+	if !alone {
 		// Of what no container uses, that API does not say the deployment.
 		q.GroupBy, q.Containers = []timeline.Key{timeline.ResourceType}, []string{""}
 		list = byWindow(c.rows(q), list)
@@ -77,14 +83,20 @@ func (c *call) hourlyDetails() error {
 			return err
 		}
 	}
+	if !out.begun {
+		if err := c.checkHolders(&filters); err != nil {
+			return err
+		}
+	}
 	return out.end()
 }
 
-// ofContainers are the rows that say what containers used.
-func (c *call) ofContainers(q timeline.Query) iter.Seq2[timeline.Row, error] {
+// ofContainers are the rows that say what containers used; if they are all that there are,
+// also those that say that nothing is known.
+func (c *call) ofContainers(q timeline.Query, alone bool) iter.Seq2[timeline.Row, error] {
 	return func(yield func(timeline.Row, error) bool) {
 		for row, err := range c.rows(q) {
-			if (err != nil || valueOf(&row, timeline.Container) != "") && !yield(row, err) {
+			if (err != nil || valueOf(&row, timeline.Container) != "" || alone && !row.Known) && !yield(row, err) {
 				return
 			}
 		}

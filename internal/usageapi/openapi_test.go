@@ -90,3 +90,67 @@ func templateOf(path string) string {
 	}
 	return ""
 }
+
+// What redocly's recommended rules want (make openapi-lint), as far as it can be told without it.
+func TestTheDescriptionIsWhole(t *testing.T) {
+	document := description()
+	info := document["info"].(map[string]any)
+	servers, _ := document["servers"].([]any)
+	if info["license"] == nil || len(servers) == 0 {
+		t.Error("there is no license, or no server")
+	}
+	ids := map[any]bool{}
+	for path, item := range document["paths"].(map[string]any) {
+		for method, o := range item.(map[string]any) {
+			operation := o.(map[string]any)
+			if ids[operation["operationId"]] || operation["operationId"] == nil || operation["summary"] == nil {
+				t.Errorf("%s %s: it has no operationId of its own, or no summary", method, path)
+			}
+			ids[operation["operationId"]] = true
+			describedParameters(t, method+" "+path, operation)
+		}
+	}
+}
+
+func describedParameters(t *testing.T, name string, operation map[string]any) {
+	t.Helper()
+	list, _ := operation["parameters"].([]any)
+	inPath := 0
+	for _, p := range list {
+		parameter := p.(map[string]any)
+		if parameter["in"] == "path" && strings.Contains(name, "{"+parameter["name"].(string)+"}") {
+			inPath++
+		}
+		if parameter["description"] == nil {
+			t.Errorf("%s: %s is not described", name, parameter["name"])
+		}
+	}
+	if inPath != strings.Count(name, "{") {
+		t.Errorf("%s: the parameters of its path are others than those that are described", name)
+	}
+}
+
+func TestAllComponentsAreUsed(t *testing.T) {
+	document := description()
+	text := string(usageapi.Description)
+	for kind, components := range document["components"].(map[string]any) {
+		for name := range components.(map[string]any) {
+			if kind != "securitySchemes" && !strings.Contains(text, `"#/components/`+kind+"/"+name+`"`) {
+				t.Errorf("nothing uses %s %s", kind, name)
+			}
+		}
+	}
+}
+
+// The paths that are served are those that are described: with the public pages' own names.
+func TestPathsAreNamedAsThePublicPagesNameThem(t *testing.T) {
+	paths := description()["paths"].(map[string]any)
+	for _, path := range []string{
+		"/api/web/namespaces/{namespace}/hourly_usage_details", "/api/v1/billing/costs/{organization_id}/deployments/{deployment_id}/charts",
+		"/v1/usage/{resource_id}", "/v1/usage",
+	} {
+		if paths[path] == nil {
+			t.Errorf("%s is not described", path)
+		}
+	}
+}

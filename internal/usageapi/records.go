@@ -20,11 +20,6 @@ import (
 // with less detail, or of several deployments together, are answered with all of it.
 func (c *call) records() error {
 	query := c.request.URL.Query()
-	for _, field := range []string{"resource_type", "region"} {
-		if query.Has(field) {
-			return badRequest("%s: a record has all that a deployment held: leave it out, and choose from status.usage", field)
-		}
-	}
 	filters, window, err := c.ownFilters(query)
 	if err != nil {
 		return err
@@ -33,6 +28,10 @@ func (c *call) records() error {
 	if err != nil {
 		return err
 	}
+	if err := c.check(filters, query.Get("cursor")); err != nil {
+		return err
+	}
+	c.tell(filters, usage.Window{Start: window.Start, End: min(window.End, c.snapshot.Sealed())})
 	now, err := c.Namespaces(c.ctx, labels.Everything())
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package usageapi
 
 import (
+	"net/http"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,8 +28,12 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
+	if err := c.check(&resolved.Filters, resolved.From); err != nil {
+		return err
+	}
+	known := c.tell(&resolved.Filters, resolved.Window)
 	if top := c.request.URL.Query().Get("top"); top != "" {
-		return c.top(resolved, top)
+		return c.top(resolved, top, &known)
 	}
 	rows, next, err := c.page(resolved.Query, resolved.From, resolved.Limit)
 	if err != nil {
@@ -38,7 +43,7 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
-	answer := wire.Report{UsageReportStatus: *report.Answer(resolved, whole, rows, c.pins.pin(c.snapshot, next), c.snapshot.Sealed())}
+	answer := c.reportOf(resolved, whole, rows, c.pins.pin(c.snapshot, next), &known)
 	if resolved.From == "" && next == "" {
 		answer.RowCount = new(int64(len(rows)))
 	}
@@ -66,6 +71,25 @@ func (c *call) whole(r *report.Resolved) (*timeline.Tally, error) {
 	return tally, nil
 }
 
+// reportOf is a page of a report, and whose it is and how well known.
+func (c *call) reportOf(r *report.Resolved, whole *timeline.Tally, rows []timeline.Row, next string, known *timeline.Coverage) wire.Report {
+	answer := wire.Report{
+		UsageReportStatus: *report.Answer(r, whole, rows, next, c.snapshot.Sealed()),
+		Visible:           c.writer.Header().Get(wire.VisibleHeader),
+	}
+	if known.Began > 0 {
+		answer.MeteringBegan = stamp(known.Began)
+	}
+	for i := range answer.UsageReportStatus.Rows {
+		row := wire.Row{ReportRow: answer.UsageReportStatus.Rows[i]}
+		if rows[i].Since != rows[i].Accuracy {
+			row.Since = v1alpha1.Accuracy(rows[i].Since.String())
+		}
+		answer.Rows = append(answer.Rows, row)
+	}
+	return answer
+}
+
 // refused is an error of a report as a problem.
 func refused(err error) error {
 	if p := report.Refused(err); p != nil {
@@ -86,22 +110,36 @@ func (c *call) reportRequest(spec *v1alpha1.ClusterUsageReportSpec) (*report.Req
 		request.Filters, names = &f.ReportFilters, f.Namespaces
 		if f.NamespaceSelector != nil {
 			request.Namespaces, err = c.selected(f)
+			if err == nil && len(request.Namespaces) == 0 {
+				err = c.selectsNothing()
+			}
 			return request, err
 		}
 	}
 	if len(names) == 0 {
-		request.Namespaces, err = c.within()
+		request.Namespaces, err = c.all()
 		return request, err
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		refs, err := c.named(string(name))
+		refs, err := c.one(string(name))
 		if err != nil {
 			return nil, err
 		}
 		request.Namespaces = append(request.Namespaces, refs...)
 	}
 	return request, nil
+}
+
+// selectsNothing is that a selector lets no namespace through that who asks may see.
+func (c *call) selectsNothing() error {
+	if _, err := c.all(); err != nil {
+		return err
+	}
+	return &problem{
+		status: http.StatusNotFound, code: wire.NoSuchName,
+		message: "filters.namespaceSelector: no namespace that you may see has these labels now, and one of filters.namespaces",
+	}
 }
 
 // selected are the namespaces that a selector lets through, of those that who asks

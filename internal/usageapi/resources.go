@@ -25,11 +25,19 @@ func (c *call) resources() error {
 	if uid := query.Get("uid"); uid != "" {
 		filters.UIDs = []string{uid}
 	}
-	after, err := parseResourceCursor(query.Get("cursor"))
+	cursor := query.Get("cursor")
+	if err := c.check(filters, cursor); err != nil {
+		return err
+	}
+	c.tell(filters, window)
+	after, err := parseResourceCursor(cursor)
 	if err != nil {
 		return err
 	}
 	histories, next, err := c.resourcePage(filters, window, after, defaultRecords)
+	if err == nil && len(histories) == 0 && cursor == "" {
+		err = c.someResource(filters)
+	}
 	if err != nil {
 		return err
 	}
@@ -56,6 +64,28 @@ func (c *call) resources() error {
 		histories[i] = timeline.History{} // it is written: what it took is free
 	}
 	return out.end()
+}
+
+// someResource refuses filters by the name or UID of a resource that there never was.
+func (c *call) someResource(f *timeline.Filters) error {
+	if len(f.UIDs) > 0 {
+		_, err := c.everHeld(f)
+		return err
+	}
+	return c.checkHolders(f)
+}
+
+// everHeld is what the resource with the filters' UID ever held, or a part of that; the
+// error is that there is none.
+func (c *call) everHeld(f *timeline.Filters) (*timeline.History, error) {
+	ever, _, err := c.resourcePage(f, usage.Window{Start: math.MinInt64, End: math.MaxInt64}, timeline.Place{}, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(ever) == 0 {
+		return nil, c.noSuchResource(f.UIDs[0])
+	}
+	return &ever[0], nil
 }
 
 // fieldsBefore are all fields of a list but its resources.

@@ -81,6 +81,9 @@ func (a *API) answer(r route, w http.ResponseWriter, request *http.Request) (err
 	if err := c.limit(); err != nil {
 		return err
 	}
+	if err := checkParameters(r.name, request); err != nil {
+		return err
+	}
 	if !a.Ledger.Loaded() {
 		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", retryAfter: 2, message: "the ledger is being loaded: ask again in a moment"}
 	}

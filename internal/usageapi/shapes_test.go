@@ -73,11 +73,10 @@ func TestHourlyDetails(t *testing.T) {
 			},
 		},
 		{`{from="2026-11-20T00:00:00Z", to="2026-11-21T00:00:00Z", container in ("app", proxy)}`, containers},
-		{`from=2026-11-20T00:00:00Z and to=2026-11-21T00:00:00Z and container=proxy and deployment in (web, db)`, []string{containers[1], containers[3]}},
+		{`from=2026-11-20T00:00:00Z and to=2026-11-21T00:00:00Z and container=proxy and deployment in (web, "")`, []string{containers[1], containers[3]}},
 		{`from=2026-11-20T00:00:00Z, to=2026-11-21T00:00:00Z, resource_type=vm, dimension=memory`, []string{
 			"11-20T10-11 / vm: 8 GiB-hour sealed=true", "11-20T11-12 / vm: 8 GiB-hour sealed=true",
 		}},
-		{"other", []string{}},
 		{"web", []string{}}, // today it has used nothing
 	}
 	for _, c := range cases {
@@ -122,6 +121,7 @@ func TestCharts(t *testing.T) {
 		}},
 		{"admin", "/api/v1/billing/costs/-/deployments/web/charts?bucketing_strategy=Monthly&from=2026-10-01T00:00:00Z", []string{
 			// Before the meter began, nobody knows.
+			fmt.Sprint(at("2026-10-01T00:00:00Z"), " container.cpu unknown core-hour"),
 			fmt.Sprint(at("2026-10-01T00:00:00Z"), " vm.memory unknown GiB-hour"), fmt.Sprint(at("2026-10-01T00:00:00Z"), " vm.vcpu unknown core-hour"),
 			fmt.Sprint(november, " container.cpu 0.475 core-hour"), fmt.Sprint(november, " vm.memory 16 GiB-hour"),
 			// 10 and 0.333333 here, 36.5 hours of 2 in bank, and 48 of who was here before.
@@ -237,7 +237,6 @@ func TestUsageRecords(t *testing.T) {
 			"  cpu 20T11:00-20T11:15 0.125 core-hour",
 			"  cpu 20T11:00-20T11:15 0.025 core-hour",
 		}},
-		{"shop", "region=us-1", []string{}},
 	}
 	for _, c := range cases {
 		if diff := cmp.Diff(c.want, list(c.token, c.query)); diff != "" {
@@ -515,7 +514,6 @@ func TestReportsOfNamespacesThatASelectorLetsThrough(t *testing.T) {
 		{"admin", bankOrShop, "bank shop"},
 		{"admin", bankOrShop + `,"namespaces":["shop","other"]`, "shop"},
 		{"shop", bankOrShop, "shop"},
-		{"nobody", bankOrShop, ""},
 		{"admin", empty, ""},
 		{"admin", `"namespaceSelector":{}`, "bank shop"},
 	} {
@@ -572,8 +570,8 @@ func TestResourcesThatGoOnAndThoseThatWereCorrected(t *testing.T) {
 	if all := get("both", "resource_type=vm"); len(all.Resources) != 4 {
 		t.Errorf("%d resources: want vm-1 to vm-4", len(all.Resources))
 	}
-	if none := get("nobody", ""); len(none.Resources) != 0 {
-		t.Errorf("nobody sees %+v", none.Resources)
+	if w := ask(t, h, "nobody", "GET", "/v1alpha1/resources", ""); w.Code != http.StatusForbidden {
+		t.Errorf("nobody: status %d, want 403", w.Code)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // top answers with those rows of a report alone that have most of their metric, the
 // one with most first, and with what the others of each metric add up to.
-func (c *call) top(r *report.Resolved, text string) error {
+func (c *call) top(r *report.Resolved, text string, known *timeline.Coverage) error {
 	most, err := strconv.Atoi(text)
 	switch {
 	case err != nil || most < 1 || most > maxPage:
@@ -32,7 +32,7 @@ func (c *call) top(r *report.Resolved, text string) error {
 	if err != nil {
 		return refused(err)
 	}
-	answer := wire.Report{UsageReportStatus: *report.Answer(r, whole, ranking.Rows, "", c.snapshot.Sealed())}
+	answer := c.reportOf(r, whole, ranking.Rows, "", known)
 	count := int64(len(ranking.Rows))
 	for i := range ranking.Others {
 		o := &ranking.Others[i]

@@ -101,22 +101,25 @@ func (c *call) listUsage() error {
 	if err != nil {
 		return err
 	}
+	cursor := query.Get("cursor")
+	if err := c.check(c.unlikePublic(filters), cursor); err != nil {
+		return err
+	}
 	if len(filters.ResourceTypes) == 0 {
 		// A client of that API knows its seven types.
 		for own := range publicTypes {
 			filters.ResourceTypes = append(filters.ResourceTypes, own)
 		}
 	}
-	limit := defaultRecords
-	if text := query.Get("limit"); text != "" {
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > maxRecords {
-			return badRequest("limit: want a number from 1 to %d", maxRecords)
-		}
-	}
-	after, err := parseResourceCursor(query.Get("cursor"))
+	limit, err := recordLimit(query)
 	if err != nil {
 		return err
 	}
+	after, err := parseResourceCursor(cursor)
+	if err != nil {
+		return err
+	}
+	known := c.tell(filters, window)
 	histories, next, err := c.resourcePage(filters, window, after, limit)
 	if err != nil {
 		return err
@@ -138,7 +141,67 @@ func (c *call) listUsage() error {
 		}
 		histories[i] = timeline.History{} // it is written: what it took is free
 	}
+	if len(histories) == 0 && cursor == "" && window.Start != math.MinInt64 && isUnknown(&known) && !c.omitsUnknown() {
+		if err := out.add(unknownRecord(filters, window)); err != nil {
+			return err
+		}
+	}
 	return out.end()
+}
+
+// unlikePublic are the filters without the types of that API: there are these, metered or not.
+func (c *call) unlikePublic(f *timeline.Filters) *timeline.Filters {
+	other := *f
+	other.ResourceTypes = slices.DeleteFunc(slices.Clone(f.ResourceTypes), func(t string) bool { return publicTypes[t] != "" })
+	return &other
+}
+
+// unknownRecord says of a window that nothing is known of it: it is of no resource, and has a
+// dimension without a quantity.
+func unknownRecord(f *timeline.Filters, w usage.Window) usageRecord {
+	record := usageRecord{StartedAt: stamp(w.Start), EndedAt: stamp(w.End)}
+	if len(f.Namespaces) == 1 {
+		record.ProjectID = f.Namespaces[0].Name
+	}
+	if len(f.ResourceTypes) == 1 {
+		record.ResourceType = publicType(f.ResourceTypes[0])
+	}
+	record.Dimensions = []usageDimension{{usageSegment: usageSegment{
+		ID:        wire.ID("unknown", record.ProjectID, record.ResourceType, record.StartedAt, record.EndedAt),
+		StartedAt: record.StartedAt, EndedAt: record.EndedAt, Accuracy: usage.Partial.String(),
+	}}}
+	return record
+}
+
+// without is a resource that held nothing in a window, or of which that is unknown.
+func (c *call) without(h *timeline.History, f *timeline.Filters, w usage.Window) usageRecord {
+	of := *f
+	of.ResourceTypes = []string{h.Type}
+	record := usageRecord{Dimensions: []usageDimension{}, StartedAt: stamp(w.Start), EndedAt: stamp(w.End)}
+	if known := c.tell(&of, w); isUnknown(&known) && !c.omitsUnknown() {
+		record = unknownRecord(&of, w)
+	}
+	record.ProjectID, record.ResourceID, record.ResourceType, record.Name = h.Namespace, h.UID, publicType(h.Type), h.Name
+	return record
+}
+
+// noSuchResource is that nothing was recorded under a UID, or not for the caller to see.
+func (c *call) noSuchResource(id string) error {
+	return &problem{status: http.StatusNotFound, code: wire.NoSuchName, message: fmt.Sprintf(
+		"there is no usage of a resource with the UID %q that %s may see: a resource's id is its metadata.uid", id, c.caller.GetName())}
+}
+
+// recordLimit is how many resources a page has.
+func recordLimit(query url.Values) (int, error) {
+	text := query.Get("limit")
+	if text == "" {
+		return defaultRecords, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxRecords {
+		return 0, badRequest("limit: want a number from 1 to %d", maxRecords)
+	}
+	return limit, nil
 }
 
 // getUsage answers with what one resource used.
@@ -147,7 +210,10 @@ func (c *call) getUsage() error {
 	if err != nil {
 		return err
 	}
-	id := c.request.PathValue("resource")
+	if err := c.check(c.unlikePublic(filters), ""); err != nil {
+		return err
+	}
+	id := c.request.PathValue("resource_id")
 	filters.UIDs = []string{id}
 	histories, next, err := c.resourcePage(filters, window, timeline.Place{}, maxRecords)
 	if err != nil {
@@ -166,10 +232,16 @@ func (c *call) getUsage() error {
 			records, types = append(records, record), append(types, record.ResourceType)
 		}
 	}
-	switch len(records) {
-	case 0:
-		return notFound("there is no usage of a resource with the UID %q that %s may see: a resource's id is its metadata.uid", id, c.caller.GetName())
-	case 1:
+	switch {
+	case len(records) == 0:
+		ever, err := c.everHeld(filters)
+		if err != nil {
+			return err
+		}
+		return c.write(c.without(ever, filters, window))
+	case len(records) == 1:
+		filters.ResourceTypes = ownTypes(types)
+		c.tell(filters, window)
 		return c.write(records[0])
 	}
 	return &problem{
@@ -184,9 +256,9 @@ func (c *call) usageFilters(query url.Values) (*timeline.Filters, usage.Window, 
 	filters := &timeline.Filters{ResourceTypes: ownTypes(query["resource_type"]), Regions: query["region"], Deployments: query["deployment"]}
 	var err error
 	if project := query.Get("project_id"); project != "" {
-		filters.Namespaces, err = c.named(project)
+		filters.Namespaces, err = c.one(project)
 	} else {
-		filters.Namespaces, err = c.within()
+		filters.Namespaces, err = c.all()
 	}
 	if err != nil {
 		return nil, w, err

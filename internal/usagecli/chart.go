@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // sizes are those of a chart's windows.
@@ -59,7 +60,7 @@ func (c *cli) chart() *cobra.Command {
 			if _, err := fmt.Fprint(c.Out, c.bars(answer.Rows, by, zone, ascii)); err != nil {
 				return err
 			}
-			return c.foot(answer)
+			return c.foot(answer, answer.Rows)
 		},
 	}
 	command.ValidArgsFunction = c.suggest(false, func(group map[string]string) string {
@@ -85,9 +86,9 @@ func narrow(spec *v1alpha1.ClusterUsageReportSpec, args []string) error {
 	switch {
 	case !found || name == "":
 		return misused("%s: want deployment/NAME or namespace/NAME", args[0])
-	case slices.Contains([]string{"deployment", "deployments", "deploy"}, kind):
+	case groupKinds[strings.ToLower(kind)] == "deployments":
 		spec.Filters.Deployments = values([]string{name})
-	case slices.Contains([]string{"namespace", "namespaces", "ns"}, kind):
+	case groupKinds[strings.ToLower(kind)] == "namespaces":
 		spec.Filters.Namespaces = values([]string{name})
 	default:
 		return misused("%s: want deployment/NAME or namespace/NAME", args[0])
@@ -98,8 +99,8 @@ func narrow(spec *v1alpha1.ClusterUsageReportSpec, args []string) error {
 var layouts = map[string]string{"hour": "2006-01-02 15:04", "day": "Mon 2006-01-02", "week": "2006-01-02", "month": "2006-01"}
 
 // bars draws a metric after the other.
-func (c *cli) bars(rows []v1alpha1.ReportRow, by string, zone *time.Location, ascii bool) string {
-	series := map[string][]*v1alpha1.ReportRow{}
+func (c *cli) bars(rows []wire.Row, by string, zone *time.Location, ascii bool) string {
+	series := map[string][]*wire.Row{}
 	var metrics []string
 	for i := range rows {
 		m := metric(&rows[i]) + " " + rows[i].Unit
@@ -116,15 +117,22 @@ func (c *cli) bars(rows []v1alpha1.ReportRow, by string, zone *time.Location, as
 			out.WriteString("\n")
 		}
 		name, unit, _ := strings.Cut(m, " ")
-		out.WriteString(c.paint(bold, fmt.Sprintf("%s, in %ss", plain(name), plain(unit))) + "\n")
+		title := fmt.Sprintf("%s, in %ss", plain(name), plain(unit))
+		if unit == "" { // nothing is known of anything
+			title = plain(name)
+		}
+		if title != "" {
+			out.WriteString(c.paint(bold, title) + "\n")
+		}
 		most, width := new(big.Int), 0
-		for _, row := range series[m] {
+		shown := c.collapsed(&out, series[m], by, zone)
+		for _, row := range shown {
 			if n := exact(row); n != nil && n.Cmp(most) > 0 {
 				most = n
 			}
 			width = max(width, utf8.RuneCountInString(quantity(row)))
 		}
-		for _, row := range series[m] {
+		for _, row := range shown {
 			label := row.StartTime.In(zone).Format(layouts[by])
 			room := max(8, columns-utf8.RuneCountInString(label)-width-4)
 			line := fmt.Sprintf("%s  %*s  %s", label, width, quantity(row), c.paint(trust[row.Accuracy], bar(exact(row), most, room, ascii)))
@@ -132,6 +140,20 @@ func (c *cli) bars(rows []v1alpha1.ReportRow, by string, zone *time.Location, as
 		}
 	}
 	return out.String()
+}
+
+// collapsed writes one line for the windows at the beginning of which nothing is known, if
+// there are several, and gives the others.
+func (c *cli) collapsed(out *strings.Builder, rows []*wire.Row, by string, zone *time.Location) []*wire.Row {
+	n := 0
+	for n < len(rows) && rows[n].Quantity == "" {
+		n++
+	}
+	if n < 2 {
+		return rows
+	}
+	fmt.Fprintf(out, "%s to %s: unknown\n", rows[0].StartTime.In(zone).Format(layouts[by]), rows[n-1].EndTime.In(zone).Format(layouts[by]))
+	return rows[n:]
 }
 
 // eighths are the ends of bars.

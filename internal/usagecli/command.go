@@ -16,6 +16,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/usage-operator/usage-operator/internal/timeline"
 )
 
 // What the command ends with.
@@ -37,6 +39,10 @@ func Run(program string, args []string, streams genericiooptions.IOStreams, now 
 		return exitDone
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe), errors.Is(ctx.Err(), context.Canceled):
 		return exitFailed // nobody reads any more
+	}
+	if forbidden, is := errors.AsType[*refused](err); is {
+		fmt.Fprintf(streams.ErrOut, "Error from server (Forbidden): %s\n", plainLines(forbidden.message))
+		return exitFailed
 	}
 	if text := plainLines(strings.TrimSpace(err.Error())); text != "" {
 		fmt.Fprintf(streams.ErrOut, "error: %s\n", text)
@@ -74,6 +80,8 @@ type cli struct {
 	insecure          bool
 	operator          string // the operator's namespace
 	width             int
+	sortBy            string
+	noHeaders         bool
 	colours           bool
 }
 
@@ -114,7 +122,7 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: plugin},
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          command,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(streams.In)
@@ -129,11 +137,13 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	flags.BoolVar(&c.insecure, "insecure-skip-server-verify", false, "Do not check --server's certificate, such as the one that the operator makes for itself.")
 	flags.StringVar(&c.operator, "operator-namespace", "usage-system", "The namespace that the operator is installed in.")
 	flags.IntVar(&c.width, "width", 0, "How wide the output may be, in columns. 0: as wide as the terminal, or 80.")
+	flags.StringVar(&c.sortBy, "sort-by", "", "Sort the lines of a table or of csv by this column, such as usage or name.")
+	flags.BoolVar(&c.noHeaders, "no-headers", false, "Leave out the headers of tables and of csv.")
 	root.SetUsageTemplate(strings.NewReplacer(
 		"Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}",
 		`Use "`+plugin+` --help" for the flags that all commands have.`,
 	).Replace(root.UsageTemplate()))
-	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.records, c.report, c.verify, c.meters} {
+	for _, add := range []func() *cobra.Command{c.list, c.top, c.chart, c.get, c.explain, c.records, c.report, c.status, c.verify, c.meters, c.version} {
 		command := add()
 		c.completions(command)
 		command.Example = strings.ReplaceAll(command.Example, "kubectl usage ", plugin+" ")
@@ -150,6 +160,24 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	root.Example = strings.ReplaceAll(root.Example, "kubectl usage ", plugin+" ")
 	_ = root.RegisterFlagCompletionFunc("namespace", c.suggest(true, valueOf("namespace"), "namespace")) // the flag is there
 	return root
+}
+
+// command refuses a command that there is not, and says which is meant.
+func command(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, other := range cmd.Commands() {
+		if other.IsAvailableCommand() {
+			names = append(names, other.Name())
+		}
+	}
+	text := fmt.Sprintf("there is no command %q", args[0])
+	if like := timeline.Nearest(args[0], names); like != "" {
+		text += fmt.Sprintf(": did you mean %q?", like)
+	}
+	return &misuse{command: cmd.CommandPath(), error: fmt.Errorf("%s; there are %s", text, strings.Join(names, ", "))}
 }
 
 // exactly is how many arguments a command takes.

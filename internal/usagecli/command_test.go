@@ -191,6 +191,26 @@ shop        vm     =cmd|' /C calc'!A0   -            vcpu 12 core-hour
 shop        vm     web-0                web          memory 384 GiB-hour, vcpu ~96 core-hour
 shop        vm     web-1                web          vcpu 96 core-hour
 `},
+		{"list since before metering began: what was before is said once, below", shop, "list --dimension vcpu --from=2026-10-28 --to=2026-11-04", `
+NAMESPACE   TYPE   NAME                 DEPLOYMENT   USAGE
+shop        vm     =cmd|' /C calc'!A0   -            vcpu 12 core-hour
+shop        vm     web-0                web          vcpu ~96 core-hour
+shop        vm     web-1                web          vcpu 96 core-hour
+`},
+		{"chart since before metering began", shop, "chart deployment/web --dimension vcpu --width 60 --from=2026-10-28 --to=2026-11-04", `
+vm.vcpu, in core-hours
+Wed 2026-10-28 to Sun 2026-11-01: unknown
+Sun 2026-11-01   56  ████████████████████████▉
+Mon 2026-11-02  ~88  ███████████████████████████████████████
+Tue 2026-11-03   48  █████████████████████▎
+`},
+		{"chart before metering began", shop, "chart --from=2026-10-28 --to=2026-11-01", `
+Wed 2026-10-28 to Sun 2026-11-01: unknown
+`},
+		{"top before metering began", shop, "top --from=2026-10-28 --to=2026-11-01", `
+METRIC   NAMESPACE   DEPLOYMENT     USAGE   UNIT   SHARE
+-        shop        -            unknown   -          -
+`},
 		{"list of all", admin, "list -A --type vm --deployment ledger " + november, `
 NAMESPACE   TYPE   NAME   DEPLOYMENT   USAGE
 bank        vm     db     ledger       vcpu 576 core-hour
@@ -315,31 +335,34 @@ func TestWhatGoesWrong(t *testing.T) {
 		status              int
 		says                string
 	}{
-		{shop, "list --from=2026-11-01", exitMisused, "2026-11-01 has no time zone: write 2026-11-01T00:00:00Z for UTC, or 2026-11-01T00:00:00+01:00"},
+		{shop, "list --from=the-other-day", exitMisused, "is no time: want 2026-11-01, 2026-11-01T10:00, today, yesterday, now, 7d (ago), or with a zone: 2026-11-01T10:00:00Z"},
+		{shop, "list --from=2026-03-29T02:30 --time-zone=Europe/Berlin", exitMisused, "the clocks went forward"},
+		{shop, "list --sort-by=mood", exitMisused, "want one of namespace, type, name"},
+		{shop, "list -l =", exitMisused, "--selector"},
 		{shop, "list --to=2026-11-01T00:00:00Z", exitMisused, "--to without --from"},
 		{shop, "list --from=2026-11-02T00:00:00Z --to=2026-11-01T00:00:00Z", exitMisused, "is not before"},
-		{shop, "list --last=1w", exitMisused, "7d, 24h, 30m"},
+		{shop, "list --last=1y", exitMisused, "1w, 7d, 24h, 30m"},
 		{shop, "list --last=1d --this-month", exitMisused, "want one of"},
 		{shop, "list --output=xml", exitMisused, "want one of table"},
 		{shop, "list --by=day", exitMisused, "with -o csv, parquet"},
 		{shop, "get vm/web-0 -o parquet", exitMisused, "want one of table"},
 		{shop, "list extra", exitMisused, "want no arguments"},
 		{shop, "list --colour", exitMisused, "See kubectl usage list --help."},
-		{shop, "lists", exitFailed, "unknown command"},
+		{shop, "lists", exitMisused, `there is no command "lists": did you mean "list"?`},
 		{shop, "list --time-zone=Europe/Atlantis", exitMisused, "no time zone"},
-		{shop, "list -n bank", exitFailed, "may not see the usage of namespace bank"},
+		{shop, "list -n bank", exitFailed, `Error from server (Forbidden): usagerecords.metering.usage-operator.dev is forbidden: User "shop" cannot list resource "usagerecords" in API group "metering.usage-operator.dev" in the namespace "bank"`},
 		{shop, "chart web", exitMisused, "deployment/NAME"},
 		{shop, "chart --by=minute", exitMisused, "hour, day, week, month"},
 		{shop, "top everything", exitMisused, "deployments, namespaces or resources"},
 		{shop, "get web-0/", exitMisused, "TYPE/NAME"},
-		{shop, "get vm/none", exitFailed, "check the name"},
+		{shop, "get vm/none", exitMisused, `name: nothing was ever recorded under a resource "none"`},
 		{shop, "get", exitMisused, "TYPE/NAME"},
 		{shop, "get vm/web-0 --at=2026-11-02T09:00:00Z --last=1h", exitMisused, "want one of --interval, --at"},
 		{shop, "explain vm/web-0 --interval=2026-11-09T09:00:00Z", exitMisused, "the last one ends at 2026-11-03T23:00:00Z"},
 		{shop, "explain vm/web-0 --interval=2026110209", exitMisused, "is no time"},
 		{shop, "explain vm/web-0 --blocks", exitFailed, "usageblocks"},
 		{shop, "records --at=2026-11-02T09:00:00Z", exitMisused, "unknown flag"},
-		{shop, "records -n bank", exitFailed, "may not see the usage of namespace bank"},
+		{shop, "records -n bank", exitFailed, `Error from server (Forbidden): usagerecords.metering.usage-operator.dev is forbidden: User "shop" cannot list resource "usagerecords" in API group "metering.usage-operator.dev" in the namespace "bank"`},
 		{nobody, "list", exitFailed, "has no token and no client certificate"},
 		{shop, "list --operator-namespace=elsewhere", exitFailed, "is the operator installed"},
 		{shop, "verify --interval-from=yesterday", exitMisused, "want a time such as"},
@@ -384,6 +407,25 @@ func TestHelpNamesThePluginAsItIsInstalled(t *testing.T) {
 		Run(program, []string{"list", "--help"}, genericiooptions.IOStreams{Out: &out, ErrOut: &out}, noon)
 		if text := out.String(); !strings.Contains(text, "\n  "+want+" [flags]") || !strings.Contains(text, "\n  "+want+" -A --last 24h") {
 			t.Errorf("%s is called so:\n%s\nwant %s", program, text, want)
+		}
+	}
+}
+
+func TestWhenMeteringBeganIsSaidOnce(t *testing.T) {
+	server := cluster(t)
+	_, out, stderr := run("list", "--from=2026-10-28", "--to=2026-11-04", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"))
+	const says = "Metering began at 2026-11-01T00:00:00Z: what was used before that, from 2026-10-28T00:00:00Z on, is unknown.\n"
+	if strings.Contains(out, "?") || strings.Count(stderr, says) != 1 {
+		t.Errorf("%s%s: want no marks, and once: %s", out, stderr, says)
+	}
+}
+
+func TestUnitsAreSaidAsPeopleDo(t *testing.T) {
+	for counted, want := range map[string]string{
+		"vm_allocated": "VM-hours allocated", "public_ip": "public IP-hours", "load_balancer": "load balancer-hours", "node": "node-hours", "storage_retained": "storage-hours retained",
+	} {
+		if got := inFull(counted, "2", counted+"-hour"); got != "2 "+want {
+			t.Errorf("%s: %s, want 2 %s", counted, got, want)
 		}
 	}
 }
@@ -496,5 +538,39 @@ func TestParquet(t *testing.T) {
 		if !slices.Contains(got, want) {
 			t.Errorf("there is no %q in %q", want, got)
 		}
+	}
+}
+
+// stopped is a server that answers nothing until it is released.
+func stopped(t *testing.T, release <-chan struct{}) *httptest.Server {
+	t.Helper()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestStatus(t *testing.T) {
+	server := cluster(t)
+	status, out, stderr := run("status", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"))
+	for _, says := range []string{"sealed up to     2026-11-03T23:00:00Z", "metering began   2026-11-01T00:00:00Z", "! UsageMeter vm: NotSeen", "! no interval was sealed for 13h0m0s"} {
+		if !strings.Contains(out, says) {
+			t.Errorf("it does not say %q:\n%s", says, out)
+		}
+	}
+	if status != exitDifference || stderr != "" {
+		t.Errorf("status %d, %s: want %d", status, stderr, exitDifference)
+	}
+	status, out, _ = run("status", "-o", "json", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"))
+	var got struct{ Problems []string }
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Problems) != 2 || status != exitDifference {
+		t.Errorf("%v, status %d: %s", err, status, out)
+	}
+	if status, _, stderr := run("status", "--kubeconfig="+kubeconfig(t, server, "nobody", "shop")); status != exitFailed || !strings.Contains(stderr, "Forbidden") {
+		t.Errorf("without rights: status %d: %s", status, stderr)
 	}
 }

@@ -26,6 +26,9 @@ func (c *cli) suggest(everywhere bool, word func(group map[string]string) string
 				return nil, cobra.ShellCompDirectiveError
 			}
 			for i := range answer.Rows {
+				if answer.Rows[i].Unit == "" { // it is of nothing
+					continue
+				}
 				group := map[string]string{}
 				for key, value := range answer.Rows[i].Group {
 					group[key] = string(value)

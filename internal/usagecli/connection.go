@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/transport"
@@ -28,6 +29,10 @@ type connection struct {
 	// shown has the token, in the header that gets there. It is empty where a
 	// certificate says who asks.
 	shown http.Header
+	// told are the headers of the last answer.
+	told http.Header
+	// within is how long one request may take; 0: as long as it takes.
+	within time.Duration
 }
 
 const (
@@ -45,6 +50,14 @@ func (c *cli) connect() (*connection, error) {
 	if err != nil {
 		return nil, noCluster(err)
 	}
+	to, err := c.connectAs(config)
+	if err == nil {
+		to.within = config.Timeout
+	}
+	return to, err
+}
+
+func (c *cli) connectAs(config *rest.Config) (*connection, error) {
 	token, err := tokenOf(config)
 	if err != nil {
 		return nil, err
@@ -150,6 +163,8 @@ func (l *lookout) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request}, nil
 }
 
+var errNoAnswer = errors.New("no answer in time")
+
 // ask makes a request, and reads the answer into an object.
 func (c *connection) ask(ctx context.Context, method, path string, query url.Values, body, into any) error {
 	var text []byte
@@ -158,6 +173,11 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 		if text, err = json.Marshal(body); err != nil {
 			return err
 		}
+	}
+	if c.within > 0 {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeoutCause(ctx, c.within, errNoAnswer)
+		defer done()
 	}
 	target := c.base.JoinPath(path)
 	target.RawQuery = query.Encode()
@@ -170,6 +190,9 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	response, err := c.client.Do(request)
 	if none, is := errors.AsType[*noWay](err); is {
 		return none
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errNoAnswer) {
+		return fmt.Errorf("the usage API did not answer within %s (--request-timeout): does the operator run, and answer?", c.within)
 	}
 	if err != nil {
 		return fmt.Errorf("the usage API cannot be reached: %w", err)
@@ -186,17 +209,24 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	if response.StatusCode != http.StatusOK {
 		return refusal(response.StatusCode, answer)
 	}
+	c.told = response.Header
 	return json.Unmarshal(answer, into)
 }
 
 // refusal is what the usage API says, or the API server in front of it.
 func refusal(status int, answer []byte) error {
-	var said struct{ Message, Kind string }
+	var said struct {
+		Message, Kind string
+		Code          any // a text of the usage API's, a number of the API server's
+	}
 	if json.Unmarshal(answer, &said) != nil || said.Message == "" {
 		return fmt.Errorf("the usage API answers %d %s: %.200s", status, http.StatusText(status), strings.TrimSpace(string(answer)))
 	}
 	if said.Kind != "Status" {
-		if status == http.StatusBadRequest {
+		switch {
+		case status == http.StatusForbidden:
+			return &refused{said.Message}
+		case status == http.StatusBadRequest, said.Code == wire.NoSuchName:
 			return misused("%s", said.Message)
 		}
 		return errors.New(said.Message)

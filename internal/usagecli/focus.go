@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // focusKeys are what rows have to be told apart by for FOCUS.
@@ -42,7 +43,7 @@ var services = map[string][2]string{
 
 // printFocus writes rows as FOCUS has them. There are no prices here: the columns
 // of costs are empty, and a tool that knows prices fills them in.
-func (c *cli) printFocus(rows []v1alpha1.ReportRow) error {
+func (c *cli) printFocus(rows []wire.Row) error {
 	out := csv.NewWriter(c.Out)
 	if err := out.Write(focusColumns); err != nil {
 		return err
@@ -68,7 +69,7 @@ func (c *cli) printFocus(rows []v1alpha1.ReportRow) error {
 	return err
 }
 
-func focusOf(row *v1alpha1.ReportRow) (map[string]string, error) {
+func focusOf(row *wire.Row) (map[string]string, error) {
 	group := func(key string) string { return string(row.Group[key]) }
 	tags, err := json.Marshal(map[string]string{"deployment": group("deployment")})
 	if err != nil {

@@ -2,6 +2,7 @@ package usagecli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -51,9 +52,9 @@ func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := c.resources(cmd.Context(), query)
+			list, said, err := c.resourcesOf(cmd.Context(), query)
 			if err == nil && len(list.Resources) == 0 {
-				err = fmt.Errorf("no usage of %s: check the name, the namespace (-n, -A) and the time", args[0])
+				fmt.Fprint(c.ErrOut, said.nothing(args[0]+" held nothing", shownTime(query)))
 			}
 			if err == nil && r.prepare != nil {
 				err = r.prepare(cmd.Context(), list)
@@ -61,11 +62,13 @@ func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch out.name {
-			case "csv":
+			switch {
+			case out.name == "csv":
 				return c.printCSV(r.table(list))
-			case "json", "yaml":
+			case out.name == "json" || out.name == "yaml":
 				return c.printObject(out.name, list)
+			case len(list.Resources) == 0:
+				return nil
 			}
 			return c.printResources(list, r.print, out.name == "wide")
 		},
@@ -89,7 +92,7 @@ func (c *cli) resourceQuery(argument string, everywhere bool, at *when) (url.Val
 	kind, name, named := strings.Cut(argument, "/")
 	switch {
 	case named && kind != "" && name != "":
-		query.Set("resource_type", strings.TrimSuffix(kind, "s"))
+		query.Set("resource_type", kind)
 		query.Set("name", name)
 		if !everywhere {
 			namespace, err := c.namespace()
@@ -106,17 +109,54 @@ func (c *cli) resourceQuery(argument string, everywhere bool, at *when) (url.Val
 	return query, nil
 }
 
+// shownTime is the time that a query asks for, in words.
+func shownTime(query url.Values) string {
+	switch {
+	case query.Has("interval"):
+		return "in the interval of " + query.Get("interval")
+	case query.Has("from"):
+		return "from " + query.Get("from") + " to " + query.Get("to")
+	}
+	return "so far"
+}
+
+// resourcesOf reads what is asked for by the first resource type that there is of those that the
+// query's may mean.
+func (c *cli) resourcesOf(ctx context.Context, query url.Values) (list *wire.ResourceList, said told, err error) {
+	if !query.Has("resource_type") {
+		return c.resources(ctx, query)
+	}
+	var first error
+	for _, resourceType := range typesOf(query.Get("resource_type")) {
+		query.Set("resource_type", resourceType)
+		list, said, err = c.resources(ctx, query)
+		if err == nil || !isNoSuchType(err) {
+			return list, said, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, said, first
+}
+
+// isNoSuchType tells that there is no resource type of the name that was asked for.
+func isNoSuchType(err error) bool {
+	wrong, is := errors.AsType[*misuse](err)
+	return is && strings.HasPrefix(wrong.Error(), "resource_type: there is no")
+}
+
 // resources reads all pages.
-func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceList, error) {
+func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceList, told, error) {
 	at, err := c.connect()
 	if err != nil {
-		return nil, err
+		return nil, told{}, err
 	}
 	var all *wire.ResourceList
 	for {
 		page := &wire.ResourceList{}
 		if err := at.ask(ctx, http.MethodGet, "v1alpha1/resources", query, nil, page); err != nil {
-			return nil, err
+			return nil, told{}, err
 		}
 		if all == nil {
 			all = page
@@ -124,7 +164,7 @@ func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceLi
 			all.Resources = append(all.Resources, page.Resources...)
 		}
 		if all.Next = page.Next; page.Next == "" {
-			return all, nil
+			return all, toldBy(at.told), nil
 		}
 		query.Set("cursor", page.Next)
 	}

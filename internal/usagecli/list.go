@@ -1,13 +1,14 @@
 package usagecli
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // list is kubectl usage list.
@@ -43,15 +44,17 @@ func (c *cli) list() *cobra.Command {
 				return err
 			}
 			if out.name == focusCSV {
+				c.sayNothing(answer)
 				return c.printFocus(answer.Rows)
 			}
 			if done, err := c.forPrograms(out.name, answer, "namespace", "resourceType", "resource", "resourceUID", "deployment"); done {
 				return err
 			}
-			if err := c.printTable(byResource(answer.Rows), out.name == "wide"); err != nil {
+			rows := answer.sinceMetering()
+			if err := c.printTable(byResource(rows), out.name == "wide"); err != nil {
 				return err
 			}
-			return c.foot(answer)
+			return c.foot(answer, rows)
 		},
 	}
 	command.Flags().StringVar(&by, "by", "none", "Cut the time into windows, for programs: hour, day, week, month.")
@@ -64,6 +67,9 @@ func (c *cli) list() *cobra.Command {
 // forPrograms writes a report as programs read it, if that is asked for; keys are
 // what its rows are told apart by.
 func (c *cli) forPrograms(f string, a *answered, keys ...string) (done bool, err error) {
+	if f != "table" && f != "wide" {
+		c.sayNothing(a)
+	}
 	switch f {
 	case "csv":
 		return true, c.printCSV(rowTable(a.Rows, keys...))
@@ -100,8 +106,8 @@ func (c *cli) spec(asked *scope, at *when, out *format) (*v1alpha1.ClusterUsageR
 }
 
 // byResource is a table with a line for each resource.
-func byResource(rows []v1alpha1.ReportRow) *table {
-	t := &table{columns: []column{{name: "NAMESPACE"}, {name: "TYPE"}, {name: "NAME"}, {name: "DEPLOYMENT"}, {name: "USAGE", wraps: true}, {name: "UID", wide: true}}}
+func byResource(rows []wire.Row) *table {
+	t := &table{columns: []column{{name: "NAMESPACE", cuts: true}, {name: "TYPE", cuts: true}, {name: "NAME", cuts: true}, {name: "DEPLOYMENT", cuts: true}, {name: "USAGE", wraps: true}, {name: "UID", wide: true}}}
 	var before string
 	for i := range rows {
 		row := &rows[i]
@@ -121,14 +127,34 @@ func byResource(rows []v1alpha1.ReportRow) *table {
 
 // inFull is so much of a dimension: memory 16 GiB-hour, 2 listener-hour.
 func inFull(dimension, quantity, unit string) string {
-	if strings.TrimSuffix(unit, "-hour") == dimension {
-		return quantity + " " + unit
+	if quantity == "unknown" {
+		return strings.TrimSpace(dimension + " unknown")
+	}
+	if counted, is := strings.CutSuffix(unit, "-hour"); is && counted == dimension {
+		return quantity + " " + spoken(counted)
 	}
 	return dimension + " " + quantity + " " + unit
 }
 
+// abbreviations are words of names of dimensions that people write otherwise.
+var abbreviations = map[string]string{"vm": "VM", "ip": "IP", "vpc": "VPC", "gpu": "GPU"}
+
+// spoken is the unit of what is counted as people say it: VM-hours allocated, public IP-hours.
+// The machine's own name is in what is for programs.
+func spoken(counted string) string {
+	words := strings.Split(counted, "_")
+	for i, word := range words {
+		words[i] = cmp.Or(abbreviations[word], word)
+	}
+	state := ""
+	if last := len(words) - 1; last > 0 && (words[last] == "allocated" || words[last] == "retained") {
+		words, state = words[:last], " "+words[last]
+	}
+	return strings.Join(words, " ") + "-hours" + state
+}
+
 // rowTable has a line for each row, as it is, for programs.
-func rowTable(rows []v1alpha1.ReportRow, keys ...string) *table {
+func rowTable(rows []wire.Row, keys ...string) *table {
 	t := &table{columns: []column{{name: "start_time"}, {name: "end_time"}}}
 	for _, key := range append(slices.Clone(keys), "dimension") {
 		t.columns = append(t.columns, column{name: key})
@@ -148,24 +174,3 @@ func rowTable(rows []v1alpha1.ReportRow, keys ...string) *table {
 }
 
 const stampLayout = "2006-01-02T15:04:05Z07:00"
-
-// foot tells what the figures are of, and how final they are.
-func (c *cli) foot(a *answered) error {
-	if len(a.Rows) == 0 {
-		_, err := fmt.Fprintf(c.ErrOut, "Nothing was used from %s to %s.\n", a.Window.StartTime.UTC().Format(stampLayout), a.Window.EndTime.UTC().Format(stampLayout))
-		return err
-	}
-	text := marks(a.Rows)
-	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
-		reached := "Nothing is final yet; it is"
-		if a.SealedTime != nil {
-			reached = "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest"
-		}
-		text += reached + " as of now.\n"
-	}
-	if text == "" {
-		return nil
-	}
-	_, err := fmt.Fprint(c.ErrOut, "\n"+text)
-	return err
-}

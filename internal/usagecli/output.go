@@ -52,6 +52,8 @@ type column struct {
 	spare bool
 	// wraps lets it have several lines, broken after a comma.
 	wraps bool
+	// cuts lets names be cut where there is no room for them.
+	cuts bool
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
@@ -71,12 +73,19 @@ func (c *cli) printObject(f string, object any) error {
 }
 
 func (c *cli) printCSV(t *table) error {
+	t, err := c.sorted(t)
+	if err != nil {
+		return err
+	}
 	out := csv.NewWriter(c.Out)
 	header := make([]string, len(t.columns))
 	for i, column := range t.columns {
 		header[i] = snake(column.name)
 	}
-	if err := out.Write(header); err != nil {
+	if !c.noHeaders {
+		err = out.Write(header)
+	}
+	if err != nil {
 		return err
 	}
 	for _, row := range t.rows {

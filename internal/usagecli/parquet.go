@@ -5,13 +5,13 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // printParquet writes rows as a Parquet file: times as timestamps, the rest as
 // strings, exact figures too, for they have up to 128 bits. A quantity that nobody
 // knows is null.
-func (c *cli) printParquet(rows []v1alpha1.ReportRow, keys ...string) error {
+func (c *cli) printParquet(rows []wire.Row, keys ...string) error {
 	t := rowTable(rows, keys...)
 	names := make([]string, len(t.columns))
 	columns := parquet.Group{}

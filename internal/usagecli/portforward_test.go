@@ -231,7 +231,7 @@ func TestACertificateIsEnough(t *testing.T) {
 				t.Errorf("in %s, %s: status %d: %s%s", where, way, status, out, stderr)
 			}
 			status, out, stderr = run(append(strings.Fields(way+"list -n bank "+november), "--kubeconfig="+shop)...)
-			if status != exitFailed || !strings.Contains(stderr, "may not see the usage of namespace bank") {
+			if status != exitFailed || !strings.Contains(stderr, "cannot list resource") {
 				t.Errorf("in %s, %s, another's: status %d: %s%s", where, way, status, out, stderr)
 			}
 		}

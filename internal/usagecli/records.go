@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // records is kubectl usage records.
@@ -47,11 +48,11 @@ the one that goes on.`,
 				query.Set("project_id", namespace)
 			}
 			query["deployment"] = deployments
-			list, err := c.readRecords(cmd.Context(), query)
+			list, said, err := c.readRecords(cmd.Context(), query)
 			if err != nil {
 				return err
 			}
-			return c.printRecords(list, &out)
+			return c.printRecords(list, &out, &said, shownTime(query))
 		},
 	}
 	command.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "All namespaces that you may see.")
@@ -63,10 +64,10 @@ the one that goes on.`,
 }
 
 // readRecords reads all pages.
-func (c *cli) readRecords(ctx context.Context, query url.Values) (*v1alpha1.UsageRecordList, error) {
+func (c *cli) readRecords(ctx context.Context, query url.Values) (*v1alpha1.UsageRecordList, told, error) {
 	at, err := c.connect()
 	if err != nil {
-		return nil, err
+		return nil, told{}, err
 	}
 	progress := c.progress()
 	defer progress.end()
@@ -74,19 +75,22 @@ func (c *cli) readRecords(ctx context.Context, query url.Values) (*v1alpha1.Usag
 	for {
 		page := &v1alpha1.UsageRecordList{}
 		if err := at.ask(ctx, http.MethodGet, "v1alpha1/records", query, nil, page); err != nil {
-			return nil, err
+			return nil, told{}, err
 		}
 		next := page.Continue
 		page.Items, page.Continue = append(all.Items, page.Items...), ""
 		if all = page; next == "" {
-			return all, nil
+			return all, toldBy(at.told), nil
 		}
 		query.Set("cursor", next)
 		progress.say("%d records ...", len(all.Items))
 	}
 }
 
-func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format) error {
+func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *told, when string) error {
+	if len(list.Items) == 0 {
+		fmt.Fprint(c.ErrOut, said.nothing("There are no records: nothing was used", when+", as far as that is sealed"))
+	}
 	if out.name == "json" || out.name == "yaml" {
 		return c.printObject(out.name, list)
 	}
@@ -94,8 +98,7 @@ func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format) error {
 		return err
 	}
 	if len(list.Items) == 0 {
-		_, err := fmt.Fprintln(c.ErrOut, "No records: nothing was used then, or it is not sealed yet.")
-		return err
+		return nil
 	}
 	// As kubectl get usagerecords has them.
 	t := &table{columns: []column{
@@ -112,7 +115,7 @@ func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format) error {
 
 // totalsOfRecords are the totals of records as a report's rows.
 func totalsOfRecords(list *v1alpha1.UsageRecordList) *answered {
-	a := &answered{&v1alpha1.UsageReportStatus{}}
+	a := &answered{Report: &wire.Report{}}
 	for i := range list.Items {
 		r := &list.Items[i]
 		for _, total := range r.Status.Totals {
@@ -125,7 +128,7 @@ func totalsOfRecords(list *v1alpha1.UsageRecordList) *answered {
 				Quantity: total.Quantity, Unit: total.Unit, Exact: total.Exact, ExactUnit: total.ExactUnit, Accuracy: r.Status.Accuracy,
 			}
 			row.StartTime, row.EndTime = r.Spec.StartTime, r.Spec.EndTime
-			a.Rows = append(a.Rows, row)
+			a.Rows = append(a.Rows, wire.Row{ReportRow: row})
 		}
 	}
 	return a

@@ -47,7 +47,7 @@ func (c *cli) report() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			answer := &answered{&found.status}
+			answer := madeReport(&found.status)
 			if all && found.status.NextPage != "" {
 				found.spec.StartFrom, found.spec.Suspend = "", false
 				if answer, err = c.ask(cmd.Context(), &found.spec); err != nil {
@@ -116,6 +116,9 @@ func unread(err error, name, list string) error {
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("there is no %s: kubectl get %s shows those that there are", name, list)
 	}
+	if apierrors.IsForbidden(err) {
+		return &refused{err.Error()}
+	}
 	return err
 }
 
@@ -169,7 +172,7 @@ func (c *cli) printReport(found *foundReport, answer *answered, out string) erro
 		return err
 	}
 	if answer.NextPage != "" {
-		fmt.Fprintf(c.ErrOut, "%d of %d rows: --all shows all.\n", len(answer.Rows), answer.RowCount)
+		fmt.Fprintf(c.ErrOut, "%d of %d rows: --all shows all.\n", len(answer.Rows), *answer.RowCount)
 	}
-	return c.foot(answer)
+	return c.foot(answer, answer.Rows)
 }

@@ -6,22 +6,27 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // scope is whose usage a command line asks for, and of what.
 type scope struct {
 	everywhere                     bool
 	types, deployments, dimensions []string
+	selector                       string
 }
 
 func (s *scope) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVarP(&s.everywhere, "all-namespaces", "A", false, "All namespaces that you may see.")
+	flags.StringVarP(&s.selector, "selector", "l", "", "Only namespaces with these labels, as they have them now: team=a. Of all that you may see.")
 	flags.StringSliceVar(&s.types, "type", nil, "Only these resource types: vm, volume, container")
 	flags.StringSliceVar(&s.deployments, "deployment", nil, "Only what is under these deployments.")
 	flags.StringSliceVar(&s.dimensions, "dimension", nil, "Only these dimensions: vcpu, memory, storage")
@@ -31,6 +36,13 @@ func (s *scope) addFlags(flags *pflag.FlagSet) {
 func (c *cli) filters(s *scope) (*v1alpha1.ClusterReportFilters, error) {
 	f := &v1alpha1.ClusterReportFilters{}
 	f.ResourceTypes, f.Deployments, f.Dimensions = values(s.types), values(s.deployments), values(s.dimensions)
+	if s.selector != "" {
+		var err error
+		if f.NamespaceSelector, err = metav1.ParseToLabelSelector(s.selector); err != nil {
+			return nil, misused("--selector=%s: %v", s.selector, err)
+		}
+		return f, nil
+	}
 	if s.everywhere {
 		return f, nil
 	}
@@ -65,7 +77,9 @@ func values(texts []string) []v1alpha1.FilterValue {
 
 // answered is a report with the rows of all its pages.
 type answered struct {
-	*v1alpha1.UsageReportStatus
+	*wire.Report
+	// everywhere tells that it was asked about all namespaces that the caller may see.
+	everywhere bool
 }
 
 // rowsAtOnce is how many rows are asked for at a time.
@@ -82,17 +96,17 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 	spec.Limit = rowsAtOnce
 	var all *answered
 	for {
-		page := &v1alpha1.UsageReportStatus{}
+		page := &wire.Report{}
 		if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{}, spec, page); err != nil {
 			return nil, err
 		}
 		if all == nil {
-			all = &answered{page}
+			all = &answered{Report: page, everywhere: spec.Filters != nil && len(spec.Filters.Namespaces) == 0}
 		} else {
 			all.Rows = append(all.Rows, page.Rows...)
 		}
 		if page.NextPage == "" {
-			all.NextPage, all.RowCount = "", int64(len(all.Rows))
+			all.NextPage, all.RowCount = "", new(int64(len(all.Rows)))
 			return all, nil
 		}
 		spec.StartFrom = page.NextPage
@@ -101,12 +115,12 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 }
 
 // metric is what a row counts, such as vm.vcpu.
-func metric(row *v1alpha1.ReportRow) string {
-	return string(row.Group["resourceType"]) + "." + string(row.Group["dimension"])
+func metric(row *wire.Row) string {
+	return strings.Trim(string(row.Group["resourceType"])+"."+string(row.Group["dimension"]), ".")
 }
 
 // exact is a row's figure; nil where nobody knows.
-func exact(row *v1alpha1.ReportRow) *big.Int {
+func exact(row *wire.Row) *big.Int {
 	n, ok := new(big.Int).SetString(row.Exact, 10)
 	if !ok {
 		return nil
@@ -115,10 +129,10 @@ func exact(row *v1alpha1.ReportRow) *big.Int {
 }
 
 // quantity is a row's figure as people read it.
-func quantity(row *v1alpha1.ReportRow) string {
+func quantity(row *wire.Row) string {
 	text := row.Quantity
 	if text == "" {
-		text = "unknown"
+		return "unknown"
 	}
 	switch row.Accuracy {
 	case v1alpha1.AccuracyEstimated:
@@ -130,11 +144,11 @@ func quantity(row *v1alpha1.ReportRow) string {
 }
 
 // marks says what the marks of quantity mean, if there are any.
-func marks(rows []v1alpha1.ReportRow) string {
+func marks(rows []wire.Row) string {
 	estimated, partial := false, false
 	for i := range rows {
 		estimated = estimated || rows[i].Accuracy == v1alpha1.AccuracyEstimated
-		partial = partial || rows[i].Accuracy == v1alpha1.AccuracyPartial
+		partial = partial || rows[i].Accuracy == v1alpha1.AccuracyPartial && rows[i].Quantity != ""
 	}
 	text := ""
 	if estimated {

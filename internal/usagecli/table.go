@@ -13,6 +13,8 @@ const (
 	gap, narrowGap, leastGap = 3, 2, 1
 	// leastWrapped is how wide a column that wraps is at least.
 	leastWrapped = 24
+	// leastCut is how wide a column that is cut is at least.
+	leastCut = 12
 )
 
 // layout is which columns of a table are shown, and how.
@@ -26,6 +28,10 @@ type layout struct {
 // printTable writes a table for people. On a terminal it fits, as far as it can:
 // what is piped has all columns, and a line for each row.
 func (c *cli) printTable(t *table, wide bool) error {
+	t, err := c.sorted(t)
+	if err != nil {
+		return err
+	}
 	l := &layout{table: t, gap: gap}
 	for i, column := range t.columns {
 		width := utf8.RuneCountInString(column.name)
@@ -46,11 +52,13 @@ func (c *cli) printTable(t *table, wide bool) error {
 	for i, column := range t.columns {
 		header[i] = column.name
 	}
-	out.WriteString(c.paint(bold, l.lines(header)) + "\n")
+	if !c.noHeaders {
+		out.WriteString(c.paint(bold, l.lines(header)) + "\n")
+	}
 	for _, row := range t.rows {
 		out.WriteString(l.lines(row) + "\n")
 	}
-	_, err := fmt.Fprint(c.Out, out.String())
+	_, err = fmt.Fprint(c.Out, out.String())
 	if err == nil && len(missing) > 0 {
 		_, err = fmt.Fprintf(c.ErrOut, "There is no room for %s: -o wide shows all.\n", strings.Join(missing, ", "))
 	}
@@ -84,7 +92,34 @@ func (l *layout) fit(room int) (missing []string) {
 			l.widths[i] = max(least[i], l.widths[i]-over)
 		}
 	}
+	l.cut(room)
 	return missing
+}
+
+// cut makes columns narrower whose names may be cut, the widest first.
+func (l *layout) cut(room int) {
+	for l.width(l.widths) > room {
+		widest := -1
+		for _, i := range l.shown {
+			if l.columns[i].cuts && l.widths[i] > leastCut && (widest < 0 || l.widths[i] > l.widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			return
+		}
+		l.widths[widest]--
+	}
+}
+
+// shortened is a text that fits a width, cut in the middle: names differ at both ends.
+func shortened(text string, width int) string {
+	letters := []rune(text)
+	if len(letters) <= width {
+		return text
+	}
+	head := width / 2
+	return string(letters[:head]) + "…" + string(letters[len(letters)-(width-head-1):])
 }
 
 func (l *layout) width(widths []int) int {
@@ -101,6 +136,9 @@ func (l *layout) lines(row []string) string {
 	cells, lines := make([][]string, len(row)), 1
 	for i, cell := range row {
 		cells[i] = []string{cmp.Or(plain(cell), "-")}
+		if l.columns[i].cuts {
+			cells[i][0] = shortened(cells[i][0], l.widths[i])
+		}
 		if l.columns[i].wraps {
 			cells[i] = wrapped(cells[i][0], l.widths[i])
 		}

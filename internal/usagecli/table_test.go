@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 func TestTextsAreWrappedWithoutLosingAWord(t *testing.T) {
@@ -73,7 +74,7 @@ func TestTablesFitWhereTheyCan(t *testing.T) {
 }
 
 func TestColoursAreForTerminalsThatHaveThem(t *testing.T) {
-	rows := []v1alpha1.ReportRow{{Quantity: "2", Exact: "7200000", Unit: "core-hour", Accuracy: v1alpha1.AccuracyEstimated, Group: map[string]v1alpha1.AttributeValue{"resourceType": "vm", "dimension": "vcpu"}}}
+	rows := []wire.Row{{ReportRow: v1alpha1.ReportRow{Quantity: "2", Exact: "7200000", Unit: "core-hour", Accuracy: v1alpha1.AccuracyEstimated, Group: map[string]v1alpha1.AttributeValue{"resourceType": "vm", "dimension": "vcpu"}}}}
 	made := &table{columns: []column{{name: "A"}, {name: "B"}}}
 	made.add("a", "b")
 	var out bytes.Buffer

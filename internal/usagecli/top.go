@@ -38,7 +38,7 @@ func (c *cli) top() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind := "deployments"
 			if len(args) == 1 {
-				kind = args[0]
+				kind = groupKinds[strings.ToLower(args[0])]
 			}
 			if kinds[kind] == nil || len(args) > 1 {
 				return misused("want deployments, namespaces or resources: not %q", strings.Join(args, " "))
@@ -58,10 +58,11 @@ func (c *cli) top() *cobra.Command {
 			if done, err := c.forPrograms(out.name, answer, texts(spec.GroupBy)...); done {
 				return err
 			}
+			answer.Rows = answer.sinceMetering()
 			if err := c.printTable(ranked(answer, others, kind), out.name == "wide"); err != nil {
 				return err
 			}
-			return c.foot(answer)
+			return c.foot(answer, answer.Rows)
 		},
 	}
 	command.Flags().IntVar(&most, "most", 10, "How many of each dimension.")
@@ -83,7 +84,7 @@ func (c *cli) askTop(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec,
 	if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{"top": {strconv.Itoa(most)}}, spec, found); err != nil {
 		return nil, nil, err
 	}
-	answer := &answered{&found.UsageReportStatus}
+	answer := &answered{Report: found, everywhere: spec.Filters != nil && len(spec.Filters.Namespaces) == 0}
 	if answer.NextPage != "" {
 		if answer, err = c.ask(ctx, spec); err != nil {
 			return nil, nil, err
@@ -94,12 +95,12 @@ func (c *cli) askTop(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec,
 }
 
 // largest are the rows with the most, of each metric in order.
-func largest(rows []v1alpha1.ReportRow, most int) []v1alpha1.ReportRow {
-	slices.SortStableFunc(rows, func(a, b v1alpha1.ReportRow) int {
+func largest(rows []wire.Row, most int) []wire.Row {
+	slices.SortStableFunc(rows, func(a, b wire.Row) int {
 		first, second := cmp.Or(exact(&a), new(big.Int)), cmp.Or(exact(&b), new(big.Int))
 		return cmp.Or(cmp.Compare(metric(&a), metric(&b)), cmp.Compare(a.Unit, b.Unit), second.Cmp(first))
 	})
-	var kept []v1alpha1.ReportRow
+	var kept []wire.Row
 	n := 0
 	for i := range rows {
 		if i > 0 && metric(&rows[i]) == metric(&rows[i-1]) && rows[i].Unit == rows[i-1].Unit {
@@ -115,9 +116,9 @@ func largest(rows []v1alpha1.ReportRow, most int) []v1alpha1.ReportRow {
 }
 
 func ranked(a *answered, others []wire.Others, kind string) *table {
-	t := &table{columns: []column{{name: "METRIC"}, {name: "NAMESPACE"}}}
+	t := &table{columns: []column{{name: "METRIC", cuts: true}, {name: "NAMESPACE", cuts: true}}}
 	if kind != "namespaces" {
-		t.columns = append(t.columns, column{name: strings.ToUpper(strings.TrimSuffix(kind, "s"))})
+		t.columns = append(t.columns, column{name: strings.ToUpper(strings.TrimSuffix(kind, "s")), cuts: true})
 	}
 	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT"}, column{name: "SHARE", right: true})
 	whole := map[string]*big.Int{}
@@ -141,13 +142,13 @@ func ranked(a *answered, others []wire.Others, kind string) *table {
 }
 
 // addOthers adds a line for what the rows of a metric add up to that are not shown.
-func addOthers(t *table, others []wire.Others, last *v1alpha1.ReportRow, whole *big.Int, kind string) {
+func addOthers(t *table, others []wire.Others, last *wire.Row, whole *big.Int, kind string) {
 	for i := range others {
 		o := &others[i]
 		if o.ResourceType+"."+o.Dimension != metric(last) || o.Unit != last.Unit {
 			continue
 		}
-		rest := v1alpha1.ReportRow{Quantity: o.Quantity, Exact: o.Exact, Unit: o.Unit, Accuracy: o.Accuracy}
+		rest := wire.Row{ReportRow: v1alpha1.ReportRow{Quantity: o.Quantity, Exact: o.Exact, Unit: o.Unit, Accuracy: o.Accuracy}}
 		cells := []string{metric(last), fmt.Sprintf("(%d others)", o.Count)}
 		if kind != "namespaces" {
 			cells = append(cells, "")

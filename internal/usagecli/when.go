@@ -2,8 +2,6 @@ package usagecli
 
 import (
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -24,12 +22,12 @@ type when struct {
 }
 
 func (w *when) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&w.from, "from", "", "The first second: 2026-11-01T00:00:00Z")
-	flags.StringVar(&w.to, "to", "", "The first second after it. Now, if there is --from alone.")
-	flags.StringVar(&w.last, "last", "", "The last so many days or hours, up to now: 7d, 24h, 30m")
+	flags.StringVar(&w.from, "from", "", "The first second: "+momentHelp+".")
+	flags.StringVar(&w.to, "to", "", "The first second after it, written the same way. Now, if there is --from alone.")
+	flags.StringVar(&w.last, "last", "", "The last so many weeks, days or hours, up to now: 1w, 7d, 24h, 30m")
 	flags.BoolVar(&w.thisMonth, "this-month", false, "This month, up to now. It is what is shown where nothing else is asked for.")
 	flags.BoolVar(&w.lastMonth, "last-month", false, "The month before this one.")
-	flags.StringVar(&w.zone, "time-zone", "UTC", "Where days and months begin: Europe/Berlin")
+	flags.StringVar(&w.zone, "time-zone", "UTC", "Where days and months begin, and what times without a zone are of: Europe/Berlin")
 }
 
 func (w *when) addIntervalFlag(flags *pflag.FlagSet) {
@@ -94,18 +92,18 @@ func (w *when) query(now time.Time, everything bool) (url.Values, error) {
 	case asked == 0 && everything:
 		return query, nil
 	case w.interval != "":
-		moment, err := parseInterval(w.interval)
+		within, err := w.momentOf(w.interval, now, parseInterval)
 		if err != nil {
 			return nil, misused("--interval: %v", err)
 		}
-		query.Set("interval", moment.UTC().Format(time.RFC3339))
+		query.Set("interval", within.UTC().Format(time.RFC3339))
 		return query, nil
 	case w.at != "":
-		moment, err := wire.ParseTime(w.at)
+		at, err := w.momentOf(w.at, now, wire.ParseTime)
 		if err != nil {
 			return nil, misused("--at: %v", err)
 		}
-		bounds(moment, moment.Add(time.Second))
+		bounds(at, at.Add(time.Second))
 		return query, nil
 	}
 	start, end, err := w.moments(now)
@@ -113,6 +111,18 @@ func (w *when) query(now time.Time, everything bool) (url.Values, error) {
 		bounds(start, end)
 	}
 	return query, err
+}
+
+// momentOf reads a moment in a way of its own, or else as people write it.
+func (w *when) momentOf(text string, now time.Time, parse func(string) (time.Time, error)) (time.Time, error) {
+	if t, err := parse(text); err == nil {
+		return t, nil
+	}
+	zone, err := w.location()
+	if err != nil {
+		return now, err
+	}
+	return moment(text, now, zone)
 }
 
 // parseInterval reads a moment, or the label of an interval.
@@ -132,9 +142,9 @@ func (w *when) moments(now time.Time) (start, end time.Time, err error) {
 	if window.Period == nil {
 		return window.StartingOn.Time, window.EndingBefore.Time, nil
 	}
-	zone, err := time.LoadLocation(w.zone)
+	zone, err := w.location()
 	if err != nil {
-		return start, end, misused("--time-zone=%s: want a name of the IANA time zone database, such as Europe/Berlin", w.zone)
+		return start, end, err
 	}
 	month := timeline.Period(now.Unix(), timeline.Month, int(window.Period.Offset), zone)
 	return time.Unix(month.Start, 0), time.Unix(month.End, 0), nil
@@ -144,13 +154,17 @@ func (w *when) bounds(now time.Time, between func(start, end time.Time) *v1alpha
 	if w.from == "" {
 		return nil, misused("there is --to without --from: say where the window begins")
 	}
-	start, err := wire.ParseTime(w.from)
+	zone, err := w.location()
+	if err != nil {
+		return nil, err
+	}
+	start, err := moment(w.from, now, zone)
 	if err != nil {
 		return nil, misused("--from: %v", err)
 	}
 	end := now
 	if w.to != "" {
-		if end, err = wire.ParseTime(w.to); err != nil {
+		if end, err = moment(w.to, now, zone); err != nil {
 			return nil, misused("--to: %v", err)
 		}
 	}
@@ -159,21 +173,3 @@ func (w *when) bounds(now time.Time, between func(start, end time.Time) *v1alpha
 	}
 	return between(start, end), nil
 }
-
-// duration reads 7d, 24h, 30m.
-func duration(text string) (time.Duration, error) {
-	if days, is := strings.CutSuffix(text, "d"); is {
-		n, err := strconv.ParseFloat(days, 64)
-		if err != nil || n <= 0 || n > 36525 {
-			return 0, errDuration
-		}
-		return time.Duration(n * 24 * float64(time.Hour)), nil
-	}
-	long, err := time.ParseDuration(text)
-	if err != nil || long < time.Second {
-		return 0, errDuration
-	}
-	return long.Truncate(time.Second), nil
-}
-
-var errDuration = misused("want days, hours or minutes: 7d, 24h, 30m")

@@ -139,7 +139,7 @@ func certified(ctx context.Context, plugin kubectlUsage) {
 		for who, namespace := range map[string]string{tenant: "other", nobody: "example"} {
 			out, err := usage(who, fmt.Sprintf(command, namespace))
 			Expect(err).To(HaveOccurred(), "%s: %s", command, out)
-			Expect(out).To(ContainSubstring("may not see the usage of namespace "+namespace), command)
+			Expect(out).To(ContainSubstring("cannot list resource \"usagerecords\" in API group \"metering.usage-operator.dev\" in the namespace \""+namespace+"\""), command)
 		}
 	}
 	out, err := usage(tenant, "list -A --last 2h")
@@ -170,7 +170,7 @@ func certified(ctx context.Context, plugin kubectlUsage) {
 		status int
 	}{
 		"a certificate":               {asTenant, nil, http.StatusOK},
-		"one that has no rights":      {asNobody, nil, http.StatusOK}, // to an empty list
+		"one that has no rights":      {asNobody, nil, http.StatusForbidden}, // and is known
 		"another authority's":         {asForger, nil, http.StatusUnauthorized},
 		"none":                        {nil, nil, http.StatusUnauthorized},
 		"one, through a proxy":        {asTenant, map[string]string{"X-Forwarded-For": "10.0.0.1"}, http.StatusUnauthorized},

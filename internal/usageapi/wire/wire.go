@@ -12,9 +12,38 @@ import (
 // itself, as the API server's proxy does.
 const TokenHeader = "X-Usage-Authorization"
 
+// Headers of answers: what is known of what they are about, and who may see it.
+const (
+	// CoverageHeader is how much of the window is known, in percent, as far as it has
+	// come: 100 only when all is. There is none where it has not begun.
+	CoverageHeader = "Usage-Coverage"
+	// BeganHeader is when metering began of what is asked for.
+	BeganHeader = "Usage-Metering-Began"
+	// VisibleHeader is what the answer is about, of what there is: "all", or
+	// "namespaces=2", those that the caller may see.
+	VisibleHeader = "Usage-Visible"
+)
+
+// NoSuchName is the code of a refusal of a name that there is not.
+const NoSuchName = "no_such_name"
+
+// Row is a row of a report that is asked for without an object.
+type Row struct {
+	v1alpha1.ReportRow
+	// Since is the accuracy but for the time before metering began: what the life of
+	// what the row is about leaves unknown. It is left out where it is the accuracy.
+	Since v1alpha1.Accuracy `json:"accuracySinceMetering,omitempty"`
+}
+
 // Report is a page of a report that is asked for without an object.
 type Report struct {
 	v1alpha1.UsageReportStatus
+	// Rows are the status's, and say more.
+	Rows []Row `json:"rows,omitempty"`
+	// MeteringBegan is when metering began of what is asked for; none: nothing meters it.
+	MeteringBegan string `json:"meteringBegan,omitempty"`
+	// Visible is as VisibleHeader.
+	Visible string `json:"visible,omitempty"`
 	// RowCount is how many rows there are on all pages, where this is the only one.
 	RowCount *int64 `json:"rowCount,omitempty"`
 	// Others are what the rows add up to that are not among the top ones, where these
@@ -133,4 +162,33 @@ func ParseTime(text string) (time.Time, error) {
 		}
 	}
 	return t, fmt.Errorf("%q is no time: want one such as 2026-11-01T00:00:00Z", text)
+}
+
+// Status is how far the ledger is.
+type Status struct {
+	// Now is the operator's clock.
+	Now string `json:"now"`
+	// Known is up to when there are figures, and Sealed up to when they are final; left out
+	// where there is none.
+	Known  string `json:"known,omitempty"`
+	Sealed string `json:"sealed,omitempty"`
+	// IntervalSeconds is how long the last sealed interval lasted.
+	IntervalSeconds int64 `json:"intervalSeconds,omitempty"`
+	// MeteringBegan is when the first meter began.
+	MeteringBegan string `json:"meteringBegan,omitempty"`
+	// Meters is how many are applied.
+	Meters int `json:"meters"`
+	// Attention are those for which somebody has to act.
+	Attention []MeterStatus `json:"attention"`
+}
+
+// MeterStatus is why a meter needs attention.
+type MeterStatus struct {
+	Name string `json:"name"`
+	// Reason is of its condition Ready, or Quarantined, or NotSeen.
+	Reason string `json:"reason"`
+	// Message is of the condition, for those who may see all namespaces.
+	Message string `json:"message,omitempty"`
+	// Quarantined is how many objects it cannot read.
+	Quarantined int64 `json:"quarantined,omitempty"`
 }

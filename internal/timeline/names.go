@@ -1,0 +1,242 @@
+package timeline
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// NoSuchName says that a filter names what nothing was ever recorded under, and
+// nothing measures: a query for it would have no rows, as if nothing had been used.
+type NoSuchName struct {
+	// Key is what the name is of.
+	Key Key
+	// Name is what was asked for.
+	Name string
+	// Known are the names that there are, in order, of what the filters' namespaces have.
+	Known []string
+}
+
+// listedNames is how many names an error lists.
+const listedNames = 12
+
+// nameWords are what people call what a key names.
+var nameWords = map[Key]string{
+	ResourceType: "resource type", Dimension: "dimension", Deployment: "deployment", Region: "region",
+	Resource: "resource", Container: "container", Namespace: "namespace", "metric": "metric",
+}
+
+// Error says what there is instead: the name that is meant, where one is like it,
+// and the first of all.
+func (e *NoSuchName) Error() string {
+	what := nameWords[e.Key]
+	if attribute, is := e.Key.Attribute(); is {
+		what = attribute
+	}
+	text := fmt.Sprintf("there is no %s %q", what, e.Name)
+	if e.Key != ResourceType && e.Key != Dimension && e.Key != "metric" {
+		text = fmt.Sprintf("nothing was ever recorded under a %s %q", what, e.Name)
+	}
+	if like := Nearest(e.Name, e.Known); like != "" {
+		text += fmt.Sprintf(": did you mean %q?", like)
+	}
+	shown := e.Known[:min(len(e.Known), listedNames)]
+	if len(shown) == 0 {
+		return text + "; there is none"
+	}
+	if !strings.HasSuffix(text, "?") {
+		text += ";"
+	}
+	text += " there are " + strings.Join(shown, ", ")
+	if more := len(e.Known) - len(shown); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// Nearest is the one of some names that somebody who wrote another may have meant; "" if none
+// is like it.
+func Nearest(name string, names []string) string {
+	best, least := "", len(name)/3+1 // a slip in three letters
+	for _, other := range names {
+		if strings.EqualFold(name, other) {
+			return other
+		}
+		if d := distance(strings.ToLower(name), strings.ToLower(other)); d <= least && d < len(name) {
+			best, least = other, d-1
+		}
+	}
+	return best
+}
+
+// longestName is how long names are at most that are compared.
+const longestName = 63
+
+// distance is how many letters have to be changed, added, left out, or to change places
+// with the next, to make one text of another.
+func distance(a, b string) int {
+	if len(a) > longestName || len(b) > longestName {
+		return max(len(a), len(b))
+	}
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			change := last[j]
+			if a[i] != b[j] {
+				change++
+			}
+			row[j+1] = min(change, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+// Check tells whether there is what the filters name, in the namespaces that they let
+// through: the error is a *NoSuchName. Names of resources and containers are not
+// looked for: see CheckHolders.
+func (s *Snapshot) Check(f *Filters) error {
+	asked := f.asked()
+	if len(asked) == 0 {
+		return nil
+	}
+	missing := map[Key]map[string]bool{}
+	for _, a := range asked {
+		missing[a.key] = map[string]bool{}
+		for _, name := range a.names {
+			missing[a.key][name] = name != "" // what has none is always there
+		}
+	}
+	left := func() bool {
+		for _, names := range missing {
+			for _, is := range names {
+				if is {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	s.names(f, func(key Key, name string) {
+		if missing[key] != nil && missing[key][name] {
+			missing[key][name] = false
+		}
+	})
+	if !left() {
+		return nil
+	}
+	for _, a := range asked {
+		for _, name := range a.names {
+			if missing[a.key][name] {
+				return &NoSuchName{Key: a.key, Name: name, Known: s.known(f, a.key)}
+			}
+		}
+	}
+	return nil
+}
+
+type askedNames struct {
+	key   Key
+	names []string
+}
+
+// asked are the names that the filters have, in the order in which they are checked.
+func (f *Filters) asked() (asked []askedNames) {
+	for _, a := range []askedNames{{ResourceType, f.ResourceTypes}, {Dimension, f.Dimensions}, {Deployment, f.Deployments}, {Region, f.Regions}} {
+		if len(a.names) > 0 {
+			asked = append(asked, a)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Attributes)) {
+		asked = append(asked, askedNames{Attribute(name), f.Attributes[name]})
+	}
+	return asked
+}
+
+// known are all names of a kind, in order.
+func (s *Snapshot) known(f *Filters, key Key) []string {
+	found := map[string]bool{}
+	s.names(f, func(of Key, name string) {
+		if of == key && name != "" {
+			found[name] = true
+		}
+	})
+	return slices.Sorted(maps.Keys(found))
+}
+
+// names calls with the names of what there is, of what the filters' namespaces have and meters
+// measure; with dimensions only of the resource types that they let through.
+func (s *Snapshot) names(f *Filters, call func(Key, string)) {
+	dimension := func(resourceType string, d usage.Dimension) {
+		if has(f.ResourceTypes, resourceType) {
+			plain, _ := d.Plain()
+			call(Dimension, plain.Name)
+			call(Dimension, d.Name)
+		}
+	}
+	for i := range s.meters {
+		m := &s.meters[i]
+		call(ResourceType, m.ResourceType)
+		for _, d := range m.Dimensions {
+			dimension(m.ResourceType, d)
+		}
+		for j := range m.Measured {
+			dimension(m.ResourceType, m.Measured[j].Dimension)
+		}
+	}
+	s.classes.all(func(_ int, at **class) {
+		w := &(*at).words
+		if !f.within(w) {
+			return
+		}
+		call(ResourceType, w.ResourceType)
+		dimension(w.ResourceType, w.Dimension)
+		call(Deployment, w.Deployment)
+		call(Region, w.Region)
+		if len(f.Attributes) > 0 {
+			for name, value := range w.Attributes.Map() {
+				call(Attribute(name), value)
+			}
+		}
+	})
+}
+
+// CheckHolders tells whether there are the resources and containers that the filters
+// name, as Check does. It looks at all that the other filters let through.
+func (s *Snapshot) CheckHolders(f *Filters) error {
+	if !f.byHolder() {
+		return nil
+	}
+	all := *f
+	all.Resources, all.Containers = nil, nil
+	resources, containers := map[string]bool{}, map[string]bool{}
+	for _, c := range s.listed(&all, never) {
+		c.occurrences(&all, func(*object) bool { return true }, always, func(o occurrence) {
+			resources[o.subject.Resource.Name], containers[o.subject.Container] = true, true
+		})
+	}
+	for _, a := range []struct {
+		askedNames
+		known map[string]bool
+	}{{askedNames{Resource, f.Resources}, resources}, {askedNames{Container, f.Containers}, containers}} {
+		for _, name := range a.names {
+			if name != "" && !a.known[name] {
+				delete(a.known, "")
+				return &NoSuchName{Key: a.key, Name: name, Known: slices.Sorted(maps.Keys(a.known))}
+			}
+		}
+	}
+	return nil
+}

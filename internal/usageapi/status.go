@@ -1,0 +1,63 @@
+package usageapi
+
+import (
+	"cmp"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
+)
+
+// restful are the reasons for which a meter may not be Ready, and nobody has to act.
+var restful = []string{v1alpha1.ReasonSuspended, v1alpha1.ReasonTargetNotInstalled, v1alpha1.ReasonListing, v1alpha1.ReasonJournaling}
+
+// status answers with how far the ledger is, and which meters need attention. What they say of
+// objects is for those who may see all namespaces.
+func (c *call) status() error {
+	refs, err := c.all()
+	if err != nil {
+		return err
+	}
+	applied, err := c.Meters(c.ctx)
+	if err != nil {
+		return err
+	}
+	answer := wire.Status{Now: stamp(c.now), Meters: len(applied), Attention: []wire.MeterStatus{}}
+	if at := c.known(); at > 0 {
+		answer.Known = stamp(at)
+	}
+	if sealed := c.snapshot.Sealed(); sealed > 0 {
+		answer.Sealed = stamp(sealed)
+		for _, last := range c.snapshot.Intervals(usage.Window{Start: sealed - 1, End: sealed}) {
+			answer.IntervalSeconds = last.Seconds()
+		}
+	}
+	if began := c.snapshot.Since(); began > 0 {
+		answer.MeteringBegan = stamp(began)
+	}
+	for i := range applied {
+		m := &applied[i]
+		ready := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady)
+		shown := wire.MeterStatus{Name: m.Name, Quarantined: m.Status.Quarantined}
+		switch {
+		case ready == nil:
+			shown.Reason = "NotSeen"
+		case ready.Status != metav1.ConditionTrue && !slices.Contains(restful, ready.Reason):
+			shown.Reason = ready.Reason
+			if refs == nil {
+				shown.Message = ready.Message
+			}
+		case m.Status.Quarantined > 0:
+			shown.Reason = "Quarantined"
+		default:
+			continue
+		}
+		answer.Attention = append(answer.Attention, shown)
+	}
+	slices.SortFunc(answer.Attention, func(a, b wire.MeterStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return c.write(answer)
+}

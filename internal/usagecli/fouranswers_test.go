@@ -1,0 +1,125 @@
+package usagecli
+
+import (
+	"strings"
+	"testing"
+)
+
+// The four answers without a figure: a face that has not all of them fails its test.
+const (
+	zero       = "zero"
+	unknown    = "unknown"
+	notVisible = "not visible"
+	noSuchName = "no such name"
+)
+
+// In the first hours of November all was seen, and the shop used nothing, nor did anybody any
+// memory. In October nothing was metered.
+const (
+	idle    = " --from=2026-11-01T00:00:00Z --to=2026-11-01T10:00:00Z"
+	october = " --from=2026-10-01T00:00:00Z --to=2026-11-01T00:00:00Z"
+)
+
+// faces are what people run to get each answer.
+var faces = map[string]map[string]string{
+	"list": {
+		zero: "list" + idle, unknown: "list" + october, notVisible: "list -n bank" + idle, noSuchName: "list --type vmm" + idle,
+	},
+	"list of all": {
+		zero: "list -A --dimension memory" + idle, unknown: "list -A" + october, notVisible: "list -A --as-nobody" + idle, noSuchName: "list -A --dimension cpuu" + idle,
+	},
+	"list as csv": {
+		zero: "list -o csv" + idle, unknown: "list -o csv" + october, notVisible: "list -o csv -n bank" + idle, noSuchName: "list -o csv --deployment wep" + idle,
+	},
+	"list as json": {
+		zero: "list -o json" + idle, unknown: "list -o json" + october, notVisible: "list -o json -n bank" + idle, noSuchName: "list -o json --type vmm" + idle,
+	},
+	"top": {
+		zero: "top deployments" + idle, unknown: "top deployments" + october, notVisible: "top namespaces -A --as-nobody" + idle, noSuchName: "top --dimension cpuu" + idle,
+	},
+	"chart": {
+		zero: "chart deployment/web" + idle, unknown: "chart deployment/web" + october, notVisible: "chart -n bank" + idle, noSuchName: "chart deployment/nosuch" + idle,
+	},
+	"get": {
+		zero: "get vm/web-0" + idle, unknown: "get vm/web-0" + october, notVisible: "get vm/db -n bank" + idle, noSuchName: "get vm/web-9",
+	},
+	"get by UID": {
+		zero: "get uid-web-0" + idle, unknown: "get uid-web-0" + october, notVisible: "get uid-web-0 --as-nobody", noSuchName: "get uid-nosuch",
+	},
+	"get as csv": {
+		zero: "get vm/web-0 -o csv" + idle, unknown: "get vm/web-0 -o csv" + october, notVisible: "get vm/db -n bank -o csv", noSuchName: "get vmm/web-0 -o csv",
+	},
+	"explain": {
+		zero: "explain vm/web-0" + idle, unknown: "explain vm/web-0" + october, notVisible: "explain vm/db -n bank" + idle, noSuchName: "explain vm/nosuch",
+	},
+	"records": {
+		zero: "records" + idle, unknown: "records" + october, notVisible: "records -n bank" + idle, noSuchName: "records --deployment nosuch" + idle,
+	},
+	"records as csv": {
+		zero: "records -o csv" + idle, unknown: "records -o csv" + october, notVisible: "records -o csv -n bank" + idle, noSuchName: "records -o csv --deployment nosuch" + idle,
+	},
+}
+
+func TestZeroUnknownNotVisibleAndNoSuchNameAreFourAnswers(t *testing.T) {
+	server := cluster(t)
+	shop, nobody := kubeconfig(t, server, "shop", "shop"), kubeconfig(t, server, "nobody", "shop")
+	for face, cells := range faces {
+		for _, answer := range []string{zero, unknown, notVisible, noSuchName} {
+			t.Run(face+"/"+answer, func(t *testing.T) {
+				command, filled := cells[answer]
+				if !filled {
+					t.Fatal("the cell is empty")
+				}
+				who := shop
+				if strings.Contains(command, " --as-nobody") {
+					command, who = strings.Replace(command, " --as-nobody", "", 1), nobody
+				}
+				status, out, stderr := run(append(strings.Fields(command), "--kubeconfig="+who)...)
+				if got := whichAnswer(status, out, stderr); got != answer {
+					t.Errorf("%s: it is %s: want %s: status %d\n%s\n%s", command, got, answer, status, out, stderr)
+				}
+			})
+		}
+	}
+}
+
+// whichAnswer is which of the answers people, or a script, take it for.
+func whichAnswer(status int, out, stderr string) string {
+	said := strings.ToLower(stderr + out)
+	switch status {
+	case exitFailed:
+		if strings.HasPrefix(stderr, "Error from server (Forbidden): usagerecords.metering.usage-operator.dev is forbidden: User ") && out == "" {
+			return notVisible
+		}
+	case exitMisused:
+		if strings.Contains(stderr, "there ") && strings.Contains(stderr, `"`) && out == "" {
+			return noSuchName
+		}
+	case exitDone:
+		figures := strings.Contains(out, " 0 ") || strings.Contains(out, `"quantity"`)
+		rows := strings.Count(out, "\n") > 1 && !strings.HasPrefix(out, "{")
+		isUnknown := strings.Contains(said, "unknown whether anything was used")
+		switch {
+		case isUnknown && !figures && strings.Contains(said, "metering began at 2026-11-01t00:00:00z"):
+			return unknown
+		case !isUnknown && !rows && (strings.Contains(said, "nothing was used") || strings.Contains(said, "held nothing from")):
+			return zero
+		}
+	}
+	return "none of them"
+}
+
+// One caller may see some of all: that is said, too.
+func TestAnAnswerAboutAllSaysWhoseItIs(t *testing.T) {
+	server := cluster(t)
+	for who, says := range map[string]string{"shop": `"visible": "namespaces=1"`, "admin": `"visible": "all"`} {
+		status, out, stderr := run("list", "-A", "-o", "json", "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z", "--kubeconfig="+kubeconfig(t, server, who, "shop"))
+		_, _, foot := run("top", "-A", "--from=2026-11-01", "--to=2026-11-04", "--kubeconfig="+kubeconfig(t, server, who, "shop"))
+		if strings.Contains(foot, "Of what you may see, which is in 1 of the namespaces") != (who == "shop") {
+			t.Errorf("%s: %s", who, foot)
+		}
+		if status != exitDone || !strings.Contains(out, says) {
+			t.Errorf("%s: status %d, %s, %s: want %s", who, status, out, stderr, says)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package usagecli
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
+)
+
+// told is what an answer says of what it is about.
+type told struct {
+	percent string    // of the window that is known; "": the window has not begun
+	began   time.Time // metering, of what is asked for; zero: nothing meters it
+	visible string    // "all", or "namespaces=2"
+}
+
+// toldBy reads an answer's headers.
+func toldBy(header http.Header) told {
+	t := told{percent: header.Get(wire.CoverageHeader), visible: header.Get(wire.VisibleHeader)}
+	if began, err := time.Parse(time.RFC3339, header.Get(wire.BeganHeader)); err == nil {
+		t.began = began
+	}
+	return t
+}
+
+// isUnknown tells that nothing is known of the window.
+func (t *told) isUnknown() bool { return t.percent == "0" }
+
+// nothing says in a sentence why there are no figures: nothing was used, or that is
+// unknown. What is "nothing was used", when "from A to B".
+func (t *told) nothing(what, when string) string {
+	switch {
+	case t.percent == "":
+		return strings.TrimSpace("The time has not begun: "+when) + ".\n"
+	case t.isUnknown():
+		return fmt.Sprintf("It is unknown whether anything was used %s: %s.\n", when, t.why())
+	case t.percent != "100":
+		return fmt.Sprintf("%s %s, in the %s%% of that time that is known: %s.\n", what, when, t.percent, t.why())
+	}
+	return fmt.Sprintf("%s %s.\n", what, when)
+}
+
+// why says why something is unknown.
+func (t *told) why() string {
+	if t.began.IsZero() {
+		return "nothing meters it"
+	}
+	return "metering began at " + t.began.UTC().Format(stampLayout)
+}
+
+// told is what a report says of itself.
+func (a *answered) told() told {
+	t := told{visible: a.Visible}
+	if a.Coverage != nil {
+		t.percent = a.Coverage.Percent
+	}
+	if began, err := time.Parse(time.RFC3339, a.MeteringBegan); err == nil {
+		t.began = began
+	} else if a.Coverage != nil && a.Window != nil { // of a report that has been made
+		for _, gap := range a.Coverage.Gaps {
+			if gap.Meter == "" && gap.StartTime.Equal(&a.Window.StartTime) {
+				t.began = gap.EndTime.Time
+			}
+		}
+	}
+	return t
+}
+
+// sinceMetering are the rows as the time since metering began has them: what was before
+// is unknown of all of them, and is said once.
+func (a *answered) sinceMetering() []wire.Row {
+	rows := make([]wire.Row, len(a.Rows))
+	for i := range a.Rows {
+		rows[i] = a.Rows[i]
+		if rows[i].Quantity != "" {
+			rows[i].Accuracy = cmp.Or(rows[i].Since, rows[i].Accuracy)
+		}
+	}
+	return rows
+}
+
+// foot tells what the figures are of, how well they are known, and how final they are.
+// marked are the rows as they are shown.
+func (c *cli) foot(a *answered, marked []wire.Row) error {
+	if c.sayNothing(a) {
+		return nil
+	}
+	t := a.told()
+	text := marks(marked)
+	if start := a.Window.StartTime.Time; t.began.After(start) {
+		text += fmt.Sprintf("Metering began at %s: what was used before that, from %s on, is unknown.\n",
+			t.began.UTC().Format(stampLayout), start.UTC().Format(stampLayout))
+	}
+	if seen, is := strings.CutPrefix(t.visible, "namespaces="); is && a.everywhere {
+		text += fmt.Sprintf("Of what you may see, which is in %s of the namespaces: shares are of that, too.\n", seen)
+	}
+	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
+		reached := "Nothing is final yet; it is"
+		if a.SealedTime != nil {
+			reached = "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest"
+		}
+		text += reached + " as of now.\n"
+	}
+	if text == "" {
+		return nil
+	}
+	_, err := fmt.Fprint(c.ErrOut, "\n"+text)
+	return err
+}
+
+// sayNothing says why a report has no figures, if it has none.
+func (c *cli) sayNothing(a *answered) bool {
+	if a.Window == nil || slices.ContainsFunc(a.Rows, func(r wire.Row) bool { return r.Quantity != "" }) {
+		return false
+	}
+	t := a.told()
+	fmt.Fprint(c.ErrOut, t.nothing("Nothing was used", between(&a.Window.StartTime, &a.Window.EndTime)))
+	return true
+}
+
+func between(start, end *metav1.Time) string {
+	return "from " + start.UTC().Format(stampLayout) + " to " + end.UTC().Format(stampLayout)
+}
+
+// madeReport is the status of a report, as an answer has it.
+func madeReport(status *v1alpha1.UsageReportStatus) *answered {
+	made := &wire.Report{UsageReportStatus: *status, RowCount: &status.RowCount}
+	for i := range status.Rows {
+		made.Rows = append(made.Rows, wire.Row{ReportRow: status.Rows[i]})
+	}
+	return &answered{Report: made}
+}
+
+// refused is an answer that is none: the caller may not see what it is about.
+type refused struct{ message string }
+
+func (e *refused) Error() string { return e.message }
