@@ -34,7 +34,11 @@ func list[T any](ctx context.Context, what string, get func() *rest.Request, eac
 		if token != "" {
 			request = request.Param("continue", token)
 		}
-		raw, err := request.Do(ctx).Raw()
+		result := request.Do(ctx)
+		raw, err := result.Raw()
+		if err != nil {
+			err = result.Error() // which has what the API server said
+		}
 		if later := resumable(err); token != "" && later != "" {
 			token = later
 			continue

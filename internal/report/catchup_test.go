@@ -38,41 +38,52 @@ func TestWhatIsMissingIsMadeNewestFirst(t *testing.T) {
 			if next != wantNext {
 				t.Fatalf("then comes %v, want %v", next, wantNext)
 			}
-			if !slices.IsSortedFunc(missing, func(a, b usage.Window) int { return int(b.Start - a.Start) }) {
-				t.Fatalf("not the newest first: %v", missing)
-			}
-			for _, period := range due {
-				if !made[period] && !slices.Contains(missing, period) {
-					t.Fatalf("%v was not made, and is not missing: %+v", period, p)
-				}
-			}
-			for _, period := range missing {
-				if !slices.Contains(due, period) {
-					t.Fatalf("%v is missing, and is not one of the newest: %v", period, due)
-				}
-			}
+			expectMissing(t, missing, due, made)
 			n := rapid.IntRange(0, len(missing)).Draw(t, "made")
 			for _, period := range missing[:n] {
 				made[period] = true
 			}
 			p = p.After(missing, n)
 			again, _ := s.Missing(p, sealed, limit)
-			for _, period := range again {
-				// What lies between two that are missing is looked for once more, and found.
-				if !slices.Contains(missing[n:], period) && (!made[period] || p.Backlog.Intersect(period) != period) {
-					t.Fatalf("%d of %v were made, and %v is missing: %+v", n, missing, period, p)
-				}
-			}
-			for _, period := range missing[n:] {
-				if !slices.Contains(again, period) {
-					t.Fatalf("%d of %v were made, and %v is not missing: %+v", n, missing, period, p)
-				}
-			}
-			if n == len(missing) && len(again) > 0 {
-				t.Fatalf("all were made, and %v are missing: %+v", again, p)
-			}
+			expectLeft(t, again, missing[n:], made, p)
 		}
 	})
+}
+
+// expectMissing expects the newest that are due and were not made, the newest first;
+// some of those that were made may be among them.
+func expectMissing(t *rapid.T, missing, due []usage.Window, made map[usage.Window]bool) {
+	if !slices.IsSortedFunc(missing, func(a, b usage.Window) int { return int(b.Start - a.Start) }) {
+		t.Fatalf("not the newest first: %v", missing)
+	}
+	for _, period := range due {
+		if !made[period] && !slices.Contains(missing, period) {
+			t.Fatalf("%v was not made, and is not missing: %v", period, missing)
+		}
+	}
+	for _, period := range missing {
+		if !slices.Contains(due, period) {
+			t.Fatalf("%v is missing, and is not one of the newest: %v", period, due)
+		}
+	}
+}
+
+// expectLeft expects what was left to be missing still, and beside that only what
+// lies between two of it: that is looked for once more, and found.
+func expectLeft(t *rapid.T, missing, left []usage.Window, made map[usage.Window]bool, p report.Progress) {
+	for _, period := range missing {
+		if !slices.Contains(left, period) && (!made[period] || p.Backlog.Intersect(period) != period) {
+			t.Fatalf("%v were left, and %v is missing: %+v", left, period, p)
+		}
+	}
+	for _, period := range left {
+		if !slices.Contains(missing, period) {
+			t.Fatalf("%v were left, and %v is not missing: %+v", left, period, p)
+		}
+	}
+	if len(left) == 0 && len(missing) > 0 {
+		t.Fatalf("all were made, and %v are missing: %+v", missing, p)
+	}
 }
 
 // A progress that somebody made up counts for nothing, unless the schedule can have come to it.
