@@ -578,24 +578,34 @@ func TestResourcesThatGoOnAndThoseThatWereCorrected(t *testing.T) {
 // What a dimension is of may be named by whoever holds it: others are not told of it,
 // neither by its name nor by its id.
 func TestErrorsNameNobodyElsesMetrics(t *testing.T) {
-	h := newFixture().handler()
+	f := newFixture()
+	secret := cpu
+	secret.Name = "requests.example.com/secret" // a name that the shop has made up
+	holder := subject("container", "shop", shopUID, "web", "pod-1")
+	holder.Container = "app"
+	f.ledger.Take(timeline.Commit{Time: committedAt, Changes: []usage.Change{
+		held("container", holder, secret, 100, "2026-11-20T10:30:00Z", "2026-11-20T11:15:00Z"),
+	}})
+	f.ledger.Publish()
+	h := f.handler()
 	message := func(token, metric string) string {
 		t.Helper()
 		answer := ask(t, h, token, "POST", "/v1/usage", `{"window_size":"none","starting_on":"2026-11-01T00:00:00Z","ending_before":"2026-12-01T00:00:00Z","billable_metrics":[{"id":"`+metric+`"}]}`)
 		if answer.Code != http.StatusBadRequest {
 			return fmt.Sprint(answer.Code)
 		}
-		return strings.ReplaceAll(answer.Body.String(), metric, "METRIC")
+		told := strings.ReplaceAll(answer.Body.String(), metric, "METRIC")
+		return strings.Replace(told, `: did you mean \"container.cpu\"?`, ";", 1) // which is alike depends on what was asked
 	}
-	id := wire.ID("metric", "container", "cpu") // the shop's alone has containers
-	if got := message("shop", "container.none"); !strings.Contains(got, "container.cpu") {
+	id := wire.ID("metric", "container", secret.Name)
+	if got := message("shop", "container.none"); !strings.Contains(got, secret.Name) {
 		t.Errorf("the shop is not told of its own: %s", got)
 	}
 	none := message("bank", "container.none")
-	if strings.Contains(none, "container") || !strings.Contains(none, "vm.vcpu") {
+	if strings.Contains(none, "secret") || !strings.Contains(none, "vm.vcpu") {
 		t.Errorf("the bank is told: %s", none)
 	}
-	for _, metric := range []string{"container.cpu", id} {
+	for _, metric := range []string{"container." + secret.Name, id} {
 		if got := message("bank", metric); got != none {
 			t.Errorf("%s: %s, and of one that is not there: %s", metric, got, none)
 		}
