@@ -99,16 +99,22 @@ func (p *Pager) Page(ctx context.Context, s *Snapshot, q Query, until int64, aft
 		if list, more = part.append(list, window, group, limit, !ranged); more {
 			return list, newCursor(r.key.query, &list[limit-1]).String(), nil
 		}
-		// Of a window whose groups are cut the last part tells whether there was none with a row.
 		some = some || len(list) > before
-		if ranged && from.groups == len(r.plan.cuts) && !some && part.unknown[0] {
-			if len(list) == limit {
-				return list, newCursor(r.key.query, &list[limit-1]).String(), nil
-			}
-			list = append(list, part.unknownRow(0))
+		if some || !r.endsUnknown(from, part) {
+			continue
 		}
+		if len(list) == limit {
+			return list, newCursor(r.key.query, &list[limit-1]).String(), nil
+		}
+		list = append(list, part.unknownRow(0))
 	}
 	return list, "", nil
+}
+
+// endsUnknown tells whether the part is the last of a window whose groups are cut, and
+// the window has a row without a group if none of the parts has one.
+func (r *reading) endsUnknown(at step, part *rows) bool {
+	return len(r.plan.cuts) > 0 && at.groups == len(r.plan.cuts) && part.unknown[0]
 }
 
 // reading is a query whose parts are read one after the other.

@@ -107,20 +107,21 @@ func floodOnce(ctx context.Context, address string, i int) {
 func victim(t *testing.T, server *httptest.Server, lasts time.Duration) []time.Duration {
 	t.Helper()
 	var took []time.Duration
-	for began := time.Now(); time.Since(began) < lasts; {
+	var now clock.RealClock
+	for began := now.Now(); now.Since(began) < lasts; {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/usage?project_id=t4&limit=1&from=2026-11-20T00:00:00Z", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
 		request.Header.Set("Authorization", "Bearer t4")
-		asked := time.Now()
+		asked := now.Now()
 		answer, err := server.Client().Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _ = io.Copy(io.Discard, answer.Body)
 		_ = answer.Body.Close()
-		took = append(took, time.Since(asked))
+		took = append(took, now.Since(asked))
 		if answer.StatusCode != http.StatusOK {
 			t.Fatalf("the victim's answer is %s", answer.Status)
 		}

@@ -146,14 +146,22 @@ func whichAnswer(w *httptest.ResponseRecorder, byHeader bool) string {
 	case http.StatusOK:
 		figure := has(`"exact":"`) && !has(`"exact":""`)
 		null := has(`"quantity":null`, `"value":null`) || has(`"group":{`) && !has(`"quantity"`)
-		switch coverage := w.Header().Get(wire.CoverageHeader); {
-		case coverage == "0" && !figure && (null || byHeader):
-			return unknown
-		case coverage == "100" && !figure && !null:
-			return zero
-		}
+		return withoutFigures(w.Header().Get(wire.CoverageHeader), figure, null, byHeader)
 	}
-	return "none of them"
+	return noneOfThem
+}
+
+const noneOfThem = "none of them"
+
+// withoutFigures is which of the answers one without an error is.
+func withoutFigures(coverage string, figure, null, byHeader bool) string {
+	switch {
+	case coverage == "0" && !figure && (null || byHeader):
+		return unknown
+	case coverage == "100" && !figure && !null:
+		return zero
+	}
+	return noneOfThem
 }
 
 // One known day more does not change what is said of a day before: there is a row of it.

@@ -48,6 +48,10 @@ func (c *call) resources() error {
 	if about.Meters, err = c.metersOf(histories); err != nil {
 		return err
 	}
+	return c.writeResources(about, histories)
+}
+
+func (c *call) writeResources(about wire.ResourceList, histories []timeline.History) (err error) {
 	out := c.array("resources")
 	if out.before, err = fieldsBefore(about); err != nil {
 		return err

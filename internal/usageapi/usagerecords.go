@@ -124,8 +124,18 @@ func (c *call) listUsage() error {
 	if err != nil {
 		return err
 	}
+	var instead *usageRecord
+	if len(histories) == 0 && cursor == "" && window.Start != math.MinInt64 && isUnknown(&known) && !c.omitsUnknown() {
+		record := unknownRecord(filters, window)
+		instead = &record
+	}
+	return c.writeRecords(pagination{NextCursor: next, Limit: limit}, histories, instead)
+}
+
+// writeRecords writes what resources used, or what there is instead; nil: nothing.
+func (c *call) writeRecords(page pagination, histories []timeline.History, instead *usageRecord) error {
 	out := c.array("items")
-	paging, err := json.Marshal(pagination{NextCursor: next, Limit: limit})
+	paging, err := json.Marshal(page)
 	if err != nil {
 		return err
 	}
@@ -141,8 +151,8 @@ func (c *call) listUsage() error {
 		}
 		histories[i] = timeline.History{} // it is written: what it took is free
 	}
-	if len(histories) == 0 && cursor == "" && window.Start != math.MinInt64 && isUnknown(&known) && !c.omitsUnknown() {
-		if err := out.add(unknownRecord(filters, window)); err != nil {
+	if instead != nil {
+		if err := out.add(*instead); err != nil {
 			return err
 		}
 	}

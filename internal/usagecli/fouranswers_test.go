@@ -85,7 +85,6 @@ func TestZeroUnknownNotVisibleAndNoSuchNameAreFourAnswers(t *testing.T) {
 
 // whichAnswer is which of the answers people, or a script, take it for.
 func whichAnswer(status int, out, stderr string) string {
-	said := strings.ToLower(stderr + out)
 	switch status {
 	case exitFailed:
 		if strings.HasPrefix(stderr, "Error from server (Forbidden): usagerecords.metering.usage-operator.dev is forbidden: User ") && out == "" {
@@ -96,17 +95,25 @@ func whichAnswer(status int, out, stderr string) string {
 			return noSuchName
 		}
 	case exitDone:
-		figures := strings.Contains(out, " 0 ") || strings.Contains(out, `"quantity"`)
-		rows := strings.Count(out, "\n") > 1 && !strings.HasPrefix(out, "{")
-		isUnknown := strings.Contains(said, "unknown whether anything was used")
-		switch {
-		case isUnknown && !figures && strings.Contains(said, "metering began at 2026-11-01t00:00:00z"):
-			return unknown
-		case !isUnknown && !rows && (strings.Contains(said, "nothing was used") || strings.Contains(said, "held nothing from")):
-			return zero
-		}
+		return withoutFigures(out, strings.ToLower(stderr+out))
 	}
-	return "none of them"
+	return noneOfThem
+}
+
+const noneOfThem = "none of them"
+
+// withoutFigures is which of the answers one without an error is.
+func withoutFigures(out, said string) string {
+	figures := strings.Contains(out, " 0 ") || strings.Contains(out, `"quantity"`)
+	rows := strings.Count(out, "\n") > 1 && !strings.HasPrefix(out, "{")
+	isUnknown := strings.Contains(said, "unknown whether anything was used")
+	switch {
+	case isUnknown && !figures && strings.Contains(said, "metering began at 2026-11-01t00:00:00z"):
+		return unknown
+	case !isUnknown && !rows && (strings.Contains(said, "nothing was used") || strings.Contains(said, "held nothing from")):
+		return zero
+	}
+	return noneOfThem
 }
 
 // One caller may see some of all: that is said, too.

