@@ -107,6 +107,7 @@ func TestATenantThatChangesItsDeploymentAllTheTime(t *testing.T) {
 	}
 
 	interval := usage.Window{Start: began, End: ended}
+	first.Clock.(*clocktesting.FakeClock).SetTime(time.Unix(ended+5, 0))
 	l.Seal(interval)
 	seal := journal.Seal{Interval: interval, Limits: schedule.limits(holdings(l, interval))}
 	first.Sealed.Add(seal)
