@@ -269,6 +269,9 @@ func (c *Collector) place(at *metering, uid string, subject *usage.Subject) {
 	if _, named := at.named[uid]; !named {
 		subject.Deployment = meter.Tidy(placement.Deployment)
 	}
+	if subject.Deployment == usage.OtherDeployments {
+		subject.Deployment = "" // a made-up owner's name: the records' own word is nobody's
+	}
 	if subject.Namespace == "" {
 		// A cluster-scoped resource of nobody's: under its own name, with the operator.
 		subject.Namespace = c.Namespace

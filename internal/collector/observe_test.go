@@ -1,6 +1,8 @@
 package collector
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,5 +73,21 @@ func TestWhenAChangeHappened(t *testing.T) {
 				t.Errorf("%+v, want its bounds", m)
 			}
 		})
+	}
+}
+
+// An owner's name is whatever a reference says: the records' own word for what has no
+// record of its own is not one.
+func TestAMadeUpOwnerIsNotTheOtherDeployments(t *testing.T) {
+	d := newDesk(t, launchers)
+	d.settle()
+	pod := launcherPod("made-up", 1010, 1012)
+	pod = strings.NewReplacer("kind: VirtualMachineInstance", "kind: ReplicaSet", "apiVersion: kubevirt.io/v1", "apiVersion: apps/v1",
+		"name: db", `name: "`+usage.OtherDeployments+`"`).Replace(pod)
+	d.vanished["made-up"] = struct{}{}
+	d.sees(t, pod, ledger.Live, 1012, 1012)
+	accounts := d.Accounts(usage.Window{Start: 0, End: 1100}, 1100)
+	if want := []usage.Account{{Namespace: "shop", NamespaceUID: "ns-1"}}; !slices.Equal(accounts, want) {
+		t.Errorf("it is under %v, want %v", accounts, want)
 	}
 }

@@ -32,8 +32,8 @@ type Limits struct {
 func (l Limits) IsZero() bool { return l == Limits{} }
 
 // OtherDeployments is the deployment under which the records have those that have
-// none of their own. It is no label's value, and no object's name, because of the
-// parentheses.
+// none of their own. It is no label's value, because of the parentheses; an owner that is
+// called so in a reference gives no name.
 const OtherDeployments = "(other deployments)"
 
 // Others is the account of those deployments of the account's namespace.
