@@ -112,7 +112,7 @@ func (c *cluster) do(t testing.TB, a run) (failed []error) {
 	if !a.listLate {
 		publish(c.sealed...)
 	}
-	keeper, live := &Keeper{Schedule: r.Schedule}, newLive(r.Schedule.Refresh, r.Schedule.Deployments)
+	keeper, live := &Keeper{Schedule: r.Schedule}, newLive(r.Schedule.Refresh)
 	for at := a.from; at <= a.to; at += 30 {
 		now.SetTime(time.Unix(at, 0))
 		for {

@@ -92,7 +92,8 @@ func TestATenantThatChangesItsDeploymentAllTheTime(t *testing.T) {
 	first := newRun(t, server, l, schedule, ended-1)
 	first.Sealed.Add(journal.Seal{Interval: usage.Window{Start: began - 3600, End: began}})
 	first.publish(t.Context(), first.queue, first.Sealed.take())
-	live := newLive(schedule.Refresh, schedule.Deployments)
+	live := newLive(schedule.Refresh)
+	live.most = schedule.Deployments
 	l.observe(t, m, "blue", "steady", began)
 	for minute := range int64(60) {
 		at := began + 60*minute

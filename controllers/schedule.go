@@ -133,8 +133,8 @@ type live struct {
 	named map[string]int64
 }
 
-func newLive(refresh, most int64) *live {
-	return &live{refresh: refresh, most: most, waiting: map[usage.Account]int64{}, written: map[usage.Account]int64{}, named: map[string]int64{}}
+func newLive(refresh int64) *live {
+	return &live{refresh: refresh, waiting: map[usage.Account]int64{}, written: map[usage.Account]int64{}, named: map[string]int64{}}
 }
 
 // enter begins an interval with the accounts that hold something in it.

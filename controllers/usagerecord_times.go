@@ -30,7 +30,8 @@ const (
 func (r *UsageRecordReconciler) keepTime(ctx context.Context, queue recordQueue) {
 	ticker := r.Clock.NewTicker(time.Second)
 	defer ticker.Stop()
-	live := newLive(r.Schedule.Refresh, r.Schedule.Deployments)
+	live := newLive(r.Schedule.Refresh)
+	live.most = r.Schedule.Deployments
 	for {
 		select {
 		case <-ctx.Done():

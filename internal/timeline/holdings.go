@@ -45,9 +45,13 @@ type Holding struct {
 
 // Holdings are what accounts held in the sealed intervals that a window touches, as
 // they were sealed: what corrects them is not in it. They come interval by
-// interval, in the order of accounts; with after, those after that one. They end early
-// when the context is done.
-func (s *Snapshot) Holdings(ctx context.Context, f *Filters, w usage.Window, after *HoldingKey) iter.Seq[Holding] {
+// interval, in the order of accounts; with after, those after that one.
+func (s *Snapshot) Holdings(f *Filters, w usage.Window, after *HoldingKey) iter.Seq[Holding] {
+	return s.HoldingsContext(context.Background(), f, w, after)
+}
+
+// HoldingsContext are Holdings that end early when the context is done.
+func (s *Snapshot) HoldingsContext(ctx context.Context, f *Filters, w usage.Window, after *HoldingKey) iter.Seq[Holding] {
 	return func(yield func(Holding) bool) {
 		classes := map[usage.Account][]*class{}
 		s.since(w.Start, func(_ int, c *class) {

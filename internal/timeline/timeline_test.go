@@ -832,7 +832,7 @@ func TestHoldingsAreTheSegmentsCut(t *testing.T) {
 		var after *timeline.HoldingKey
 		for more := true; more; { // some at a time
 			more = false
-			for held := range s.Holdings(context.Background(), &q.Filters, asked, after) {
+			for held := range s.Holdings(&q.Filters, asked, after) {
 				if after != nil && cmp.Or(cmp.Compare(held.Interval.Start, after.Interval.Start), usage.CompareAccounts(held.Account, after.Account)) <= 0 {
 					t.Fatalf("%v comes after %v", held.HoldingKey, *after)
 				}

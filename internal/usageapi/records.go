@@ -68,7 +68,7 @@ const recordSegments = 5000
 // next page; "" after the last.
 func (c *call) recordPage(f *timeline.Filters, w usage.Window, after *timeline.HoldingKey) (page []record.Input, next string) {
 	segments := 0
-	for held := range c.snapshot.Holdings(c.ctx, f, w, after) {
+	for held := range c.snapshot.HoldingsContext(c.ctx, f, w, after) {
 		if segments >= recordSegments {
 			return page, recordCursor(after)
 		}
