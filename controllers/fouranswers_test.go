@@ -78,7 +78,7 @@ func TestAReportSaysWhyItHasNoFigures(t *testing.T) {
 			of.Spec.GroupBy = []v1alpha1.GroupKey{"deployment"}
 			s := namespaced(of)
 			told := &events{}
-			r := &UsageReportReconciler{Answers: answers, Interval: 3600, Events: told, tallies: newTallies(maxKept, reportLimits)}
+			r := &UsageReportReconciler{Answers: answers, Interval: 3600, Events: told, tallies: newTallies(maxKept)}
 			request := report.Request{Window: s.window, Filters: s.filters, Namespaces: []timeline.NamespaceRef{{Name: "shop", UID: "1"}}}
 			made, err := r.reckon(s, request, began+3*day)
 			if err != nil {

@@ -34,8 +34,8 @@ type keptTally struct {
 	tally       *timeline.Tally
 }
 
-func newTallies(bytes int, limits timeline.Limits) *tallies {
-	return &tallies{kept: lru.New[reportKey, keptTally](bytes), limits: limits}
+func newTallies(bytes int) *tallies {
+	return &tallies{kept: lru.New[reportKey, keptTally](bytes), limits: reportLimits}
 }
 
 // use calls with the report's tally of a query as it is up to a moment: the one

@@ -21,7 +21,7 @@ func TestTalliesThatAreKept(t *testing.T) {
 	})
 	line.Publish()
 	const one = 6 << 10 // bytes, of a tally of a day and somewhat more
-	kept := newTallies(2*one, timeline.Limits{})
+	kept := newTallies(2 * one)
 	query := func(hours int64) timeline.Query {
 		return timeline.Query{Window: usage.Window{Start: 0, End: hours * 3600}, Size: timeline.Hour}
 	}

@@ -64,7 +64,7 @@ const reportConcurrency = 2
 
 // SetupWithManager starts the controller with the manager.
 func (r *UsageReportReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.tallies, r.statuses = newTallies(maxKept, reportLimits), newStatusWriter(r.Client)
+	r.tallies, r.statuses = newTallies(maxKept), newStatusWriter(r.Client)
 	// Also of changes to the status alone, so that one that somebody else wrote is put back.
 	others := builder.WithPredicates(r.statuses.others())
 	return ctrl.NewControllerManagedBy(mgr).

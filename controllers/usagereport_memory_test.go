@@ -40,7 +40,7 @@ func TestHostileReportsHaveBoundedMemory(t *testing.T) {
 	answers := hostileLedger(*hostileSegments)
 	runtime.GC()
 	loaded := heap()
-	r := &UsageReportReconciler{Answers: answers, Budget: NewReportBudget(64 << 20), Interval: 3600, tallies: newTallies(maxKept, reportLimits)}
+	r := &UsageReportReconciler{Answers: answers, Budget: NewReportBudget(64 << 20), Interval: 3600, tallies: newTallies(maxKept)}
 	by := []v1alpha1.GroupKey{"instance", "container", "resource", "deployment"}
 	end := answers.Snapshot().Sealed()
 	var windows []v1alpha1.ReportWindow
