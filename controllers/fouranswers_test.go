@@ -80,7 +80,11 @@ func TestAReportSaysWhyItHasNoFigures(t *testing.T) {
 			told := &events{}
 			r := &UsageReportReconciler{Answers: answers, Interval: 3600, Events: told, tallies: newTallies(maxKept)}
 			request := report.Request{Window: s.window, Filters: s.filters, Namespaces: []timeline.NamespaceRef{{Name: "shop", UID: "1"}}}
-			made, err := r.reckon(s, request, began+3*day)
+			resolved, err := report.Resolve(request, began+3*day)
+			if err != nil {
+				t.Fatal(err)
+			}
+			made, err := r.reckon(s, resolved)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -267,7 +267,10 @@ func (r *UsageReportReconciler) make(ctx context.Context, s *subject, now int64)
 	case s.window.Suspend:
 		out, err = r.reckonAgain(s, request, now)
 	default:
-		out, err = r.reckon(s, request, now)
+		var resolved *report.Resolved
+		if resolved, err = report.Resolve(request, now); err == nil {
+			out, err = r.reckon(s, resolved)
+		}
 	}
 	if refused := report.Refused(err); refused != nil {
 		return &made{account: account{standing: stalled, reason: refused.Reason, message: refused.Message}}, nil
@@ -282,14 +285,10 @@ func (r *UsageReportReconciler) make(ctx context.Context, s *subject, now int64)
 }
 
 // reckon adds up what the report asks for.
-func (r *UsageReportReconciler) reckon(s *subject, request report.Request, now int64) (*made, error) {
-	resolved, err := report.Resolve(request, now)
-	if err != nil {
-		return nil, err
-	}
+func (r *UsageReportReconciler) reckon(s *subject, resolved *report.Resolved) (*made, error) {
 	snapshot := r.Answers.Snapshot()
 	var figures *v1alpha1.UsageReportStatus
-	err = r.tallies.use(client.ObjectKeyFromObject(s), resolved.Query, snapshot, snapshot.Sealed(), func(tally *timeline.Tally) (err error) {
+	err := r.tallies.use(client.ObjectKeyFromObject(s), resolved.Query, snapshot, snapshot.Sealed(), func(tally *timeline.Tally) (err error) {
 		figures, err = report.Figures(resolved, tally)
 		return err
 	})

@@ -68,7 +68,10 @@ func TestHostileReportsHaveBoundedMemory(t *testing.T) {
 			window := &windows[n]
 			s := namespaced(&v1alpha1.UsageReport{ObjectMeta: metav1.ObjectMeta{Namespace: "red", Name: fmt.Sprint(n)}, Spec: v1alpha1.UsageReportSpec{ReportWindow: *window}})
 			request := report.Request{Window: window, Namespaces: []timeline.NamespaceRef{{Name: "red", UID: "uid-red"}}}
-			_, err := r.reckon(s, request, end+seal)
+			resolved, err := report.Resolve(request, end+seal)
+			if err == nil {
+				_, err = r.reckon(s, resolved)
+			}
 			switch refused := report.Refused(err); {
 			case refused != nil:
 				outcomes[refused.Reason]++
