@@ -129,7 +129,7 @@ var _ = Describe("A UsageMeter", func() {
 		Entry("with a unit of the user's own", set("spec.dimensions.0.unit", "license"), accepted),
 		Entry("with a unit in capitals", set("spec.dimensions.0.unit", "GiB"), namePattern),
 		Entry("with a unit that is too long", set("spec.dimensions.0.unit", long(64)), "spec.dimensions[0].unit: Too long"),
-		Entry("with a dimension without a quantity", drop("spec.dimensions.0.quantity"), "spec.dimensions[0].quantity: Required value"),
+		Entry("with a dimension without a quantity", drop("spec.dimensions.0.quantity"), "spec.dimensions[0]: Invalid value: a dimension has either a quantity, or distinct things"),
 		Entry("with a dimension with an empty quantity", set("spec.dimensions.0.quantity", ""), "spec.dimensions[0].quantity in body should be at least 1 chars long"),
 		Entry("with a number for a quantity", set("spec.dimensions.0.quantity", int64(1)), `must be of type string: "integer"`),
 		Entry("that is suspended", set("spec.suspend", true), accepted),

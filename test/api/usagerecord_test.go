@@ -122,7 +122,7 @@ var _ = Describe("A UsageRecord", func() {
 		Entry("with an entry of 1000 segments", withUsage(1, 1000), accepted),
 		Entry("with an entry of 1001 segments", withUsage(1, 1001), "status.usage[0].segments: Too many: 1001: must have at most 1000 items"),
 		Entry("with an entry without segments", set("status.usage.0.segments", []any{}), "status.usage[0].segments in body should have at least 1 items"),
-		Entry("with an entry whose segments are left out", drop("status.usage.0.segments"), "status.usage[0].segments: Required value"),
+		Entry("with an entry whose segments are left out", drop("status.usage.0.segments"), "status.usage[0]: Invalid value: it has either segments or, in a record whose detail is Resources, totals"),
 		Entry("with an entry without a resourceType", drop("status.usage.0.resourceType"), "status.usage[0].resourceType: Required value"),
 		Entry("with an entry whose resourceType is too long", set("status.usage.0.resourceType", long(64)), "status.usage[0].resourceType: Too long"),
 		Entry("with an entry without a resource", drop("status.usage.0.resource"), "status.usage[0].resource: Required value"),
