@@ -8,15 +8,15 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// Holder is an object as a meter reads it.
+// Holder is an object that a meter reads.
 type Holder struct {
 	Meter, UID string
 }
 
-// Shares knows who has things that several can have. Each counts once: for the
-// oldest of those that have it.
+// Shares is an index of things that several holders can have. Each thing counts once:
+// for the oldest holder that has it.
 //
-// Decisions depend on what is known, not on the order in which it came. It is not
+// The result depends on what is known, not on the order of arrival. It is not
 // safe for concurrent use: a single writer owns it.
 type Shares struct {
 	holders map[Holder]*sharer
@@ -29,14 +29,14 @@ type sharer struct {
 	things  []usage.Thing // in order, each once
 }
 
-// NewShares is an index of nothing.
+// NewShares returns an empty index.
 func NewShares() *Shares {
 	return &Shares{holders: map[Holder]*sharer{}, things: map[usage.Thing][]*sharer{}}
 }
 
-// Have replaces what a holder has; one that has nothing is forgotten. created is
-// when the object was, in seconds since the epoch. It returns the others for which
-// something counts now that did not, or the other way round, in order.
+// Have replaces what a holder has; a holder without things is forgotten. created is the
+// object's creation, in seconds since the epoch. It returns the other holders for which
+// something now counts that did not, or the reverse, in order.
 func (s *Shares) Have(h Holder, created int64, things []usage.Thing) []Holder {
 	at := s.holders[h]
 	if at == nil && len(things) == 0 {

@@ -4,8 +4,8 @@ import (
 	"slices"
 )
 
-// Undo is what a change of one object replaced, so that it can be taken back: the
-// object as it was, and what others went by then.
+// Undo is what a change of one object replaced, so that the change can be undone: the
+// object as it was, and the deployments that others followed then.
 type Undo struct {
 	uid  string
 	was  Node // the zero Node: the graph did not contain it
@@ -20,7 +20,7 @@ type followed struct {
 	uid, deployment string
 }
 
-// Size is about how many bytes it takes.
+// Size is how many bytes it takes in memory, approximately.
 func (u *Undo) Size() int {
 	size := 256 + len(u.uid) + 32*len(u.last) + 64*(len(u.was.Claims)+len(u.was.Parents)+len(u.was.Backends))
 	for key, value := range u.was.Labels {
@@ -29,7 +29,7 @@ func (u *Undo) Size() int {
 	return size
 }
 
-// Put is Upsert, and what takes it back; nil when nothing changed.
+// Put is Upsert, and also returns how to undo it; nil if nothing changed.
 func (g *Graph) Put(n Node) (moved []string, undo *Undo) {
 	if v := g.vertices[n.Object.UID]; v != nil && g.same(v, n) {
 		return nil, nil
@@ -39,7 +39,8 @@ func (g *Graph) Put(n Node) (moved []string, undo *Undo) {
 	return g.Upsert(n), g.undo
 }
 
-// Take is Remove, and what takes it back; nil when the graph does not contain the object.
+// Take is Remove, and also returns how to undo it; nil if the graph does not contain the
+// object.
 func (g *Graph) Take(uid string) (moved []string, undo *Undo) {
 	if g.vertices[uid] == nil {
 		return g.Remove(uid), nil
@@ -49,9 +50,9 @@ func (g *Graph) Take(uid string) (moved []string, undo *Undo) {
 	return g.Remove(uid), g.undo
 }
 
-// Undo takes back a change, after those that came later were taken back. It returns
-// the UIDs of the objects that were placed anew for it, in ascending order, and what
-// the change made of the object; the zero Node: it took it out.
+// Undo undoes a change, after later changes have been undone. It returns the UIDs of
+// the objects that moved, in ascending order, and the object as the change had left
+// it; the zero Node if the change removed it.
 func (g *Graph) Undo(u *Undo) (moved []string, became Node) {
 	v := g.vertices[u.uid]
 	if v != nil {
@@ -81,7 +82,7 @@ func (g *Graph) Undo(u *Undo) (moved []string, became Node) {
 	return g.settle(), became
 }
 
-// recollect puts back what was remembered of an owner that the graph does not contain.
+// recollect restores what was remembered of an owner that the graph does not contain.
 func (g *Graph) recollect(uid string, was *gone) {
 	f := g.families[uid]
 	if f == nil || f.head != nil || f.gone == was {
@@ -91,7 +92,7 @@ func (g *Graph) recollect(uid string, was *gone) {
 	g.touchBelow(&vertex{id: f.alleged})
 }
 
-// now is what brings back the object as it is.
+// now is the Undo that restores the object's present state.
 func (g *Graph) now(uid string) *Undo {
 	u := &Undo{uid: uid, seed: g.seeds[uid], gone: g.remembered(uid)}
 	v := g.vertices[uid]
@@ -113,7 +114,7 @@ func (g *Graph) remembered(uid string) *gone {
 	return nil
 }
 
-// node is what the graph was told of v.
+// node is the Node from which v was made.
 func (g *Graph) node(v *vertex) Node {
 	labels := v.labels.Value()
 	n := Node{

@@ -6,9 +6,9 @@ import (
 	"github.com/usage-operator/usage-operator/internal/meter"
 )
 
-// amendment is what becomes of a meter at a moment: it is edited, or it stops. It is
-// carried out once its kind has been seen up to the moment: what happened before, and
-// comes later, is metered as it was.
+// amendment is a change of a meter at a moment: it is edited, or it stops. It takes
+// effect once the meter's kind has been seen up to the moment, so that earlier events
+// that arrive later are metered by the meter as it was.
 type amendment struct {
 	moment  int64        // seconds since the epoch
 	meter   *meter.Meter // nil: it stops
@@ -38,7 +38,7 @@ func (c *Collector) amend(at *metering, a *amendment) {
 	})
 }
 
-// carryOut makes of a meter what its amendment says. Called under the lock.
+// carryOut applies a meter's amendment. Called under the lock.
 func (c *Collector) carryOut(at *metering) {
 	a := at.pending
 	at.pending = nil
@@ -54,8 +54,9 @@ func (c *Collector) carryOut(at *metering) {
 	at.feed.source.Replay(at)
 }
 
-// settleAmendment carries out what is pending of a meter that is applied in a version,
-// unless that is what is pending. It returns the meter as it is then, nil if it stopped.
+// settleAmendment carries out the pending amendment of a meter that is applied in a
+// version, unless the amendment is to that version. It returns the meter then, nil if
+// it stopped.
 // Called under the lock.
 func (c *Collector) settleAmendment(at *metering, version string) *metering {
 	if at == nil || at.pending == nil || at.pending.meter != nil && at.pending.version == version {
@@ -68,8 +69,8 @@ func (c *Collector) settleAmendment(at *metering, version string) *metering {
 	return at
 }
 
-// editedAway takes in that a meter was edited while no operator ran: from when it was
-// written so, as far as that is known. Called under the lock.
+// editedAway applies an edit of a meter that was made while no operator ran, from the
+// moment at which it was written, as far as that is known. Called under the lock.
 func (c *Collector) editedAway(at *metering, target Target, now int64) {
 	edited := now
 	if target.Edited != 0 {

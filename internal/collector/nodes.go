@@ -12,13 +12,13 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// What runs on a node is listed with facts of that node: its region, and whatever
-// the meter reads of its labels. Nodes are listed before anything that is metered;
-// where a node's event comes after that of an object on it all the same, what the
-// node says counts from its creation, unless that is long ago.
+// What runs on a node gets the node's facts: its region, and what the meter reads of
+// its labels. Nodes are listed before anything that is metered. If a node's event
+// still arrives after that of an object on it, the node's facts count from the node's
+// creation, unless that is longer ago than introduces.
 
-// introduces is for how many seconds after its creation a node may say nothing yet:
-// a cloud's controller labels it some time after its kubelet made it.
+// introduces is for how many seconds after its creation a node may be without labels:
+// a cloud's controller sets them some time after the kubelet created the node.
 const introduces = 600
 
 var nodeKind = schema.GroupKind{Kind: "Node"}
@@ -75,8 +75,8 @@ func (at *metering) settleOn(uid string, subject *usage.Subject) {
 	}
 }
 
-// stay leaves a subject that was read where it was, as long as nothing is known of
-// its object's node: it is gone, and what runs there is not yet. Called under the lock.
+// stay keeps the facts that a subject had as long as its object's node is not known:
+// the node is deleted, and what runs there is not yet. Called under the lock.
 func (c *Collector) stay(at *metering, uid string, subject *usage.Subject) {
 	if s := at.on[uid]; s == nil || s.known {
 		return
@@ -86,7 +86,7 @@ func (c *Collector) stay(at *metering, uid string, subject *usage.Subject) {
 	}
 }
 
-// learnNode notes what a node says, and puts what runs there where it says. Called
+// learnNode notes a node's facts, and gives them to what runs there. Called
 // under the lock.
 func (c *Collector) learnNode(kind schema.GroupKind, object *unstructured.Unstructured, e event) {
 	if kind != nodeKind {
@@ -125,8 +125,8 @@ func (c *Collector) located(name string) []*metering {
 	return found
 }
 
-// resettle gives what a meter has on a node the facts that the node says now, from
-// the moment on. Called under the lock.
+// resettle gives a meter's objects on a node the node's present facts, from the moment
+// on. Called under the lock.
 func (c *Collector) resettle(at *metering, s *site, since int64) {
 	var there []string
 	for uid, on := range at.on {
@@ -156,8 +156,8 @@ func saidByLabels(node *unstructured.Unstructured) *unstructured.Unstructured {
 	return said
 }
 
-// forgetNode notes that a node is gone: what runs there keeps its facts until it
-// goes, too. Called under the lock.
+// forgetNode notes that a node is deleted: what runs there keeps the node's facts until
+// it is deleted, too. Called under the lock.
 func (c *Collector) forgetNode(kind schema.GroupKind, name, uid string) {
 	if kind != nodeKind || c.nodes[name] == nil || string(c.nodes[name].GetUID()) != uid {
 		return

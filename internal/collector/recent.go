@@ -9,28 +9,28 @@ import (
 )
 
 // All resourceVersions of one etcd are one sequence, but each kind has a watch of its
-// own: a change may come after others that were written later. It is taken in as of
-// its revision all the same: what changed in the graph later is taken back, the change
-// is made, and the others are made again. So whom an object belongs to does not depend
-// on the order of arrival, for changes that come within recentFor of each other.
+// own: a change may arrive after others that were written later. It is still applied
+// as of its revision: later changes of the graph are undone, the change is made, and
+// the others are made again. So the deployment of an object does not depend on the
+// order of arrival, for changes that arrive within recentFor of each other.
 
 const (
-	// recentFor is for how many seconds a change of the graph can be taken back.
+	// recentFor is for how many seconds a change of the graph can be undone.
 	recentFor = 600
-	// recentSteps and recentBytes bound what is kept of a namespace for that, so that
-	// a tenant's flood of changes costs no other tenant, and everySteps what is kept in all.
+	// recentSteps and recentBytes bound the steps that are kept for one namespace, so
+	// that many changes of one tenant do not affect others; everySteps bounds all steps.
 	recentSteps, recentBytes, everySteps = 128, 256 << 10, 1 << 14
-	// takenBack bounds the objects that are placed anew for one change that comes late.
+	// takenBack bounds how many objects are moved for one late change.
 	takenBack = 2_000
 )
 
-// step is a change of the graph, with what takes it back.
+// step is a change of the graph, and how to undo it.
 type step struct {
 	revision uint64
 	uid      string
-	undo     *attribution.Undo // nil: it does not count any more
+	undo     *attribution.Undo // nil: the step is void
 	moments  ledger.Moments
-	moved    int   // how many objects were placed anew
+	moved    int   // how many objects it moved
 	learnt   int64 // seconds since the epoch
 }
 
@@ -40,13 +40,13 @@ type recent struct {
 	steps map[string][]*step
 	of    map[string]int // steps, by their objects
 	all   int
-	// retracing tells that steps are taken back, or made again.
+	// retracing: steps are being undone or made again.
 	retracing bool
 }
 
 func newRecent() recent { return recent{steps: map[string][]*step{}, of: map[string]int{}} }
 
-// within is the namespace whose objects a node has to do with; "": any.
+// within is the namespace whose objects a node can affect; "": any.
 func within(n *attribution.Node) string {
 	if len(n.Parents)+len(n.Backends) > 0 {
 		return ""
@@ -103,8 +103,8 @@ func (r *recent) forget(now int64) {
 	}
 }
 
-// outside tells that the graph was changed at an object by what has no revision: its
-// steps do not count any more.
+// outside notes that an object's node was changed by something without a revision: its
+// steps are void.
 func (r *recent) outside(uid string) {
 	if r.of[uid] == 0 {
 		return
@@ -118,8 +118,8 @@ func (r *recent) outside(uid string) {
 	}
 }
 
-// after are the steps that came before a change of an object though they were written
-// after it, the last first. None, if that were too many to be taken back.
+// after are the steps that arrived before a change of an object but were written after
+// it, the last first; none if they are too many to be undone.
 func (r *recent) after(namespace, uid string, revision uint64) []*step {
 	if r.all == 0 {
 		return nil
@@ -153,7 +153,7 @@ func (r *recent) after(namespace, uid string, revision uint64) []*step {
 	return later
 }
 
-// upsert tells the graph of an object as it was seen, and returns what moves. Called
+// upsert updates the graph with an object as it was seen, and returns what moves. Called
 // under the lock.
 func (c *Collector) upsert(n attribution.Node, e event) []string {
 	if !e.isNews() || c.restored.checking {
@@ -167,7 +167,7 @@ func (c *Collector) upsert(n attribution.Node, e event) []string {
 	return moved
 }
 
-// remove takes an object out of the graph that went as seen, and returns what moves.
+// remove removes a deleted object from the graph, and returns what moves.
 // Called under the lock.
 func (c *Collector) remove(n *attribution.Node, e event) []string {
 	uid := n.Object.UID
@@ -183,9 +183,9 @@ func (c *Collector) remove(n *attribution.Node, e event) []string {
 	return moved
 }
 
-// asOf lets do take in a change of an object as of its revision: what changed in the
-// graph later, and came before it, is taken back meanwhile, and late tells whether there
-// is such. Called under the lock.
+// asOf calls do, which applies a change of an object, on the graph as of the change's
+// revision: later changes that arrived before it are undone meanwhile. late is whether
+// there are any. Called under the lock.
 func (c *Collector) asOf(namespace, uid string, e event, do func(late bool)) {
 	if !e.isNews() || c.restored.checking {
 		do(false)
@@ -212,7 +212,7 @@ func (c *Collector) asOf(namespace, uid string, e event, do func(late bool)) {
 		} else {
 			moved, s.undo = c.graph.Put(became[i])
 		}
-		// What it does not move any more was put where it did.
+		// What it moved before, and does not move now, has to be placed again, too.
 		moved = append(moved, slices.DeleteFunc(back[i], func(uid string) bool { return !c.graph.Contains(uid) })...)
 		slices.Sort(moved)
 		c.reattribute(slices.Compact(moved), "", s.moments)

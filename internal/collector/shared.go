@@ -12,8 +12,8 @@ import (
 )
 
 // Things that several objects can have, such as an address, count for the oldest
-// that has them (attribution.Shares). What a meter read of each of those objects
-// last is kept, so that what counts for it can change without it.
+// object that has them (attribution.Shares). The last reading of each of these objects
+// is kept, so that what counts for an object can change without an event of its own.
 
 // sharer is an object that has such things.
 type sharer struct {
@@ -21,7 +21,7 @@ type sharer struct {
 	meter   *meter.Meter       // that it was read by
 	read    ledger.Observation // with all its things
 	object  Quarantined        // its namespace and name
-	waits   bool               // the ledger has not been told: not everybody is known yet
+	waits   bool               // not in the ledger yet: not all kinds are listed
 	claimed []usage.Thing
 }
 
@@ -63,7 +63,7 @@ func (c *Collector) hand(at *metering, o *ledger.Observation, object Quarantined
 	c.shift(changed, when)
 }
 
-// when is when an object came to have what it has.
+// when is the moment since which an object has what it has.
 func (s *sharer) when(before *sharer) attribution.Span {
 	o := &s.read
 	switch {
@@ -83,7 +83,7 @@ func (s *sharer) when(before *sharer) attribution.Span {
 	return attribution.Span{After: o.After, Before: max(o.After, o.Before)}
 }
 
-// tell hands an object to the ledger with what counts for it. Called under the lock.
+// tell delivers an object to the ledger with what counts for it. Called under the lock.
 func (c *Collector) tell(h attribution.Holder, s *sharer) {
 	s.waits = false
 	o := s.read
@@ -118,8 +118,8 @@ func (c *Collector) shift(changed []attribution.Holder, when attribution.Span) {
 	}
 }
 
-// tellNow tells the ledger of an object that waits: it is gone. Called under the
-// lock, before the ledger has it as gone.
+// tellNow delivers an object that waits, because it is deleted. Called under the lock,
+// before the ledger ends it.
 func (c *Collector) tellNow(at *metering, uid string) {
 	if s := c.sharers[at.holder(uid)]; s != nil && s.waits {
 		c.tell(at.holder(uid), s)
@@ -141,8 +141,8 @@ func (c *Collector) tellMissing(at *metering) {
 	}
 }
 
-// unshare takes in that an object is gone: what counted for it counts for others.
-// Called under the lock, when the ledger has it as gone.
+// unshare removes a deleted object: what counted for it counts for others. Called under
+// the lock, after the ledger has ended it.
 func (c *Collector) unshare(at *metering, uid string, moments ledger.Moments) {
 	h := at.holder(uid)
 	s := c.sharers[h]
@@ -157,8 +157,8 @@ func (c *Collector) unshare(at *metering, uid string, moments ledger.Moments) {
 	c.shift(c.shares.Have(h, 0, nil), spanOf(moments))
 }
 
-// tellSharing tells the ledger of those that wait and have what the object has, as it
-// was while that was there. Called under the lock.
+// tellSharing delivers the objects that wait and have what the object has, as it was
+// while that object existed. Called under the lock.
 func (c *Collector) tellSharing(with *sharer) {
 	var waiting []attribution.Holder
 	for h, s := range c.sharers {

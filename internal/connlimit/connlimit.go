@@ -1,9 +1,9 @@
-// Package connlimit bounds the connections to a server: how many there are, how many
-// of one address, and how many one address may open a second.
+// Package connlimit bounds the connections to a server: in total, from one address,
+// and how many one address may open a second.
 //
-// When there is no room for another, the address that has most gives one up that no
-// request is under way on, the one that was used least recently: a client that holds
-// many connections open cannot keep others out.
+// If there is no room for a new connection, the least recently used idle connection
+// of the address that has most is closed: a client that holds many connections open
+// cannot keep others out.
 package connlimit
 
 import (
@@ -19,23 +19,24 @@ import (
 	"github.com/usage-operator/usage-operator/internal/lru"
 )
 
-// Limits are a Listener's.
+// Limits bound the connections of a Listener.
 type Limits struct {
-	// Total and Each are how many connections there may be, and of one address.
+	// Total and Each are how many connections may be open, in total and from one address.
 	Total, Each int
-	// PerSecond is how many one address may open a second, and Burst how many at once.
+	// PerSecond is how many connections one address may open a second, and Burst how
+	// many at once.
 	PerSecond float64
 	Burst     int
-	// SendBuffer is how many bytes the system takes for a connection that its peer has
-	// not read; 0 is what it would take.
+	// SendBuffer is the size of a connection's send buffer in the kernel, in bytes; 0: the
+	// system's default.
 	SendBuffer int
 }
 
-// addressesKept is how many addresses' rates are known.
+// addressesKept is for how many addresses rate limiters are kept.
 const addressesKept = 10_000
 
-// Listener is one whose connections are bounded. Its ConnState has to be the
-// http.Server's.
+// Listener is a net.Listener with bounded connections. Its ConnState has to be set as
+// the http.Server's ConnState.
 type Listener struct {
 	net.Listener
 	limits Limits
@@ -47,7 +48,7 @@ type Listener struct {
 	mu        sync.Mutex
 	open      map[*conn]struct{}
 	addresses map[string]int // how many are open of each
-	used      uint64         // counts uses
+	used      uint64         // the last use, by number
 }
 
 // conn is a connection that is counted.
@@ -55,8 +56,8 @@ type conn struct {
 	net.Conn
 	listener *Listener
 	address  string
-	idle     bool   // no request is under way
-	used     uint64 // when that was so last, counted in uses
+	idle     bool   // it has no request in progress
+	used     uint64 // the number of its last use
 }
 
 // Listen bounds the connections of a listener.
@@ -67,7 +68,7 @@ func Listen(inner net.Listener, limits Limits, now clock.PassiveClock) *Listener
 	}
 }
 
-// Accept gives the next connection that may be.
+// Accept returns the next connection that is within the limits; others it closes.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
@@ -76,7 +77,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		c := &conn{Conn: accepted, listener: l, address: AddressOf(accepted.RemoteAddr().String()), idle: true}
 		if tcp, is := accepted.(*net.TCPConn); is && l.limits.SendBuffer > 0 {
-			_ = tcp.SetWriteBuffer(l.limits.SendBuffer) // it has gone otherwise, which shows when it is read
+			_ = tcp.SetWriteBuffer(l.limits.SendBuffer) // it fails only if the connection is closed, which a read reports
 		}
 		if l.take(c) {
 			return c, nil
@@ -86,7 +87,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// take counts a connection; false: it may not be.
+// take counts a connection, and closes another if it has to; false: it is not within
+// the limits.
 func (l *Listener) take(c *conn) bool {
 	limiter, known := l.rates.Get(c.address)
 	if !known {
@@ -107,7 +109,7 @@ func (l *Listener) take(c *conn) bool {
 			return false
 		}
 		l.drop(gives)
-		_ = gives.Conn.Close() // its client sees that it is closed
+		_ = gives.Conn.Close() // there is nothing to do about an error
 	}
 	l.open[c] = struct{}{}
 	l.addresses[c.address]++
@@ -116,9 +118,9 @@ func (l *Listener) take(c *conn) bool {
 	return true
 }
 
-// mostIdle is the connection that gives way to another of an address: of the address
-// that has most, if that has more than this one would, the idle one that was used
-// least recently; nil: there is none.
+// mostIdle is the connection to close for a new one of an address: the least recently
+// used idle connection of the address that has most, if that has more than this one
+// would have; nil if there is none.
 func (l *Listener) mostIdle(of string) *conn {
 	var gives *conn
 	for c := range l.open {
@@ -151,7 +153,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// ConnState learns whether a request is under way on a connection.
+// ConnState notes whether a connection has a request in progress.
 func (l *Listener) ConnState(of net.Conn, state http.ConnState) {
 	if secured, is := of.(interface{ NetConn() net.Conn }); is {
 		of = secured.NetConn()
@@ -170,19 +172,19 @@ func (l *Listener) ConnState(of net.Conn, state http.ConnState) {
 	}
 }
 
-// Open is how many connections there are, and Refused, how many were closed for
-// there was no room or their address opened too many.
+// Open is how many connections are open.
 func (l *Listener) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.open)
 }
 
-// Refused is how many connections were refused.
+// Refused is how many connections were closed at once, because there was no room or
+// their address opened too many.
 func (l *Listener) Refused() int64 { return l.refused.Load() }
 
-// AddressOf is whose connections are counted together: an IPv4 address, or the 64
-// bits of an IPv6 address that a network has.
+// AddressOf is the key by which connections are counted together, of a remote address
+// with or without a port: the IPv4 address, or the /64 prefix of an IPv6 address.
 func AddressOf(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {

@@ -1,16 +1,16 @@
 // Package fairqueue admits work by its weight, fairly among the flows that it
-// belongs to: it is start-time fair queueing, with a queue for each flow.
+// belongs to: start-time fair queueing, with a queue for each flow.
 //
-// What is admitted never weighs more than the limits say, all together and of one
-// flow. Of the flows that wait, and are below their limit, the one is next that has
-// been admitted least, by weight; its first in line waits until there is room, and
-// nothing overtakes it, however light. So a flow with a thousand requests waiting
-// delays one with a single request by no more than what is admitted already.
+// The admitted weight never exceeds the limits, in total and of one flow. Of the
+// flows that wait and are below their limit, the one that has been admitted the least
+// weight is next. Its first waiter waits until there is room, and no lighter one
+// overtakes it. So a flow with a thousand waiting requests delays a flow with a
+// single one by no more than what is admitted already.
 //
-// API priority and fairness of k8s.io/apiserver deals flows to a fixed number of
-// queues by shuffle sharding, for it has to queue for flows without number. Here all
-// flows are known, and few wait at a time: each has a queue of its own, which is
-// there while it is used, so that no two flows share one by chance.
+// API priority and fairness of k8s.io/apiserver assigns flows to a fixed number of
+// queues by shuffle sharding, because the number of its flows is unbounded. Here few
+// flows wait at a time: each has a queue of its own, which exists while it is used,
+// so that no two flows share one.
 package fairqueue
 
 import (
@@ -19,16 +19,17 @@ import (
 	"sync"
 )
 
-// Limits are a Queue's.
+// Limits bound a Queue.
 type Limits struct {
-	// Total and Flow are what may be admitted at a time: by weight, all together and
-	// of one flow. More than Flow weighs as much as Flow.
+	// Total and Flow are the weights that may be admitted at a time, in total and of
+	// one flow. A heavier request counts as one of weight Flow.
 	Total, Flow int64
-	// Waiting and FlowWaiting are how many may wait, all together and of one flow; 0 is any number.
+	// Waiting and FlowWaiting are how many requests may wait, in total and of one flow;
+	// 0: no limit.
 	Waiting, FlowWaiting int
 }
 
-// ErrFull is that as many wait already as may.
+// ErrFull means that as many requests wait already as the limits allow.
 var ErrFull = errors.New("too much is waiting already")
 
 // Queue admits work. It is safe for concurrent use.
@@ -38,18 +39,18 @@ type Queue struct {
 	mu       sync.Mutex
 	admitted int64
 	waiting  int
-	virtual  int64            // the tag of what was admitted last from a queue
+	virtual  int64            // the start tag of the waiter that was admitted last
 	arrived  uint64           // how many flows have begun to wait
-	flows    map[string]*flow // those of which something waits or is admitted
+	flows    map[string]*flow // those that have waiting or admitted requests
 }
 
-// flow is those who ask in one name.
+// flow is the requests of one name.
 type flow struct {
 	name     string
 	admitted int64
 	waiting  []*waiter // first come, first served
-	// tag is by how much the flow has been admitted when its first in line is, on the
-	// scale of virtual time; order decides between flows with the same tag.
+	// tag is the start tag of the flow's first waiter, in virtual time: the weight that
+	// the flow has been admitted before it. order decides between flows of equal tags.
 	tag   int64
 	order uint64
 }
@@ -59,21 +60,21 @@ type waiter struct {
 	ready  chan struct{} // closed once it is admitted
 }
 
-// Share is what was admitted. It is not safe for concurrent use.
+// Share is an admitted weight, until it is released. It is not safe for concurrent use.
 type Share struct {
 	queue  *Queue
 	flow   *flow
 	weight int64
 }
 
-// New is a queue that is empty.
+// New returns an empty queue.
 func New(limits Limits) *Queue {
 	limits.Flow = min(limits.Flow, limits.Total)
 	return &Queue{limits: limits, flows: map[string]*flow{}}
 }
 
-// Acquire waits until the flow may have something of that weight. The error is
-// ErrFull at once, or the context's.
+// Acquire waits until a request of that weight is admitted to the flow. It fails with
+// ErrFull at once if too many wait, and with the context's error when that is done.
 func (q *Queue) Acquire(ctx context.Context, name string, weight int64) (*Share, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (q *Queue) enqueue(name string, weight int64) (*flow, *waiter, error) {
 		q.flows[name] = f
 	}
 	if len(f.waiting) == 0 {
-		// Time that it did not use is not saved up.
+		// An idle flow does not accumulate credit.
 		f.tag = max(f.tag, q.virtual)
 		f.order = q.arrived
 		q.arrived++
@@ -117,7 +118,7 @@ func (q *Queue) enqueue(name string, weight int64) (*flow, *waiter, error) {
 	return f, w, nil
 }
 
-// abandon takes out one who waits; false: it was admitted.
+// abandon removes a waiter; false: it has been admitted.
 func (q *Queue) abandon(f *flow, w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -126,14 +127,14 @@ func (q *Queue) abandon(f *flow, w *waiter) bool {
 			f.waiting = append(f.waiting[:i:i], f.waiting[i+1:]...)
 			q.waiting--
 			q.forget(f)
-			q.dispatch() // it may have been the one that the others waited for
+			q.dispatch() // others may have waited behind it
 			return true
 		}
 	}
 	return false
 }
 
-// dispatch admits what there is room for.
+// dispatch admits waiters as long as there is room.
 func (q *Queue) dispatch() {
 	for {
 		f := q.next()
@@ -151,7 +152,7 @@ func (q *Queue) dispatch() {
 	}
 }
 
-// next is the flow that is to be admitted next, if any is below its limit.
+// next is the flow whose first waiter is admitted next; nil if none is below its limit.
 func (q *Queue) next() *flow {
 	var first *flow
 	for _, f := range q.flows {
@@ -165,17 +166,17 @@ func (q *Queue) next() *flow {
 	return first
 }
 
-// forget drops a flow that has nothing left.
+// forget drops a flow without waiting and admitted requests.
 func (q *Queue) forget(f *flow) {
 	if len(f.waiting) == 0 && f.admitted == 0 && q.flows[f.name] == f {
 		delete(q.flows, f.name)
 	}
 }
 
-// Weight is what the share weighs now.
+// Weight is the present weight of the share.
 func (s *Share) Weight() int64 { return s.weight }
 
-// Shrink has the share weigh no more than that, and admits others for the rest.
+// Shrink reduces the share to that weight, if it weighs more, and admits others for the rest.
 func (s *Share) Shrink(to int64) {
 	if s == nil || to >= s.weight {
 		return
@@ -191,17 +192,17 @@ func (s *Share) Shrink(to int64) {
 	q.dispatch()
 }
 
-// Release gives the share back. What is given back already stays so.
+// Release gives the share back. It may be called more than once.
 func (s *Share) Release() { s.Shrink(0) }
 
-// Load is what weighs how much now.
+// Load is how much a Queue has admitted, and how much waits.
 type Load struct {
 	Admitted int64 // by weight
 	Waiting  int
-	Flows    int // of which something waits or is admitted
+	Flows    int // with waiting or admitted requests
 }
 
-// Load tells how much there is.
+// Load returns the present load.
 func (q *Queue) Load() Load {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package fairshare divides what is short by max-min fairness: who wants no more
-// than the share gets all that it wants, and what it leaves is divided among the
-// others. So nobody loses anything because of what another wants.
+// Package fairshare divides a budget by max-min fairness: one that wants no more than
+// the share gets all that it wants, and what it leaves is divided among the others.
+// So one within its share loses nothing because of what others want.
 package fairshare
 
 import (
@@ -8,10 +8,9 @@ import (
 	"slices"
 )
 
-// Level is the share: the most that each may have so that what all get together,
-// each the lesser of what it wants and the level, is within the budget. It is
-// math.MaxInt64 where all get what they want. None of wants, and not budget, may
-// be negative.
+// Level returns the share: the highest level at which the sum over all wants, each
+// capped at the level, is within the budget. It is math.MaxInt64 if all wants fit.
+// wants and budget are in one unit, and must not be negative.
 func Level(wants []int64, budget int64) int64 {
 	sorted := slices.Sorted(slices.Values(wants))
 	for i, want := range sorted {
