@@ -11,7 +11,7 @@ type announcement struct {
 	reason string
 	action string // what the operator was doing
 	note   string
-	// namespace is the tenant's that it is about; empty: it is about nobody's.
+	// namespace is the tenant's namespace that it is about; empty: none.
 	namespace string
 }
 
@@ -26,9 +26,8 @@ func (h *Health) announce(a announcement) {
 	}
 }
 
-// announcer makes Events of the operator's namespace, in it: what they tell of is
-// nobody's object, and that is where people look. What is about a tenant's namespace
-// is told there, too.
+// announcer creates Events about the operator's namespace, in it: they concern no
+// object of a tenant. An Event about a tenant's namespace is also created there.
 func announcer(events recorder.EventRecorder, namespace string) func(announcement) {
 	own := namespaceReference(namespace)
 	return func(a announcement) {

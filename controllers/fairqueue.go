@@ -6,11 +6,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// fairQueue is what waits to be reconciled, namespace by namespace: each has one
-// turn, and then the next one has, however much waits in the others. What is of the
-// whole cluster counts as a namespace. Within one, what came first is first.
+// fairQueue is a round-robin queue of reconcile requests by namespace: namespaces take
+// turns, each with one request, however many wait in the others. Cluster-scoped objects
+// count as one namespace. Within a namespace the order is first in, first out.
 //
-// It is a workqueue.Queue, which calls it by one goroutine at a time.
+// It implements workqueue.Queue, which calls it from one goroutine at a time.
 type fairQueue struct {
 	turns   []string // namespaces in which something waits, each once
 	waiting map[string][]reconcile.Request
@@ -19,10 +19,10 @@ type fairQueue struct {
 
 func newFairQueue() *fairQueue { return &fairQueue{waiting: map[string][]reconcile.Request{}} }
 
-// Touch is told of what waits already.
+// Touch is called for a request that waits already, which keeps its place.
 func (q *fairQueue) Touch(reconcile.Request) {}
 
-// Push adds what does not wait yet.
+// Push adds a request that does not wait yet.
 func (q *fairQueue) Push(r reconcile.Request) {
 	if len(q.waiting[r.Namespace]) == 0 {
 		q.turns = append(q.turns, r.Namespace)
@@ -31,10 +31,10 @@ func (q *fairQueue) Push(r reconcile.Request) {
 	q.size++
 }
 
-// Len is how much waits.
+// Len is how many requests wait.
 func (q *fairQueue) Len() int { return q.size }
 
-// Pop is what is next. There is something.
+// Pop removes and returns the next request; the queue is not empty.
 func (q *fairQueue) Pop() reconcile.Request {
 	namespace := q.turns[0]
 	q.turns = q.turns[1:]
@@ -49,7 +49,7 @@ func (q *fairQueue) Pop() reconcile.Request {
 	return r
 }
 
-// fairly has a controller take its objects from a fairQueue.
+// fairly returns options with which a controller uses a fairQueue.
 func fairly(o controller.Options) controller.Options {
 	type request = reconcile.Request
 	o.NewQueue = func(name string, limiter workqueue.TypedRateLimiter[request]) workqueue.TypedRateLimitingInterface[request] {

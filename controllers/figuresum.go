@@ -13,11 +13,11 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
 
-// Of a report's status the cache keeps what the controllers read, and a sum over
-// all of it, which tells whether it is what it should be: rows of all reports would
-// take more memory than the ledger.
+// Of a report's status the cache keeps the fields that the controllers read, and a
+// checksum of all of it, which tells whether it is what it should be: the rows of all
+// reports would take more memory than the ledger.
 
-// CacheOptions are those with which the operator's manager keeps what it watches.
+// CacheOptions are the options of the manager's cache.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
@@ -38,11 +38,11 @@ func withoutFigures(object any) (any, error) {
 	return object, nil
 }
 
-// summedPrefix begins what stands in the place of a digest where a status has its
-// sum and no figures. The API server lets no digest begin like that.
+// summedPrefix begins the digest field of a status that has its checksum in place of
+// its figures. The API server accepts no digest with this prefix.
 const summedPrefix = "summed:"
 
-// summed is a status without its figures, and with its sum.
+// summed is a status with a checksum in place of its figures.
 func summed(s *v1alpha1.UsageReportStatus) v1alpha1.UsageReportStatus {
 	if strings.HasPrefix(s.Digest, summedPrefix) {
 		return *s
@@ -54,8 +54,8 @@ func summed(s *v1alpha1.UsageReportStatus) v1alpha1.UsageReportStatus {
 	}
 }
 
-// sumOf is a sum over all of a status, and how many bytes it takes where it is
-// stored; 0 where that is not known any more.
+// sumOf returns the checksum of a status, and its size in bytes as stored; 0 if that is
+// not known any more.
 func sumOf(s *v1alpha1.UsageReportStatus) (sum string, bytes int64) {
 	if rest, is := strings.CutPrefix(s.Digest, summedPrefix); is {
 		sum, _, _ = strings.Cut(rest, "/")

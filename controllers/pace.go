@@ -7,12 +7,12 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// How many reports schedules make: in a namespace this many at once, such as those
-// of a year's months, and then one a minute, however many schedules it has.
+// Limits on the reports that schedules create: in a namespace this many at once, such
+// as those of a year's months, and then one a minute, for any number of schedules.
 const (
 	reportsAtOnce = 12
 	reportEvery   = time.Minute
-	// maxPaces is how many namespaces are remembered that have made none for a while.
+	// maxPaces is for how many namespaces without recent reports limiters are kept.
 	maxPaces = 1024
 )
 
@@ -22,7 +22,7 @@ type pace struct {
 	namespaces map[string]*rate.Limiter
 }
 
-// take makes one report be made now, or says how long that has to wait.
+// take allows one report now (0), or returns how long to wait.
 func (p *pace) take(namespace string, now time.Time) (wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -39,7 +39,7 @@ func (p *pace) take(namespace string, now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// forget forgets namespaces that may make as many as any, if there are very many.
+// forget drops namespaces with a full burst, if there are very many.
 func (p *pace) forget(now time.Time) {
 	if p.namespaces == nil {
 		p.namespaces = map[string]*rate.Limiter{}

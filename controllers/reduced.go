@@ -12,8 +12,8 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// plans are what the records of sealed intervals list less of than all, of those that
-// were asked for last. They are computed from what was sealed, and never change.
+// plans caches the plans of sealed intervals, the most recently used ones: which records
+// list less than all. They are computed from what was sealed, and never change.
 type plans struct {
 	mu    sync.Mutex
 	known *lru.Cache[usage.Window, *record.Plan]
@@ -22,7 +22,7 @@ type plans struct {
 // plansKept is of how many intervals: those that are published.
 const plansKept = 4
 
-// plan is what the records of a sealed interval list less of; nil: nothing.
+// plan is which records of a sealed interval list less than all; nil: none.
 func (r *UsageRecordReconciler) plan(interval usage.Window) *record.Plan {
 	limits := r.Sealed.Limits(interval)
 	if limits.IsZero() {
@@ -54,8 +54,9 @@ func (r *UsageRecordReconciler) fill(in *record.Input) {
 	}
 }
 
-// guard finds the moments from which on the namespaces' records fit their shares of
-// the budget, and whose Open records take more than their share of an interval's.
+// guard finds the moments from which on the records of namespaces fit their shares of
+// the budget, and the namespaces whose Open records take more than their share of an
+// interval's budget.
 func (r *UsageRecordReconciler) guard(ctx context.Context, now int64) {
 	sizes := r.Publisher.Sizes()
 	share, through := r.Schedule.share(sizes), r.Sealed.Through()
@@ -72,7 +73,7 @@ func (r *UsageRecordReconciler) guard(ctx context.Context, now int64) {
 	r.shares.foundOpen(start, r.Schedule.coarse(sizes, start))
 }
 
-// reduced tells of the namespaces whose records of the interval list less than all.
+// reduced announces the namespaces whose records of the interval list less than all.
 func (r *UsageRecordReconciler) reduced(ctx context.Context, plan *record.Plan, interval usage.Window, now int64) {
 	for _, of := range r.shares.reduced(plan.Reduced(), now) {
 		r.announce(ctx, "RecordsReduced", "PublishRecords", of.Namespace, noteReduced(of, interval, r.Schedule.Deployments))

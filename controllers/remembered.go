@@ -13,9 +13,9 @@ import (
 // checkTimeout is how long a check may take.
 const checkTimeout = 5 * time.Second
 
-// Remembered is a check that is made once, however many ask for it at once, and
-// whose outcome counts for a while: what it asks the API server for is not for all
-// who reach the port of the probes to cause.
+// Remembered returns a check that runs once for concurrent callers, and whose result
+// counts for lasts: clients that reach the port of the probes must not cause any number
+// of requests to the API server.
 func Remembered(check healthz.Checker, lasts time.Duration, now clock.PassiveClock) healthz.Checker {
 	var mu sync.Mutex
 	var until time.Time
@@ -24,7 +24,7 @@ func Remembered(check healthz.Checker, lasts time.Duration, now clock.PassiveClo
 		mu.Lock()
 		defer mu.Unlock()
 		if at := now.Now(); !at.Before(until) {
-			// The first caller may go away while others wait for the outcome.
+			// The first caller may disconnect while others wait for the result.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(request.Context()), checkTimeout)
 			defer cancel()
 			outcome = check(request.WithContext(ctx))

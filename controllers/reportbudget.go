@@ -9,13 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// ReportBudget shares out how many bytes the statuses of all reports may take. While
-// they fit, each report has what it wants. If they do not, namespaces that want less
-// than an equal share have all of it, and the others an equal share of the rest; in
-// each of those, the reports that want least come first. What is of the whole cluster
-// counts as a namespace.
+// ReportBudget divides among reports the bytes that the statuses of all of them may
+// take. While they fit, each report gets what it wants. If they do not, namespaces that
+// want less than an equal share get all that they want, and the others an equal share of
+// the rest; within each of these, the smallest reports come first. Cluster-scoped
+// reports count as one namespace.
 //
-// Who gets what follows from what is wanted now, and not from who came first.
+// The result depends on what is wanted now, not on the order of arrival.
 type ReportBudget struct {
 	bytes int64 // 0: any number
 
@@ -25,13 +25,13 @@ type ReportBudget struct {
 	refused map[reportKey]bool
 }
 
-// NewReportBudget shares out so many bytes.
+// NewReportBudget returns a budget of that many bytes; 0: any number.
 func NewReportBudget(bytes int64) *ReportBudget {
 	return &ReportBudget{bytes: bytes, wants: map[string]map[string]int64{}, refused: map[reportKey]bool{}}
 }
 
-// want tells whether a report may have a status of so many bytes, and for which
-// other reports the answer is another now than it was.
+// want returns whether a report may have a status of that many bytes, and the other
+// reports for which the answer changed.
 func (b *ReportBudget) want(report reportKey, bytes int64) (granted bool, others []reportKey) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,7 +57,7 @@ func (b *ReportBudget) Taken() int64 {
 	return taken
 }
 
-// drop is told that a report is gone.
+// drop removes a deleted report; it returns the reports for which the answer changed.
 func (b *ReportBudget) drop(report reportKey) (others []reportKey) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,7 +70,7 @@ func (b *ReportBudget) drop(report reportKey) (others []reportKey) {
 	return b.share(report)
 }
 
-// share decides anew, and tells for whom else that is another answer.
+// share decides again, and returns the other reports for which the answer changed.
 func (b *ReportBudget) share(asked reportKey) (others []reportKey) {
 	refused := map[reportKey]bool{}
 	if b.bytes > 0 && b.total > b.bytes {
@@ -95,7 +95,7 @@ func (b *ReportBudget) share(asked reportKey) (others []reportKey) {
 	return others
 }
 
-// level is what a namespace may have at most, so that all that they have fits.
+// level is the most bytes that a namespace may have so that all together fit.
 func (b *ReportBudget) level() int64 {
 	var wanted []int64
 	for _, of := range b.wants {

@@ -49,8 +49,8 @@ const intervalsKept = 16
 // intervalBudget is how many bytes the records of one interval may take; 0: any.
 func (s *Schedule) intervalBudget() int64 { return (s.Budget + intervalsKept - 1) / intervalsKept }
 
-// limits are those that bind the records of an interval. It is what was held in it
-// that decides, and nothing else.
+// limits are those that bind the records of an interval. They depend only on what was
+// held in it.
 func (s *Schedule) limits(held *record.Holdings) usage.Limits {
 	return record.Limit(held, s.intervalBudget(), s.Deployments)
 }
@@ -108,8 +108,8 @@ func bytesOf(sizes map[int64]publisher.Size) (bytes int64) {
 
 // fits is the moment from which on the records of one namespace fit its share, given
 // their sizes by the start of their interval; 0: all of them do. The interval that
-// was sealed last is kept at any size: what is published to be deleted at once is of
-// no use to anybody.
+// was sealed last is kept at any size: publishing records only to delete them at once
+// is of no use.
 func (s *Schedule) fits(sizes map[int64]publisher.Size, share, sealedThrough int64) int64 {
 	left := share
 	for _, start := range slices.Backward(slices.Sorted(maps.Keys(sizes))) {

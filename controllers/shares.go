@@ -55,7 +55,7 @@ type excess struct {
 const (
 	// toldAgain is how long the same is not announced of a namespace again, in seconds.
 	toldAgain = 60 * 60
-	// toldAtMost is how much is announced in that time. Metrics name others.
+	// toldAtMost is how many Events there are in that time. Metrics name the others.
 	toldAtMost = 10
 )
 
@@ -66,10 +66,10 @@ func (s *shares) keptFrom(namespace string) int64 {
 	return s.over[namespace].keptFrom
 }
 
-// found takes in which namespaces are over their share now. A moment never goes
-// back: what was pruned is gone. It returns of which ones people are to be told, those
-// that take most first. Those that lose nothing any more, because the retention's
-// moment is later, are forgotten.
+// found updates the namespaces that are over their share. A namespace's moment never
+// goes back, since what was pruned is deleted. It returns the namespaces to announce,
+// those that take most first. Namespaces that lose nothing any more, because the
+// retention's moment is later, are forgotten.
 func (s *shares) found(over map[string]excess, retainedFrom, now int64) (tell []excess) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,8 +98,8 @@ func (s *shares) begin() {
 	}
 }
 
-// reduced takes in whose records of the last sealed interval list less than all. It
-// returns of which ones people are to be told.
+// reduced sets the namespaces whose records of the last sealed interval list less than
+// all. It returns those to announce.
 func (s *shares) reduced(last []record.Reduced, now int64) (tell []record.Reduced) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,8 +121,9 @@ func (s *shares) inLast(atMost int) []record.Reduced {
 	return s.last[:min(len(s.last), atMost)]
 }
 
-// foundOpen takes in whose Open records take more than their share, in the interval that
-// starts then. It is for the rest of that: what they list less takes less.
+// foundOpen notes the namespaces whose Open records take more than their share, in the
+// interval that starts then. They stay so for the rest of it, since records that list
+// less also take less.
 func (s *shares) foundOpen(start int64, over []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +135,7 @@ func (s *shares) foundOpen(start int64, over []string) {
 	}
 }
 
-// coarse tells whether the namespace's Open records list totals alone.
+// coarse tells whether the namespace's Open records list only totals.
 func (s *shares) coarse(namespace string, start int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,7 +181,7 @@ func noteReduced(of record.Reduced, interval usage.Window, deployments int64) st
 		"the journal keeps the rest.", of.Namespace, text(time.Unix(interval.Start, 0)), strings.Join(less, "; "))
 }
 
-// quantity is a number of bytes in MiB, or exactly, where it is none.
+// quantity is a number of bytes as text: rounded down to MiB, or exact below one MiB.
 func quantity(bytes int64) string {
 	const mebi = 1 << 20
 	if bytes >= mebi {

@@ -28,8 +28,8 @@ func newStatusWriter(c client.Client) *statusWriter {
 	return &statusWriter{client: c, written: map[types.UID]string{}}
 }
 
-// write sets fields of the object, by their paths. It fails with a Conflict where
-// the object is not what it was when it was read.
+// write sets fields of the object, by their paths. It fails with a Conflict if the
+// object has changed since it was read.
 func (w *statusWriter) write(ctx context.Context, object client.Object, fields map[string]any) error {
 	kind, err := w.client.GroupVersionKindFor(object)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
 
-// What reports may take of the operator's memory: one of them is added up at a
-// time, which takes about maxGroups*650 + maxCells*16 bytes, and maxKept are kept.
+// The memory that reports may take: one is computed at a time, which takes about
+// maxGroups*650 + maxCells*16 bytes, and tallies of maxKept bytes are kept.
 const (
 	// maxGroups and maxCells bound one report.
 	maxGroups = 50_000
@@ -24,8 +24,8 @@ var reportLimits = timeline.Limits{Groups: maxGroups, Cells: maxCells}
 type tallies struct {
 	kept   *lru.Cache[reportKey, keptTally]
 	limits timeline.Limits
-	// adding is held while a report is added up: however many there are, there is
-	// one that is not weighed yet.
+	// adding is held while a report is computed, so that at most one tally is not
+	// weighed yet.
 	adding sync.Mutex
 }
 

@@ -44,10 +44,10 @@ type Serving struct {
 	Certificates string
 	// RequestsPerSecond is how many requests one user may make.
 	RequestsPerSecond float64
-	// Memory is about how many bytes all answers may take that are being made or
-	// read; 0: 64 MiB.
+	// Memory is how many bytes all answers that are being made or read may take,
+	// approximately; 0: 64 MiB.
 	Memory int64
-	// Connections are how many there may be; 0: 1024.
+	// Connections is how many connections may be open; 0: 1024.
 	Connections int
 }
 
@@ -58,11 +58,11 @@ const (
 	tokensKnown = time.Minute
 	// allowedFor and deniedFor are how long a review counts.
 	allowedFor, deniedFor = time.Minute, 10 * time.Second
-	// requestTimeout is how long a header may take to come, with the handshake before it.
+	// requestTimeout bounds the handshake and the request's header.
 	requestTimeout = 10 * time.Second
 	// idleTimeout is how long a connection is kept without a request.
 	idleTimeout = 90 * time.Second
-	// sendBuffer is how many bytes of an answer the system takes that nobody has read.
+	// sendBuffer is the size of a connection's send buffer in the kernel, in bytes.
 	sendBuffer = 128 << 10
 	// defaultConnections is how many connections there may be.
 	defaultConnections = 1024

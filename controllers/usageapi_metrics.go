@@ -17,7 +17,7 @@ type answerMetrics struct {
 	load              atomic.Pointer[servingLoad] // nil: nothing is served
 }
 
-// servingLoad is where to ask how much is going on.
+// servingLoad has the functions that return the present load.
 type servingLoad struct {
 	api      *usageapi.API
 	listener *connlimit.Listener

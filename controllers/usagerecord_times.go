@@ -192,7 +192,8 @@ func (r *UsageRecordReconciler) retainedFrom(now int64) int64 {
 	return min(now, r.Sealed.Through()+r.Schedule.Interval) - r.Schedule.Retention
 }
 
-// prune deletes records that are kept long enough, and what the ledger has of them.
+// prune deletes records that have been kept long enough, and what the ledger has of
+// them.
 func (r *UsageRecordReconciler) prune(ctx context.Context, now int64) {
 	r.guard(ctx, now)
 	r.Ledger.Forget(min(r.retainedFrom(now), r.Sealed.Through())) // what is not sealed yet is needed

@@ -100,7 +100,7 @@ func (r *UsageReportReconciler) follow(ctx context.Context, queue queue) error {
 	})
 }
 
-// again has reports looked at for which something else has changed.
+// again enqueues reports that are affected by another change.
 func (r *UsageReportReconciler) again(reports []reportKey) {
 	queue := r.queue.Load()
 	if queue == nil {
@@ -215,7 +215,7 @@ func (r *UsageReportReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	return ctrl.Result{}, nil
 }
 
-// put has the report's status be what it should be.
+// put writes the report's status if it is not what it should be.
 func (r *UsageReportReconciler) put(ctx context.Context, s *subject, made *made, before *v1alpha1.UsageReportStatus) error {
 	fields := map[string]any{"/status": s.status}
 	if made.keeps() {
@@ -236,7 +236,7 @@ func (r *UsageReportReconciler) put(ctx context.Context, s *subject, made *made,
 	return nil
 }
 
-// overBudget is what becomes of a report whose status is too much, with all others.
+// overBudget is the result for a report whose status does not fit into the budget.
 func (r *UsageReportReconciler) overBudget(report reportKey, status *v1alpha1.UsageReportStatus) *made {
 	_, bytes := sumOf(status)
 	granted, others := r.Budget.want(report, bytes)
@@ -298,8 +298,8 @@ func (r *UsageReportReconciler) reckon(s *subject, resolved *report.Resolved) (*
 	return reported(resolved, figures, snapshot.Sealed(), r.Interval).found(snapshot.Check(&resolved.Filters)).suspended(s.window.Suspend), nil
 }
 
-// reckonAgain adds up what a report that is suspended said already: somebody else
-// may have written what it says.
+// reckonAgain computes again what a suspended report said: another client may have
+// written its status.
 func (r *UsageReportReconciler) reckonAgain(s *subject, request report.Request, now int64) (*made, error) {
 	resolved, err := report.As(request, s.status, now)
 	if err != nil {

@@ -59,8 +59,8 @@ func (m *made) suspended(is bool) *made {
 // keeps tells whether the figures stay as they are.
 func (m *made) keeps() bool { return m.figures == nil && m.standing != stalled }
 
-// found has the conditions tell apart what has no totals: nothing was used, that is
-// unknown, or a filter names what there is not.
+// found makes the conditions of a report without totals say why: nothing was used, it is
+// unknown, or a filter has a name that does not exist.
 func (m *made) found(noSuch error) *made {
 	f, said := report.Found(m.figures), m.figures.Summary
 	if noSuch != nil {
@@ -114,7 +114,7 @@ func (m *made) status(before *v1alpha1.UsageReportStatus, generation int64, now 
 
 const makeReport = "MakeReport"
 
-// announce tells of a report that is complete now, or for which a person has to act.
+// announce creates an Event for a report that is now complete, or that needs action.
 func (r *UsageReportReconciler) announce(s *subject, made *made, before *v1alpha1.UsageReportStatus) {
 	turned := func(condition string) *metav1.Condition {
 		now := meta.FindStatusCondition(s.status.Conditions, condition)

@@ -37,7 +37,7 @@ type UsageReportScheduleReconciler struct {
 	Events  recorder.EventRecorder
 
 	pace pace
-	// said is what the statuses say, by schedule: what somebody else writes is not taken up.
+	// said is the statuses as written last, by schedule: what other clients write is ignored.
 	said sync.Map // of reportKey to saidStatus
 }
 
@@ -144,8 +144,8 @@ func (r *UsageReportScheduleReconciler) Reconcile(ctx context.Context, req ctrl.
 	return ctrl.Result{RequeueAfter: wait}, client.IgnoreNotFound(err)
 }
 
-// keepUp makes what is due, as fast as it may. What a person has to see to is in the
-// account; wait is after how long there is more to do. An error is something to try again.
+// keepUp creates the reports that are due, within the limits. What needs action is in
+// the account; wait is after how long there is more to do. An error means: try again.
 func (r *UsageReportScheduleReconciler) keepUp(ctx context.Context, s *series) (as account, wait time.Duration, err error) {
 	switch {
 	case s.timing.Suspend:
@@ -208,7 +208,7 @@ func (s *series) progress() (p report.Progress) {
 	return p
 }
 
-// goesOn has the status say how far the schedule has come, of what was missing.
+// goesOn sets in the status how far the schedule has come, of what was missing.
 func (s *series) goesOn(schedule *report.Schedule, p report.Progress, missing []usage.Window) {
 	window := func(w usage.Window) *v1alpha1.TimeWindow {
 		return &v1alpha1.TimeWindow{StartTime: metav1.Unix(w.Start, 0), EndTime: metav1.Unix(w.End, 0)}
@@ -227,8 +227,8 @@ func (s *series) goesOn(schedule *report.Schedule, p report.Progress, missing []
 
 var errNameTaken = errors.New("the name is taken")
 
-// create makes a period's report, or says for how long that has to wait; one that is
-// there already is made.
+// create creates a period's report, or returns how long to wait. A report that exists
+// already counts as created.
 func (r *UsageReportScheduleReconciler) create(ctx context.Context, s *series, name string, period usage.Window) (wait time.Duration, err error) {
 	made, err := r.draft(s, name, period)
 	if err != nil {
@@ -254,7 +254,7 @@ func (r *UsageReportScheduleReconciler) create(ctx context.Context, s *series, n
 	return 0, err
 }
 
-// draft is a period's report, to be made.
+// draft is a period's report, to be created.
 func (r *UsageReportScheduleReconciler) draft(s *series, name string, period usage.Window) (client.Object, error) {
 	start, end := metav1.Unix(period.Start, 0), metav1.Unix(period.End, 0)
 	window := v1alpha1.ReportWindow{ReportShape: *s.shape.DeepCopy(), StartingOn: &start, EndingBefore: &end}

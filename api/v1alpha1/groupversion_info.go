@@ -49,7 +49,7 @@ const (
 	LabelInterval = Group + "/interval"
 )
 
-// Annotations on usage records: whoever reads metadata alone knows by them what
+// Annotations on usage records: a client that reads only metadata knows from them what
 // the record says.
 const (
 	// AnnotationDigest is the status.digest of a Final record.

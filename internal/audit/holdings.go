@@ -67,8 +67,8 @@ func (h *holdings) of(account usage.Account, interval usage.Window) []usage.Segm
 	return inside
 }
 
-// within are what was held inside a sealed interval, where limits bind its records; nil:
-// none does, and nobody needs it.
+// within is what was held in a sealed interval, if limits bind its records; nil if none
+// does, where it is not needed.
 func (h *holdings) within(interval usage.Window, limits usage.Limits) *record.Holdings {
 	if limits.IsZero() {
 		return nil

@@ -81,7 +81,8 @@ func (m *Meter) Locate(node *unstructured.Unstructured) Location {
 	return at
 }
 
-// Put makes a subject one that runs there: what was said of another node is gone.
+// Put gives a subject the node's attributes, in place of those of another node, and the
+// node's region if the meter does not read one.
 func (m *Meter) Put(at *Location, subject *usage.Subject) {
 	if m.region == nil {
 		subject.Region = at.region
@@ -106,7 +107,7 @@ func (m *Meter) Keep(other, subject *usage.Subject) {
 	m.Put(&at, subject)
 }
 
-// SaysNothing tells whether the node says nothing of where and what it is.
+// SaysNothing tells whether none of what the meter reads is set on the node.
 func (at Location) SaysNothing() bool { return at.region == "" && at.alone == "" }
 
 // Equal tells whether both say the same.

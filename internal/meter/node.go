@@ -130,7 +130,7 @@ func isVirtualNode(node map[string]any) bool {
 }
 
 // nodeCapacityType is how a node's machine is paid for, as its cloud or autoscaler
-// labels it: spot, on-demand, reserved; "" where nobody says.
+// labels it: spot, on-demand, reserved; "" if no such label is set.
 func nodeCapacityType(node map[string]any) string {
 	labels := branch(node, "metadata", "labels")
 	for _, name := range [...]string{

@@ -161,8 +161,8 @@ func withoutNotes(annotations map[string]string) map[string]string {
 	return kept
 }
 
-// note has the record say to who reads its metadata alone, after a restart, how
-// large it is and whose.
+// note sets annotations with the record's size and namespace, for an operator that reads
+// only metadata after a restart.
 func note(r *v1alpha1.UsageRecord) {
 	if r.Annotations == nil {
 		r.Annotations = map[string]string{}

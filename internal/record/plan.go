@@ -12,7 +12,7 @@ import (
 
 // Holdings are what accounts held in one interval: the accounts in order
 // (usage.CompareAccounts), and the segments of each, cut to the interval, in
-// canonical order. Nobody changes them.
+// canonical order. They must not be changed.
 type Holdings struct {
 	Accounts []usage.Account
 	Cut      func(usage.Account) []usage.Segment
@@ -68,8 +68,8 @@ func Limit(h *Holdings, bytes, deployments int64) usage.Limits {
 	return limits
 }
 
-// Plan is what the records of an interval list less of than all. A nil Plan is that
-// they list all of it.
+// Plan says which records of an interval list less than all. With a nil Plan they list
+// everything.
 type Plan struct {
 	reduced map[usage.Account]*reduction // by the account of the namespace
 }
@@ -80,7 +80,7 @@ type reduction struct {
 	others []usage.Account // that have no records of their own, in order
 }
 
-// PlanOf is what the limits, with which the interval was sealed, make of its records.
+// PlanOf returns the plan for the records of an interval that was sealed with the limits.
 func PlanOf(h *Holdings, limits usage.Limits) *Plan {
 	if limits.IsZero() {
 		return nil
@@ -108,9 +108,9 @@ func (t *tenant) plan(limits usage.Limits) *reduction {
 	return r
 }
 
-// others are the accounts that have no records of their own, in order. Those have that
-// held something for longest, all their segments added up; of those that held for
-// as long, the first by name. What is unattributed is no deployment: it has its own.
+// others are the accounts without records of their own, in order. The accounts that held
+// something for longest have their own, by the sum over all their segments; of equal
+// ones, the first by name. Unattributed usage is no deployment: it has its own record.
 func (t *tenant) others(most int64) []usage.Account {
 	named := slices.DeleteFunc(slices.Clone(t.accounts), func(a usage.Account) bool { return a.Deployment == "" })
 	if most == 0 || int64(len(named)) <= most {
@@ -262,9 +262,9 @@ func (p *Plan) Accounts(held []usage.Account) []usage.Account {
 	return slices.Compact(accounts)
 }
 
-// Fill makes of the input's account what its records are made from: its segments, or
-// those of all that have no records of their own, and what is listed of them. An account
-// that has no records is left without segments.
+// Fill sets the input of an account's records: its segments, or those of all accounts
+// without records of their own, and the detail that is listed. An account without
+// records is left without segments.
 func (p *Plan) Fill(in *Input, cut func(usage.Account) []usage.Segment) {
 	var r *reduction
 	if p != nil {

@@ -14,8 +14,8 @@ type Progress struct {
 }
 
 // Valid is as much of a progress as the schedule can have come to when it is sealed
-// up to a moment: its spec may have changed, or somebody else may have written its
-// status. Where it is less than was made, what is there is not made again.
+// up to a moment: its spec may have changed, or another client may have written its
+// status. If it is less than was created, reports that exist are not created again.
 func (s *Schedule) Valid(p Progress, sealed int64) Progress {
 	if p.Last > sealed || p.Last != 0 && p.Last < s.first.Start {
 		return Progress{}

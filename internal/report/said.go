@@ -7,8 +7,8 @@ import (
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
 
-// Finding is what an answer says of a window when it has no totals. Zero, unknown and
-// no such name are different answers, and a bill that takes one for another is wrong.
+// Finding is why an answer about a window has no totals. Zero, unknown and no such name
+// are different answers: a bill that confuses them is wrong.
 type Finding string
 
 // The findings.
@@ -49,7 +49,7 @@ func Found(s *v1alpha1.UsageReportStatus) Finding {
 	return Find(len(s.Totals), &c)
 }
 
-// Say says a finding in words, of a window with such coverage.
+// Say returns a finding in words, for a window with that coverage.
 func Say(f Finding, c *timeline.Coverage) string {
 	switch f {
 	case Zero:

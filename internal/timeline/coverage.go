@@ -31,8 +31,8 @@ func (t *Tally) Coverage() Coverage {
 	return coverageOf(&t.query.Filters, t.Window(), t.known, t.coverage)
 }
 
-// CoverageOf is how a window is known to those who meter what the filters let
-// through.
+// CoverageOf returns how much of a window was seen by the meters of what the filters
+// let through.
 func (s *Snapshot) CoverageOf(f *Filters, w usage.Window) Coverage {
 	return coverageOf(f, w, s.meters, s.coverage)
 }
@@ -61,8 +61,9 @@ func coverageOf(f *Filters, w usage.Window, meters []Meter, coverage usage.Stret
 	return c
 }
 
-// stretches are what was not observed of a window by those who meter what the filters
-// let through: by meter, and as if they were one. Where none metered it is unknown.
+// stretches are the parts of a window that were not observed by the meters of what the
+// filters let through: for each meter, and for all as if they were one. A part in which
+// none metered is unknown.
 func (f *Filters) stretches(w usage.Window, meters []Meter, coverage usage.Stretches) (each, all []usage.Stretch) {
 	say := func(s usage.Stretch) {
 		each = append(each, s)

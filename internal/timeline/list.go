@@ -20,13 +20,13 @@ type Place struct {
 	From int64 `json:",omitempty"` // seconds since the epoch; 0: the resource is done
 }
 
-// Resources are those that held something in the window that the filters let through,
-// from a place on, as many as the bounds let be. Of each there is what it held then, and
-// of what is under a bundle all that it ever held. One of more segments than there may
-// be is cut into parts by time, on a page each: each History says what it is of. More is
-// where the next page begins; nil after the last.
+// Resources returns the resources that pass the filters and held something in the
+// window, from a place on, within the bounds. Each has what it held in the window, and,
+// for what is under a bundle, all that it ever held. A resource with more segments than
+// the bounds allow is cut by time into parts, one to a page: each History has the window
+// that it covers. more is where the next page begins; nil after the last.
 //
-// It takes memory for what it returns alone, and ends with the context's error soon
+// It takes memory only for what it returns, and fails with the context's error soon
 // after that is done.
 func (s *Snapshot) Resources(ctx context.Context, f *Filters, w usage.Window, from Place, b Bounds) (list []History, more *Place, err error) {
 	o := &outline{ctx: ctx, snapshot: s, filters: f, window: w, from: from, bounds: b, counts: map[ResourceKey]int{}}
@@ -54,12 +54,12 @@ type outline struct {
 	err      error
 }
 
-// lookedAtOnce is how many segments are looked at between two looks at the context, at
-// each of which others have the processor: who asks for little does not wait until the
-// runtime takes it from who asks for much, which it does every 10 ms.
+// lookedAtOnce is how many segments are looked at between two checks of the context. At
+// each check the goroutine yields the processor: a small request does not have to wait
+// until the runtime preempts a large one, which it does every 10 ms.
 const lookedAtOnce = 1024
 
-// pause lets others go on, and is the context's error.
+// pause yields the processor, and returns the context's error.
 func pause(ctx context.Context) error {
 	runtime.Gosched()
 	return ctx.Err()
@@ -207,9 +207,9 @@ func (o *outline) page() (found map[ResourceKey]*History, more *Place) {
 	return found, nil
 }
 
-// part is when the first part of a resource ends that has too many segments: before the
-// first that would be too many, but that at least half as many begin in it as there may
-// be, whatever goes on in it already.
+// part is the end of the first part of a resource with too many segments: before the
+// segment that would exceed the bound, but so late that at least half as many segments
+// as the bound begin in it, whatever continues into it.
 func (o *outline) part(key ResourceKey) int64 {
 	w := o.of(key)
 	goOn, most := 0, max(1, o.bounds.Segments)

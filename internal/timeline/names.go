@@ -9,14 +9,15 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// NoSuchName says that a filter names what nothing was ever recorded under, and
-// nothing measures: a query for it would have no rows, as if nothing had been used.
+// NoSuchName is the error for a name in a filter under which nothing was ever recorded,
+// and which no meter measures: a query for it would have no rows, as if nothing had been
+// used.
 type NoSuchName struct {
-	// Key is what the name is of.
+	// Key is the key that the name is a value of.
 	Key Key
 	// Name is what was asked for.
 	Name string
-	// Known are the names that there are, in order, of what the filters' namespaces have.
+	// Known are the names that exist in the filters' namespaces, in order.
 	Known []string
 }
 
@@ -29,8 +30,8 @@ var nameWords = map[Key]string{
 	Resource: "resource", Container: "container", Namespace: "namespace", "metric": "metric",
 }
 
-// Error says what there is instead: the name that is meant, where one is like it,
-// and the first of all.
+// Error lists the names that exist: the closest one, if one is similar, and the first of
+// all.
 func (e *NoSuchName) Error() string {
 	what := nameWords[e.Key]
 	if attribute, is := e.Key.Attribute(); is {
@@ -57,8 +58,7 @@ func (e *NoSuchName) Error() string {
 	return text
 }
 
-// Nearest is the one of some names that somebody who wrote another may have meant; "" if none
-// is like it.
+// Nearest is the closest of some names to a misspelt one; "" if none is similar.
 func Nearest(name string, names []string) string {
 	best, least := "", len(name)/3+1 // a slip in three letters
 	for _, other := range names {
@@ -104,9 +104,9 @@ func distance(a, b string) int {
 	return last[len(b)]
 }
 
-// Check tells whether there is what the filters name, in the namespaces that they let
-// through: the error is a *NoSuchName. Names of resources and containers are not
-// looked for: see CheckHolders.
+// Check returns a *NoSuchName if the filters have a name that does not exist in the
+// namespaces that they let through. It does not check names of resources and containers:
+// see CheckHolders.
 func (s *Snapshot) Check(f *Filters) error {
 	asked := f.asked()
 	if len(asked) == 0 {
@@ -213,8 +213,8 @@ func (s *Snapshot) names(f *Filters, call func(Key, string)) {
 	})
 }
 
-// CheckHolders tells whether there are the resources and containers that the filters
-// name, as Check does. It looks at all that the other filters let through.
+// CheckHolders does what Check does for names of resources and containers. It reads
+// everything that the other filters let through.
 func (s *Snapshot) CheckHolders(f *Filters) error {
 	if !f.byHolder() {
 		return nil

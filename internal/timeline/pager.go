@@ -9,7 +9,7 @@ import (
 
 // Pager gives the rows of queries page by page, however many they are: it adds up
 // no more windows at a time than fit, of one window no more groups than fit, and keeps
-// what it added up for whoever asks for the next page, or the same again.
+// what it added up for the next page, or for the same one again.
 //
 // It is safe for concurrent use.
 type Pager struct {

@@ -10,11 +10,11 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// spread is how many groups a query has, and how they lie in their order: a sample of
-// them, as large whatever they are. Of each group there is a hash, and the groups with
-// the smallest hashes are the sample (k minimum values): each is in it as likely as any
-// other, however many segments it has, and how small the hashes are says how many
-// groups there are.
+// spread estimates how many groups a query has, and how they are distributed in their
+// order, from a sample of fixed size. Each group has a hash, and the groups with the
+// smallest hashes are the sample (k minimum values): each group is as likely to be in
+// it as any other, whatever its number of segments, and the largest hash of the sample
+// gives the number of groups.
 type spread struct {
 	seed  maphash.Seed
 	kept  map[uint64][]label

@@ -26,7 +26,7 @@ type Tally struct {
 	some groupRange
 	// apart is how many of the first keys are the same for all of a class.
 	apart int
-	ctx   context.Context // of who waits for it; nil: it goes on in any case
+	ctx   context.Context // of the caller that waits for it; nil: it is not cancelled
 
 	lineage *int
 	// through is up to where it has added up; corrections, how many of them it has
@@ -133,7 +133,7 @@ func newPart(query Query, some calendar, until int64, groups groupRange) *Tally 
 	return t
 }
 
-// gone is an error once nobody waits for the tally any more.
+// gone is the context's error once the caller that waits for the tally has gone away.
 func (t *Tally) gone() error {
 	if t.ctx == nil {
 		return nil
@@ -181,8 +181,8 @@ func (t *Tally) advance(s *Snapshot, from, until int64, corrections int) error {
 	return t.correct(s, corrections)
 }
 
-// AdvanceFor is Advance for one who waits for it: it ends with the context's error soon
-// after that is done, and the tally is of no use then.
+// AdvanceFor is Advance with a context: it fails with the context's error soon after
+// that is done, and the tally cannot be used then.
 func (t *Tally) AdvanceFor(ctx context.Context, s *Snapshot, until int64) error {
 	t.ctx = ctx
 	err := t.Advance(s, until)
@@ -229,7 +229,7 @@ func (t *Tally) member(id int, c *class) int {
 	return member
 }
 
-// mayHave tells whether the tally has groups of a class, by the labels of anybody in it.
+// mayHave tells whether the tally has groups of a class, by the labels of any of its holders.
 func (t *Tally) mayHave(labels []label) bool {
 	if !t.grouping.byHolder {
 		return t.some.has(labels)

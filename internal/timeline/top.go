@@ -9,13 +9,11 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// Ranking are the rows of a query with the most of each measure, and what the others
-// of it add up to.
+// Ranking is the largest rows of each measure of a query, and the sum of the others.
 type Ranking struct {
-	// Rows are measure by measure, the one with the most first; of those with as much,
-	// in the order of rows.
+	// Rows are ordered by measure, then largest first; equal ones in the order of rows.
 	Rows []Row
-	// Others are of the measures of which there are more rows, in order.
+	// Others are of the measures that have more rows, in order.
 	Others []Others
 }
 
@@ -35,10 +33,11 @@ const MaxRanked = 5000
 // errWindows is that a query has several windows.
 var errWindows = errors.New("a ranking is of one window: want the window size none")
 
-// Top is the ranking of a query's rows up to a moment: at most so many of each measure.
-// Rows are of one measure that have the same dimension and unit and, where the query is
-// grouped by it, resource type. It takes memory for as many rows of each, and for a part of what
-// the query adds up. The errors are those of Page.
+// Top returns the ranking of a query's rows up to a moment, in seconds since the epoch,
+// with at most that many rows of each measure. Rows are of one measure if they have the
+// same dimension and unit and, if the query is grouped by it, resource type. It takes
+// memory for the ranked rows, and for one part of the query. The errors are those of
+// Page.
 func (p *Pager) Top(ctx context.Context, s *Snapshot, q Query, until int64, most int) (*Ranking, error) {
 	if q.Size != None {
 		return nil, errWindows

@@ -6,10 +6,9 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// unknownWindows tells of each window that has begun whether there is one row that
-// says that nothing is known of it: where no second of it was seen by those who meter
-// what the query asks for, and no group has a row. Otherwise nothing would tell it
-// from a window in which nothing was used.
+// unknownWindows tells for each window that has begun whether it has one row without a
+// quantity: if the meters of what the query asks for saw no second of it, and no group
+// has a row. Without this row it would look like a window in which nothing was used.
 func (r *rows) unknownWindows() []bool {
 	unknown := make([]bool, r.windows)
 	seconds := make([]int64, r.windows)
@@ -32,8 +31,8 @@ func (r *rows) unknownWindows() []bool {
 	return unknown
 }
 
-// unknownRow is the row of a window of which nothing is known. Of its group it says
-// what the query asks for alone, and of its dimension no unit.
+// unknownRow is the row of a window of which nothing is known. Its group has only what
+// the query asks for, and its dimension has no unit.
 func (r *rows) unknownRow(window int) Row {
 	f := &r.query.Filters
 	labels := make([]label, len(r.keys))

@@ -2,11 +2,11 @@ package timeline
 
 import "unsafe"
 
-// Limits bound what a tally takes on. Zero is the default.
+// Limits bound a Tally. The zero value is the default.
 type Limits struct {
-	// Groups is how many there may be of what has the same labels; any number by default.
+	// Groups is the most groups; any number by default.
 	Groups int
-	// Cells is how many groups times windows there may be; MaxCells by default.
+	// Cells is the most groups times windows; MaxCells by default.
 	Cells int
 }
 
@@ -35,8 +35,8 @@ const (
 	emptyBytes = 4 << 10
 )
 
-// Bytes is about how much memory the tally holds by itself: what it has added up,
-// and the keys by which it finds it again.
+// Bytes is how much memory the tally holds by itself, in bytes, approximately: its sums,
+// and the keys by which it looks them up.
 func (t *Tally) Bytes() int64 {
 	return emptyBytes + t.taken.Load() + 4*int64(cap(t.members)) + int64(len(t.totals))*totalBytes +
 		int64(len(t.measures))*numberBytes + 8*int64(len(t.calendar)) + t.query.bytes()

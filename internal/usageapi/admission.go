@@ -14,24 +14,24 @@ import (
 	"github.com/usage-operator/usage-operator/internal/fairqueue"
 )
 
-// What an answer takes is memory, for as long as it is read, and a processor, while
-// it is made. Both are admitted fairly among tenants: memory by what the answer may
-// take at most, which is bounded by pages; a processor in turns, and an answer that
-// waits, for a client that reads or for the API server, has none meanwhile.
+// An answer takes memory until it has been read, and a processor while it is made.
+// Both are admitted fairly among tenants: memory by the most that the answer may take,
+// which pages bound, and the processor in turns. An answer that waits, for its client
+// or for the API server, gives its turn up meanwhile.
 
 const (
-	// defaultMemory is how many bytes all answers may take that are being made or read.
+	// defaultMemory bounds the answers that are being made or read, in bytes.
 	defaultMemory = 64 << 20
-	// memoryEach is which part of that one tenant may take.
+	// memoryEach is the divisor for one tenant: a quarter of that.
 	memoryEach = 4
 	// waitingEach and waitingAll are how many requests may wait, of one tenant and all together.
 	waitingEach, waitingAll = 64, 1024
-	// turnsEach is how many turns one tenant has at most: fewer than parts of the timeline
-	// may be added up at a time, so that it cannot keep others from that. And one processor
-	// is left to others, if there are two: who asks for little finds one that is free.
+	// turnsEach is how many turns one tenant has at most: fewer than the parts of the
+	// timeline that may be computed at a time, so that it cannot block others from that.
+	// If there are two processors, one is left to other tenants.
 	turnsEach = 3
-	// baseWeight is about what a request takes before anything is answered, in bytes: its
-	// connection's buffers, its goroutines, and what is written at once.
+	// baseWeight is the memory of a request besides its answer, in bytes, approximately:
+	// its connection's buffers, its goroutines, and what is written at once.
 	baseWeight = 128 << 10
 	// bodyWeight is how much memory a body takes for each of its bytes, once it is read.
 	bodyWeight = 4
@@ -77,8 +77,8 @@ func (a *API) Load() fairqueue.Load {
 // serviceAccounts begins the names of service accounts.
 const serviceAccounts = "system:serviceaccount:"
 
-// tenantOf is on whose account a user's answers are made: of service accounts it is
-// their namespace, for who may make one there may make a thousand.
+// tenantOf is the tenant that a user's answers are charged to: for service accounts it
+// is their namespace, since a user who may create one may create a thousand.
 func tenantOf(u user.Info) string {
 	if account, is := strings.CutPrefix(u.GetName(), serviceAccounts); is {
 		namespace, _, _ := strings.Cut(account, ":")
@@ -88,7 +88,7 @@ func tenantOf(u user.Info) string {
 }
 
 // admit waits until the answer may be made. It reads the body before the answer has a
-// processor: a client that takes its time has its own tenant wait.
+// processor: a slow client delays only its own tenant.
 func (c *call) admit(weight int64) error {
 	length := c.request.ContentLength
 	if length < 0 || length > maxBody {
@@ -138,7 +138,7 @@ func (c *call) work() error {
 	return nil
 }
 
-// rest has others work while the call waits for something.
+// rest gives the call's turn to others while it waits for something.
 func (c *call) rest(waiting func() error) error {
 	if c.turn == nil { // it has none yet
 		return waiting()
@@ -151,8 +151,7 @@ func (c *call) rest(waiting func() error) error {
 	return err
 }
 
-// takes says how much memory the answer takes from now on, which is less than was
-// admitted.
+// takes reduces what was admitted to the bytes that the answer takes from now on.
 func (c *call) takes(bytes int64) { c.share.Shrink(baseWeight + bytes) }
 
 // done gives back what was admitted.
@@ -161,7 +160,7 @@ func (c *call) done() {
 	c.share.Release()
 }
 
-// tooBusy is that as much waits as may, or the error itself.
+// tooBusy is the problem for fairqueue.ErrFull, or the error itself.
 func tooBusy(err error) error {
 	if !errors.Is(err, fairqueue.ErrFull) {
 		return err

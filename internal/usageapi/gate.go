@@ -18,13 +18,13 @@ import (
 	"github.com/usage-operator/usage-operator/internal/lru"
 )
 
-// gate is what a token has to pass before the API server is asked whose it is: a
-// TokenReview is work for that server that anybody can cause who reaches this port.
+// gate limits TokenReviews: any client that reaches this port could cause them, and
+// they are work for the API server.
 //
-// What it said of a token is known for a while, of one that it did not know as well.
-// Each address may show so many tokens a second that turn out to be of no use; a
-// token that is known to be good is never held up by that, for behind one address
-// there may be many callers. And of one address a few are asked about at a time.
+// A token that was found invalid is refused for a while without another review. Each
+// address may send a limited number of invalid tokens a second, and only a few tokens of
+// one address are reviewed at a time. Tokens that are known to be valid pass without
+// these limits, since there may be many callers behind one address.
 type gate struct {
 	clock     clock.PassiveClock
 	secret    [sha256.Size]byte
@@ -33,7 +33,7 @@ type gate struct {
 	asking    *fairqueue.Queue
 }
 
-// digest stands for a token, which is not kept.
+// digest identifies a token; tokens themselves are not kept.
 type digest [sha256.Size]byte
 
 // verdict is what the API server said of a token.
@@ -43,12 +43,13 @@ type verdict struct {
 }
 
 const (
-	// goodFor and badFor are how long a verdict counts. An authenticator that remembers
-	// good tokens for as long is asked about each all the same.
+	// goodFor and badFor are how long a verdict counts. The authenticator, which caches
+	// valid tokens for as long itself, is still asked about each valid one.
 	goodFor, badFor = time.Minute, 10 * time.Second
 	// tokensKept and addressesKept are how many are known.
 	tokensKept, addressesKept = 50_000, 10_000
-	// badPerSecond is how many tokens of no use one address may show, and badAtOnce how many at once.
+	// badPerSecond is how many invalid tokens one address may send a second, and badAtOnce
+	// the burst.
 	badPerSecond, badAtOnce = 5, 100
 	// askingAtOnce is how many tokens are asked about at a time, and askingEach, of one address.
 	askingAtOnce, askingEach = 32, 8
@@ -65,9 +66,9 @@ func newGate(now clock.PassiveClock) *gate {
 	return g
 }
 
-// pass lets a request ask the API server about a token; of a token that is known it
-// says what is known. Ask says whether the token is good, or an error that tells
-// nothing of it.
+// pass returns whether a request's token is valid. It calls ask for a token that is
+// known to be valid, and within the limits for one that is not known; not for one that
+// is known to be invalid. An error of ask says nothing about the token.
 func (g *gate) pass(request *http.Request, ask func() (good bool, err error)) (good bool, err error) {
 	token := request.Header.Get("Authorization")
 	if token == "" {
@@ -117,8 +118,8 @@ func (g *gate) askFairly(ctx context.Context, address string, ask func() (bool, 
 	return ask()
 }
 
-// pay takes one of the tokens of no use that an address may show; nil: there is none
-// left, for so long.
+// pay reserves one of the invalid tokens that an address may send; nil: there is none
+// left for that long.
 func (g *gate) pay(address string, now time.Time) (*rate.Reservation, time.Duration) {
 	limiter, known := g.addresses.Get(address)
 	if !known {

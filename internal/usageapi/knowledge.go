@@ -17,16 +17,16 @@ import (
 )
 
 // An answer without a figure may mean four things: nothing was used; it is unknown; the
-// caller may not see it; or there is nothing of a name that the request has. Each is
-// said in its own way, in every shape:
+// caller may not see it; or a name in the request does not exist. Each of them has an
+// answer of its own, in every shape:
 //
 //   - nothing was used: no row, and wire.CoverageHeader says that all is known
 //   - unknown: a row without a quantity, and wire.CoverageHeader says how much is known
 //   - not visible: 403, and wire.VisibleHeader says of an answer about all how much that is
 //   - no such name: 400, or 404 where the name is in the path, with the names that there are
 
-// all are the namespaces that who asks may see: nil is all that there ever were. Who may
-// see none is refused, as kubectl get would be.
+// all are the namespaces that the caller may see: nil is all that there ever were. A
+// caller who may see none is refused, as kubectl get would be.
 func (c *call) all() ([]timeline.NamespaceRef, error) {
 	refs, err := c.within()
 	switch {
@@ -42,7 +42,7 @@ func (c *call) all() ([]timeline.NamespaceRef, error) {
 	return refs, nil
 }
 
-// one is a namespace by its name, if who asks may see it.
+// one is a namespace by its name, if the caller may see it.
 func (c *call) one(name string) ([]timeline.NamespaceRef, error) {
 	refs, err := c.named(name)
 	if err == nil {
@@ -53,7 +53,7 @@ func (c *call) one(name string) ([]timeline.NamespaceRef, error) {
 
 func (c *call) sees(what string) { c.writer.Header().Set(wire.VisibleHeader, what) }
 
-// unseen says in kubectl's words that somebody may not see a namespace's usage, or that of any.
+// unseen is kubectl's message that a user may not see the usage of a namespace, or of any.
 func unseen(user, namespace string) error {
 	scope, remedy := "at the cluster scope, nor in any namespace", "ask for a RoleBinding in your namespace"
 	if namespace != everywhere {
@@ -63,8 +63,8 @@ func unseen(user, namespace string) error {
 		v1alpha1.GroupVersion.Group, user, "usagerecords", v1alpha1.GroupVersion.Group, scope, remedy)
 }
 
-// tell says in headers how the window of an answer is known to those who meter what it
-// is about.
+// tell sets the headers of an answer: the coverage of its window by the meters of what
+// it is about.
 func (c *call) tell(f *timeline.Filters, w usage.Window) timeline.Coverage {
 	w.End = min(w.End, c.known())
 	if w.Start == math.MinInt64 { // of everything
@@ -88,7 +88,7 @@ func isUnknown(known *timeline.Coverage) bool {
 	return known.Seconds() > 0 && known.Unknown == known.Seconds()
 }
 
-// check refuses names that there are not, in the first page's request.
+// check refuses unknown names, in the request of a first page.
 func (c *call) check(f *timeline.Filters, cursor string) error {
 	if cursor != "" {
 		return nil
@@ -138,8 +138,8 @@ var parameters = map[string][]string{
 	"records":              {"project_id", "deployment", "from", "to", "interval", "cursor"},
 }
 
-// checkParameters refuses what a route does not know: what is misspelt would be left
-// out of account otherwise.
+// checkParameters refuses parameters that a route does not have: a misspelt one would be
+// ignored otherwise.
 func checkParameters(route string, request *http.Request) error {
 	query := request.URL.Query()
 	known := parameters[route]
@@ -161,11 +161,11 @@ func checkParameters(route string, request *http.Request) error {
 	return nil
 }
 
-// omitsUnknown tells that rows are left out of which nothing is known: for clients that
-// cannot read null. Then they look like rows of what used nothing.
+// omitsUnknown tells whether rows without a quantity are left out, for clients that
+// cannot read null. Unknown then looks like zero.
 func (c *call) omitsUnknown() bool { return c.request.URL.Query().Get("unknown") == "omit" }
 
-// notAllowed answers methods that a path has not.
+// notAllowed answers methods that a path does not support.
 func notAllowed(allowed []string, refuse func(http.ResponseWriter, *problem)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))

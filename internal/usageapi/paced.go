@@ -9,18 +9,18 @@ import (
 
 const (
 	// writtenAtOnce is how many bytes are written at once, and writeWithin, how long the
-	// client may take to take them: one that does not read is cut off, and one that reads
-	// more than 3 KiB a second is not.
+	// client may take to read them: a client that reads less than some 3 KiB a second is
+	// disconnected.
 	writtenAtOnce = 32 << 10
 	writeWithin   = 10 * time.Second
 )
 
-// machine is the clock that the deadlines of connections are by: the system compares
-// them with its own, whatever time it is for the ledger.
+// machine is the clock for the deadlines of connections: the system compares them with
+// its own clock, and not with the ledger's.
 var machine = clock.RealClock{}
 
-// paced writes an answer as fast as its client reads. While the client is waited for,
-// others have the processor.
+// paced writes an answer as fast as its client reads, and gives the call's turn up while
+// it waits for the client.
 type paced struct {
 	http.ResponseWriter
 	clock  clock.PassiveClock

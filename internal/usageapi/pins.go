@@ -12,10 +12,10 @@ import (
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
 
-// pins keep the snapshots that pages are read from, so that all pages of a question say
-// what was known when the first was made, and what was added up for one is there for the
-// next. They are few, and not kept for long: a cursor whose snapshot is not there, after
-// a pause, a restart, or on another replica, goes on with what is known then.
+// pins keeps the snapshots that pages are read from, so that all pages of a query show
+// what was known when the first was made, and each uses what was computed for the one
+// before. They are few, and kept for a short time: a cursor without its snapshot, after
+// a pause, a restart, or on another replica, continues with what is known then.
 type pins struct {
 	clock clock.PassiveClock
 
@@ -87,8 +87,8 @@ func (p *pins) expire() {
 	p.kept = slices.DeleteFunc(p.kept, func(kept *pinned) bool { return now.Sub(kept.used) > pinnedFor })
 }
 
-// goOn has the call answer from the snapshot of the page before, if there is one and it
-// is kept, and is the cursor without its pin.
+// goOn makes the call answer from the snapshot of the page before, if that is kept, and
+// returns the cursor without its pin.
 func (c *call) goOn(text string) (cursor string) {
 	cursor, s := c.pins.unpin(text)
 	if s != nil {

@@ -17,12 +17,12 @@ import (
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
 
-// scopes are which namespaces each user may see, as far as that was asked. There is no
-// question to the API server that says it at once: a SelfSubjectRulesReview is of one
-// namespace, too, and RBAC read here would not know what other authorizers allow. So
-// each namespace is reviewed: once a minute for each user, whatever he asks, however
-// often and however many of his requests are under way; those alone that a question is
-// about; of one tenant a few at a time, and no more than so many a second.
+// scopes caches which namespaces each user may see, as far as they were reviewed. No
+// single request to the API server tells all of them: a SelfSubjectRulesReview is for
+// one namespace, too, and evaluating RBAC here would miss other authorizers. So each
+// namespace that a request is about is reviewed, once a minute for each user, for any
+// number of requests in progress. A tenant has a few reviews at a time, and a limited
+// number a second.
 type scopes struct {
 	mu     sync.Mutex
 	known  *lru.Cache[string, *scope]
@@ -79,7 +79,7 @@ func identity(u user.Info) string {
 	return string(text)
 }
 
-// visible are those of some namespaces that who asks may see.
+// visible are those of some namespaces that the caller may see.
 func (c *call) visible(some []timeline.NamespaceRef) (seen []timeline.NamespaceRef, err error) {
 	err = c.rest(func() error {
 		of := c.scopes.of(c.caller)
@@ -95,7 +95,7 @@ func (c *call) visible(some []timeline.NamespaceRef) (seen []timeline.NamespaceR
 	return seen, err
 }
 
-// seen reviews what is not known yet; who calls has the scope's turn.
+// seen reviews what is not known yet; its caller holds the scope's turn.
 func (c *call) seen(of *scope, some []timeline.NamespaceRef) ([]timeline.NamespaceRef, error) {
 	now := c.Clock.Now()
 	if !now.Before(of.until) {

@@ -12,11 +12,11 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
-// restful are the reasons for which a meter may not be Ready, and nobody has to act.
+// restful are the reasons for which a meter is not Ready without needing attention.
 var restful = []string{v1alpha1.ReasonSuspended, v1alpha1.ReasonTargetNotInstalled, v1alpha1.ReasonListing, v1alpha1.ReasonJournaling}
 
-// status answers with how far the ledger is, and which meters need attention. What they say of
-// objects is for those who may see all namespaces.
+// status answers with the moment up to which the ledger is complete, and the meters that
+// need attention. Messages about objects are for callers who may see all namespaces.
 func (c *call) status() error {
 	refs, err := c.all()
 	if err != nil {

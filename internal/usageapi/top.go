@@ -9,8 +9,8 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
-// top answers with those rows of a report alone that have most of their metric, the
-// one with most first, and with what the others of each metric add up to.
+// top answers with the largest rows of each metric of a report, largest first, and with
+// the sum of the other rows of each metric.
 func (c *call) top(r *report.Resolved, text string, known *timeline.Coverage) error {
 	most, err := strconv.Atoi(text)
 	switch {

@@ -19,7 +19,7 @@ import (
 const leaseName = "usage-operator"
 
 // What may pass between a seal and the next, beside the interval itself, and since the leader
-// renewed its Lease, before somebody has to look.
+// renewed its Lease, before it is a problem.
 const (
 	sealGrace  = 5 * time.Minute
 	leaseGrace = time.Minute
@@ -28,11 +28,11 @@ const (
 // health is what status shows: what the usage API says, and what this program makes of it.
 type health struct {
 	wire.Status
-	// Leader is the replica that meters; "": nobody holds the Lease, or it may not be read.
+	// Leader is the replica that meters; "": no replica holds the Lease, or the caller may not read it.
 	Leader string `json:"leader,omitempty"`
 	// LagSeconds is how long ago the last sealed interval ended.
 	LagSeconds int64 `json:"lagSeconds"`
-	// Problems are what somebody has to look at, in words.
+	// Problems are what needs attention, in words.
 	Problems []string `json:"problems"`
 }
 
@@ -74,7 +74,7 @@ Exit status: 0 if all is well, 1 if something needs attention, or the operator c
 	return command
 }
 
-// leader is who holds the Lease; a caller who may not read it is told so.
+// leader is the holder of the Lease; a caller who may not read it is told so.
 func (c *cli) leader(ctx context.Context, h *health) string {
 	config, err := c.config.ToRESTConfig()
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *cli) leader(ctx context.Context, h *health) string {
 	return *lease.Spec.HolderIdentity
 }
 
-// judge says what somebody has to look at.
+// judge lists what needs attention.
 func (h *health) judge() {
 	now, err := time.Parse(time.RFC3339, h.Now)
 	sealed, sealedErr := time.Parse(time.RFC3339, h.Sealed)

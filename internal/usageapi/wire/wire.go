@@ -14,8 +14,8 @@ const TokenHeader = "X-Usage-Authorization"
 
 // Headers of answers: what is known of what they are about, and who may see it.
 const (
-	// CoverageHeader is how much of the window is known, in percent, as far as it has
-	// come: 100 only when all is. There is none where it has not begun.
+	// CoverageHeader is how much of the window is known, in percent, up to now: 100 only
+	// if all of it is. It is absent if the window has not begun.
 	CoverageHeader = "Usage-Coverage"
 	// BeganHeader is when metering began of what is asked for.
 	BeganHeader = "Usage-Metering-Began"
@@ -24,14 +24,14 @@ const (
 	VisibleHeader = "Usage-Visible"
 )
 
-// NoSuchName is the code of a refusal of a name that there is not.
+// NoSuchName is the error code for a name that does not exist.
 const NoSuchName = "no_such_name"
 
 // Row is a row of a report that is asked for without an object.
 type Row struct {
 	v1alpha1.ReportRow
-	// Since is the accuracy but for the time before metering began: what the life of
-	// what the row is about leaves unknown. It is left out where it is the accuracy.
+	// Since is the accuracy of the time since metering began. It is left out if it equals
+	// the row's accuracy.
 	Since v1alpha1.Accuracy `json:"accuracySinceMetering,omitempty"`
 }
 
@@ -46,8 +46,8 @@ type Report struct {
 	Visible string `json:"visible,omitempty"`
 	// RowCount is how many rows there are on all pages, where this is the only one.
 	RowCount *int64 `json:"rowCount,omitempty"`
-	// Others are what the rows add up to that are not among the top ones, where these
-	// alone are asked for.
+	// Others are the sums of the rows that are not among the top ones, if only these are
+	// requested.
 	Others []Others `json:"others,omitempty"`
 }
 
@@ -178,7 +178,7 @@ type Status struct {
 	MeteringBegan string `json:"meteringBegan,omitempty"`
 	// Meters is how many are applied.
 	Meters int `json:"meters"`
-	// Attention are those for which somebody has to act.
+	// Attention are those that need action.
 	Attention []MeterStatus `json:"attention"`
 }
 
