@@ -30,7 +30,7 @@ func TestTheReliabilityPageListsTheSpecs(t *testing.T) {
 	all := slices.Clone(here)
 	for _, folder := range []string{
 		"../operator", "../e2e", "../lifecycle", "../simulate", "../../controllers",
-		"../../internal/collector", "../../internal/steadyclock", "../../internal/usage",
+		"../../internal/collector", "../../internal/record", "../../internal/steadyclock", "../../internal/usage",
 	} {
 		all = append(all, testsIn(t, folder)...)
 	}
@@ -51,7 +51,7 @@ func TestTheSecurityPageListsTests(t *testing.T) {
 	all := testsIn(t, ".")
 	for _, folder := range []string{
 		"../api", "../operator", "../e2e", "../lifecycle", "../simulate", "../verify", "../../controllers", "../../internal/audit", "../../internal/collector", "../../internal/journal", "../../internal/meter",
-		"../../internal/publisher", "../../internal/record", "../../internal/report", "../../internal/timeline", "../../internal/usageapi", "../../internal/usagecli",
+		"../../internal/publisher", "../../internal/record", "../../internal/connlimit", "../../internal/fairqueue", "../../internal/report", "../../internal/timeline", "../../internal/usageapi", "../../internal/usagecli",
 	} {
 		all = append(all, testsIn(t, folder)...)
 	}
