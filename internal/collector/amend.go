@@ -27,7 +27,11 @@ func (c *Collector) amend(at *metering, a *amendment) {
 	c.running.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, turnsWait)
 		defer cancel()
-		if err := f.pass(ctx, a.moment); err != nil {
+		err := f.pass(ctx, a.moment)
+		if c.ctx.Err() != nil {
+			return // the next run finds the meter changed
+		}
+		if err != nil {
 			c.Log.Info("a meter is changed before all that happened until then has been seen", "meter", at.meter.Name(), "error", err.Error())
 		}
 		c.mu.Lock()

@@ -244,10 +244,13 @@ var _ = Describe("The operator's health", func() {
 			Expect(page).To(HaveKeyWithValue(family.GetName(), kind))
 			delete(page, family.GetName())
 		}
-		// What is counted where it happens is in the registry of the whole program, and the usage API is not served here.
+		// What is counted where it happens is in the registry of the whole program, the usage API is not served here, and no
+		// namespace takes more than its share.
 		Expect(slices.Collect(maps.Keys(page))).To(ConsistOf(
 			"usage_operator_records_written_total", "usage_operator_record_alarms_total",
-			"usage_operator_api_requests_total", "usage_operator_api_request_seconds_total",
+			"usage_operator_api_requests_total", "usage_operator_api_request_seconds_total", "usage_operator_api_requests_waiting",
+			"usage_operator_api_answers_bytes", "usage_operator_api_connections", "usage_operator_api_connections_refused_total",
+			"usage_operator_records_kept_from_timestamp_seconds", "usage_operator_records_reduced", "usage_operator_records_other_deployments",
 		))
 		Expect(metrics.value("leader")()).To(Equal(1.0))
 		Expect(metrics.value("last_seal_duration_seconds")()).To(BeNumerically(">", 0))
