@@ -55,11 +55,14 @@ func (c *Collector) Pass(ctx context.Context, moment int64) error {
 	}
 	reaching.Wait()
 	var failed Behind
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i, f := range late {
-		if behind[i] != nil {
-			failed.Kinds = append(failed.Kinds, f.kind().String())
-			failed.Err = behind[i]
+		if behind[i] == nil || c.feeds[f.kind()] == nil {
+			continue // a kind that is not metered any more is not waited for
 		}
+		failed.Kinds = append(failed.Kinds, f.kind().String())
+		failed.Err = behind[i]
 	}
 	if failed.Err == nil {
 		return nil
