@@ -6,12 +6,13 @@ import (
 	"github.com/usage-operator/usage-operator/internal/meter"
 )
 
-// amendment is a change of a meter at a moment: it is edited, or it stops. It takes
-// effect once the meter's kind has been seen up to the moment, so that earlier events
-// that arrive later are metered by the meter as it was.
+// amendment is an edit of a meter at a moment. It takes effect once the meter's kind has
+// been seen up to the moment, so that earlier events that arrive later are metered by the
+// meter as it was. A meter that stops does so at once: what its objects state later would
+// count else.
 type amendment struct {
-	moment  int64        // seconds since the epoch
-	meter   *meter.Meter // nil: it stops
+	moment  int64 // seconds since the epoch
+	meter   *meter.Meter
 	version string
 }
 
@@ -46,10 +47,6 @@ func (c *Collector) amend(at *metering, a *amendment) {
 func (c *Collector) carryOut(at *metering) {
 	a := at.pending
 	at.pending = nil
-	if a.meter == nil {
-		c.stop(at, a.moment)
-		return
-	}
 	at.meter, at.version = a.meter, a.version
 	at.quarantine, at.named = map[string]Quarantined{}, map[string]struct{}{}
 	at.relate(a.meter)
@@ -59,18 +56,11 @@ func (c *Collector) carryOut(at *metering) {
 }
 
 // settleAmendment carries out the pending amendment of a meter that is applied in a
-// version, unless the amendment is to that version. It returns the meter then, nil if
-// it stopped.
-// Called under the lock.
-func (c *Collector) settleAmendment(at *metering, version string) *metering {
-	if at == nil || at.pending == nil || at.pending.meter != nil && at.pending.version == version {
-		return at
+// version, unless the amendment is to that version. Called under the lock.
+func (c *Collector) settleAmendment(at *metering, version string) {
+	if at != nil && at.pending != nil && at.pending.version != version {
+		c.carryOut(at)
 	}
-	stops := at.pending.meter == nil
-	if c.carryOut(at); stops {
-		return nil
-	}
-	return at
 }
 
 // editedAway applies an edit of a meter that was made while no operator ran, from the

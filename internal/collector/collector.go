@@ -225,7 +225,8 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		return fmt.Errorf("UsageMeter %s: the collector is not running", m.Name())
 	}
 	now := c.Clock.Now().Unix()
-	at := c.settleAmendment(c.meters[m.Name()], target.Version)
+	at := c.meters[m.Name()]
+	c.settleAmendment(at, target.Version)
 	switch {
 	case at == nil || at.feed.mapping.Resource == target.Mapping.Resource:
 	case at.feed.kind() == target.Mapping.GroupVersionKind.GroupKind():
@@ -267,13 +268,13 @@ func (c *Collector) Remove(name string) {
 	defer c.mu.Unlock()
 	c.stopped[name] = struct{}{}
 	at := c.meters[name]
-	switch {
-	case at == nil || at.pending != nil && at.pending.meter == nil:
+	if at == nil {
 		return
-	case at.pending != nil:
+	}
+	if at.pending != nil {
 		c.carryOut(at)
 	}
-	c.amend(at, &amendment{moment: c.Clock.Now().Unix()})
+	c.stop(at, c.Clock.Now().Unix())
 }
 
 func (c *Collector) stop(at *metering, now int64) {
