@@ -23,7 +23,7 @@ func TestACheckIsMadeOnceForAllWhoAsk(t *testing.T) {
 		return outcome
 	}, time.Second, clock)
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // whoever asks has gone
+	cancel() // the client has disconnected
 	request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", http.NoBody)
 	var asking sync.WaitGroup
 	for range 50 {

@@ -9,9 +9,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// However reports come, grow, shrink and go: what is granted fits; nobody is refused
+// However reports come, grow, shrink and go: what is granted fits; no report is refused
 // while all of it fits; a namespace is refused something only if it wants more than
-// an equal share; and whoever has another answer now is told.
+// an equal share; and each report whose answer changes is returned.
 func TestTheReportBudgetIsShared(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const bytes = 100
@@ -57,7 +57,7 @@ func TestTheReportBudgetIsShared(t *testing.T) {
 	})
 }
 
-// A namespace with many large reports takes nothing from one with a small one, whoever came first.
+// A namespace with many large reports takes nothing from one with a small one, in whatever order they come.
 func TestAReportBudgetIsNotForThoseWhoCameFirst(t *testing.T) {
 	b := NewReportBudget(1000)
 	granted := map[reportKey]bool{}
