@@ -96,6 +96,9 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, who
 	if found.reason == "" && !at.Synced {
 		found = finding{reason: v1alpha1.ReasonListing, message: "listing what is there"}
 	}
+	if found.reason == "" && at.Amending {
+		found = finding{reason: v1alpha1.ReasonListing, message: "reading what is there by the changed spec"}
+	}
 	if found.reason == "" {
 		found = whole
 	}

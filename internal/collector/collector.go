@@ -133,8 +133,10 @@ type metering struct {
 	quarantine map[string]Quarantined // by UID
 	// named are the objects whose deployment the meter's own expression gave.
 	named map[string]struct{}
-	// pending is what becomes of it once its kind has been seen up to the moment; nil: nothing.
-	pending *amendment
+	// amendments are the edits that have not taken effect, in order. relisting: the first
+	// of them was carried out, and waits for its list.
+	amendments []*amendment
+	relisting  bool
 	// parts are the objects that say that they are a part of others, and represented
 	// knows which of them are; nil: the meter has no such objects.
 	parts       map[string]*part
@@ -226,7 +228,6 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	}
 	now := c.Clock.Now().Unix()
 	at := c.meters[m.Name()]
-	c.settleAmendment(at, target.Version)
 	switch {
 	case at == nil || at.feed.mapping.Resource == target.Mapping.Resource:
 	case at.feed.kind() == target.Mapping.GroupVersionKind.GroupKind():
@@ -255,7 +256,7 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		if at.version != target.Version {
 			c.editedAway(at, target, now)
 		}
-	case at.pending == nil && at.version != target.Version:
+	case at.amended() != target.Version:
 		c.amend(at, &amendment{moment: now, meter: m, version: target.Version})
 	}
 	delete(c.stopped, m.Name())
@@ -271,13 +272,11 @@ func (c *Collector) Remove(name string) {
 	if at == nil {
 		return
 	}
-	if at.pending != nil {
-		c.carryOut(at)
-	}
 	c.stop(at, c.Clock.Now().Unix())
 }
 
 func (c *Collector) stop(at *metering, now int64) {
+	c.hurryAmendments(at)
 	c.ledger.Stop(at.ledger, now, now)
 	delete(c.meters, at.meter.Name())
 	c.unshareAll(at, now)

@@ -87,6 +87,9 @@ func (c *Collector) restart(old *feed, mapping *meta.RESTMapping) *feed {
 	f.kept, f.meters = old.kept, old.meters
 	for _, at := range f.meters {
 		at.feed = f
+		if at.relisting {
+			f.source.ReplayHere(at)
+		}
 	}
 	return f
 }

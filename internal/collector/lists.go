@@ -108,6 +108,7 @@ func (f *feed) shown(at *metering, list source.List, resourceVersion string) {
 	}
 	if list.Origin != source.Check {
 		at.from = source.Revision(resourceVersion)
+		c.relisted(at)
 	}
 	c.Notify(at.meter.Name())
 }

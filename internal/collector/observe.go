@@ -60,6 +60,9 @@ func (f *feed) eventOf(list source.List, object *unstructured.Unstructured, now 
 		e.origin = ledger.Resumed
 		e.after, e.before = f.when(list, now)
 	}
+	if edited, ok := f.collector.amendedAt(list); ok {
+		e.before = edited // what is read differently counts from the edit
+	}
 	return e
 }
 

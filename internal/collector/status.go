@@ -23,6 +23,8 @@ const maxMessages = 100
 type Status struct {
 	// Synced tells that the meter has seen every object, and sees every change.
 	Synced bool
+	// Amending tells that an edit has not taken effect yet.
+	Amending bool
 	// Durable tells that it goes on where it is, whatever happens to the operator:
 	// the journal has it.
 	Durable bool
@@ -47,6 +49,7 @@ func (c *Collector) Status(name string) (Status, bool) {
 	}
 	status := Status{
 		Synced:          at.from != 0 && (at.listed == nil || at.feed.checking),
+		Amending:        len(at.amendments) > 0,
 		Durable:         at.durable,
 		Err:             at.feed.err,
 		Active:          at.ledger.Active(),

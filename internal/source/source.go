@@ -55,9 +55,9 @@ type List struct {
 	Began time.Time
 	// For is whom a Replay is for.
 	For any
-	// ResourceVersion is the revision of the past that the list shows: a Check, and
-	// a Resumed one where what there was is known from then on. Empty: it shows what
-	// there is now.
+	// ResourceVersion is the revision of the past that the list shows: a Check, a Replay
+	// that was asked for at the position, and a Resumed one where what there was is known
+	// from then on. Empty: it shows what there is now.
 	ResourceVersion string
 	// Shows is the revision of what an Item shows; 0 before the first of them.
 	Shows uint64
@@ -160,7 +160,7 @@ type Source struct {
 	position Position
 	waiters  map[*waiter]struct{}
 	glancing chan struct{} // closed when the short watch under way ends; nil when there is none
-	replays  []any         // asked for, and not begun
+	replays  []replay      // asked for, and not begun
 
 	// The rest is Run's alone.
 	seeded  bool      // the handler knows what was there at the position

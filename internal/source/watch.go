@@ -146,17 +146,39 @@ func (s *Source) settle(now time.Time) {
 	}
 }
 
+// replay is a list that was asked for.
+type replay struct {
+	whom any
+	here bool // the state at the source's position, where the API server still has it
+}
+
 // Replay asks for a list on behalf of somebody new. It returns at once; the
 // items come between two changes, and what the list has already shown comes
 // again as older changes: whoever asked ignores those.
-func (s *Source) Replay(whom any) {
+func (s *Source) Replay(whom any) { s.ask(replay{whom: whom}) }
+
+// ReplayHere asks for a list of the state at the position that the source has
+// reached, so that no change is both in the list and delivered later. Where the API
+// server no longer has that state, the list is as of now.
+func (s *Source) ReplayHere(whom any) { s.ask(replay{whom: whom, here: true}) }
+
+func (s *Source) ask(asked replay) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.replays = append(s.replays, whom)
+	s.replays = append(s.replays, asked)
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// ReplayNow makes the lists that were asked for. It is for the handler, during a call
+// of Changed: the position is still before that change.
+func (s *Source) ReplayNow() error {
+	s.mu.Lock()
+	ctx := s.ctx
+	s.mu.Unlock()
+	return s.replay(ctx)
 }
 
 // replay does the lists that were asked for. Those that fail stay asked for.
@@ -167,11 +189,20 @@ func (s *Source) replay(ctx context.Context) error {
 			s.mu.Unlock()
 			return nil
 		}
-		whom := s.replays[0]
+		asked := s.replays[0]
 		s.replays = s.replays[1:]
 		s.mu.Unlock()
-		if err := s.list(ctx, List{Origin: Replay, After: s.Position().Time, For: whom}); err != nil {
-			s.Replay(whom)
+		list := List{Origin: Replay, After: s.Position().Time, For: asked.whom}
+		if asked.here {
+			list.ResourceVersion = s.Position().ResourceVersion
+		}
+		err := s.list(ctx, list)
+		if list.ResourceVersion != "" && (expired(err) || apierrors.IsBadRequest(err) || apierrors.IsInvalid(err)) {
+			list.ResourceVersion = ""
+			err = s.list(ctx, list)
+		}
+		if err != nil {
+			s.ask(asked)
 			return err
 		}
 	}

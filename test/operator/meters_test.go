@@ -64,6 +64,24 @@ var _ = Describe("A UsageMeter takes effect at once", func() {
 		d.settled("widgets")
 	})
 
+	It("changed again and again: each edit counts from its moment, and so does each change between two", func(ctx SpecContext) {
+		op, d := begin(ctx)
+		apply(ctx, meterOf("widgets", widgetKind))
+		ready(ctx, "widgets")
+		widget := d.widget("one", "2")
+		d.size(widget, widget.created(), 2)
+		op.reached(ctx, "widgets", d.last)
+
+		d.size(widget, op.changeSeen(ctx, quantityOf("self.spec.size * 3")), 6)
+		changed := d.patch(widget, `spec: {size: 4}`)
+		d.size(widget, changed, 12)
+		d.size(widget, op.changeSeen(ctx, quantityOf("self.spec.size * 5")), 20)
+		changed = d.patch(widget, `spec: {size: 1}`)
+		d.size(widget, changed, 5)
+
+		Expect(accuracies(d.settled("widgets"))).To(HaveKeyWithValue("web", v1alpha1.AccuracyExact))
+	})
+
 	It("changed: objects that the selector no longer chooses end", func(ctx SpecContext) {
 		op, d := begin(ctx)
 		apply(ctx, meterOf("widgets", widgetKind))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -121,15 +122,34 @@ func accuracies(records []v1alpha1.UsageRecord) map[string]v1alpha1.Accuracy {
 func change(ctx context.Context, edit func(*v1alpha1.UsageMeterSpec), now ...string) moment {
 	GinkgoHelper()
 	first := nextSecond(ctx)
+	editMeter(ctx, edit)
+	if len(now) == 0 {
+		now = widgets.Metering()
+	}
+	Eventually(conditions(ctx, "widgets")).WithContext(ctx).Should(ConsistOf(now))
+	return moment{first, nextSecond(ctx)}
+}
+
+func editMeter(ctx context.Context, edit func(*v1alpha1.UsageMeterSpec)) {
+	GinkgoHelper()
 	meter := &v1alpha1.UsageMeter{}
 	Expect(admin.Get(ctx, client.ObjectKey{Name: "widgets"}, meter)).To(Succeed())
 	patch := client.MergeFrom(meter.DeepCopy())
 	edit(&meter.Spec)
 	Expect(admin.Patch(ctx, meter, patch)).To(Succeed())
-	if len(now) == 0 {
-		now = widgets.Metering()
-	}
-	Eventually(conditions(ctx, "widgets")).WithContext(ctx).Should(ConsistOf(now))
+}
+
+// changeSeen edits the spec of the meter widgets, and waits until the operator has seen that: the edit need not have
+// taken effect.
+func (op *operator) changeSeen(ctx context.Context, edit func(*v1alpha1.UsageMeterSpec)) moment {
+	GinkgoHelper()
+	first := nextSecond(ctx)
+	editMeter(ctx, edit)
+	Eventually(func(g Gomega) {
+		if status, _ := op.collector.Status("widgets"); !status.Amending {
+			g.Expect(conditions(ctx, "widgets")(g)).To(ConsistOf(widgets.Metering()))
+		}
+	}).WithContext(ctx).WithPolling(2 * time.Millisecond).Should(Succeed())
 	return moment{first, nextSecond(ctx)}
 }
 

@@ -5,7 +5,9 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/meter"
 )
 
 // applied is how a meter is applied.
@@ -26,7 +28,11 @@ func (s *simulation) apply(c *collector.Collector, m *metered) error {
 	if err != nil {
 		return err
 	}
-	return c.Apply(m.meter, collector.Target{Mapping: mapping, Version: fmt.Sprint(at.version), Created: s.first.Unix(), Edited: at.edited})
+	edited := m.meter
+	if m.kind == widgets {
+		edited = widgetMeters[factorOf(at.version)-1]
+	}
+	return c.Apply(edited, collector.Target{Mapping: mapping, Version: fmt.Sprint(at.version), Created: s.first.Unix(), Edited: at.edited})
 }
 
 // applyNow applies a meter while the operator runs; not before it is ready.
@@ -70,12 +76,46 @@ func (s *simulation) resumeMeter(m *metered) {
 	s.note(time.Now())
 }
 
-// editMeter edits a meter, which then reads the same.
+// editMeter edits a meter. That of the widgets then reads another level; the others read
+// the same. What the operator has not taken up is not edited again: of an edit that
+// another one replaced, nothing is left to find.
 func (s *simulation) editMeter(r *rand.Rand) {
 	m := &meters[r.IntN(len(meters))]
-	if at := s.metering[m.meter.Name()]; !at.suspended {
-		at.version++
-		at.edited = time.Now().Unix()
-		s.applyNow(m) // else at the next start
+	at := s.metering[m.meter.Name()]
+	if at.suspended || s.operator == nil || !s.operator.took(m, at) {
+		return
 	}
+	at.version++
+	at.edited = time.Now().Unix()
+	s.log("  %s is edited", m.meter.Name())
+	if m.kind == widgets {
+		s.factor = factorOf(at.version)
+		s.note(time.Now())
+	}
+	s.applyNow(m) // else at the next start
 }
+
+// took tells whether the operator has taken up how the meter is applied.
+func (o *operator) took(m *metered, at *applied) bool {
+	status, metering := o.collector.Status(m.meter.Name())
+	return metering && !status.Amending && o.collector.Started()
+}
+
+// factorOf is what a version of the widgets' meter multiplies sizes by.
+func factorOf(version int) int64 { return int64(1 + (version-1)%len(widgetMeters)) }
+
+// widgetMeters are the versions of the widgets' meter.
+var widgetMeters = func() (versions []*meter.Meter) {
+	for factor := range 3 {
+		versions = append(versions, compiled("widget", &v1alpha1.UsageMeterSpec{
+			ResourceType: "widget", Target: v1alpha1.TargetReference{Group: widgets.Group, Kind: widgets.Kind},
+			Active:    "self.spec.running",
+			StartTime: "self.?status.?startedAt",
+			EndTime:   "self.?status.?finishedAt",
+			Dimensions: []v1alpha1.Dimension{
+				{Name: "size", Unit: "count", Quantity: v1alpha1.Expression(fmt.Sprintf("self.spec.size * %d", factor+1))},
+			},
+		}))
+	}
+	return versions
+}()

@@ -34,13 +34,7 @@ type metered struct {
 var meters = []metered{
 	{builtIn("container"), pods},
 	{builtIn("volume"), claims},
-	{compiled("widget", &v1alpha1.UsageMeterSpec{
-		ResourceType: "widget", Target: v1alpha1.TargetReference{Group: widgets.Group, Kind: widgets.Kind},
-		Active:     "self.spec.running",
-		StartTime:  "self.?status.?startedAt",
-		EndTime:    "self.?status.?finishedAt",
-		Dimensions: []v1alpha1.Dimension{{Name: "size", Unit: "count", Quantity: "self.spec.size"}},
-	}), widgets},
+	{widgetMeters[0], widgets},
 }
 
 func builtIn(name string) *meter.Meter {

@@ -77,12 +77,13 @@ type world struct {
 	entered uint64
 	// suspended are the meters that nobody applies, by name.
 	suspended map[string]bool
+	factor    int64 // of what the widgets' meter reads
 	log       func(format string, args ...any)
 }
 
 func newWorld(seed uint64, log func(string, ...any)) *world {
 	w := &world{
-		Rand: rand.New(rand.NewPCG(seed, 2)), server: apiserver.New(seed, kinds...), truth: newTruth(), log: log, suspended: map[string]bool{},
+		Rand: rand.New(rand.NewPCG(seed, 2)), server: apiserver.New(seed, kinds...), truth: newTruth(), log: log, suspended: map[string]bool{}, factor: 1,
 	}
 	for _, name := range []string{"kube-system", "red", "blue"} {
 		w.create(&object{kind: namespaces, name: name})
@@ -340,7 +341,7 @@ func (w *world) note(at time.Time) {
 			}
 			set("", "storage", level, time.Time{})
 		case widgets:
-			level := o.size * 1000
+			level := o.size * 1000 * w.factor
 			if o.idle {
 				level = 0
 			}
