@@ -3,6 +3,7 @@ package simulate
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
@@ -80,7 +81,14 @@ func (s *simulation) resumeMeter(m *metered) {
 // the same. What the operator has not taken up is not edited again: of an edit that
 // another one replaced, nothing is left to find.
 func (s *simulation) editMeter(r *rand.Rand) {
-	m := &meters[r.IntN(len(meters))]
+	s.edit(&meters[r.IntN(len(meters))])
+}
+
+func (s *simulation) editWidgets(*rand.Rand) {
+	s.edit(&meters[slices.IndexFunc(meters, func(m metered) bool { return m.kind == widgets })])
+}
+
+func (s *simulation) edit(m *metered) {
 	at := s.metering[m.meter.Name()]
 	if at.suspended || s.operator == nil || !s.operator.took(m, at) {
 		return

@@ -80,6 +80,7 @@ var rare = map[string]choice[*simulation]{
 	"kill it, and state ends afterwards": {3, (*simulation).killAndStateLate},
 	"suspend a meter":                    {3, (*simulation).suspendMeter},
 	"edit a meter":                       {2, (*simulation).editMeter},
+	editsWidgets:                         {0, (*simulation).editWidgets},
 }
 
 const (
@@ -138,8 +139,14 @@ func draw(seed uint64, full bool) []step {
 			}
 			steps = append(steps, step{at: at, what: pick(r, rare, left), seed: r.Uint64()})
 		}
-		if !full && slices.ContainsFunc(steps, step.changesMeter) { // with faults: see doc.go
-			steps = slices.DeleteFunc(steps, func(s step) bool { return !s.changesMeter() && fault(s.what).do != nil })
+		if !full && slices.ContainsFunc(steps, step.suspends) { // with faults: see doc.go
+			steps = slices.DeleteFunc(steps, func(s step) bool { return !s.suspends() && fault(s.what).do != nil })
+		}
+	}
+	if r := rand.New(rand.NewPCG(seed, 6)); r.IntN(3) == 0 {
+		for range 1 + r.IntN(3) { // soon before or after something else
+			at := steps[r.IntN(len(steps))].at + between(r, -1_500, 1_500)
+			add(max(at, beginning+2*time.Second), editsWidgets)
 		}
 	}
 	for i := range steps {
@@ -152,8 +159,11 @@ func draw(seed uint64, full bool) []step {
 	return steps
 }
 
-// changesMeter tells whether the step is a change of a meter.
-func (s step) changesMeter() bool { return strings.HasSuffix(s.what, " a meter") }
+// suspends tells whether the step suspends a meter.
+func (s step) suspends() bool { return s.what == "suspend a meter" }
+
+// editsWidgets is the step that edits the widgets' meter. It is drawn by itself.
+const editsWidgets = "edit the widgets' meter"
 
 // fault is the fault of the name; do is nil where there is none.
 func fault(name string) choice[*simulation] {
