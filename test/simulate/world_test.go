@@ -43,6 +43,7 @@ type object struct {
 	owner          *object
 	label          string // of deployments
 	there          bool
+	left           *chainEnd // when it went
 	terminating    time.Time
 	created        time.Time
 	written        map[string]time.Time // by manager; nil: it says nothing of its writes
@@ -204,12 +205,13 @@ func (w *world) write(o *object, manager string) {
 	w.commit(o, watch.Modified, time.Now())
 }
 
-// remove lets the object go.
+// remove lets the object go. What it owns goes on as under it then.
 func (w *world) remove(o *object) {
 	if !o.there {
 		return
 	}
-	o.there = false
+	end := o.chain()
+	o.there, o.left = false, &end
 	w.commit(o, watch.Deleted, time.Now())
 }
 
@@ -238,18 +240,27 @@ func (o *object) says() string {
 	return text
 }
 
-// top is the end of the object's chain of owners.
-func (o *object) top() *object {
-	for o.owner != nil {
-		o = o.owner
+// chainEnd is the end of a chain of owners, and its label.
+type chainEnd struct {
+	*object
+	label string
+}
+
+// chain is the end of the object's chain of owners. An owner that is gone stands for
+// what its chain ended in then.
+func (o *object) chain() chainEnd {
+	for ; o.owner != nil; o = o.owner {
+		if o.owner.left != nil {
+			return *o.owner.left
+		}
 	}
-	return o
+	return chainEnd{o, o.label}
 }
 
 // deployment is under which deployment the object's usage is put (docs of
 // internal/attribution); claims are looked up by who mounts them.
 func (w *world) deployment(o *object) string {
-	top := o.top()
+	top := o.chain()
 	switch {
 	case o.label != "":
 		return o.label
@@ -321,7 +332,7 @@ func (w *world) note(at time.Time) {
 		}
 		switch o.kind {
 		case pods:
-			where.resource = o.top().uid
+			where.resource = o.chain().uid
 			runs := !o.scheduled.IsZero()
 			for _, c := range o.containers {
 				cpu, memory, ended := c.cpu, c.memory, time.Time{}
