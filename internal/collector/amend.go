@@ -2,26 +2,31 @@ package collector
 
 import (
 	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// amendment is an edit of a meter at a moment. What happened before the moment is metered
-// by the meter as it was, and what happens later by the meter as edited, in whatever order
-// the two arrive:
+// amendment is a change of a meter at a moment: it is edited, or it stops. What happened
+// before the moment is metered by the meter as it was, and what happens later by the meter
+// as it is then, in whatever order the two arrive:
 //
 //  1. The amendment waits until the meter's kind has been seen up to the moment, at most
 //     turnsWait, or until a change from after the moment comes.
-//  2. The kind's objects are listed as of there, for what the edited meter reads of them.
-//     Later changes wait for that list, and so does the next amendment.
+//  2. After an edit the kind's objects are listed as of there, for what the edited meter
+//     reads of them. Later changes wait for that list, and so does the next amendment.
 //
-// A meter that stops does so at once: what its objects state later would count else.
+// An interval is not sealed before the amendments in it have taken effect.
 type amendment struct {
-	moment  int64 // seconds since the epoch
-	meter   *meter.Meter
+	moment  int64        // seconds since the epoch
+	meter   *meter.Meter // nil: it stops
 	version string
+	done    chan struct{} // closed when it has taken effect
 }
 
 // amended is the version of the UsageMeter that the last edit was made to.
@@ -32,8 +37,15 @@ func (at *metering) amended() string {
 	return at.version
 }
 
-// amend edits the meter, after the edits before it. Called under the lock.
+// stopping tells whether the meter is about to stop. Called under the lock.
+func (at *metering) stopping() bool {
+	n := len(at.amendments)
+	return n > 0 && at.amendments[n-1].meter == nil
+}
+
+// amend changes the meter, after the changes before. Called under the lock.
 func (c *Collector) amend(at *metering, a *amendment) {
+	a.done = make(chan struct{})
 	at.amendments = append(at.amendments, a)
 	if len(at.amendments) == 1 {
 		c.awaitAmendment(at)
@@ -51,9 +63,9 @@ func (c *Collector) awaitAmendment(at *metering) {
 	c.running.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, turnsWait)
 		defer cancel()
-		err := f.pass(ctx, a.moment)
+		err := f.reach(ctx, a.moment)
 		if c.ctx.Err() != nil {
-			return // the next run finds the meter edited
+			return // the next run finds the meter changed
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -61,7 +73,7 @@ func (c *Collector) awaitAmendment(at *metering) {
 			return
 		}
 		if err != nil {
-			c.Log.Info("a meter's edit takes effect before everything until then has been seen", "meter", at.meter.Name(), "error", err.Error())
+			c.Log.Info("a meter's change takes effect before everything until then has been seen", "meter", at.meter.Name(), "error", err.Error())
 		}
 		c.carryOut(at)
 	})
@@ -73,9 +85,14 @@ func (at *metering) awaits(a *amendment) bool {
 }
 
 // carryOut applies the first of a meter's amendments, and asks for the list that shows
-// what the edited meter reads. Called under the lock.
+// what an edited meter reads. Called under the lock.
 func (c *Collector) carryOut(at *metering) {
 	a := at.amendments[0]
+	if a.meter == nil {
+		at.effected()
+		c.stop(at, a.moment)
+		return
+	}
 	at.relisting = true
 	at.meter, at.version = a.meter, a.version
 	at.quarantine, at.named = map[string]Quarantined{}, map[string]struct{}{}
@@ -90,54 +107,133 @@ func (c *Collector) relisted(at *metering) {
 	if !at.relisting {
 		return
 	}
-	at.relisting, at.amendments = false, at.amendments[1:]
+	at.effected()
 	if len(at.amendments) > 0 {
 		c.awaitAmendment(at)
 	}
 }
 
-// hurryAmendments carries out all amendments of a meter that is about to stop. Called
-// under the lock.
+// effected notes that the first amendment has taken effect. Called under the lock.
+func (at *metering) effected() {
+	close(at.amendments[0].done)
+	at.relisting, at.amendments = false, at.amendments[1:]
+}
+
+// hurryAmendments carries out all amendments of a meter that stops. Called under the lock.
 func (c *Collector) hurryAmendments(at *metering) {
 	for len(at.amendments) > 0 {
 		if !at.relisting {
 			c.carryOut(at)
 		}
-		at.relisting, at.amendments = false, at.amendments[1:]
+		if at.relisting {
+			at.effected()
+		}
 	}
+}
+
+// amended waits until the amendments of before the moment have taken effect. The kind has
+// been seen up to there.
+func (f *feed) amended(ctx context.Context, moment int64) error {
+	for {
+		done, name := f.amendedNext(moment)
+		if done == nil {
+			return nil
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fmt.Errorf("UsageMeter %s: its last change has not taken effect: %w", name, ctx.Err())
+		}
+	}
+}
+
+// amends tells whether changes of meters from before the moment have not taken effect.
+// Called under the lock.
+func (f *feed) amends(moment int64) bool {
+	return slices.ContainsFunc(f.meters, func(at *metering) bool { return len(at.amendments) > 0 && at.amendments[0].moment < moment })
+}
+
+// amendedNext carries out an amendment of before the moment, and tells when and of which
+// meter it will have taken effect; nil: there is none.
+func (f *feed) amendedNext(moment int64) (done <-chan struct{}, name string) {
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	for _, at := range slices.Clone(f.meters) {
+		if len(at.amendments) == 0 || at.amendments[0].moment >= moment {
+			continue
+		}
+		a := at.amendments[0]
+		if !at.relisting {
+			f.collector.carryOut(at)
+		}
+		return a.done, at.meter.Name()
+	}
+	return nil, ""
 }
 
 // amendBefore carries out the amendments that a change comes after, and has the lists made
 // that they ask for, before the change is taken in.
-func (f *feed) amendBefore(e event) {
-	for left := f.carryOutBefore(e); left > 0; {
+func (f *feed) amendBefore(object *unstructured.Unstructured, e event) {
+	readers := f.amending()
+	if len(readers) == 0 {
+		return
+	}
+	after := max(e.after, stated(object, readers, e.now))
+	for left := f.carryOutBefore(after); left > 0; {
 		if err := f.source.ReplayNow(); err != nil {
 			f.doubtAmendments(e.now)
 			return
 		}
 		before := left
-		if left = f.carryOutBefore(e); left >= before {
+		if left = f.carryOutBefore(after); left >= before {
 			return // their lists are another feed's to make
 		}
 	}
 }
 
-// carryOutBefore carries out the amendments that the change comes after, as far as none
-// waits for a list: how many are left that the change has to wait for.
-func (f *feed) carryOutBefore(e event) int {
+// amending are the meters that have amendments, as readers.
+func (f *feed) amending() []reader {
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	var readers []reader
+	for _, at := range f.meters {
+		if len(at.amendments) > 0 {
+			readers = append(readers, reader{at: at, meter: at.meter})
+		}
+	}
+	return readers
+}
+
+// stated is the latest moment that an object states of its members' times, up to now: it
+// was written no earlier. 0: it states none.
+func stated(object *unstructured.Unstructured, readers []reader, now int64) int64 {
+	latest := int64(0)
+	for _, r := range read(object, readers) {
+		for i := range r.members {
+			for _, b := range []usage.Boundary{r.members[i].Start, r.members[i].End} {
+				if b.At <= now {
+					latest = max(latest, b.At)
+				}
+			}
+		}
+	}
+	return latest
+}
+
+// carryOutBefore carries out the amendments of before the moment, as far as none waits for
+// a list: how many are left that a change after the moment has to wait for.
+func (f *feed) carryOutBefore(moment int64) int {
 	c := f.collector
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	left := 0
-	for _, at := range f.meters {
+	for _, at := range slices.Clone(f.meters) {
+		if len(at.amendments) > 0 && !at.relisting && at.amendments[0].moment < moment {
+			c.carryOut(at)
+		}
 		for i, a := range at.amendments {
-			switch {
-			case i == 0 && at.relisting:
+			if i == 0 && at.relisting || a.moment < moment {
 				left++
-			case a.moment < e.after:
-				if left++; i == 0 {
-					c.carryOut(at)
-				}
 			}
 		}
 	}

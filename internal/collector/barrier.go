@@ -35,7 +35,7 @@ func (c *Collector) Pass(ctx context.Context, moment int64) error {
 	var late, owning []*feed
 	for _, f := range c.feeds {
 		switch {
-		case f.passed.Load() >= moment || !f.counts():
+		case f.passed.Load() >= moment && !f.amends(moment) || !f.counts():
 		case f.isMetered():
 			late = append(late, f)
 		case f.synced && f.err == nil:
@@ -79,8 +79,17 @@ func (f *feed) counts() bool {
 	return !f.ended && (f.synced || f.err == nil || metered)
 }
 
-// pass waits until the watch has come to where the kind is now, which is past the moment.
+// pass waits until everything from before the moment has been seen, and the changes of
+// meters from before it have taken effect.
 func (f *feed) pass(ctx context.Context, moment int64) error {
+	if err := f.reach(ctx, moment); err != nil {
+		return err
+	}
+	return f.amended(ctx, moment)
+}
+
+// reach waits until the watch has come to where the kind is now, which is past the moment.
+func (f *feed) reach(ctx context.Context, moment int64) error {
 	c := f.collector
 	resourceVersion, err := f.source.Current(ctx)
 	if err != nil {

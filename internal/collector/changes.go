@@ -50,7 +50,7 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	}
 	f.date(&e, change)
 	f.collector.turns.wait(f.collector.ctx, f, e.revision, now)
-	f.amendBefore(e)
+	f.amendBefore(object, e)
 	if change.Type == watch.Deleted {
 		// A replay at a later revision does not end what the meter holds of an object that
 		// it did not show: the deletion does, and every meter of the kind reads it.

@@ -227,6 +227,9 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		return fmt.Errorf("UsageMeter %s: the collector is not running", m.Name())
 	}
 	now := c.Clock.Now().Unix()
+	if at := c.meters[m.Name()]; at != nil && at.stopping() {
+		c.hurryAmendments(at)
+	}
 	at := c.meters[m.Name()]
 	switch {
 	case at == nil || at.feed.mapping.Resource == target.Mapping.Resource:
@@ -263,16 +266,14 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	return nil
 }
 
-// Remove ends the meter: its open segments end now.
+// Remove ends the meter: its open segments end now, once what happened until now has been seen.
 func (c *Collector) Remove(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped[name] = struct{}{}
-	at := c.meters[name]
-	if at == nil {
-		return
+	if at := c.meters[name]; at != nil && !at.stopping() {
+		c.amend(at, &amendment{moment: c.Clock.Now().Unix()})
 	}
-	c.stop(at, c.Clock.Now().Unix())
 }
 
 func (c *Collector) stop(at *metering, now int64) {

@@ -44,7 +44,7 @@ func (c *Collector) Status(name string) (Status, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.meters[name]
-	if at == nil {
+	if at == nil || at.stopping() {
 		return Status{}, false
 	}
 	status := Status{

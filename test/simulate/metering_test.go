@@ -60,7 +60,7 @@ func (s *simulation) suspendMeter(r *rand.Rand) {
 		return
 	}
 	s.log("  %s is suspended", m.meter.Name())
-	s.suspended[m.meter.Name()] = true
+	s.suspended[m.meter.Name()] = time.Now()
 	s.note(time.Now())
 	s.in(between(r, 2_000, 60_000), func() { s.resumeMeter(m) })
 }
@@ -73,7 +73,7 @@ func (s *simulation) resumeMeter(m *metered) {
 		return
 	}
 	s.log("  %s is taken up", m.meter.Name())
-	s.suspended[m.meter.Name()] = false
+	delete(s.suspended, m.meter.Name())
 	s.note(time.Now())
 }
 

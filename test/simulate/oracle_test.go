@@ -226,7 +226,7 @@ func (s *simulation) compareSecond(key stream, a *account, second int64) string 
 	}
 	doubts := a.doubts
 	if is.level == 0 {
-		doubts = slices.Concat(doubts, a.unknown)
+		doubts = slices.Concat(doubts, a.unknown, s.truth.stated[key])
 	}
 	for _, d := range doubts {
 		if d.Contains(second) {

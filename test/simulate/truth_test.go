@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // stream is what one member of an object holds of one dimension.
@@ -33,12 +35,15 @@ type truth struct {
 	// brief are those that turned out to be none when an earlier end was stated: at
 	// their moment they were so.
 	brief map[stream][]fact
-	first time.Time // when the operator began to look
-	full  bool      // as in a scenario
+	// stated are the ends that were stated in the second in which the meter was suspended,
+	// of what was held until then: it may have ended, or not.
+	stated map[stream][]usage.Window
+	first  time.Time // when the operator began to look
+	full   bool      // as in a scenario
 }
 
 func newTruth() *truth {
-	return &truth{names: map[string]string{}, facts: map[stream][]fact{}, brief: map[stream][]fact{}}
+	return &truth{names: map[string]string{}, facts: map[stream][]fact{}, brief: map[stream][]fact{}, stated: map[stream][]usage.Window{}}
 }
 
 // set notes what the stream holds from the moment on. What it was thought to hold

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/test/simulate/apiserver"
 )
 
@@ -76,15 +77,15 @@ type world struct {
 	born    int
 	agenda  agenda
 	entered uint64
-	// suspended are the meters that nobody applies, by name.
-	suspended map[string]bool
+	// suspended is since when meters are suspended, by name.
+	suspended map[string]time.Time
 	factor    int64 // of what the widgets' meter reads
 	log       func(format string, args ...any)
 }
 
 func newWorld(seed uint64, log func(string, ...any)) *world {
 	w := &world{
-		Rand: rand.New(rand.NewPCG(seed, 2)), server: apiserver.New(seed, kinds...), truth: newTruth(), log: log, suspended: map[string]bool{}, factor: 1,
+		Rand: rand.New(rand.NewPCG(seed, 2)), server: apiserver.New(seed, kinds...), truth: newTruth(), log: log, suspended: map[string]time.Time{}, factor: 1,
 	}
 	for _, name := range []string{"kube-system", "red", "blue"} {
 		w.create(&object{kind: namespaces, name: name})
@@ -318,10 +319,13 @@ func (w *world) note(at time.Time) {
 		where := held{namespace: o.namespace.name, namespaceUID: o.namespace.uid, deployment: w.deployment(o), resource: o.uid}
 		set := func(container, dimension string, level int64, ended time.Time) {
 			where.level = level
-			if !o.there || w.suspended[meterOf[dimension]] {
+			if !o.there || !w.suspended[meterOf[dimension]].IsZero() {
 				where.level = 0
 			}
 			s, from := stream{o.uid, container, dimension}, at
+			if since := w.suspended[meterOf[dimension]]; !ended.IsZero() && !since.IsZero() && at.Sub(since) < time.Second {
+				w.truth.stated[s] = append(w.truth.stated[s], usage.Window{Start: ended.Unix(), End: since.Unix() + 1})
+			}
 			if !ended.IsZero() {
 				where.level, from = 0, ended
 			}
