@@ -82,7 +82,7 @@ func (v *verdict) second(t *truth, l *ledger, s stream, second int64) difference
 	case bounded(l, s, possible, second):
 		v.bounded++
 		return difference{}
-	case covered(l, s, possible, said, second):
+	case covered(l, s, possible, said, second), remembered(t, l, s, said, second):
 		v.covered++
 		return difference{}
 	default:
@@ -137,6 +137,37 @@ func covered(l *ledger, s stream, possible []held, said held, second int64) bool
 			return (c.coverage == "Estimated" || c.coverage == "Unknown") && c.from-1 <= second && second <= c.to
 		})
 	})
+}
+
+// remembered tells whether a claim is under another workload than it was left under in a
+// stretch that the journal says nobody saw. Nothing has placed it since: it keeps the
+// workload that was seen last.
+func remembered(t *truth, l *ledger, s stream, said held, second int64) bool {
+	if s.dimension != "storage" || said.level == 0 {
+		return false
+	}
+	return slices.ContainsFunc(l.coverage[l.meters[s]], func(c stretch) bool {
+		if c.coverage == "Observed" || c.to >= second {
+			return false
+		}
+		left := t.possible(s, c.to+1)
+		for at := c.to + 1; at <= second; at++ {
+			if !agrees(unattributedAll(t.possible(s, at)), unattributed(said)) || !slices.ContainsFunc(t.possible(s, at), func(h held) bool {
+				return slices.ContainsFunc(left, func(was held) bool { return was.deployment == h.deployment })
+			}) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func unattributedAll(all []held) []held {
+	out := make([]held, len(all))
+	for i, h := range all {
+		out[i] = unattributed(h)
+	}
+	return out
 }
 
 // tell is a difference with all that it takes to look into it.

@@ -142,6 +142,10 @@ func TestTheAccountFindsWhatIsPlanted(t *testing.T) {
 			l.parts[pod], l.meters[pod] = p[:1:1], "container"
 			l.coverage["volume"] = []stretch{{begun + 40, begun + 110, "Estimated"}}
 		}, 40},
+		{"under another workload after what was not seen, and no claim", func(l *ledger, p []part) {
+			p[3].deployment, l.meters[pod] = "blue", "container"
+			l.coverage["container"] = []stretch{{begun + 40, begun + 69, "Estimated"}}
+		}, 70},
 		{"not seen, and called Exact", func(l *ledger, p []part) {
 			l.parts[pod], l.meters[pod] = p[:1:1], "container"
 			l.coverage["container"] = []stretch{{begun + 40, begun + 110, "Estimated"}}
