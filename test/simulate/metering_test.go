@@ -84,8 +84,21 @@ func (s *simulation) editMeter(r *rand.Rand) {
 	s.edit(&meters[r.IntN(len(meters))])
 }
 
-func (s *simulation) editWidgets(*rand.Rand) {
-	s.edit(&meters[slices.IndexFunc(meters, func(m metered) bool { return m.kind == widgets })])
+// editWidgets edits the widgets' meter. Half of the time the widgets' watch lags meanwhile,
+// and widgets change before and after the edit.
+func (s *simulation) editWidgets(r *rand.Rand) {
+	edit := func() { s.edit(&meters[slices.IndexFunc(meters, func(m metered) bool { return m.kind == widgets })]) }
+	if r.IntN(2) == 0 {
+		edit()
+		return
+	}
+	s.log("  %s lags", widgets.Resource)
+	s.server.Hold(widgets, between(r, 1_000, 9_000))
+	s.in(between(r, 1_000, 5_000), edit)
+	for range 3 {
+		choices := r.Uint64()
+		s.in(between(r, 0, 8_000), func() { s.resizeWidget(rand.New(rand.NewPCG(choices, 0))) })
+	}
 }
 
 func (s *simulation) edit(m *metered) {
