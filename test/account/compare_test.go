@@ -139,11 +139,15 @@ func covered(l *ledger, s stream, possible []held, said held, second int64) bool
 	})
 }
 
-// remembered tells whether a claim is under another workload than it was left under in a
+// followers are kinds whose objects keep the workload that was seen last, as the truth names them.
+var followers = []string{"PersistentVolumeClaim ", "Service ", "Gateway "}
+
+// remembered tells whether a follower is under another workload than it was left under in a
 // stretch that the journal says nobody saw. Nothing has placed it since: it keeps the
 // workload that was seen last.
 func remembered(t *truth, l *ledger, s stream, said held, second int64) bool {
-	if s.dimension != "storage" || said.level == 0 {
+	follows := slices.ContainsFunc(followers, func(kind string) bool { return strings.HasPrefix(t.names[s.uid], kind) })
+	if !follows || said.level == 0 {
 		return false
 	}
 	return slices.ContainsFunc(l.coverage[l.meters[s]], func(c stretch) bool {
