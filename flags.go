@@ -37,6 +37,7 @@ type options struct {
 	usageRate                           float64
 	serveOnly                           bool
 	installMeters                       bool
+	extraMeters                         string
 	logFormat, logLevel                 string
 }
 
@@ -55,7 +56,23 @@ Flags:
 // parse reads the command line. It gives pflag.ErrHelp where that asks to be told
 // something, and nothing is to be run.
 func parse(args []string) (*options, error) {
-	o := &options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20, usageMemory: 64 << 20}
+	o := &options{}
+	flags := o.flags()
+	showVersion := flags.Bool("version", false, "Print the version and end.")
+	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if *showVersion {
+		fmt.Fprintln(os.Stdout, "usage-operator", version)
+		return nil, pflag.ErrHelp
+	}
+	return o, o.validate(flags.Args())
+}
+
+// flags are those that say how the operator runs. They set the options, to the defaults at once.
+func (o *options) flags() *pflag.FlagSet {
+	*o = options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20, usageMemory: 64 << 20}
 	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
@@ -87,18 +104,10 @@ func parse(args []string) (*options, error) {
 	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")
 	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
+	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
-	showVersion := flags.Bool("version", false, "Print the version and end.")
-	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
-	if err := flags.Parse(args); err != nil {
-		return nil, err
-	}
-	if *showVersion {
-		fmt.Fprintln(os.Stdout, "usage-operator", version)
-		return nil, pflag.ErrHelp
-	}
-	return o, o.validate(flags.Args())
+	return flags
 }
 
 func (o *options) validate(rest []string) error {
