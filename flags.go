@@ -77,7 +77,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
 	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
-	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most. 0: there are no Open records.")
+	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most; a new deployment's is sooner, at first. 0: there are no Open records.")
 	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
 	flags.Var(&o.recordBudget, "record-budget", "How many `bytes` all records may take in etcd. Over it, older ones of namespaces that take more than their share are pruned before their time; the ledger keeps what they say. 0: any.")
 	flags.Int64Var(&o.deployments, "deployments-per-namespace", 1000, "How many deployments of one namespace have records of their own in one interval: those that held something for longest. The others are in one record. 0: any.")
