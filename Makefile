@@ -45,8 +45,9 @@ help: ## Show this help.
 ##@ Develop
 
 .PHONY: manifests
-manifests: $(CONTROLLER_GEN) ## Generate the CRDs from api/ into config/crd/bases.
+manifests: $(CONTROLLER_GEN) ## Generate the CRDs from api/ into config/crd/bases, and from config/ the Helm chart.
 	@hack/generate.sh manifests
+	@hack/generate.sh chart
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Generate the deep copies of the API types.
@@ -64,6 +65,7 @@ vet: ## Run go vet.
 lint: $(GOLANGCI_LINT) ## Lint: the rules are in .golangci.yml.
 	@echo "==> linting"
 	@$(GOLANGCI_LINT) run
+	@cd hack/ship && $(GOLANGCI_LINT) run
 
 .PHONY: lint-fix
 lint-fix: $(GOLANGCI_LINT) ## Lint, and repair what can be repaired.
@@ -82,9 +84,16 @@ test: control-plane-build crds-build ## Run every test, on a real control plane.
 	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
 		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
 		go test $(RACE) -timeout 45m $(TEST_FLAGS) $(PACKAGES)
+	@test "$(PACKAGES)" != ./... || $(MAKE) --no-print-directory test-ship
 	@test "$(PACKAGES)" != ./... || { echo "==> all draws of the journal, and 1,800 histories, without the race detector" && \
 		go test -count=1 ./internal/journal && \
 		go test -count=1 -timeout 30m ./test/simulate -run TestSeeds -args -simulate.seeds=1800; }
+
+.PHONY: test-ship
+test-ship: control-plane-build crds-build ## Test what is shipped: the chart, installed and uninstalled on a real control plane.
+	@echo "==> testing hack/ship"
+	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}"; export KUBEBUILDER_ASSETS; \
+		cd hack/ship && go test -timeout 20m $(TEST_FLAGS) ./...
 
 .PHONY: test-faults
 test-faults: control-plane-build crds-build ## Break everything that docs/reliability.md lists, at full size, without the race detector.

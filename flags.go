@@ -37,6 +37,7 @@ type options struct {
 	usageRate                           float64
 	serveOnly                           bool
 	installMeters                       bool
+	extraMeters                         string
 	logFormat, logLevel                 string
 }
 
@@ -55,12 +56,28 @@ Flags:
 // parse reads the command line. It gives pflag.ErrHelp where that asks to be told
 // something, and nothing is to be run.
 func parse(args []string) (*options, error) {
-	o := &options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20, usageMemory: 64 << 20}
+	o := &options{}
+	flags := o.flags()
+	showVersion := flags.Bool("version", false, "Print the version and end.")
+	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if *showVersion {
+		fmt.Fprintln(os.Stdout, "usage-operator", version)
+		return nil, pflag.ErrHelp
+	}
+	return o, o.validate(flags.Args())
+}
+
+// flags are those that say how the operator runs. They set the options, to the defaults at once.
+func (o *options) flags() *pflag.FlagSet {
+	*o = options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20, usageMemory: 64 << 20}
 	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
 	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
-	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most. 0: there are no Open records.")
+	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most; a new deployment's is sooner, at first. 0: there are no Open records.")
 	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")
 	flags.Var(&o.recordBudget, "record-budget", "How many `bytes` all records may take in etcd. Over it, older ones of namespaces that take more than their share are pruned before their time; the ledger keeps what they say. 0: any.")
 	flags.Int64Var(&o.deployments, "deployments-per-namespace", 1000, "How many deployments of one namespace have records of their own in one interval: those that held something for longest. The others are in one record. 0: any.")
@@ -87,18 +104,10 @@ func parse(args []string) (*options, error) {
 	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")
 	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
+	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
-	showVersion := flags.Bool("version", false, "Print the version and end.")
-	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
-	if err := flags.Parse(args); err != nil {
-		return nil, err
-	}
-	if *showVersion {
-		fmt.Fprintln(os.Stdout, "usage-operator", version)
-		return nil, pflag.ErrHelp
-	}
-	return o, o.validate(flags.Args())
+	return flags
 }
 
 func (o *options) validate(rest []string) error {

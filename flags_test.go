@@ -1,8 +1,13 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 func TestFlags(t *testing.T) {
@@ -55,5 +60,37 @@ func TestBudgetsAreBytes(t *testing.T) {
 	}
 	if text := o.journalBudget.String(); text != "1Gi" {
 		t.Errorf("the default is shown as %s", text)
+	}
+}
+
+// TestTheChartKnowsTheFlags compares the flags that the Helm chart's schema admits with those that there are: one that is
+// misspelt fails at the installation, and not in the pods.
+func TestTheChartKnowsTheFlags(t *testing.T) {
+	text, err := os.ReadFile("charts/usage-operator/values.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Properties struct {
+			Flags struct{ Properties map[string]any }
+		}
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	// What the chart's own templates and values decide, and what needs files in the container.
+	decided := []string{
+		"namespace", "leader-elect", "serve-only", "install-meters", "extra-meters", "health-probe-bind-address",
+		"metrics-bind-address", "usage-api-bind-address", "metrics-cert-dir", "usage-api-cert-dir",
+	}
+	admitted := schema.Properties.Flags.Properties
+	(&options{}).flags().VisitAll(func(flag *pflag.Flag) {
+		if _, is := admitted[flag.Name]; is == slices.Contains(decided, flag.Name) {
+			t.Errorf("--%s: in the schema: %t, decided by the chart: %t; want one of them", flag.Name, is, is)
+		}
+		delete(admitted, flag.Name)
+	})
+	for name := range admitted {
+		t.Errorf("the schema admits --%s, which there is not", name)
 	}
 }

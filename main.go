@@ -141,9 +141,9 @@ func meter(mgr ctrl.Manager, settings controllers.Options, o *options) error {
 		return err
 	}
 	installed := make(chan struct{})
-	if !o.installMeters {
+	if !o.installMeters && o.extraMeters == "" {
 		close(installed)
-	} else if err := mgr.Add(builtinMeters(mgr, o.namespace, installed)); err != nil {
+	} else if err := mgr.Add(givenMeters(mgr, o, installed)); err != nil {
 		return err
 	}
 	return addProbes(mgr, collected, installed, client.ObjectKey{Namespace: o.namespace, Name: leaseName}, settings.Identity)
@@ -219,22 +219,19 @@ func clusterUID(ctx context.Context, mgr ctrl.Manager) (uid string, err error) {
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
-// builtinMeters creates the built-in meters once this replica leads, and closes
+// givenMeters creates the built-in meters, and applies those that the operator is given, once this replica leads; it closes
 // installed when they are there.
-func builtinMeters(mgr ctrl.Manager, namespace string, installed chan<- struct{}) manager.Runnable {
+func givenMeters(mgr ctrl.Manager, o *options, installed chan<- struct{}) manager.Runnable {
 	return manager.RunnableFunc(func(ctx context.Context) error {
-		log := mgr.GetLogger().WithName("builtin-meters")
+		log := mgr.GetLogger().WithName("given-meters")
 		uncached, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper()})
 		if err != nil {
 			return err
 		}
 		err = wait.PollUntilContextCancel(ctx, 10*time.Second, true, func(ctx context.Context) (bool, error) {
-			created, err := builtin.CreateMeters(ctx, uncached, namespace)
-			if len(created) > 0 {
-				log.Info("created built-in meters", "meters", created)
-			}
+			err := installMeters(ctx, uncached, o, log)
 			if err != nil {
-				log.Error(err, "cannot create all built-in meters; trying again")
+				log.Error(err, "not all meters that are to be installed are; trying again")
 			}
 			return err == nil, nil
 		})
@@ -244,6 +241,25 @@ func builtinMeters(mgr ctrl.Manager, namespace string, installed chan<- struct{}
 		close(installed)
 		return err
 	})
+}
+
+func installMeters(ctx context.Context, cluster client.Client, o *options, log logr.Logger) error {
+	var failures []error
+	if o.installMeters {
+		created, err := builtin.CreateMeters(ctx, cluster, o.namespace)
+		if len(created) > 0 {
+			log.Info("created built-in meters", "meters", created)
+		}
+		failures = append(failures, err)
+	}
+	if o.extraMeters != "" {
+		applied, err := builtin.ApplyMeters(ctx, cluster, o.extraMeters)
+		if len(applied) > 0 {
+			log.Info("applied the meters of --extra-meters", "meters", applied)
+		}
+		failures = append(failures, err)
+	}
+	return errors.Join(failures...)
 }
 
 // readyFor is how long it counts whether this replica is ready.
@@ -267,7 +283,7 @@ func addProbes(mgr ctrl.Manager, collected *collector.Collector, installed <-cha
 		case <-installed:
 			return metering(request.Context(), mgr.GetAPIReader(), collected)
 		default:
-			return errors.New("the built-in meters are being created")
+			return errors.New("meters are being created")
 		}
 	}
 	return errors.Join(mgr.AddHealthzCheck("collector", alive),

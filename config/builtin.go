@@ -7,7 +7,9 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -100,6 +102,51 @@ func create(ctx context.Context, cluster client.Client, meter *unstructured.Unst
 		return cluster.Apply(ctx, client.ApplyConfigurationFromUnstructured(meter), fieldOwner)
 	}
 	return err
+}
+
+// extraOwner owns the fields of meters that the operator is given: they are told from those that people apply.
+const extraOwner = client.FieldOwner("usage-operator-extra-meters")
+
+// ApplyMeters applies the UsageMeters in the files *.yaml of the folder, one in each, over what others changed, and returns
+// their names. It goes on after an error and returns them all.
+func ApplyMeters(ctx context.Context, cluster client.Client, folder string) (applied []string, err error) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("there is no file *.yaml in %s", folder)
+	}
+	var failures []error
+	for _, file := range files {
+		meter, err := readMeter(file)
+		if err == nil {
+			err = cluster.Apply(ctx, client.ApplyConfigurationFromUnstructured(meter), extraOwner, client.ForceOwnership)
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("apply the meter in %s: %w", file, err))
+			continue
+		}
+		applied = append(applied, meter.GetName())
+	}
+	return applied, errors.Join(failures...)
+}
+
+var meterKind = schema.GroupVersionKind{Group: "metering.usage-operator.dev", Version: "v1alpha1", Kind: "UsageMeter"}
+
+func readMeter(file string) (*unstructured.Unstructured, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	meter := &unstructured.Unstructured{}
+	if err := yaml.UnmarshalStrict(text, &meter.Object); err != nil {
+		return nil, err
+	}
+	if got := meter.GroupVersionKind(); got != meterKind {
+		return nil, fmt.Errorf("it is no %s, but a %s", meterKind, got)
+	}
+	return meter, nil
 }
 
 // remember writes down which meters were created.

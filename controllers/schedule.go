@@ -120,12 +120,19 @@ func (s *Schedule) fits(sizes map[int64]publisher.Size, share, sealedThrough int
 	return 0
 }
 
+// soon is how many seconds after its first Open record what changed of a new account is
+// written again, at most.
+const soon int64 = 5
+
 // live decides when Open records are written: when an account first appears in
-// an interval, and when its segments changed, but not more often than refresh.
+// an interval, and when its segments changed, but not more often than refresh. What
+// appears within the interval is written sooner again at first, after soon, then after
+// twice as long, and so on: of ten pods that start, the first alone is no live view.
 type live struct {
 	refresh int64
 	waiting map[usage.Account]int64 // since when
 	written map[usage.Account]int64 // in the interval
+	pauses  map[usage.Account]int64 // from that on, until it is written again
 	current usage.Window
 	// most is how many deployments of a namespace have Open records in an interval, those
 	// that come first; 0: any. named is how many have.
@@ -134,15 +141,26 @@ type live struct {
 }
 
 func newLive(refresh int64) *live {
-	return &live{refresh: refresh, waiting: map[usage.Account]int64{}, written: map[usage.Account]int64{}, named: map[string]int64{}}
+	return &live{
+		refresh: refresh, waiting: map[usage.Account]int64{}, named: map[string]int64{},
+		written: map[usage.Account]int64{}, pauses: map[usage.Account]int64{},
+	}
 }
 
 // enter begins an interval with the accounts that hold something in it.
 func (l *live) enter(interval usage.Window, accounts []usage.Account, now int64) {
+	first := l.current == usage.Window{} // what there is has only begun to be listed
 	l.current = interval
 	clear(l.written)
+	clear(l.pauses)
 	clear(l.named)
 	l.note(accounts, now)
+	if first {
+		return
+	}
+	for _, account := range accounts {
+		l.pauses[account] = l.refresh
+	}
 }
 
 // note takes in which accounts changed.
@@ -157,13 +175,25 @@ func (l *live) note(changed []usage.Account, now int64) {
 	}
 }
 
+// pause is how long the account, which is written now, waits until it is written again.
+func (l *live) pause(account usage.Account, again bool) int64 {
+	pause, known := l.pauses[account]
+	switch {
+	case !known:
+		pause = soon
+	case again:
+		pause *= 2
+	}
+	return min(pause, l.refresh)
+}
+
 // due are the records to write now.
 func (l *live) due(now int64) []record.Key {
 	var keys []record.Key
 	for account, since := range l.waiting {
 		written, again := l.written[account]
 		switch {
-		case again && now-written < l.refresh:
+		case again && now-written < l.pauses[account]:
 			continue
 		case account.Deployment == "" && now-since < ledger.Settle:
 			continue // it may find its deployment yet
@@ -175,7 +205,7 @@ func (l *live) due(now int64) []record.Key {
 			}
 			l.named[account.Namespace]++
 		}
-		l.written[account] = now
+		l.written[account], l.pauses[account] = now, l.pause(account, again)
 		keys = append(keys, record.Key{Account: account, Interval: l.current})
 	}
 	return keys

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates CRDs (manifests) and deep copies (deepcopy) from api/; both without an argument.
+# Generates CRDs (manifests) and deep copies (deepcopy) from api/, and the chart from config/; all without an argument.
 # Files are written aside and renamed where they differ, so that nobody reads half a file.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,4 +34,8 @@ if [[ $what == deepcopy || $what == all ]]; then
 		bin/controller-gen object:headerFile=hack/boilerplate.go.txt paths="./$dir" output:dir="$tmp/$dir"
 		put "$tmp/$dir/zz_generated.deepcopy.go" "$dir/zz_generated.deepcopy.go"
 	done
+fi
+
+if [[ $what == chart || $what == all ]]; then
+	go run ./hack/chart
 fi

@@ -16,7 +16,7 @@ check() {
 	fi
 }
 
-generated=(config/crd/bases 'api/**/zz_generated.*.go')
+generated=(config/crd/bases 'api/**/zz_generated.*.go' charts/usage-operator/templates/generated charts/usage-operator/README.md)
 # Two runs at once read the same checkout: no optional locks.
 export GIT_OPTIONAL_LOCKS=0
 
@@ -34,10 +34,14 @@ formatted() {
 	[[ -z $unformatted ]] || { printf '%s\n' "$unformatted" && return 1; }
 }
 
+in_ship() { (cd hack/ship && "$@"); }
+
 check "generated files" "run 'make manifests generate' and commit what it wrote" generated_is_current
 check "format" "run 'make fmt'" formatted
 check "go.mod" "run 'go mod tidy'" go mod tidy -diff
+check "go.mod of hack/ship" "run 'go mod tidy' in hack/ship" go -C hack/ship mod tidy -diff
 check "lint" "see above; 'make lint-fix' repairs some of it" bin/golangci-lint run
+check "lint of hack/ship" "see above" in_ship "$PWD/bin/golangci-lint" run
 
 if ((${#failed[@]})); then
 	printf 'verify failed: %s\n' "$(IFS=,; echo "${failed[*]}")" >&2

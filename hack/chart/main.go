@@ -1,0 +1,130 @@
+// Command chart writes the parts of the Helm chart that say what config/ says: the CRDs, the roles, the policies. The
+// rest of charts/usage-operator is written by hand; hack/ship compares what both render.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/usage-operator/usage-operator/test/buildcache"
+)
+
+const usage = `Writes the templates of charts/usage-operator that are made from config/, and its README's table of values.
+
+usage: go run ./hack/chart
+`
+
+func main() {
+	if len(os.Args) > 1 {
+		fmt.Print(usage)
+		return
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "chart:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	checkout, err := buildcache.Checkout()
+	if err != nil {
+		return err
+	}
+	chart := filepath.Join(checkout, "charts", "usage-operator")
+	written, err := generate(filepath.Join(checkout, "config"))
+	if err != nil {
+		return err
+	}
+	if written["README.md"], err = readme(chart); err != nil {
+		return err
+	}
+	for name, text := range written {
+		if err := put(filepath.Join(chart, name), text); err != nil {
+			return err
+		}
+	}
+	return removeOthers(filepath.Join(chart, "templates", "generated"), written)
+}
+
+// put writes a file where it differs, aside and renamed, so that nobody reads half of it.
+func put(path string, text []byte) error {
+	if now, err := os.ReadFile(path); err == nil && bytes.Equal(now, text) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	aside := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if err := os.WriteFile(aside, text, 0o644); err != nil {
+		return err
+	}
+	fmt.Println("wrote", path)
+	return os.Rename(aside, path)
+}
+
+// removeOthers removes templates whose source is no longer there.
+func removeOthers(dir string, written map[string][]byte) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, entry := range entries {
+		if _, made := written["templates/generated/"+entry.Name()]; !made {
+			failures = append(failures, os.Remove(filepath.Join(dir, entry.Name())))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// part is a kustomization whose resources become templates.
+type part struct {
+	folder string
+	// when is the condition under which a release has them; "": always.
+	when string
+	// except are resources that the chart has templates of its own for.
+	except []string
+}
+
+var parts = []part{
+	{folder: "crd", when: ".Values.crds.install"},
+	{folder: "rbac", except: []string{"service_account.yaml"}},
+	{folder: "policy"},
+	{folder: "policy/parts", when: ".Values.kubevirt.policies"},
+	{folder: "network-policy", when: ".Values.networkPolicy.enabled"},
+}
+
+// generate returns the templates by their paths in the chart.
+func generate(config string) (map[string][]byte, error) {
+	written := map[string][]byte{}
+	for _, p := range parts {
+		resources, err := resources(filepath.Join(config, p.folder))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range resources {
+			if slices.Contains(p.except, name) {
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join(config, p.folder, name))
+			if err != nil {
+				return nil, err
+			}
+			from := "config/" + p.folder + "/" + name
+			made, err := template(string(text), p)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", from, err)
+			}
+			prefix := strings.ReplaceAll(p.folder, "/", "-") + "-"
+			file := prefix + strings.TrimPrefix(strings.ReplaceAll(filepath.Base(name), "_", "-"), prefix)
+			made = "{{- /* Code generated from " + from + " by hack/chart. DO NOT EDIT. */ -}}\n" + made
+			written["templates/generated/"+file] = []byte(made)
+		}
+	}
+	return written, nil
+}
