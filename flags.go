@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -33,6 +34,9 @@ type options struct {
 	probeAddress, metricsAddress        string
 	metricsSecure                       bool
 	metricsCertificates                 string
+	metricsSeries                       int
+	metricsDeployments                  bool
+	metricsNamespaces                   selector
 	usageAddress, usageCertificates     string
 	usageRate                           float64
 	serveOnly                           bool
@@ -97,6 +101,9 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "Where /metrics is served. 0: nowhere.")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics by HTTPS, to those who may get the URL /metrics. false: by plain HTTP, to everybody.")
 	flags.StringVar(&o.metricsCertificates, "metrics-cert-dir", "", "A directory with tls.crt and tls.key for metrics. Empty: a self-signed certificate.")
+	flags.IntVar(&o.metricsSeries, "usage-metrics-series", 2000, "How many series each metric of usage may have, beside those of the namespace \"(other)\", which have the rest. 0: there is only the rest.")
+	flags.BoolVar(&o.metricsDeployments, "usage-metrics-deployments", false, "Have metrics of usage a series for each deployment.")
+	flags.Var(&o.metricsNamespaces, "usage-metrics-namespaces", "A `selector` of labels, such as team=a,env!=test: the namespaces that may have metrics of usage of their own. Empty: all.")
 	flags.StringVar(&o.usageAddress, "usage-api-bind-address", ":8444", "Where the usage API is served by HTTPS, on every replica. 0: nowhere.")
 	flags.StringVar(&o.usageCertificates, "usage-api-cert-dir", "", "A directory with tls.crt and tls.key for the usage API; they are read again when they change. Empty: a self-signed certificate.")
 	flags.Float64Var(&o.usageRate, "usage-api-requests-per-second", 50, "How many requests to the usage API one user may make, and twice as many at once.")
@@ -134,6 +141,7 @@ func (o *options) validate(rest []string) error {
 		{o.usageMemory < 32<<20, "usage-api-memory", &o.usageMemory, "at least 32Mi"},
 		{o.usageConnections < 2, "usage-api-connections", o.usageConnections, "at least 2"},
 		{o.serveOnly && (o.usageAddress == "" || o.usageAddress == "0"), "usage-api-bind-address", o.usageAddress, "an address, as there is --serve-only"},
+		{o.metricsSeries < 0, "usage-metrics-series", o.metricsSeries, "0, or more"},
 		{o.concurrency < 1, "publish-concurrency", o.concurrency, "at least 1"},
 		{o.logFormat != "json" && o.logFormat != "console", "log-format", o.logFormat, "json or console"},
 		{level != nil, "log-level", o.logLevel, "debug, info or error"},
@@ -171,6 +179,28 @@ func (k *kinds) String() string {
 
 // Type is what the value is called in the help.
 func (k *kinds) Type() string { return "kinds" }
+
+// selector is a flag of labels, such as team=a.
+type selector struct{ labels.Selector }
+
+// Set reads the flag. An empty one selects everything.
+func (s *selector) Set(text string) (err error) {
+	s.Selector = nil
+	if text != "" {
+		s.Selector, err = labels.Parse(text)
+	}
+	return err
+}
+
+func (s *selector) String() string {
+	if s.Selector == nil {
+		return ""
+	}
+	return s.Selector.String()
+}
+
+// Type is what the value is called in the help.
+func (*selector) Type() string { return "selector" }
 
 // size is a flag of bytes, such as 512Mi.
 type size int64

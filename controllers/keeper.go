@@ -30,7 +30,9 @@ type Keeper struct {
 	Sealed *Sealed
 	// Health is told how the journal gets on.
 	Health *Health
-	Log    logr.Logger
+	// Timings observe how long appends and seals take; nil: nobody does.
+	Timings *Timings
+	Log     logr.Logger
 
 	unsealed usage.Window
 	waiting  bool // for every kind to be seen up to a moment
@@ -229,7 +231,11 @@ func (k *Keeper) commit(ctx context.Context) error {
 	}
 	writing, cancel := context.WithTimeout(ctx, appendWait)
 	defer cancel()
+	began := k.Clock.Elapsed()
 	err := k.Journal.Append(writing, k.pending)
+	if ctx.Err() == nil {
+		k.Timings.appended(k.Clock.Elapsed()-began, err)
+	}
 	now := k.Clock.Now()
 	switch {
 	case errors.Is(err, journal.ErrFenced):
@@ -251,6 +257,7 @@ func (k *Keeper) commit(ctx context.Context) error {
 	k.Health.committed(now, k.Journal.Size())
 	for _, seal := range seals {
 		k.Health.sealed(now, seal)
+		k.Timings.sealed(now.Sub(time.Unix(seal.Interval.End, 0)))
 		k.Health.waits(k.unsealed.End)
 		k.Sealed.Add(seal)
 	}

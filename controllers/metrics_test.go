@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/usage-operator/usage-operator/internal/usagemetrics"
 )
 
 const metricsPage = "../docs/metrics.md"
@@ -40,7 +42,7 @@ func offered(t *testing.T) map[string]string {
 	t.Helper()
 	form := regexp.MustCompile(`fqName: "(usage_operator_\w+)", .*variableLabels: \{([^}]*)\}`)
 	found := map[string]string{}
-	for _, from := range []prometheus.Collector{&Metrics{}, &Memory{}, newAnswerMetrics(), ctrlmetrics.Registry.(prometheus.Collector)} {
+	for _, from := range []prometheus.Collector{&Metrics{}, &Memory{}, newAnswerMetrics(), NewTimings(), usagemetrics.New(usagemetrics.Options{}), ctrlmetrics.Registry.(prometheus.Collector)} {
 		descriptions := make(chan *prometheus.Desc, 1000)
 		from.Describe(descriptions)
 		close(descriptions)
@@ -50,8 +52,11 @@ func offered(t *testing.T) map[string]string {
 				continue
 			}
 			kind := "gauge"
-			if strings.HasSuffix(parts[1], "_total") {
+			switch {
+			case strings.HasSuffix(parts[1], "_total"):
 				kind = "counter"
+			case strings.HasSuffix(parts[1], "_duration_seconds") && !strings.Contains(parts[1], "_last_"):
+				kind = "histogram"
 			}
 			found[parts[1]] = strings.TrimSpace(kind + " " + strings.ReplaceAll(parts[2], ",", ", "))
 		}

@@ -42,6 +42,8 @@ type Options struct {
 	Clock clock.WithTicker
 	// Metrics is where the metrics are registered; nil: nowhere.
 	Metrics prometheus.Registerer
+	// UsageMetrics are what is shown there of usage.
+	UsageMetrics UsageMetrics
 	// Serving is how the usage API is served.
 	Serving Serving
 	// Memory is how much of it there is.
@@ -85,7 +87,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 			}
 		},
 	})
-	sealed, answers := NewSealed(), NewAnswers()
+	sealed, answers, timings := NewSealed(), NewAnswers(), NewTimings()
 	health.Memory, err = addMemory(mgr, answers, &o, steady)
 	if err != nil {
 		return nil, err
@@ -111,20 +113,20 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	}
 	keeper := &Keeper{
 		Collector: collected, Journal: written,
-		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health,
+		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health, Timings: timings,
 		Log: mgr.GetLogger().WithName("keeper"),
 	}
 	budget := NewReportBudget(o.Schedule.ReportBudget)
 	if o.Metrics != nil {
-		err = o.Metrics.Register(&Metrics{
+		err = errors.Join(o.Metrics.Register(timings), o.Metrics.Register(newUsageMetrics(mgr, answers, &o.UsageMetrics)), o.Metrics.Register(&Metrics{
 			Reports:   budget,
 			Collector: collected, Health: health, Journal: keeper.Journal, Publisher: records.Publisher, Clock: steady,
 			Schedule: o.Schedule, Elected: mgr.Elected(), shares: &records.shares,
-		})
+		}))
 	}
 	reports := &UsageReportReconciler{
 		Client: mgr.GetClient(), Answers: answers, Clock: steady, Events: mgr.GetEventRecorder("usage-operator"),
-		Interval: o.Schedule.Interval, Health: health, Budget: budget,
+		Interval: o.Schedule.Interval, Health: health, Budget: budget, Timings: timings,
 	}
 	schedules := &UsageReportScheduleReconciler{
 		Client: mgr.GetClient(), Answers: answers, Clock: steady, Events: mgr.GetEventRecorder("usage-operator"),

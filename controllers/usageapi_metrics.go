@@ -13,8 +13,9 @@ import (
 
 // answerMetrics tell how the usage API is used.
 type answerMetrics struct {
-	requests, seconds *prometheus.CounterVec
-	load              atomic.Pointer[servingLoad] // nil: nothing is served
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	load     atomic.Pointer[servingLoad] // nil: nothing is served
 }
 
 // servingLoad has the functions that return the present load.
@@ -40,9 +41,10 @@ func newAnswerMetrics() *answerMetrics {
 			Name: "usage_operator_api_requests_total",
 			Help: "How many requests to the usage API were answered, with which status.",
 		}, []string{"route", "code"}),
-		seconds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "usage_operator_api_request_seconds_total",
-			Help: "How long requests to the usage API took, all together.",
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "usage_operator_api_request_duration_seconds",
+			Help:    "How long requests to the usage API took, until the answer was sent.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route"}),
 	}
 }
@@ -73,5 +75,5 @@ func (m *answerMetrics) Collect(to chan<- prometheus.Metric) {
 
 func (m *answerMetrics) observe(route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(route).Add(took.Seconds())
+	m.seconds.WithLabelValues(route).Observe(took.Seconds())
 }

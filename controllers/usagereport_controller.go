@@ -42,6 +42,8 @@ type UsageReportReconciler struct {
 	Health *Health
 	// Budget is what the statuses of all reports may take.
 	Budget *ReportBudget
+	// Timings observe how long reports take; nil: nobody does.
+	Timings *Timings
 
 	tallies  *tallies
 	statuses *statusWriter
@@ -191,6 +193,7 @@ func (r *UsageReportReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	r.Timings.reported(r.Clock.Since(now))
 	before := s.status.DeepCopy()
 	*s.status = made.status(before, s.GetGeneration(), metav1.NewTime(now.Truncate(time.Second)))
 	switch {

@@ -681,7 +681,7 @@ func (w *world) known(q timeline.Query, second int64) usage.Coverage {
 func (w *world) bitByBit(t *rapid.T, each func(*timeline.Timeline)) *timeline.Timeline {
 	line := timeline.New()
 	apply(line, timeline.Commit{Meters: w.meters, Coverage: w.coverage})
-	interval := rapid.SampledFrom([]int64{86400, 10 * 86400}).Draw(t, "interval")
+	interval := rapid.SampledFrom([]int64{86400, 10 * 86400, 7*86400 + 600}).Draw(t, "interval")
 	for start := second0; start < w.sealed; start += interval {
 		now := usage.Window{Start: start, End: min(start+interval, w.sealed)}
 		commit := timeline.Commit{Sealed: []usage.Window{now}}

@@ -68,6 +68,9 @@ func ParseAmount(text string) (Amount, error) {
 	return Amount{high: new(big.Int).Rsh(n, 64).Uint64(), low: low.Uint64()}, nil
 }
 
+// Float is the amount as a floating-point number of 53 bits. Do not bill by it.
+func (a Amount) Float() float64 { return float64(a.high)*(1<<64) + float64(a.low) }
+
 func (a Amount) big() *big.Int {
 	n := new(big.Int).SetUint64(a.high)
 	return n.Lsh(n, 64).Or(n, new(big.Int).SetUint64(a.low))

@@ -248,9 +248,9 @@ var _ = Describe("The operator's health", func() {
 		// namespace takes more than its share.
 		Expect(slices.Collect(maps.Keys(page))).To(ConsistOf(
 			"usage_operator_records_written_total", "usage_operator_record_alarms_total",
-			"usage_operator_api_requests_total", "usage_operator_api_request_seconds_total", "usage_operator_api_requests_waiting",
+			"usage_operator_api_requests_total", "usage_operator_api_request_duration_seconds", "usage_operator_api_requests_waiting",
 			"usage_operator_api_answers_bytes", "usage_operator_api_connections", "usage_operator_api_connections_refused_total",
-			"usage_operator_records_kept_from_timestamp_seconds", "usage_operator_records_reduced", "usage_operator_records_other_deployments",
+			"usage_operator_records_kept_from_timestamp_seconds", "usage_operator_records_reduced", "usage_operator_records_other_deployments", "usage_operator_node_capacity",
 		))
 		Expect(metrics.value("leader")()).To(Equal(1.0))
 		Expect(metrics.value("last_seal_duration_seconds")()).To(BeNumerically(">", 0))
