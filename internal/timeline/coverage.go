@@ -61,6 +61,21 @@ func coverageOf(f *Filters, w usage.Window, meters []Meter, coverage usage.Stret
 	return c
 }
 
+// Seen are the parts of a window that the meters of what each of some filters lets through
+// have seen, or have estimated.
+func (s *Snapshot) Seen(w usage.Window, of ...Filters) []usage.Window {
+	var unknown []usage.Window
+	for i := range of {
+		_, all := of[i].stretches(w, s.meters, s.coverage)
+		for _, cut := range usage.CutCoverage(all, w) {
+			if cut.Coverage == usage.CoverageUnknown {
+				unknown = append(unknown, cut.Window)
+			}
+		}
+	}
+	return between(united(unknown), w)
+}
+
 // stretches are the parts of a window that were not observed by the meters of what the
 // filters let through: for each meter, and for all as if they were one. A part in which
 // none metered is unknown.

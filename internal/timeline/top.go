@@ -90,14 +90,7 @@ func fits(ranks map[Measure]*ranked) error {
 	return nil
 }
 
-func typeOf(r *Row) string {
-	for i := range r.Group {
-		if r.Group[i].Key == string(ResourceType) {
-			return r.Group[i].Value
-		}
-	}
-	return ""
-}
+func typeOf(r *Row) string { return valueOf(r, ResourceType) }
 
 // ranked are the rows of a measure with the most so far.
 type ranked struct {

@@ -41,6 +41,16 @@ func (a Amount) Plus(b Amount) Amount {
 	return Amount{high: high, low: low}
 }
 
+// Minus is a less b; false where b is more than a, since there is no negative amount.
+func (a Amount) Minus(b Amount) (rest Amount, ok bool) {
+	low, borrow := bits.Sub64(a.low, b.low, 0)
+	high, borrow := bits.Sub64(a.high, b.high, borrow)
+	if borrow != 0 {
+		return Amount{}, false
+	}
+	return Amount{high: high, low: low}, true
+}
+
 // IsZero tells whether nothing was used.
 func (a Amount) IsZero() bool { return a == Amount{} }
 

@@ -59,8 +59,11 @@ func (u Unit) HourUnit(dimension string) string {
 
 // Hours is the amount in HourUnit, with at most digits decimals.
 func (u Unit) Hours(amount Amount, digits int) string {
-	return amount.Decimal(u.Scale()*u.multiple()*secondsPerHour, digits)
+	return amount.Decimal(u.PerHour(), digits)
 }
+
+// PerHour is how many of an ExactUnit make one HourUnit.
+func (u Unit) PerHour() int64 { return u.Scale() * u.multiple() * secondsPerHour }
 
 // HourWords are the amount for a line of text: "vcpu 2.5 core-hour", "1 load_balancer-hour".
 func (u Unit) HourWords(amount Amount, dimension string, digits int) string {

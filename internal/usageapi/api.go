@@ -102,6 +102,8 @@ func (a *API) routes() []route {
 		{"usage_of_resource", "GET /v1/usage/{resource_id}", (*call).getUsage, refuse, pageWeight},
 		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse, rowsWeight},
 		{"report", "POST /v1alpha1/report", (*call).report, refuse, rowsWeight},
+		{"series", "POST /v1alpha1/series", (*call).series, refuse, rowsWeight},
+		{"capacity", "GET /v1alpha1/capacity", (*call).capacity, refuse, rowsWeight},
 		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse, pageWeight},
 		{"records", "GET /v1alpha1/records", (*call).records, refuse, pageWeight},
 		{"status", "GET /v1alpha1/status", (*call).status, refuse, pageWeight},

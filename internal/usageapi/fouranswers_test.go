@@ -56,6 +56,10 @@ func faces() map[string]map[string]asked {
 		window = strings.NewReplacer("starting_on", "startingOn", "ending_before", "endingBefore").Replace(window)
 		return asked{token, "POST", "/v1alpha1/report", `{` + window + `,"groupBy":["deployment"],"filters":{` + filters + `}}`}
 	}
+	series := func(a asked) asked {
+		a.url = "/v1alpha1/series"
+		return a
+	}
 	return map[string]map[string]asked{
 		"hourly details": {
 			zero:       hourly("shop", "deployment=web, from=2026-11-10T00:00:00Z, to=2026-11-11T00:00:00Z"),
@@ -93,6 +97,10 @@ func faces() map[string]map[string]asked {
 			zero: report("shop", idle, ""), unknown: report("shop", before, ""),
 			notVisible: report("nobody", idle, ""), noSuchName: report("shop", idle, `"resourceTypes":["vmm"]`),
 		},
+		"series": {
+			zero: series(report("shop", idle, "")), unknown: series(report("shop", before, "")),
+			notVisible: series(report("nobody", idle, "")), noSuchName: series(report("shop", idle, `"resourceTypes":["vmm"]`)),
+		},
 		"resources": {
 			zero: get("shop", "/v1alpha1/resources?"+between("11-10")), unknown: get("shop", "/v1alpha1/resources?"+between("01-10")),
 			notVisible: get("shop", "/v1alpha1/resources?project_id=bank"), noSuchName: get("shop", "/v1alpha1/resources?name=nosuch"),
@@ -104,9 +112,9 @@ func faces() map[string]map[string]asked {
 	}
 }
 
-// withoutRows are the faces whose answers have room for resources and records alone: the
-// header says what is unknown.
-var withoutRows = map[string]bool{"resources": true, "records": true}
+// withoutRows are the faces whose answers have room for resources, records and lines alone: the
+// header, and the windows of a series, say what is unknown.
+var withoutRows = map[string]bool{"resources": true, "records": true, "series": true}
 
 func TestZeroUnknownNotVisibleAndNoSuchNameAreFourAnswers(t *testing.T) {
 	f := newFixture()

@@ -133,6 +133,8 @@ var parameters = map[string][]string{
 	"usage_of_resource":    {"project_id", "resource_type", "region", "deployment", "from", "to", "unknown"},
 	"batched_usage":        {"next_page", "unknown"},
 	"report":               {"top"},
+	"series":               {"top"},
+	"capacity":             {"from", "to", "window_size", "time_zone"},
 	"resources":            {"uid", "name", "project_id", "resource_type", "region", "deployment", "from", "to", "interval", "cursor"},
 	"status":               {},
 	"records":              {"project_id", "deployment", "from", "to", "interval", "cursor"},

@@ -37,6 +37,9 @@ var faces = map[string]map[string]string{
 	"top": {
 		zero: "top deployments" + idle, unknown: "top deployments" + october, notVisible: "top namespaces -A --as-nobody" + idle, noSuchName: "top --dimension cpuu" + idle,
 	},
+	"diff": {
+		zero: "diff" + idle + " --against-from=2026-11-01T01:00:00Z --against-to=2026-11-01T05:00:00Z", unknown: "diff" + october, notVisible: "diff namespaces -A --as-nobody" + idle, noSuchName: "diff --dimension cpuu" + idle,
+	},
 	"chart": {
 		zero: "chart deployment/web" + idle, unknown: "chart deployment/web" + october, notVisible: "chart -n bank" + idle, noSuchName: "chart deployment/nosuch" + idle,
 	},

@@ -17,6 +17,13 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
+// topKeys are what rows are grouped by, by what is ranked.
+var topKeys = map[string][]v1alpha1.GroupKey{
+	"namespaces":  {"namespace", "resourceType"},
+	"deployments": {"namespace", "deployment", "resourceType"},
+	"resources":   {"namespace", "resource", "resourceType"},
+}
+
 // top is kubectl usage top.
 func (c *cli) top() *cobra.Command {
 	var (
@@ -25,11 +32,6 @@ func (c *cli) top() *cobra.Command {
 		out   format
 		most  int
 	)
-	kinds := map[string][]v1alpha1.GroupKey{
-		"namespaces":  {"namespace", "resourceType"},
-		"deployments": {"namespace", "deployment", "resourceType"},
-		"resources":   {"namespace", "resource", "resourceType"},
-	}
 	command := &cobra.Command{
 		Use:       "top [deployments|namespaces|resources]",
 		Short:     "Show who used most, of each dimension.",
@@ -40,7 +42,7 @@ func (c *cli) top() *cobra.Command {
 			if len(args) == 1 {
 				kind = groupKinds[strings.ToLower(args[0])]
 			}
-			if kinds[kind] == nil || len(args) > 1 {
+			if topKeys[kind] == nil || len(args) > 1 {
 				return misused("want deployments, namespaces or resources: not %q", strings.Join(args, " "))
 			}
 			if most < 1 {
@@ -50,7 +52,7 @@ func (c *cli) top() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			spec.GroupBy = kinds[kind]
+			spec.GroupBy = topKeys[kind]
 			answer, others, err := c.askTop(cmd.Context(), spec, most)
 			if err != nil {
 				return err

@@ -1,0 +1,333 @@
+package usagecli
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
+)
+
+// diff is kubectl usage diff.
+func (c *cli) diff() *cobra.Command {
+	var (
+		asked    scope
+		at, then when
+		out      format
+		most     int
+	)
+	command := &cobra.Command{
+		Use:   "diff [deployments|namespaces|resources]",
+		Short: "Show what changed most from one time to another.",
+		Long: `Show what changed most from one time to another, of each dimension.
+
+Without --against-from it is compared with the time of the same length before; this
+month so far, with as much of the last month; and --last-month, with the month before.`,
+		Example:   "  kubectl usage diff                      # this month so far, with as much of the last\n  kubectl usage diff namespaces -A --last 7d\n  kubectl usage diff --from 2026-11-01 --to 2026-11-08 --against-from 2026-10-01 --against-to 2026-10-08",
+		ValidArgs: []string{"deployments", "namespaces", "resources"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			kind := "deployments"
+			if len(args) == 1 {
+				kind = groupKinds[strings.ToLower(args[0])]
+			}
+			if topKeys[kind] == nil || len(args) > 1 {
+				return misused("want deployments, namespaces or resources: not %q", strings.Join(args, " "))
+			}
+			if most < 1 {
+				return misused("--most=%d: want at least 1", most)
+			}
+			spec, err := c.spec(&asked, &at, &out)
+			if err != nil {
+				return err
+			}
+			before := *spec
+			if err := c.against(&at, &then, spec, &before); err != nil {
+				return err
+			}
+			spec.GroupBy, before.GroupBy = topKeys[kind], topKeys[kind]
+			older, err := c.ask(cmd.Context(), &before)
+			if err != nil {
+				return err
+			}
+			newer, err := c.ask(cmd.Context(), spec)
+			if err != nil {
+				return err
+			}
+			changes := changesOf(older.Rows, newer.Rows)
+			if out.name == "json" || out.name == "yaml" {
+				return c.printObject(out.name, map[string]any{"from": older.Window, "to": newer.Window, "changes": changes})
+			}
+			t := diffTable(changes, kind, most, out.name == "csv")
+			if out.name == "csv" {
+				return c.printCSV(t)
+			}
+			if err := c.printTable(t, out.name == "wide"); err != nil {
+				return err
+			}
+			return c.diffFoot(older, newer, changes)
+		},
+	}
+	command.Flags().IntVar(&most, "most", 10, "How many of each dimension.")
+	asked.addFlags(command.Flags())
+	at.addFlags(command.Flags())
+	command.Flags().StringVar(&then.from, "against-from", "", "The first second of the time to compare with.")
+	command.Flags().StringVar(&then.to, "against-to", "", "The first second after it. With as much time, if there is --against-from alone.")
+	out.addFlag(command)
+	return command
+}
+
+// against makes both specs windows with bounds: the one asked for, and the one that it is
+// compared with.
+func (c *cli) against(at, then *when, spec, before *v1alpha1.ClusterUsageReportSpec) error {
+	start, end, err := at.moments(c.now())
+	if err != nil {
+		return err
+	}
+	now := c.now().UTC().Truncate(time.Second)
+	if end.After(now) && start.Before(now) {
+		end = now // so much of the month has passed
+	}
+	zone, err := at.location()
+	if err != nil {
+		return err
+	}
+	from, to := at.before(start, end, zone)
+	switch {
+	case then.from != "":
+		if from, err = moment(then.from, c.now(), zone); err != nil {
+			return misused("--against-from: %v", err)
+		}
+		to = from.Add(end.Sub(start))
+		if then.to != "" {
+			if to, err = moment(then.to, c.now(), zone); err != nil {
+				return misused("--against-to: %v", err)
+			}
+		}
+		if !from.Before(to) {
+			return misused("--against-from: %s is not before %s", from.Format(time.RFC3339), to.Format(time.RFC3339))
+		}
+	case then.to != "":
+		return misused("there is --against-to without --against-from: say where the window begins")
+	}
+	for _, w := range []struct {
+		of       *v1alpha1.ClusterUsageReportSpec
+		from, to time.Time
+	}{{spec, start, end}, {before, from, to}} {
+		w.of.Period, w.of.StartingOn, w.of.EndingBefore = nil, &metav1.Time{Time: w.from.UTC()}, &metav1.Time{Time: w.to.UTC()}
+	}
+	return nil
+}
+
+// before is the time that one is compared with: as much of it just before, or the month before.
+func (w *when) before(start, end time.Time, zone *time.Location) (from, to time.Time) {
+	if w.last != "" || w.from != "" {
+		return start.Add(-end.Sub(start)), start
+	}
+	month := timeline.Period(start.Unix()-1, timeline.Month, 0, zone)
+	from, to = time.Unix(month.Start, 0), time.Unix(month.End, 0)
+	if so := from.Add(end.Sub(start)); !w.lastMonth && so.Before(to) {
+		to = so
+	}
+	return from, to
+}
+
+// change is what a group used in one time, and in another. A side that is unknown is "".
+type change struct {
+	Metric string                             `json:"metric"`
+	Group  map[string]v1alpha1.AttributeValue `json:"group"`
+	Before string                             `json:"before"`
+	After  string                             `json:"after"`
+	// Change is what it used more, exactly, in ExactUnit; "" where a side is unknown.
+	Change    string `json:"change"`
+	Unit      string `json:"unit"`
+	ExactUnit string `json:"exactUnit"`
+
+	older, newer *wire.Row
+	by           *big.Int
+}
+
+// changesOf pairs rows of two reports with the same keys, and orders the changes by metric,
+// the largest first, whatever its sign. A group that has no row used nothing.
+func changesOf(older, newer []wire.Row) []*change {
+	found := map[string]*change{}
+	var list []*change
+	of := func(row *wire.Row) *change {
+		key := fmt.Sprint(metric(row), row.Unit, row.Group)
+		if found[key] == nil {
+			found[key] = &change{Metric: metric(row), Group: row.Group, Unit: row.Unit, ExactUnit: row.ExactUnit}
+			list = append(list, found[key])
+		}
+		return found[key]
+	}
+	for i := range older {
+		of(&older[i]).older = &older[i]
+	}
+	for i := range newer {
+		of(&newer[i]).newer = &newer[i]
+	}
+	list = slices.DeleteFunc(list, func(x *change) bool { return x.Unit == "" }) // that nothing is known
+	for _, x := range list {
+		x.pair(unknownTime(older), unknownTime(newer))
+	}
+	slices.SortStableFunc(list, func(a, b *change) int {
+		return cmp.Or(cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Unit, b.Unit), new(big.Int).Abs(b.size()).Cmp(new(big.Int).Abs(a.size())))
+	})
+	return list
+}
+
+// unknownTime tells that a report has one row, which says that nothing is known.
+func unknownTime(rows []wire.Row) bool { return len(rows) == 1 && rows[0].Unit == "" }
+
+func (x *change) pair(olderUnknown, newerUnknown bool) {
+	amount := func(row *wire.Row, unknown bool) (text string, n *big.Int) {
+		switch {
+		case row == nil && unknown:
+			return "", nil
+		case row == nil:
+			return "0", new(big.Int)
+		}
+		return row.Quantity, exact(row)
+	}
+	var before, after *big.Int
+	x.Before, before = amount(x.older, olderUnknown)
+	x.After, after = amount(x.newer, newerUnknown)
+	if before != nil && after != nil {
+		x.by = new(big.Int).Sub(after, before)
+		x.Change = x.by.String()
+	}
+}
+
+func (x *change) size() *big.Int { return cmp.Or(x.by, new(big.Int)) }
+
+// shown is the change as people read it.
+func (x *change) shown() string {
+	if x.by == nil {
+		return "unknown"
+	}
+	amount, err := usage.ParseAmount(new(big.Int).Abs(x.by).String())
+	if err != nil {
+		return "unknown"
+	}
+	return sign(x.by) + unitOf(x.ExactUnit).Hours(amount, changeDigits)
+}
+
+// changeDigits are those after the point of a change.
+const changeDigits = 6
+
+func sign(n *big.Int) string {
+	switch n.Sign() {
+	case -1:
+		return "-"
+	case 1:
+		return "+"
+	}
+	return ""
+}
+
+// unitOf is the unit that an exact unit is of: "millicore-second" of cores.
+func unitOf(exactUnit string) usage.Unit {
+	base := strings.TrimSuffix(exactUnit, "-second")
+	if u := usage.Unit(base); u.Base() == base {
+		return u
+	}
+	return usage.Unit(strings.TrimPrefix(base, "milli"))
+}
+
+// percent is the change in percent of what was used before.
+func (x *change) percent() string {
+	if x.by == nil || x.older == nil {
+		return "-"
+	}
+	if before := exact(x.older); before != nil && before.Sign() != 0 {
+		return strings.TrimPrefix(sign(x.by), "-") + share(x.by, before)
+	}
+	return "-"
+}
+
+// diffTable has a line for each of the largest changes of each metric, and one for the others.
+func diffTable(changes []*change, kind string, most int, all bool) *table {
+	t := &table{columns: []column{{name: "METRIC", cuts: true}, {name: "NAMESPACE", cuts: true}}}
+	name := strings.TrimSuffix(kind, "s")
+	if kind != "namespaces" {
+		t.columns = append(t.columns, column{name: strings.ToUpper(name), cuts: true})
+	}
+	t.columns = append(t.columns, column{name: "BEFORE", right: true}, column{name: "AFTER", right: true}, column{name: "CHANGE", right: true}, column{name: "%", right: true}, column{name: "UNIT"})
+	for same := range chunksOf(changes) {
+		for i, x := range same {
+			if i == most && !all {
+				addRest(t, same[most:], kind)
+				break
+			}
+			cells := []string{x.Metric, string(x.Group["namespace"])}
+			if kind != "namespaces" {
+				cells = append(cells, string(x.Group[name]))
+			}
+			t.add(append(cells, cmp.Or(x.Before, "unknown"), cmp.Or(x.After, "unknown"), x.shown(), x.percent(), x.Unit)...)
+		}
+	}
+	return t
+}
+
+// chunksOf are the changes of one metric each.
+func chunksOf(changes []*change) iter.Seq[[]*change] {
+	return func(yield func([]*change) bool) {
+		for len(changes) > 0 {
+			n := 1
+			for n < len(changes) && changes[n].Metric == changes[0].Metric && changes[n].Unit == changes[0].Unit {
+				n++
+			}
+			if !yield(changes[:n]) {
+				return
+			}
+			changes = changes[n:]
+		}
+	}
+}
+
+// addRest adds a line for what the changes add up to that are not shown.
+func addRest(t *table, rest []*change, kind string) {
+	sum := &change{Metric: rest[0].Metric, Unit: rest[0].Unit, ExactUnit: rest[0].ExactUnit, by: new(big.Int)}
+	for _, x := range rest {
+		if x.by == nil {
+			sum.by = nil
+			break
+		}
+		sum.by.Add(sum.by, x.by)
+	}
+	cells := []string{sum.Metric, fmt.Sprintf("(%d others)", len(rest))}
+	if kind != "namespaces" {
+		cells = append(cells, "")
+	}
+	t.add(append(cells, "", "", sum.shown(), "", sum.Unit)...)
+}
+
+// diffFoot says which times are compared, and how well they are known.
+func (c *cli) diffFoot(older, newer *answered, changes []*change) error {
+	var text strings.Builder
+	for _, side := range []struct {
+		name string
+		of   *answered
+	}{{"Before", older}, {"After", newer}} {
+		text.WriteString(side.name + " is " + between(&side.of.Window.StartTime, &side.of.Window.EndTime))
+		t := side.of.told()
+		switch {
+		case len(changes) == 0 || t.isUnknown():
+			text.WriteString(". " + strings.TrimSuffix(t.nothing("Nothing was used", between(&side.of.Window.StartTime, &side.of.Window.EndTime)), ".\n"))
+		case t.percent != "" && t.percent != "100":
+			fmt.Fprintf(&text, ", of which %s%% are known: %s", t.percent, t.why())
+		}
+		text.WriteString(".\n")
+	}
+	_, err := fmt.Fprint(c.ErrOut, "\n"+text.String())
+	return err
+}
