@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/record"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -41,20 +42,6 @@ func over(c *usage.Change, moment int64) bool {
 	return !c.End.IsZero() && max(latest, c.Start.At) <= moment
 }
 
-// cut appends what there is of the segment inside a sealed interval to those of
-// its account, in canonical order: what the interval cuts starts where others do.
-func cut(inside []usage.Segment, c *usage.Change, interval usage.Window) []usage.Segment {
-	part, ok := c.Cut(interval, interval.End)
-	if !ok {
-		return inside
-	}
-	at := len(inside)
-	for at > 0 && inside[at-1].Subject.Account == part.Subject.Account && inside[at-1].Compare(part) > 0 {
-		at--
-	}
-	return slices.Insert(inside, at, part)
-}
-
 // of are the account's segments inside a sealed interval.
 func (h *holdings) of(account usage.Account, interval usage.Window) []usage.Segment {
 	first, _ := slices.BinarySearchFunc(h.segments, account, func(c usage.Change, account usage.Account) int {
@@ -62,7 +49,7 @@ func (h *holdings) of(account usage.Account, interval usage.Window) []usage.Segm
 	})
 	var inside []usage.Segment
 	for i := first; i < len(h.segments) && h.segments[i].Subject.Account == account; i++ {
-		inside = cut(inside, &h.segments[i], interval)
+		inside = ledger.AppendCut(inside, &h.segments[i].Segment, interval)
 	}
 	return inside
 }
@@ -117,7 +104,7 @@ func (s *sweep) cut(interval usage.Window) []usage.Segment {
 	}), fresh)
 	inside := make([]usage.Segment, 0, len(s.active))
 	for _, i := range s.active {
-		inside = cut(inside, &s.segments[i], interval)
+		inside = ledger.AppendCut(inside, &s.segments[i].Segment, interval)
 	}
 	return inside
 }

@@ -50,6 +50,8 @@ type Journal struct {
 	fits func(read, all int64) error
 	// follower is told under order.
 	follower Follower
+	// replays tells that what is read is told to the follower, and not added up.
+	replays bool
 
 	order      sync.Mutex // one Append, Load or Follow at a time
 	compacting sync.Mutex // one Compact at a time

@@ -10,6 +10,7 @@ import (
 // builder adds up blocks to a State.
 type builder struct {
 	words *words
+	// fold adds up segments; nil: they are told to the follower alone.
 	fold  *fold
 	state State
 	// read is the last sequence that was added up, or passed over.
@@ -103,11 +104,8 @@ func (b *builder) add(from *block) error {
 	if rows := len(b.rows) - before; rows != int(from.spec.Rows) {
 		return fmt.Errorf("it has %d rows, and says %d", rows, from.spec.Rows)
 	}
-	if n := len(said.seals); n > 0 && b.horizon != nil {
-		b.fold.after(b.horizon(said.seals[n-1]))
-	}
-	for i := range b.rows[before:] {
-		b.fold.add(&b.rows[before+i])
+	if b.fold != nil {
+		b.addSegments(said.seals, b.rows[before:])
 	}
 	from.spend()
 	b.batch.add(said)
@@ -115,6 +113,15 @@ func (b *builder) add(from *block) error {
 		b.commit(from)
 	}
 	return nil
+}
+
+func (b *builder) addSegments(seals []Seal, rows []usage.Change) {
+	if n := len(seals); n > 0 && b.horizon != nil {
+		b.fold.after(b.horizon(seals[n-1]))
+	}
+	for i := range rows {
+		b.fold.add(&rows[i])
+	}
 }
 
 // commit ends a batch.
@@ -164,6 +171,9 @@ func withHistory(before, meters []Meter) []Meter {
 
 // result is what all that was added up amounts to. The builder is of no use afterwards.
 func (b *builder) result() *State {
+	if b.fold == nil {
+		return &b.state
+	}
 	if n := len(b.state.Seals); n > 0 && b.horizon != nil {
 		b.fold.after(b.horizon(b.state.Seals[n-1]))
 	}

@@ -72,6 +72,9 @@ func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
 func (j *Journal) newBuilder() *builder {
 	b := newBuilder(true, j.follower)
 	b.fits = j.fits
+	if j.replays {
+		b.fold = nil
+	}
 	if j.retention > 0 {
 		b.horizon = func(last Seal) int64 { return min(j.clock.Now().Unix()-j.retention, last.Interval.End) }
 	}

@@ -60,22 +60,7 @@ func encodeRows(changes []usage.Change) ([]byte, error) {
 		return nil, nil
 	}
 	var out bytes.Buffer
-	writer := parquet.NewGenericWriter[row](&out, append(slices.Clone(writerOptions), pageBuffer(len(changes)))...)
-	rows := make([]row, 0, rowsAtOnce)
-	for i := range changes {
-		r, err := rowOf(&changes[i])
-		if err != nil {
-			return nil, fmt.Errorf("segment %s: %w", changes[i].Segment, err)
-		}
-		rows = append(rows, r)
-		if len(rows) == rowsAtOnce || i == len(changes)-1 {
-			if _, err := writer.Write(rows); err != nil {
-				return nil, err
-			}
-			rows = rows[:0]
-		}
-	}
-	if err := writer.Close(); err != nil {
+	if err := writeRows(&out, changes, append(slices.Clone(writerOptions), pageBuffer(len(changes)))); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
@@ -88,13 +73,17 @@ func pageBuffer(rows int) parquet.WriterOption {
 	return parquet.PageBufferSize(min(max(perRow*rows, least), parquet.DefaultPageBufferSize))
 }
 
+// What all files have.
+var (
+	created    = parquet.CreatedBy("usage-operator", "1", "")
+	compressed = parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault})
+)
+
 // writerOptions keep small files small: what a search through large files would
 // need is left out.
 var writerOptions = func() []parquet.WriterOption {
 	options := []parquet.WriterOption{
-		schema,
-		parquet.CreatedBy("usage-operator", "1", ""),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
+		schema, created, compressed,
 		parquet.DataPageVersion(1), // every tool reads it
 		parquet.DataPageStatistics(false),
 	}
@@ -131,17 +120,22 @@ func rowOf(change *usage.Change) (row, error) {
 }
 
 // decodeRows reads what encodeRows wrote, and hands out each change.
-func decodeRows(file []byte, w *words, each func(*usage.Change)) (err error) {
+func decodeRows(file []byte, w *words, each func(*usage.Change)) error {
 	if len(file) == 0 {
 		return nil
 	}
+	return readRows(bytes.NewReader(file), int64(len(file)), w, each)
+}
+
+// readRows hands out the changes in a Parquet file.
+func readRows(file io.ReaderAt, size int64, w *words, each func(*usage.Change)) (err error) {
 	// A file that was damaged on purpose may get further than it should.
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("read the segments: %v", cause)
 		}
 	}()
-	opened, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	opened, err := parquet.OpenFile(file, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return fmt.Errorf("read the segments: %w", err)
 	}

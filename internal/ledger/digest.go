@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -66,4 +67,20 @@ func (d *digester) subject(s *usage.Subject) {
 		s.Resource.APIVersion, s.Resource.Kind, s.Resource.Name, s.Resource.UID,
 		s.Instance.APIVersion, s.Instance.Kind, s.Instance.Name, s.Instance.UID,
 		s.Container, s.Region, s.Bundle, string(s.Attributes))
+}
+
+// AppendCut appends what there is of a segment inside a sealed interval to those of
+// other segments. All come account by account, in canonical order, and so do their
+// parts: what the interval cuts starts where others do, and is put before them where
+// it belongs there.
+func AppendCut(inside []usage.Segment, s *usage.Segment, interval usage.Window) []usage.Segment {
+	part, ok := s.Cut(interval, interval.End)
+	if !ok {
+		return inside
+	}
+	at := len(inside)
+	for at > 0 && inside[at-1].Subject.Account == part.Subject.Account && inside[at-1].Compare(part) > 0 {
+		at--
+	}
+	return slices.Insert(inside, at, part)
 }
