@@ -2,11 +2,13 @@ package controllers
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/collector"
@@ -50,19 +52,32 @@ func invalid(err error, metering bool) finding {
 	return finding{reason: v1alpha1.ReasonInvalidExpression, message: message, stalled: true, metering: metering}
 }
 
-// unreadable is why the collector does not get on with a kind.
-func unreadable(err error, mapping *meta.RESTMapping) finding {
+// unreadable is why the collector cannot read a kind.
+func unreadable(err error, resource schema.GroupResource) finding {
 	if !apierrors.IsForbidden(err) {
 		return finding{reason: v1alpha1.ReasonWatchFailed, message: "the kind cannot be read, trying again: " + err.Error()}
 	}
-	resource := mapping.Resource
 	return finding{
 		reason: v1alpha1.ReasonAccessDenied,
 		message: fmt.Sprintf("the operator may not list and watch %s: create a ClusterRole with the label "+
 			"%s/aggregate-to-manager: \"true\" and the rule {apiGroups: [%q], resources: [%q], verbs: [get, list, watch]} (%s)",
-			resource.GroupResource(), v1alpha1.Group, resource.Group, resource.Resource, err),
+			resource, v1alpha1.Group, resource.Group, resource.Resource, err),
 		stalled: true,
 	}
+}
+
+// setNodesCondition says whether a meter meters without what it reads of nodes: the
+// figures are right, but cannot be priced by their node.
+func setNodesCondition(conditions *[]metav1.Condition, generation int64, now metav1.Time, err error) {
+	if err == nil {
+		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionNodesUnreadable)
+		return
+	}
+	why := unreadable(err, schema.GroupResource{Resource: "nodes"})
+	setConditions(conditions, generation, now, metav1.Condition{
+		Type: v1alpha1.ConditionNodesUnreadable, Status: metav1.ConditionTrue, Reason: why.reason,
+		Message: limit("usage is metered without the attributes and the region of nodes: "+why.message, maxMessage),
+	})
 }
 
 // positionRefresh is how old a position in the status may be while nothing else changes.
@@ -73,6 +88,7 @@ const positionRefresh = time.Minute
 func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, whole finding, now metav1.Time) v1alpha1.UsageMeterStatus {
 	status := *m.Status.DeepCopy()
 	status.ObservedGeneration = m.Generation
+	status.Dimensions = dimensionNames(m.Spec.Dimensions)
 	status.Active = int64(at.Active)
 	status.Quarantined = int64(len(at.Quarantined))
 	status.Quarantine = nil
@@ -91,7 +107,7 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, who
 	case apierrors.IsNotFound(at.Err):
 		found = notInstalled(m) // it was removed; the REST mapper remembers it
 	default:
-		found = unreadable(at.Err, found.mapping)
+		found = unreadable(at.Err, found.mapping.Resource.GroupResource())
 	}
 	if found.reason == "" && !at.Synced {
 		found = finding{reason: v1alpha1.ReasonListing, message: "listing what is there"}
@@ -106,6 +122,7 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, who
 		found = finding{reason: v1alpha1.ReasonJournaling, message: "everything is listed; ready once the journal has it"}
 	}
 	setConditions(&status.Conditions, m.Generation, now, found.account(at).conditions()...)
+	setNodesCondition(&status.Conditions, m.Generation, now, at.NodesErr)
 	return status
 }
 
@@ -117,6 +134,9 @@ func (found finding) account(at collector.Status) account {
 	switch {
 	case found.reason == "":
 		a = account{standing: ready, reason: v1alpha1.ReasonMetering, message: metering(at, found.message)}
+		if len(at.Quarantined) > 0 {
+			a.reason = v1alpha1.ReasonQuarantined
+		}
 	case found.stalled:
 		a.standing = stalled
 	case found.reason == v1alpha1.ReasonSuspended:
@@ -134,4 +154,13 @@ func metering(at collector.Status, note string) string {
 		message += "; " + note
 	}
 	return message
+}
+
+// dimensionNames is the meter's dimensions as a table shows them.
+func dimensionNames(dimensions []v1alpha1.Dimension) string {
+	names := make([]string, len(dimensions))
+	for i := range dimensions {
+		names[i] = dimensions[i].Name
+	}
+	return strings.Join(names, ", ")
 }

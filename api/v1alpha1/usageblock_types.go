@@ -453,7 +453,7 @@ type BlockGap struct {
 // The operator alone writes blocks, and none is ever changed.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:scope=Namespaced,shortName=ub,categories=usage
+// +kubebuilder:resource:scope=Namespaced,shortName=ub
 // +kubebuilder:printcolumn:name="Sequence",type=integer,JSONPath=`.spec.sequence`
 // +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.kind`
 // +kubebuilder:printcolumn:name="Start",type=string,JSONPath=`.spec.startTime`

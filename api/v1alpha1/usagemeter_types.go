@@ -19,7 +19,7 @@ type UsageMeterSpec struct {
 	// name of your own. It cannot be changed.
 	//
 	// +required
-	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_]{0,62}$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][a-z0-9_]*$')",message="want lower-case letters, digits and _, starting with a letter, such as node_pool"
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="resourceType cannot be changed: create a new UsageMeter and delete this one"
 	ResourceType string `json:"resourceType"`
@@ -211,14 +211,14 @@ type RepresentativeKind struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",message="want an API group without a version, such as kubevirt.io; leave it out for the core group"
 	Group string `json:"group,omitempty"`
 
 	// kind is the kind's name, such as VirtualMachineInstance.
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z][A-Za-z0-9]*$')",message="want a kind, such as VirtualMachineInstance: letters and digits, starting with a capital"
 	Kind string `json:"kind"`
 }
 
@@ -228,21 +228,21 @@ type TargetReference struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",message="want an API group without a version, such as kubevirt.io; leave it out for the core group"
 	Group string `json:"group,omitempty"`
 
 	// version is the API version; left out, the one that the API server prefers.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="want an API version without its group, such as v1beta1"
 	Version string `json:"version,omitempty"`
 
 	// kind is the kind's name, such as VirtualMachineInstance.
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Z][A-Za-z0-9]*$')",message="want a kind, such as VirtualMachineInstance: letters and digits, starting with a capital"
 	Kind string `json:"kind"`
 }
 
@@ -291,7 +291,7 @@ type ForEach struct {
 	// +kubebuilder:default=item
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z][A-Za-z0-9]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][A-Za-z0-9]*$')",message="want the name of a variable: letters and digits, starting with a small letter, such as item"
 	// +kubebuilder:validation:XValidation:rule="!(self in ['self', 'as', 'bool', 'break', 'bytes', 'const', 'continue', 'double', 'duration', 'dyn', 'else', 'false', 'for', 'function', 'if', 'import', 'in', 'int', 'let', 'list', 'loop', 'map', 'namespace', 'null', 'package', 'return', 'string', 'timestamp', 'true', 'type', 'uint', 'var', 'void', 'while'])",message="this is the object (self) or a word of CEL's own: choose another name, such as item"
 	As string `json:"as,omitempty"`
 
@@ -318,7 +318,7 @@ type Dimension struct {
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][a-z0-9_]*$')",message="want lower-case letters, digits and _, starting with a letter, such as storage_retained"
 	Name string `json:"name"`
 
 	// unit is what the quantity counts: core, byte, count, bit_per_second or a
@@ -327,7 +327,7 @@ type Dimension struct {
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z][a-z0-9_]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z][a-z0-9_]*$')",message="want core, byte, count, bit_per_second or a unit of your own: lower-case letters, digits and _, starting with a letter"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a dimension's unit cannot be changed: add a dimension of another name"
 	Unit string `json:"unit"`
 
@@ -354,13 +354,20 @@ type UsageMeterStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready, Reconciling and Stalled.
+	// conditions are Ready, Reconciling and Stalled, and NodesUnreadable while that
+	// is true.
 	//
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// dimensions are the names of spec.dimensions, for tables.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1038
+	Dimensions string `json:"dimensions,omitempty"`
 
 	// active is how many objects are in use now: those with an open segment.
 	//
@@ -433,10 +440,17 @@ const (
 	ConditionStalled = "Stalled"
 )
 
+// ConditionNodesUnreadable is true while a UsageMeter with spec.node meters without
+// the attributes and the region of nodes, because the operator cannot read Nodes. It
+// is absent otherwise.
+const ConditionNodesUnreadable = "NodesUnreadable"
+
 // Reasons of a UsageMeter's conditions.
 const (
 	// ReasonMetering: the watch is up to date.
 	ReasonMetering = "Metering"
+	// ReasonQuarantined: the watch is up to date, and some objects cannot be read.
+	ReasonQuarantined = "Quarantined"
 	// ReasonListing: the first list is under way.
 	ReasonListing = "Listing"
 	// ReasonJournaling: everything is listed, and the journal does not have it yet.
@@ -465,14 +479,16 @@ const (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,shortName=um,categories=usage
+// +kubebuilder:resource:scope=Cluster,shortName=um
 // +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.resourceType`
-// +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.target.kind`
 // +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.active`
 // +kubebuilder:printcolumn:name="Quarantined",type=integer,JSONPath=`.status.quarantined`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Seen",type=date,JSONPath=`.status.position.observedTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Kind",type=string,priority=1,JSONPath=`.spec.target.kind`
+// +kubebuilder:printcolumn:name="Dimensions",type=string,priority=1,JSONPath=`.status.dimensions`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type UsageMeter struct {
 	metav1.TypeMeta `json:",inline"`

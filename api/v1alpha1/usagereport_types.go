@@ -55,7 +55,7 @@ type Period struct {
 // attribute:NAME for a meter's attribute.
 //
 // +kubebuilder:validation:MaxLength=73
-// +kubebuilder:validation:Pattern=`^(namespace|deployment|resourceType|resource|instance|container|region|bundle|dimension|attribute:[a-z][A-Za-z0-9]{0,62})$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^(namespace|deployment|resourceType|resource|instance|container|region|bundle|dimension|attribute:[a-z][A-Za-z0-9]{0,62})$')",message="want namespace, deployment, resourceType, resource, instance, container, region, bundle, dimension, or attribute:NAME for an attribute of a meter"
 type GroupKey string
 
 // FilterValue is a value that is let through.
@@ -267,7 +267,7 @@ type UsageReportList struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,shortName=curep,categories=usage
+// +kubebuilder:resource:scope=Cluster,shortName=curep
 // +kubebuilder:printcolumn:name="Window",type=string,JSONPath=`.spec.windowSize`
 // +kubebuilder:printcolumn:name="From",type=string,JSONPath=`.status.window.startTime`
 // +kubebuilder:printcolumn:name="To",type=string,JSONPath=`.status.window.endTime`

@@ -244,7 +244,7 @@ type UsageReportScheduleList struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,shortName=cureps,categories=usage
+// +kubebuilder:resource:scope=Cluster,shortName=cureps
 // +kubebuilder:printcolumn:name="Every",type=string,JSONPath=`.spec.everyPeriod`
 // +kubebuilder:printcolumn:name="Schedule",type=string,JSONPath=`.spec.schedule`
 // +kubebuilder:printcolumn:name="Suspend",type=boolean,JSONPath=`.spec.suspend`

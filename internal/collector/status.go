@@ -19,7 +19,7 @@ type Quarantined struct {
 // maxMessages bounds the messages that are kept when all objects are bad.
 const maxMessages = 100
 
-// Status is how a meter gets on.
+// Status is a meter's current state.
 type Status struct {
 	// Synced tells that the meter has seen every object, and sees every change.
 	Synced bool
@@ -30,6 +30,9 @@ type Status struct {
 	Durable bool
 	// Err is why the kind cannot be read now; nil when it can.
 	Err error
+	// NodesErr is why nodes cannot be read now, for a meter that reads something of
+	// its objects' nodes; nil when they can, and for any other meter.
+	NodesErr error
 	// Active is how many objects have an open segment.
 	Active int
 	// Quarantined are the objects that cannot be read, by namespace and name.
@@ -39,7 +42,7 @@ type Status struct {
 	ObservedTime    time.Time
 }
 
-// Status is how the meter gets on; false when it is not applied.
+// Status is the meter's current state; false when it is not applied.
 func (c *Collector) Status(name string) (Status, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -56,6 +59,9 @@ func (c *Collector) Status(name string) (Status, bool) {
 		ResourceVersion: at.feed.resourceVersion,
 		ObservedTime:    at.feed.observed,
 		Quarantined:     make([]Quarantined, 0, len(at.quarantine)),
+	}
+	if nodes := c.feeds[nodeKind]; nodes != nil && at.meter.RunsOnNodes() {
+		status.NodesErr = nodes.err
 	}
 	for _, q := range at.quarantine {
 		status.Quarantined = append(status.Quarantined, q)

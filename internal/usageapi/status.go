@@ -40,24 +40,37 @@ func (c *call) status() error {
 		answer.MeteringBegan = stamp(began)
 	}
 	for i := range applied {
-		m := &applied[i]
-		ready := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady)
-		shown := wire.MeterStatus{Name: m.Name, Quarantined: m.Status.Quarantined}
-		switch {
-		case ready == nil:
-			shown.Reason = "NotSeen"
-		case ready.Status != metav1.ConditionTrue && !slices.Contains(restful, ready.Reason):
-			shown.Reason = ready.Reason
-			if refs == nil {
-				shown.Message = ready.Message
-			}
-		case m.Status.Quarantined > 0:
-			shown.Reason = "Quarantined"
-		default:
-			continue
+		if shown, needs := attention(&applied[i], refs == nil); needs {
+			answer.Attention = append(answer.Attention, shown)
 		}
-		answer.Attention = append(answer.Attention, shown)
 	}
 	slices.SortFunc(answer.Attention, func(a, b wire.MeterStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return c.write(answer)
+}
+
+// attention tells whether a meter needs attention, and why; with the message, which may
+// name objects of any namespace, for callers who see all of them.
+func attention(m *v1alpha1.UsageMeter, seesAll bool) (shown wire.MeterStatus, needs bool) {
+	shown = wire.MeterStatus{Name: m.Name, Quarantined: m.Status.Quarantined}
+	ready := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady)
+	nodes := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionNodesUnreadable)
+	why := ready
+	switch {
+	case ready == nil:
+		shown.Reason = "NotSeen"
+		return shown, true
+	case ready.Status != metav1.ConditionTrue && !slices.Contains(restful, ready.Reason):
+		shown.Reason = ready.Reason
+	case nodes != nil && nodes.Status == metav1.ConditionTrue:
+		shown.Reason, why = nodes.Type, nodes
+	case m.Status.Quarantined > 0:
+		shown.Reason = v1alpha1.ReasonQuarantined
+		return shown, true
+	default:
+		return shown, false
+	}
+	if seesAll {
+		shown.Message = why.Message
+	}
+	return shown, true
 }

@@ -39,6 +39,7 @@ spec:
 status:
   observedGeneration: 1
   conditions: [{type: Ready, status: "True", reason: Metering, message: "", lastTransitionTime: "2026-11-21T20:00:00Z"}]
+  dimensions: cpu, storage
   active: 2
   quarantined: 1
   quarantine: [{namespace: shop, name: db-3, message: "spec.region: no such key"}]

@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -27,6 +28,18 @@ var _ = Describe("The schemas", func() {
 	files, err := filepath.Glob("../../config/crd/bases/*.yaml")
 	if err != nil || len(files) == 0 {
 		panic("there are no CRDs in config/crd/bases")
+	}
+	role, err := os.ReadFile("../../config/rbac/usage_viewer_role.yaml")
+	if err != nil {
+		panic(err)
+	}
+	viewer := &rbacv1.ClusterRole{}
+	if err := yaml.Unmarshal([]byte(strings.Split(string(role), "\n---\n")[0]), viewer); err != nil {
+		panic(err)
+	}
+	var viewed []string // the resources that the role view reads
+	for _, rule := range viewer.Rules {
+		viewed = append(viewed, rule.Resources...)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -51,7 +64,13 @@ var _ = Describe("The schemas", func() {
 				}
 			})
 
-			It("are in the category usage", func() { Expect(crd.Spec.Names.Categories).To(ContainElement("usage")) })
+			It("are in the category usage where a tenant with the role view may list them, so that kubectl get usage answers", func() {
+				if crd.Spec.Scope == apiextensionsv1.NamespaceScoped && slices.Contains(viewed, crd.Spec.Names.Plural) {
+					Expect(crd.Spec.Names.Categories).To(ConsistOf("usage"))
+				} else {
+					Expect(crd.Spec.Names.Categories).To(BeEmpty())
+				}
+			})
 		})
 	}
 })

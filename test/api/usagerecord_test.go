@@ -227,20 +227,20 @@ var _ = Describe("A UsageRecord", func() {
 		It("is listed with what a person wants to know", func(ctx SpecContext) {
 			row := table(kubectl(ctx, "get", "ur", "-n", final.GetNamespace()))[final.GetName()]
 			Expect(row).To(SatisfyAll(
-				HaveKeyWithValue("DEPLOYMENT", "web"),
 				HaveKeyWithValue("START", "2026-11-21T20:00:00Z"),
 				HaveKeyWithValue("PHASE", "Final"),
 				HaveKeyWithValue("ACCURACY", "Estimated"),
 				HaveKeyWithValue("USAGE", "vcpu 2.5 core-hour"),
 				HaveKey("AGE"),
-				HaveLen(7),
+				HaveLen(6),
 			))
 			row = table(kubectl(ctx, "get", "ur", "-n", final.GetNamespace(), "-o", "wide"))[final.GetName()]
 			Expect(row).To(SatisfyAll(
+				HaveKeyWithValue("DEPLOYMENT", "web"),
 				HaveKeyWithValue("END", "2026-11-21T21:00:00Z"),
 				HaveKeyWithValue("RESOURCES", "1"),
 				HaveKeyWithValue("DIGEST", HavePrefix("sha256:")),
-				HaveLen(10),
+				HaveLen(11),
 			))
 		})
 
@@ -264,6 +264,8 @@ var _ = Describe("A UsageRecord", func() {
 			Entry("not by another start", "spec.startTime=2026-11-21T21:00:00Z", false),
 			Entry("by its phase", "status.phase=Final", true),
 			Entry("not by another phase", "status.phase=Open", false),
+			Entry("by its accuracy", "status.accuracy=Estimated", true),
+			Entry("not by another accuracy", "status.accuracy=Exact", false),
 			Entry("by all of them", "spec.deployment=web,spec.startTime=2026-11-21T20:00:00Z,status.phase!=Open", true),
 		)
 	})

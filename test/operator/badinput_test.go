@@ -240,6 +240,34 @@ var _ = Describe("An operator that may not read a kind", func() {
 	})
 })
 
+var _ = Describe("An operator that may not read nodes", func() {
+	It("meters what runs on them, and its meters say which rule is missing until it is there", func(ctx SpecContext) {
+		name := newNamespace(ctx, "operator-")
+		user, _, err := cp.AddUser(name)
+		Expect(err).NotTo(HaveOccurred())
+		reads := func(group string, resources ...string) rbacv1.PolicyRule {
+			return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: []string{"get", "list", "watch"}}
+		}
+		own := rbacv1.PolicyRule{APIGroups: []string{v1alpha1.Group}, Resources: []string{"*"}, Verbs: []string{"*"}}
+		allow(ctx, name, "-base", own, reads("apiextensions.k8s.io", "customresourcedefinitions"), reads("", "namespaces", "pods"), reads(testGroup, "widgets"))
+		begin(ctx, actingAs(user))
+		onNodes := widgets.Meter("pods-on-nodes", widgetKind, func(spec *v1alpha1.UsageMeterSpec) {
+			spec.Target = v1alpha1.TargetReference{Kind: "Pod"}
+			spec.Dimensions = []v1alpha1.Dimension{{Name: "pods", Unit: "count", Quantity: "1"}}
+			spec.Node = &v1alpha1.NodeReference{Name: "self.spec.?nodeName"}
+		})
+		apply(ctx, onNodes)
+		apply(ctx, meterOf("widgets", widgetKind))
+
+		Eventually(conditions(ctx, onNodes.Name)).WithContext(ctx).Should(ConsistOf(append(widgets.Metering(), "NodesUnreadable=True/AccessDenied")))
+		Expect(message(ctx, onNodes.Name, v1alpha1.ConditionNodesUnreadable)).To(ContainSubstring(`{apiGroups: [""], resources: ["nodes"], verbs: [get, list, watch]}`))
+		ready(ctx, "widgets") // which reads nothing of nodes
+
+		allow(ctx, name, "-nodes", reads("", "nodes"))
+		ready(ctx, onNodes.Name)
+	})
+})
+
 // allow lets the user do what the rules say.
 func allow(ctx context.Context, user, suffix string, rules ...rbacv1.PolicyRule) {
 	GinkgoHelper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -100,6 +101,14 @@ var _ = Describe("The built-in meters", Ordered, ContinueOnFailure, func() {
 		for _, meter := range list.Items {
 			Expect(meter.Status.Quarantine).To(BeEmpty(), meter.Name)
 		}
+	})
+
+	It("are listed in 120 columns, and say when their kinds were last seen", func(ctx context.Context) {
+		lines := strings.Split(strings.TrimSpace(kubectl(ctx, "get", "um")), "\n")
+		Expect(lines).To(HaveLen(len(meters) + 1))
+		Expect(lines).To(HaveEach(WithTransform(func(line string) int { return len(line) }, BeNumerically("<=", 120))))
+		Expect(lines[0]).To(ContainSubstring(" SEEN "))
+		Expect(lines).NotTo(ContainElement(ContainSubstring("<unknown>")))
 	})
 
 	It("make records that are exact and consistent", func() {
