@@ -212,7 +212,7 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 
 // directly are the flags by which the plugin asks the operator itself: no Service of the cluster leads to a process.
 func (s *stage) directly() []string {
-	return []string{"--server=https://" + s.usageAPI, "--insecure-skip-server-verify"}
+	return []string{"--usage-api=https://" + s.usageAPI, "--insecure-skip-usage-api-verify"}
 }
 
 // freeAddress is a loopback address on which nothing listens.

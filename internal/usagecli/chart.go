@@ -57,8 +57,11 @@ func (c *cli) chart() *cobra.Command {
 			if err != nil {
 				zone = time.UTC
 			}
-			if _, err := fmt.Fprint(c.Out, c.bars(answer.Rows, by, zone, ascii)); err != nil {
+			if _, err := fmt.Fprint(c.Out, c.bars(answer, by, zone, ascii)); err != nil {
 				return err
+			}
+			if slices.ContainsFunc(answer.Rows, answer.goesOn) {
+				fmt.Fprintf(c.ErrOut, "\n%s  not over, or not final: as of now\n", unfinished)
 			}
 			return c.foot(answer, answer.Rows)
 		},
@@ -98,8 +101,17 @@ func narrow(spec *v1alpha1.ClusterUsageReportSpec, args []string) error {
 
 var layouts = map[string]string{"hour": "2006-01-02 15:04", "day": "Mon 2006-01-02", "week": "2006-01-02", "month": "2006-01"}
 
+// unfinished marks a window whose figure may still change.
+const unfinished = "+"
+
+// goesOn tells whether a row's window is not sealed as a whole, and its figure is as of now.
+func (a *answered) goesOn(row wire.Row) bool {
+	return row.Quantity != "" && (a.SealedTime == nil || a.SealedTime.Before(&row.EndTime))
+}
+
 // bars draws a metric after the other.
-func (c *cli) bars(rows []wire.Row, by string, zone *time.Location, ascii bool) string {
+func (c *cli) bars(answer *answered, by string, zone *time.Location, ascii bool) string {
+	rows := answer.Rows
 	series := map[string][]*wire.Row{}
 	var metrics []string
 	for i := range rows {
@@ -124,18 +136,26 @@ func (c *cli) bars(rows []wire.Row, by string, zone *time.Location, ascii bool) 
 		if title != "" {
 			out.WriteString(c.paint(bold, title) + "\n")
 		}
-		most, width := new(big.Int), 0
+		most, width, marks := new(big.Int), 0, false
 		shown := c.collapsed(&out, series[m], by, zone)
 		for _, row := range shown {
 			if n := exact(row); n != nil && n.Cmp(most) > 0 {
 				most = n
 			}
 			width = max(width, utf8.RuneCountInString(quantity(row)))
+			marks = marks || answer.goesOn(*row)
 		}
 		for _, row := range shown {
 			label := row.StartTime.In(zone).Format(layouts[by])
 			room := max(8, columns-utf8.RuneCountInString(label)-width-4)
-			line := fmt.Sprintf("%s  %*s  %s", label, width, quantity(row), c.paint(trust[row.Accuracy], bar(exact(row), most, room, ascii)))
+			mark := ""
+			if marks {
+				mark, room = " ", room-1
+			}
+			if answer.goesOn(*row) {
+				mark = unfinished
+			}
+			line := fmt.Sprintf("%s  %*s%s  %s", label, width, quantity(row), mark, c.paint(trust[row.Accuracy], bar(exact(row), most, room, ascii)))
 			out.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
 	}

@@ -78,7 +78,7 @@ type cli struct {
 	server            string
 	serverCertificate string
 	insecure          bool
-	operator          string // the operator's namespace
+	operator          string // the operator's namespace; "": look for it
 	width             int
 	sortBy            string
 	noHeaders         bool
@@ -88,12 +88,12 @@ type cli struct {
 const about = `Show what was used in a cluster, and when: exactly, to the second.
 
 The figures are the operator's own: those of the UsageRecords and UsageReports,
-and, where an interval is not sealed yet, those of the journal up to now. You see
-the namespaces in which you may list usagerecords.
+and, where an interval is not sealed yet, those of the journal up to now. You
+see the namespaces in which you may list usagerecords.
 
 The operator is reached through the API server, with your kubeconfig: its token
-or, where it has none, its client certificate, over a port-forward. With --server
-it is reached directly.`
+or, where it has none, its client certificate, over a port-forward. With
+--usage-api it is reached directly.`
 
 // pluginOf is how people call the program: krew installs it as kubectl-usage_ledger.
 func pluginOf(program string) string {
@@ -106,7 +106,6 @@ func pluginOf(program string) string {
 
 func newCommand(plugin string, streams genericiooptions.IOStreams, now func() time.Time) *cobra.Command {
 	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true), now: now, colours: colourful(streams.Out)}
-	c.config.APIServer = nil // --server is the usage API's
 	// The usage API knows people by their own tokens and certificates.
 	c.config.Impersonate, c.config.ImpersonateUID, c.config.ImpersonateGroup, c.config.ImpersonateUserExtra = nil, nil, nil, nil
 	root := &cobra.Command{
@@ -132,16 +131,17 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
 	c.config.AddFlags(flags)
-	flags.StringVar(&c.server, "server", "", "The usage API's address, to reach it directly: https://localhost:8444")
-	flags.StringVar(&c.serverCertificate, "server-certificate-authority", "", "A file with the certificates that --server's is checked against.")
-	flags.BoolVar(&c.insecure, "insecure-skip-server-verify", false, "Do not check --server's certificate, such as the one that the operator makes for itself.")
-	flags.StringVar(&c.operator, "operator-namespace", "usage-system", "The namespace that the operator is installed in.")
+	flags.StringVar(&c.server, "usage-api", "", "The usage API's address, to reach it directly: https://localhost:8444")
+	flags.StringVar(&c.serverCertificate, "usage-api-certificate-authority", "", "A file with the certificates that --usage-api's is checked against.")
+	flags.BoolVar(&c.insecure, "insecure-skip-usage-api-verify", false, "Do not check --usage-api's certificate, such as the one that the operator makes for itself.")
+	flags.StringVar(&c.operator, "operator-namespace", "", "The namespace that the operator is installed in, if not usage-system. $"+operatorNamespaceVariable+" sets it, too.")
 	flags.IntVar(&c.width, "width", 0, "How wide the output may be, in columns. 0: as wide as the terminal, or 80.")
 	flags.StringVar(&c.sortBy, "sort-by", "", "Sort the lines of a table or of csv by this column, such as usage or name.")
 	flags.BoolVar(&c.noHeaders, "no-headers", false, "Leave out the headers of tables and of csv.")
 	root.SetUsageTemplate(strings.NewReplacer(
 		"Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}",
 		`Use "`+plugin+` --help" for the flags that all commands have.`,
+		"{{.LocalFlags.FlagUsages |", "{{.LocalFlags.FlagUsagesWrapped 80 |",
 	).Replace(root.UsageTemplate()))
 	for _, add := range []func() *cobra.Command{c.list, c.top, c.diff, c.idle, c.chart, c.get, c.explain, c.records, c.report, c.status, c.verify, c.meters, c.version} {
 		command := add()

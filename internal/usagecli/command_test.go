@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,17 +17,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+	parquetformat "github.com/parquet-go/parquet-go/format"
+	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 	testclock "k8s.io/utils/clock/testing"
+	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -123,6 +130,10 @@ func cluster(t *testing.T) *httptest.Server {
 	api := usageAPI(tenants{})
 	const proxy = "/api/v1/namespaces/usage-system/services/https:usage-api:https/proxy"
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/usagereports/") {
+			reportsOf(w, r)
+			return
+		}
 		if direct := !strings.HasPrefix(r.URL.Path, "/api/v1/"); direct {
 			api.ServeHTTP(w, r)
 			return
@@ -200,9 +211,9 @@ shop        vm     web-1                web          vcpu 96 core-hour
 		{"chart since before metering began", shop, "chart deployment/web --dimension vcpu --width 60 --from=2026-10-28 --to=2026-11-04", `
 vm.vcpu, in core-hours
 Wed 2026-10-28 to Sun 2026-11-01: unknown
-Sun 2026-11-01   56  ████████████████████████▉
-Mon 2026-11-02  ~88  ███████████████████████████████████████
-Tue 2026-11-03   48  █████████████████████▎
+Sun 2026-11-01   56   ████████████████████████▏
+Mon 2026-11-02  ~88   ██████████████████████████████████████
+Tue 2026-11-03   48+  ████████████████████▊
 `},
 		{"chart before metering began", shop, "chart --from=2026-10-28 --to=2026-11-01", `
 Wed 2026-10-28 to Sun 2026-11-01: unknown
@@ -234,15 +245,15 @@ vm.vcpu   (3 others)   -           ~204   core-hour   26.2%
 `},
 		{"chart", shop, "chart deployment/web --dimension vcpu --width 60 " + november, `
 vm.vcpu, in core-hours
-Sun 2026-11-01   56  ████████████████████████▉
-Mon 2026-11-02  ~88  ███████████████████████████████████████
-Tue 2026-11-03   48  █████████████████████▎
+Sun 2026-11-01   56   ████████████████████████▏
+Mon 2026-11-02  ~88   ██████████████████████████████████████
+Tue 2026-11-03   48+  ████████████████████▊
 `},
 		{"chart without color or much room", shop, "chart --ascii --dimension memory --width 40 --by day " + november, `
 vm.memory, in GiB-hours
-Sun 2026-11-01  224  ###################
-Mon 2026-11-02  160  ##############
-Tue 2026-11-03    0
+Sun 2026-11-01  224   ##################
+Mon 2026-11-02  160   #############
+Tue 2026-11-03    0+
 `},
 		{"get", shop, "get vm/web-0", `
 vm/web-0 in shop, VirtualMachine uid-web-0
@@ -367,8 +378,8 @@ func TestWhatGoesWrong(t *testing.T) {
 		{shop, "list --operator-namespace=elsewhere", exitFailed, "is the operator installed"},
 		{shop, "verify --interval-from=yesterday", exitMisused, "want a time such as"},
 		{shop, "verify", exitUnreadable, "usageblocks"},
-		{shop, "list --server=http://localhost", exitMisused, "want an address such as https://"},
-		{shop, "list --server=" + server.URL, exitFailed, "certificate"},
+		{shop, "list --usage-api=http://localhost", exitMisused, "want an address such as https://"},
+		{shop, "list --usage-api=" + server.URL, exitFailed, "certificate"},
 		{"/none", "list", exitFailed, "kubeconfig"},
 	}
 	for _, c := range cases {
@@ -377,7 +388,7 @@ func TestWhatGoesWrong(t *testing.T) {
 			t.Errorf("%s: status %d, %q, %s: want %d and one line that says %q", c.command, status, out, stderr, c.status, c.says)
 		}
 	}
-	status, out, stderr := run("list", "--kubeconfig="+shop, "--server="+server.URL, "--insecure-skip-server-verify", "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z")
+	status, out, stderr := run("list", "--kubeconfig="+shop, "--usage-api="+server.URL, "--insecure-skip-usage-api-verify", "--from=2026-11-01T00:00:00Z", "--to=2026-11-04T00:00:00Z")
 	if status != exitDone || !strings.Contains(out, "web-1") {
 		t.Errorf("directly: status %d: %s%s", status, out, stderr)
 	}
@@ -462,7 +473,7 @@ func TestWordsAreCompletedFromTheCluster(t *testing.T) {
 		"chart deployment/":   "deployment/web",
 		"list --deployment w": "web",
 		"top --type v":        "vm",
-		"list -o j":           "table wide json yaml csv parquet focus-csv", // the shell chooses
+		"list -o j":           "table wide json yaml csv parquet focus-csv name", // the shell chooses
 		"chart --by d":        "hour day week month",
 	} {
 		status, out, stderr := run(append([]string{"__complete", "--kubeconfig=" + shop}, strings.Fields(command)...)...)
@@ -511,32 +522,158 @@ func TestParquet(t *testing.T) {
 	if status != exitDone {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
-	type row struct {
-		Start    time.Time `parquet:"start_time,timestamp(millisecond)"`
-		End      time.Time `parquet:"end_time,timestamp(millisecond)"`
-		Resource string    `parquet:"resource"`
-		UID      string    `parquet:"resource_uid"`
-		Quantity *string   `parquet:"quantity,optional"`
-		Exact    *string   `parquet:"exact,optional"`
-		Accuracy string    `parquet:"accuracy"`
-	}
-	rows, err := parquet.Read[row](strings.NewReader(out), int64(len(out)))
+	file, err := parquet.OpenFile(strings.NewReader(out), int64(len(out)))
 	if err != nil {
 		t.Fatal(err)
+	}
+	at := map[string]int{}
+	var columns, decimals []string
+	for i, field := range file.Schema().Fields() {
+		columns, at[field.Name()] = append(columns, field.Name()), i
+		if logical := field.Type().LogicalType(); logical != nil {
+			if decimal, is := logical.Value.(*parquetformat.DecimalType); is {
+				decimals = append(decimals, fmt.Sprintf("%s(%d,%d)", field.Name(), decimal.Precision, decimal.Scale))
+			}
+		}
+	}
+	_, header, _ := run("list", "-o=csv", "--kubeconfig="+kubeconfig(t, server, "shop", "shop"))
+	if header, _, _ = strings.Cut(header, "\n"); strings.Join(columns, ",") != header {
+		t.Errorf("the columns are %s, and csv has %s", columns, header)
+	}
+	if want := []string{"quantity(38,9)", "exact(38,0)"}; !slices.Equal(decimals, want) {
+		t.Errorf("the decimals are %s, want %s", decimals, want)
+	}
+	rows := make([]parquet.Row, file.NumRows())
+	reader := parquet.NewReader(file)
+	if n, err := reader.ReadRows(rows); n != len(rows) || err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(n, err)
 	}
 	var got []string
 	for _, r := range rows {
 		quantity := "unknown"
-		if r.Quantity != nil {
-			quantity = *r.Quantity + " " + *r.Exact
+		if value := r[at["quantity"]]; !value.IsNull() {
+			quantity = fmt.Sprint(new(big.Int).SetBytes(value.Bytes()), " ", new(big.Int).SetBytes(r[at["exact"]].Bytes()))
 		}
-		got = append(got, fmt.Sprint(r.Start.UTC().Format(time.DateOnly), " ", r.Resource, " ", quantity, " ", r.Accuracy))
+		start := time.UnixMilli(r[at["start_time"]].Int64()).UTC()
+		got = append(got, fmt.Sprint(start.Format(time.DateOnly), " ", r[at["resource"]], " ", quantity, " ", r[at["accuracy"]]))
 	}
 	for _, want := range []string{
-		"2026-10-31 web-0 unknown Partial", "2026-11-01 web-0 56 201600000 Exact", "2026-11-03 =cmd|' /C calc'!A0 12 43200000 Exact",
+		"2026-10-31 web-0 unknown Partial", "2026-11-01 web-0 56000000000 201600000 Exact", "2026-11-03 =cmd|' /C calc'!A0 12000000000 43200000 Exact",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("there is no %q in %q", want, got)
+		}
+	}
+}
+
+func TestDecimalsOfParquetAreTheNumbers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		scale := rapid.IntRange(0, quantityScale).Draw(t, "scale")
+		whole := rapid.StringMatching(`-?(0|[1-9][0-9]{0,28})`).Draw(t, "whole")
+		text := whole + "." + rapid.StringMatching(fmt.Sprintf("[0-9]{%d}", scale)).Draw(t, "places")
+		written, err := decimal(strings.TrimSuffix(text, "."), scale)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := new(big.Int).SetBytes(written)
+		if written[0] >= 0x80 {
+			read.Sub(read, new(big.Int).Lsh(big.NewInt(1), 8*decimalBytes))
+		}
+		want, _ := new(big.Int).SetString(strings.Replace(text, ".", "", 1), 10)
+		if read.Cmp(want) != 0 {
+			t.Fatalf("%s with %d places is %s, want %s", text, scale, read, want)
+		}
+	})
+	for _, text := range []string{"0.0000000001", "1" + strings.Repeat("0", 29), "", "1e3", "one"} {
+		if written, err := decimal(text, quantityScale); err == nil {
+			t.Errorf("%q is written as %x", text, written)
+		}
+	}
+}
+
+func TestTemplatesAndNames(t *testing.T) {
+	server := cluster(t)
+	shop := kubeconfig(t, server, "shop", "shop")
+	for command, want := range map[string]string{
+		"list -o jsonpath={.rows[*].exact} --dimension=vcpu ":                   "43200000 345600000 345600000",
+		"list -o go-template={{range.rows}}{{.unit}};{{end}} --dimension=vcpu ": "core-hour;core-hour;core-hour;",
+		"list -o name ":                       "vm/=cmd|' /C calc'!A0\nvm/web-0\nvm/web-1\n",
+		"get vm/web-0 -o jsonpath={..name} ":  "vm web-0",
+		"records --deployment web -o name ":   "usagerecord.metering.usage-operator.dev/web.2026110110\n",
+		"report idle -o jsonpath={.rowCount}": "0",
+	} {
+		args := append(strings.Fields(command), "--kubeconfig="+shop)
+		if !strings.HasPrefix(command, "report") {
+			args = append(args, strings.Fields(november)...)
+		}
+		status, out, stderr := run(args...)
+		if status != exitDone || !strings.HasPrefix(out, want) {
+			t.Errorf("%s: status %d, %q, %s: want %q", command, status, out, stderr, want)
+		}
+	}
+	for command, says := range map[string]string{"list -o jsonpath={": "unclosed", "list -o go-template={{": "unclosed action", "list -o jsonpath": "want a template"} {
+		if status, _, stderr := run(append(strings.Fields(command), "--kubeconfig="+shop)...); status != exitMisused || !strings.Contains(stderr, says) {
+			t.Errorf("%s: status %d: %s: want %q", command, status, stderr, says)
+		}
+	}
+}
+
+// Each command has an example, and its help fits a terminal of 80 columns.
+func TestHelpHasExamplesAndFits(t *testing.T) {
+	var each func(command *cobra.Command)
+	each = func(command *cobra.Command) {
+		for _, below := range command.Commands() {
+			each(below)
+		}
+		if command.Example == "" {
+			t.Errorf("%s has no example", command.CommandPath())
+		}
+		_, help, _ := run(append(strings.Fields(command.CommandPath())[2:], "--help")...)
+		if !strings.Contains(help, "Usage:") {
+			t.Errorf("%s has no help: %s", command.CommandPath(), help)
+		}
+		for line := range strings.SplitSeq(help, "\n") {
+			if utf8.RuneCountInString(line) > 80 {
+				t.Errorf("%s: a line of its help has more than 80 columns: %s", command.CommandPath(), line)
+			}
+		}
+	}
+	each(newCommand("kubectl usage", genericiooptions.IOStreams{Out: io.Discard}, noon))
+}
+
+// The operator's namespace is that of the Service with the labels, where the caller may list Services.
+func TestTheOperatorIsFound(t *testing.T) {
+	for _, c := range []struct{ flag, variable, services, want string }{
+		{"", "", `{"items": [{"metadata": {"name": "usage-api", "namespace": "metering"}}]}`, "metering"},
+		{"", "", `{"items": [{"metadata": {"namespace": "a"}}, {"metadata": {"namespace": "b"}}]}`, usualNamespace},
+		{"", "", `{"items": []}`, usualNamespace},
+		{"", "", "", usualNamespace},
+		{"", "billing", `{"items": [{"metadata": {"namespace": "metering"}}]}`, "billing"},
+		{"mine", "billing", "", "mine"},
+	} {
+		t.Setenv(operatorNamespaceVariable, c.variable)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if c.services == "" || r.URL.Query().Get("labelSelector") != operatorLabels {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, c.services)
+		}))
+		found := &cli{operator: c.flag}
+		found.findOperator(t.Context(), &rest.Config{Host: server.URL})
+		server.Close()
+		if found.operator != c.want {
+			t.Errorf("%+v: it is looked for in %s", c, found.operator)
+		}
+	}
+	service, err := os.ReadFile("../../config/manager/usage_api_service.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for label := range strings.SplitSeq(operatorLabels, ",") {
+		if !strings.Contains(string(service), "    "+strings.Replace(label, "=", ": ", 1)) {
+			t.Errorf("the Service does not have the label %s", label)
 		}
 	}
 }

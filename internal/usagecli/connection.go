@@ -42,14 +42,15 @@ const (
 	proxied = "https:" + service + ":" + port
 )
 
-// connect reaches the usage API: with --server directly, with a token through the
+// connect reaches the usage API: with --usage-api directly, with a token through the
 // API server's proxy, and with a client certificate, which no proxy can pass on,
 // through a port-forward.
-func (c *cli) connect() (*connection, error) {
+func (c *cli) connect(ctx context.Context) (*connection, error) {
 	config, err := c.config.ToRESTConfig()
 	if err != nil {
 		return nil, noCluster(err)
 	}
+	c.findOperator(ctx, config)
 	to, err := c.connectAs(config)
 	if err == nil {
 		to.within = config.Timeout
@@ -98,17 +99,17 @@ func (c *cli) connectWithCertificate(config *rest.Config) (*connection, error) {
 func (c *cli) connectDirectly(token http.Header, mine certificate) (*connection, error) {
 	base, err := url.Parse(c.server)
 	if err != nil || base.Scheme != "https" || base.Host == "" {
-		return nil, misused("--server=%s: want an address such as https://localhost:8444", c.server)
+		return nil, misused("--usage-api=%s: want an address such as https://localhost:8444", c.server)
 	}
 	settings := &tls.Config{InsecureSkipVerify: c.insecure, GetClientCertificate: mine}
 	if c.serverCertificate != "" {
 		text, err := os.ReadFile(c.serverCertificate)
 		if err != nil {
-			return nil, fmt.Errorf("--server-certificate-authority: %w", err)
+			return nil, fmt.Errorf("--usage-api-certificate-authority: %w", err)
 		}
 		settings.RootCAs = x509.NewCertPool()
 		if !settings.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("--server-certificate-authority: there is no certificate in %s", c.serverCertificate)
+			return nil, fmt.Errorf("--usage-api-certificate-authority: there is no certificate in %s", c.serverCertificate)
 		}
 	}
 	return &connection{client: &http.Client{Transport: &http.Transport{TLSClientConfig: settings}}, base: base, shown: token}, nil
@@ -233,7 +234,7 @@ func refusal(status int, answer []byte) error {
 	}
 	switch status {
 	case http.StatusForbidden:
-		return fmt.Errorf("the API server does not let you reach the usage API: %s: ask for a role that may get and create services/proxy of usage-api, or use --server", said.Message)
+		return fmt.Errorf("the API server does not let you reach the usage API: %s: ask for a role that may get and create services/proxy of usage-api, or use --usage-api", said.Message)
 	case http.StatusNotFound, http.StatusServiceUnavailable:
 		return fmt.Errorf("there is no usage API behind the API server: %s: is the operator installed, and in which namespace (--operator-namespace)?", said.Message)
 	}

@@ -37,9 +37,9 @@ func (c *cli) explain() *cobra.Command {
 		return err
 	}
 	command := c.ofResource(r)
-	command.Long = `Show why the figures of a resource are what they are: when each segment began and
-ended, how that is known and within which bounds, how the usage follows, and by
-which formula its meter reads the level.
+	command.Long = `Show why the figures of a resource are what they are: when each segment began
+and ended, how that is known and within which bounds, how the usage follows,
+and by which formula its meter reads the level.
 
 With --blocks also where the journal has it: that needs the right to list
 usageblocks in the operator's namespace, as auditors have.`

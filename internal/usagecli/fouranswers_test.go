@@ -1,8 +1,17 @@
 package usagecli
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
 
 // The four answers without a figure: a face that has not all of them fails its test.
@@ -58,6 +67,12 @@ var faces = map[string]map[string]string{
 	"records": {
 		zero: "records" + idle, unknown: "records" + october, notVisible: "records -n bank" + idle, noSuchName: "records --deployment nosuch" + idle,
 	},
+	"report": {
+		zero: "report idle", unknown: "report october", notVisible: "report idle -n bank", noSuchName: "report nosuch",
+	},
+	"report as json": {
+		zero: "report idle -o json", unknown: "report october -o json", notVisible: "report idle -n bank -o json", noSuchName: "report nosuch -o json",
+	},
 	"records as csv": {
 		zero: "records -o csv" + idle, unknown: "records -o csv" + october, notVisible: "records -o csv -n bank" + idle, noSuchName: "records -o csv --deployment nosuch" + idle,
 	},
@@ -90,7 +105,8 @@ func TestZeroUnknownNotVisibleAndNoSuchNameAreFourAnswers(t *testing.T) {
 func whichAnswer(status int, out, stderr string) string {
 	switch status {
 	case exitFailed:
-		if strings.HasPrefix(stderr, "Error from server (Forbidden): usagerecords.metering.usage-operator.dev is forbidden: User ") && out == "" {
+		what, is := strings.CutPrefix(stderr, "Error from server (Forbidden): ")
+		if is && regexp.MustCompile(`^usagere(cord|port)s\.metering\.usage-operator\.dev (".*" )?is forbidden: User `).MatchString(what) && out == "" {
 			return notVisible
 		}
 	case exitMisused:
@@ -132,4 +148,40 @@ func TestAnAnswerAboutAllSaysWhoseItIs(t *testing.T) {
 			t.Errorf("%s: status %d, %s, %s: want %s", who, status, out, stderr, says)
 		}
 	}
+}
+
+// reportsOf answers for the API server with the shop's reports: of the idle hours, and of October.
+func reportsOf(w http.ResponseWriter, r *http.Request) {
+	const namespace, name = 5, 7 // of the parts of /apis/GROUP/VERSION/namespaces/NAMESPACE/usagereports/NAME
+	parts := strings.Split(r.URL.Path, "/")
+	at := func(hours int64) metav1.Time { return metav1.Unix(day+hours*3600, 0) }
+	report := v1alpha1.UsageReport{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "UsageReport"}}
+	status := &report.Status
+	refuse := func(code int, reason metav1.StatusReason, why string) {
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(metav1.Status{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: reason, Code: int32(code),
+			Message: fmt.Sprintf("usagereports.%s %q %s", v1alpha1.Group, parts[name], why),
+		})
+	}
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case parts[namespace] != "shop":
+		refuse(http.StatusForbidden, metav1.StatusReasonForbidden, `is forbidden: User "shop" cannot get resource "usagereports"`)
+		return
+	case parts[name] == "idle":
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
+		status.Coverage = &v1alpha1.ReportCoverage{Percent: "100"}
+	case parts[name] == "october":
+		october := v1alpha1.TimeWindow{StartTime: at(-31 * 24), EndTime: at(0)}
+		status.Window = &october
+		status.Coverage = &v1alpha1.ReportCoverage{Percent: "0", Gaps: []v1alpha1.CoverageGap{{TimeWindow: october, Coverage: "Unknown"}}}
+		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: october, Accuracy: v1alpha1.AccuracyPartial}}
+	default:
+		refuse(http.StatusNotFound, metav1.StatusReasonNotFound, "not found")
+		return
+	}
+	sealed := metav1.NewTime(time.Unix(day+71*3600, 0))
+	status.SealedTime = &sealed
+	_ = json.NewEncoder(w).Encode(report)
 }

@@ -65,7 +65,7 @@ func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 			switch {
 			case out.name == "csv":
 				return c.printCSV(r.table(list))
-			case out.name == "json" || out.name == "yaml":
+			case isObject(out.name):
 				return c.printObject(out.name, list)
 			case len(list.Resources) == 0:
 				return nil
@@ -148,7 +148,7 @@ func isNoSuchType(err error) bool {
 
 // resources reads all pages.
 func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceList, told, error) {
-	at, err := c.connect()
+	at, err := c.connect(ctx)
 	if err != nil {
 		return nil, told{}, err
 	}

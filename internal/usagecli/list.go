@@ -2,6 +2,7 @@ package usagecli
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -50,6 +51,10 @@ func (c *cli) list() *cobra.Command {
 			if done, err := c.forPrograms(out.name, answer, "namespace", "resourceType", "resource", "resourceUID", "deployment"); done {
 				return err
 			}
+			if out.name == "name" {
+				c.sayNothing(answer)
+				return c.printNames(answer.Rows)
+			}
 			rows := answer.sinceMetering()
 			if err := c.printTable(byResource(rows), out.name == "wide"); err != nil {
 				return err
@@ -60,8 +65,26 @@ func (c *cli) list() *cobra.Command {
 	command.Flags().StringVar(&by, "by", "none", "Cut the time into windows, for programs: hour, day, week, month.")
 	asked.addFlags(command.Flags())
 	at.addFlags(command.Flags())
-	out.addFlag(command, parquetFile, focusCSV)
+	out.addFlag(command, parquetFile, focusCSV, "name")
 	return command
+}
+
+// printNames writes each resource once, as get and explain take it: vm/db-0.
+func (c *cli) printNames(rows []wire.Row) error {
+	before := ""
+	for i := range rows {
+		g := rows[i].Group
+		name := string(g["resourceType"] + "/" + g["resource"])
+		if same := string(g["namespaceUID"]+"/"+g["resourceUID"]) + name; g["resource"] == "" || same == before {
+			continue
+		} else {
+			before = same
+		}
+		if _, err := fmt.Fprintln(c.Out, plain(name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // forPrograms writes a report as programs read it, if that is asked for; keys are
@@ -70,12 +93,12 @@ func (c *cli) forPrograms(f string, a *answered, keys ...string) (done bool, err
 	if f != "table" && f != "wide" {
 		c.sayNothing(a)
 	}
-	switch f {
-	case "csv":
+	switch {
+	case f == "csv":
 		return true, c.printCSV(rowTable(a.Rows, keys...))
-	case "parquet":
+	case f == parquetFile:
 		return true, c.printParquet(a.Rows, keys...)
-	case "json", "yaml":
+	case isObject(f):
 		return true, c.printObject(f, a)
 	}
 	return false, nil

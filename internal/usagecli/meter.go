@@ -22,14 +22,15 @@ import (
 func (c *cli) meters() *cobra.Command {
 	command := &cobra.Command{
 		Use: "meter", Short: "Try UsageMeters, without a cluster.",
-		Args: exactly(0, "a command, such as test"),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  kubectl usage meter test database.yaml --object db-0.yaml",
+		Args:    exactly(0, "a command, such as test"),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	command.AddCommand(c.meterTest())
 	return command
 }
 
-const aboutMeterTest = `Show what a UsageMeter reads of an object, or hold it against cases.
+const aboutMeterTest = `Show what a UsageMeter reads of an object, or check it against cases.
 
 With --object it prints what is read, and what that costs, as a case has it. A
 file of cases has one or more of these, as YAML documents:
@@ -45,15 +46,17 @@ file of cases has one or more of these, as YAML documents:
 Nothing is asked of a cluster: what needs other objects (a pod's workload, the
 deployment that it is put under) is told as far as the object itself says.
 
-Exit status: 0 if all is as expected, 1 if something is not, 2 if it could not be tried.`
+Exit status: 0 if all is as expected, 1 if something is not, 2 if it could not
+be tried.`
 
 func (c *cli) meterTest() *cobra.Command {
 	var object string
 	command := &cobra.Command{
-		Use: "test METER-FILE (--object OBJECT-FILE | CASE-FILE...)", Short: "Show what a UsageMeter reads of an object, or hold it against cases.",
+		Use: "test METER (--object FILE | CASES...)", Short: "Show what a UsageMeter reads of an object, or check cases.",
 		Long: aboutMeterTest,
 		Example: `  kubectl usage meter test database.yaml --object db-0.yaml
-  kubectl get pod web-0 -o yaml | kubectl usage meter test container.yaml --object -
+  kubectl get pod web-0 -o yaml |
+    kubectl usage meter test container.yaml --object -
   kubectl usage meter test database.yaml testdata/database/*.yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 || (object == "") == (len(args) == 1) {

@@ -105,7 +105,7 @@ func TestARequestTakesNoLongerThanItMay(t *testing.T) {
 	server := stopped(t, release)
 	defer close(release)
 	kubeconfig := kubeconfig(t, server, "shop", "shop")
-	for _, way := range []string{"", " --server=" + server.URL + " --insecure-skip-server-verify"} {
+	for _, way := range []string{"", " --usage-api=" + server.URL + " --insecure-skip-usage-api-verify"} {
 		status, _, stderr := run(append(strings.Fields("list --request-timeout=100ms"+way), "--kubeconfig="+kubeconfig)...)
 		if status != exitFailed || !strings.Contains(stderr, "did not answer within 100ms (--request-timeout)") && !strings.Contains(stderr, "Timeout") {
 			t.Errorf("%q: status %d: %s", way, status, stderr)

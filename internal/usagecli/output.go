@@ -8,6 +8,9 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/yaml"
 )
 
@@ -25,15 +28,45 @@ const (
 
 func (f *format) addFlag(command *cobra.Command, more ...string) {
 	f.known = append([]string{"table", "wide", "json", "yaml", "csv"}, more...)
-	command.Flags().StringVarP(&f.name, "output", "o", "table", "One of "+strings.Join(f.known, ", ")+".")
+	command.Flags().StringVarP(&f.name, "output", "o", "table",
+		"One of "+strings.Join(f.known, ", ")+", jsonpath=TEMPLATE, go-template=TEMPLATE.")
 	_ = command.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(f.known, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
 func (f *format) validate() error {
+	if isTemplate(f.name) {
+		_, err := templatePrinter(f.name)
+		return err
+	}
 	if !slices.Contains(f.known, f.name) {
-		return misused("--output=%s: want one of %s", f.name, strings.Join(f.known, ", "))
+		return misused("--output=%s: want one of %s, jsonpath=TEMPLATE, go-template=TEMPLATE", f.name, strings.Join(f.known, ", "))
 	}
 	return nil
+}
+
+// isObject tells whether a format writes the answer's object, and not a table of it.
+func isObject(name string) bool { return name == "json" || name == "yaml" || isTemplate(name) }
+
+func isTemplate(name string) bool {
+	kind, _, _ := strings.Cut(name, "=")
+	return kind == "jsonpath" || kind == "go-template"
+}
+
+// templatePrinter is kubectl's, of jsonpath=TEMPLATE and go-template=TEMPLATE.
+func templatePrinter(name string) (printer printers.ResourcePrinter, err error) {
+	kind, template, _ := strings.Cut(name, "=")
+	if template == "" {
+		return nil, misused("--output=%s: want a template: --output=%s='...'", name, kind)
+	}
+	if kind == "jsonpath" {
+		printer, err = printers.NewJSONPathPrinter(template)
+	} else {
+		printer, err = printers.NewGoTemplatePrinter([]byte(template))
+	}
+	if err != nil {
+		return nil, misused("--output=%s: %v", name, err)
+	}
+	return printer, nil
 }
 
 // table is rows of cells. Those that are empty say "-" to people.
@@ -58,8 +91,23 @@ type column struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// printObject writes an object as json or yaml.
+// printObject writes an object as json or yaml, or by a template.
 func (c *cli) printObject(f string, object any) error {
+	if isTemplate(f) {
+		printer, err := templatePrinter(f)
+		if err != nil {
+			return err
+		}
+		text, err := json.Marshal(object)
+		if err != nil {
+			return err
+		}
+		content := map[string]any{}
+		if err := utiljson.Unmarshal(text, &content); err != nil {
+			return err
+		}
+		return printer.PrintObj(&unstructured.Unstructured{Object: content}, c.Out)
+	}
 	if f == "yaml" {
 		text, err := yaml.Marshal(object)
 		if err == nil {

@@ -30,7 +30,7 @@ type noWay struct{ error }
 func noWayFor(format string, args ...any) error { return &noWay{fmt.Errorf(format, args...)} }
 
 // orElse is what somebody may do who may not port-forward.
-const orElse = "ask for the Role usage-operator-usage-api-port-forwarder there, or use --token or --server"
+const orElse = "ask for the Role usage-operator-usage-api-port-forwarder there, or use --token or --usage-api"
 
 // connectByPortForward speaks TLS to a pod behind the usage API, so that it sees
 // the certificate itself.
@@ -146,7 +146,7 @@ func (f *forwarder) forward(to endpoint) (net.Conn, error) {
 	case err != nil && forbidden:
 		return nil, noWayFor("you may not port-forward to the pod %s in namespace %s: %s: %w", to.pod, f.namespace, orElse, err)
 	case err != nil:
-		return nil, noWayFor("the usage API's pod %s cannot be reached by a port-forward: %w: try again, or use --server", to.pod, err)
+		return nil, noWayFor("the usage API's pod %s cannot be reached by a port-forward: %w: try again, or use --usage-api", to.pod, err)
 	}
 	opened, err := open(upgraded, to)
 	if err != nil {

@@ -225,7 +225,7 @@ func TestACertificateIsEnough(t *testing.T) {
 	crt, key := signer.client(t, "shop")
 	for where, as := range held(t, crt, key) {
 		shop := kubeconfigOf(t, server.Server, as, "shop")
-		for _, way := range []string{"", "--server=" + server.api.URL + " --insecure-skip-server-verify "} {
+		for _, way := range []string{"", "--usage-api=" + server.api.URL + " --insecure-skip-usage-api-verify "} {
 			status, out, stderr := run(append(strings.Fields(way+"list "+november), "--kubeconfig="+shop)...)
 			if status != exitDone || !strings.Contains(out, "web-1") {
 				t.Errorf("in %s, %s: status %d: %s%s", where, way, status, out, stderr)
@@ -258,8 +258,8 @@ func TestACertificateThatIsNotEnough(t *testing.T) {
 		{shop, "list --operator-namespace=barred", "you may not port-forward to the pod ready in namespace barred: ask for the Role"},
 		{shop, "list --operator-namespace=deaf", "the usage API's pod ready cannot be reached by a port-forward: connection refused"},
 		{stranger, "list", "does not take your client certificate"},
-		{stranger, "list --insecure-skip-server-verify --server=" + server.api.URL, "does not take your client certificate"},
-		{shop, "list --server=" + server.api.URL, "certificate"},
+		{stranger, "list --insecure-skip-usage-api-verify --usage-api=" + server.api.URL, "does not take your client certificate"},
+		{shop, "list --usage-api=" + server.api.URL, "certificate"},
 	} {
 		status, out, stderr := run(append(strings.Fields(c.command), "--kubeconfig="+c.kubeconfig)...)
 		if status != exitFailed || !strings.Contains(stderr, c.says) || out != "" || strings.Count(stderr, "\n") != 1 {

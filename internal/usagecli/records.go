@@ -23,8 +23,8 @@ func (c *cli) records() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "records",
 		Short: "Show the UsageRecords of any time, from the ledger.",
-		Long: `Show the UsageRecords of any time, from the ledger: also those that the cluster has
-pruned. They are byte by byte what was published, with the same digests.
+		Long: `Show the UsageRecords of any time, from the ledger: also those that the cluster
+has pruned. They are byte by byte what was published, with the same digests.
 
 Intervals that are sealed have records here; kubectl get usagerecords also shows
 the one that goes on.`,
@@ -59,13 +59,13 @@ the one that goes on.`,
 	command.Flags().StringSliceVar(&deployments, "deployment", nil, "Only what is under these deployments.")
 	at.addIntervalFlag(command.Flags())
 	at.addFlags(command.Flags())
-	out.addFlag(command, parquetFile)
+	out.addFlag(command, parquetFile, "name")
 	return command
 }
 
 // readRecords reads all pages.
 func (c *cli) readRecords(ctx context.Context, query url.Values) (*v1alpha1.UsageRecordList, told, error) {
-	at, err := c.connect()
+	at, err := c.connect(ctx)
 	if err != nil {
 		return nil, told{}, err
 	}
@@ -91,7 +91,13 @@ func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *to
 	if len(list.Items) == 0 {
 		fmt.Fprint(c.ErrOut, said.nothing("There are no records: nothing was used", when+", as far as that is sealed"))
 	}
-	if out.name == "json" || out.name == "yaml" {
+	if out.name == "name" {
+		for i := range list.Items {
+			fmt.Fprintf(c.Out, "usagerecord.%s/%s\n", v1alpha1.Group, list.Items[i].Name)
+		}
+		return nil
+	}
+	if isObject(out.name) {
 		return c.printObject(out.name, list)
 	}
 	if done, err := c.forPrograms(out.name, totalsOfRecords(list), "namespace", "deployment", "record", "resourceType"); done {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -81,7 +82,10 @@ func (c *cli) reader(name string, ofCluster bool) (client.Reader, client.ObjectK
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, key, err
 	}
-	reader, err := client.New(config, client.Options{Scheme: scheme})
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion}) // without asking which kinds there are
+	mapper.Add(v1alpha1.GroupVersion.WithKind("UsageReport"), meta.RESTScopeNamespace)
+	mapper.Add(v1alpha1.GroupVersion.WithKind("ClusterUsageReport"), meta.RESTScopeRoot)
+	reader, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
 	return reader, key, err
 }
 
@@ -95,13 +99,13 @@ func readReport(ctx context.Context, reader client.Reader, key client.ObjectKey)
 	if key.Namespace == "" {
 		report := &v1alpha1.ClusterUsageReport{}
 		if err := reader.Get(ctx, key, report); err != nil {
-			return nil, unread(err, "ClusterUsageReport "+key.Name, "clusterusagereports")
+			return nil, unread(err, fmt.Sprintf("ClusterUsageReport %q", key.Name), "clusterusagereports")
 		}
 		return &foundReport{report.Spec, report.Status}, nil
 	}
 	report := &v1alpha1.UsageReport{}
 	if err := reader.Get(ctx, key, report); err != nil {
-		return nil, unread(err, "UsageReport "+key.Name+" in namespace "+key.Namespace, "usagereports -n "+key.Namespace)
+		return nil, unread(err, fmt.Sprintf("UsageReport %q in namespace %s", key.Name, key.Namespace), "usagereports -n "+key.Namespace)
 	}
 	found := &foundReport{status: report.Status}
 	found.spec.ReportWindow = report.Spec.ReportWindow
@@ -114,7 +118,7 @@ func readReport(ctx context.Context, reader client.Reader, key client.ObjectKey)
 
 func unread(err error, name, list string) error {
 	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("there is no %s: kubectl get %s shows those that there are", name, list)
+		return misused("there is no %s: kubectl get %s shows those that there are", name, list)
 	}
 	if apierrors.IsForbidden(err) {
 		return &refused{err.Error()}

@@ -87,7 +87,7 @@ const rowsAtOnce = 1000
 
 // ask reads a report, all its pages.
 func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*answered, error) {
-	at, err := c.connect()
+	at, err := c.connect(ctx)
 	if err != nil {
 		return nil, err
 	}

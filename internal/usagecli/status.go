@@ -41,17 +41,19 @@ func (c *cli) status() *cobra.Command {
 	var out format
 	command := &cobra.Command{
 		Use: "status", Short: "Show how far the ledger is, and what needs attention.",
-		Long: `Show how far the ledger is, and what needs attention: who meters, when an interval was
-last sealed, up to when there are figures, and the meters that do not meter.
+		Long: `Show how far the ledger is, and what needs attention: who meters, when an
+interval was last sealed, up to when there are figures, and the meters that do
+not meter.
 
-Exit status: 0 if all is well, 1 if something needs attention, or the operator cannot be asked.`,
+Exit status: 0 if all is well, 1 if something needs attention, or the operator
+cannot be asked.`,
 		Example: "  kubectl usage status\n  kubectl usage status -o json | jq .problems",
 		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := out.validate(); err != nil {
 				return err
 			}
-			at, err := c.connect()
+			at, err := c.connect(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -130,8 +132,7 @@ func (h *health) judge() {
 }
 
 func (c *cli) printHealth(h *health, out string) error {
-	switch out {
-	case "json", "yaml":
+	if isObject(out) {
 		return c.printObject(out, h)
 	}
 	t := &table{columns: []column{{name: "WHAT"}, {name: "STATE", wraps: true}}}

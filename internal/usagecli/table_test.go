@@ -75,18 +75,19 @@ func TestTablesFitWhereTheyCan(t *testing.T) {
 
 func TestColoursAreForTerminalsThatHaveThem(t *testing.T) {
 	rows := []wire.Row{{ReportRow: v1alpha1.ReportRow{Quantity: "2", Exact: "7200000", Unit: "core-hour", Accuracy: v1alpha1.AccuracyEstimated, Group: map[string]v1alpha1.AttributeValue{"resourceType": "vm", "dimension": "vcpu"}}}}
+	answer := &answered{Report: &wire.Report{Rows: rows}}
 	made := &table{columns: []column{{name: "A"}, {name: "B"}}}
 	made.add("a", "b")
 	var out bytes.Buffer
 	c := &cli{IOStreams: genericiooptions.IOStreams{Out: &out}, width: 40, colours: true}
-	if got := c.bars(rows, "day", time.UTC, true); !strings.Contains(got, "\x1b[33m####") || !strings.HasPrefix(got, "\x1b[1mvm.vcpu, in core-hours\x1b[0m\n") {
+	if got := c.bars(answer, "day", time.UTC, true); !strings.Contains(got, "\x1b[33m####") || !strings.HasPrefix(got, "\x1b[1mvm.vcpu, in core-hours\x1b[0m\n") {
 		t.Errorf("bars: %q", got)
 	}
 	if err := c.printTable(made, false); err != nil || out.String() != "\x1b[1mA   B\x1b[0m\na   b\n" {
 		t.Errorf("table: %q, %v", out.String(), err)
 	}
 	c.colours = false
-	if got := c.bars(rows, "day", time.UTC, true); strings.Contains(got, "\x1b") {
+	if got := c.bars(answer, "day", time.UTC, true); strings.Contains(got, "\x1b") {
 		t.Errorf("without colours: %q", got)
 	}
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)

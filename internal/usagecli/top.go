@@ -77,7 +77,7 @@ func (c *cli) top() *cobra.Command {
 // askTop reads the rows of a report with the most of each metric, and what the others add
 // up to. An operator that knows no ranking gives pages of all rows, and they are ranked here.
 func (c *cli) askTop(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec, most int) (*answered, []wire.Others, error) {
-	at, err := c.connect()
+	at, err := c.connect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

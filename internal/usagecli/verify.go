@@ -41,6 +41,7 @@ func (c *cli) verify() *cobra.Command {
 			if err != nil {
 				return &outcome{exitUnreadable, noCluster(err)}
 			}
+			c.findOperator(cmd.Context(), config)
 			v.Namespace = c.operator
 			whole, err := v.Run(cmd.Context(), config, c.Out, c.ErrOut)
 			switch {

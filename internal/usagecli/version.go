@@ -24,7 +24,8 @@ func versionNow() string {
 func (c *cli) version() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Show the version of this program.",
-		Args: exactly(0, "no arguments"),
+		Example: "  kubectl usage version",
+		Args:    exactly(0, "no arguments"),
 		RunE: func(_ *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.Out, "kubectl usage", versionNow())
 			return err

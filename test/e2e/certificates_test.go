@@ -156,7 +156,7 @@ func certified(ctx context.Context, plugin kubectlUsage) {
 
 	By("taking nobody else's word")
 	forgery, asForger := forged("certified-tenant", tenant)
-	directly := " --insecure-skip-server-verify --server=https://" + operator.usage
+	directly := " --insecure-skip-usage-api-verify --usage-api=https://" + operator.usage
 	out, err = usage(tenant, "list -n example"+directly)
 	Expect(err).NotTo(HaveOccurred(), out)
 	out, err = usage(forgery, "list -n example"+directly)

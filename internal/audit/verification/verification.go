@@ -27,17 +27,16 @@ it again. Nothing is written.
   1. Every UsageBlock of the journal is read. Its digest must be that of its
      content, and the block after it must name that digest, from the first block
      to the last, without a gap.
-  2. The segments that the blocks add up to are cut to every sealed interval. Their
-     digest, chained to that of the interval before, must be what the interval was
-     sealed with.
-  3. Every Final UsageRecord of every namespace is computed again from its interval,
-     and must be what the API server has, field by field. A record that is not there
-     any more is no difference: records are pruned. One that no sealed interval
-     explains is. Open records are not final, and left out.
-
-  4. Every UsageReport and ClusterUsageReport is computed again from the ledger as it
-     was at the report's seal, and its figures must be what its status says. One that
-     has none, or chooses namespaces by labels, is left out.
+  2. The segments that the blocks add up to are cut to every sealed interval.
+     Their digest, chained to that of the interval before, must be what the
+     interval was sealed with.
+  3. Every Final UsageRecord of every namespace is computed again from its
+     interval, and must be what the API server has, field by field. A record
+     that is not there any more is no difference: records are pruned. One that
+     no sealed interval explains is. Open records are not final, and left out.
+  4. Every UsageReport and ClusterUsageReport is computed again from the ledger
+     as it was at the report's seal, and its figures must be what its status
+     says. One that has none, or chooses namespaces by labels, is left out.
 
 The first difference is named: where it is, which field, what was expected and
 what was found. Of the others, it is said how many there are.
@@ -46,8 +45,9 @@ Who can rewrite the whole journal can make one that adds up. To rule that out,
 keep the seal that is printed somewhere else. It stands for its interval and all
 intervals before: later, --seal says whether they are still what they were.
 
-It needs the right to list usageblocks in the operator's namespace, 
-usagerecords and usagereports in all namespaces, clusterusagereports and namespaces.
+It needs the right to list usageblocks in the operator's namespace,
+usagerecords and usagereports in all namespaces, clusterusagereports and
+namespaces.
 `
 
 // ExitStatuses says what the command ends with.

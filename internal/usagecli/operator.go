@@ -1,0 +1,46 @@
+package usagecli
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	// operatorNamespaceVariable names the operator's namespace where the flag does not.
+	operatorNamespaceVariable = "USAGE_OPERATOR_NAMESPACE"
+	// usualNamespace is the one that config/default installs into.
+	usualNamespace = "usage-system"
+	// operatorLabels are those of the usage API's Service.
+	operatorLabels = "app.kubernetes.io/name=usage-operator,app.kubernetes.io/component=usage-api"
+	// lookFor is how long the Service is looked for.
+	lookFor = 10 * time.Second
+)
+
+// findOperator sets the operator's namespace, where neither the flag nor the environment
+// does: that of the one Service with the usage API's labels, as far as the caller may list
+// Services, and usage-system otherwise.
+func (c *cli) findOperator(ctx context.Context, config *rest.Config) {
+	if c.operator = cmp.Or(c.operator, os.Getenv(operatorNamespaceVariable)); c.operator != "" {
+		return
+	}
+	c.operator = usualNamespace
+	if c.server != "" { // nothing of the operator's is asked of the API server
+		return
+	}
+	core, err := corev1client.NewForConfig(config)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookFor)
+	defer cancel()
+	found, err := core.Services("").List(ctx, metav1.ListOptions{LabelSelector: operatorLabels, Limit: 2})
+	if err == nil && len(found.Items) == 1 && found.Continue == "" {
+		c.operator = found.Items[0].Namespace
+	}
+}
