@@ -53,6 +53,10 @@ manifests: $(CONTROLLER_GEN) ## Generate the CRDs from api/ into config/crd/base
 generate: $(CONTROLLER_GEN) ## Generate the deep copies of the API types.
 	@hack/generate.sh deepcopy
 
+.PHONY: reference
+reference: manifests ## Generate docs/reference/api.md from the CRDs.
+	@hack/generate.sh reference
+
 .PHONY: fmt
 fmt: ## Format every Go file.
 	@git ls-files -z --cached --others --exclude-standard -- '*.go' | xargs -0 ls 2>/dev/null | xargs gofmt -s -w -l

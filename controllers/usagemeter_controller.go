@@ -1,6 +1,6 @@
-// Package controllers brings the cluster's custom resources up to what the
-// collector and the ledger say: it takes up UsageMeters, and publishes,
-// repairs and prunes UsageRecords.
+// Package controllers runs the operator: it applies UsageMeters to the collector,
+// keeps the journal and seals intervals, publishes, repairs and prunes UsageRecords,
+// computes UsageReports and creates those of schedules, and serves the usage API.
 package controllers
 
 import (

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Generates CRDs (manifests) and deep copies (deepcopy) from api/, and the chart from config/; all without an argument.
+# Generates CRDs (manifests) and deep copies (deepcopy) from api/, the API reference (reference) from the CRDs, and the
+# chart from config/; all without an argument.
 # Files are written aside and renamed where they differ, so that nobody reads half a file.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,4 +39,10 @@ fi
 
 if [[ $what == chart || $what == all ]]; then
 	go run ./hack/chart
+fi
+
+if [[ $what == reference || $what == all ]]; then
+	go run ./hack/apireference config/crd/bases "$tmp/api.md"
+	mkdir -p docs/reference
+	put "$tmp/api.md" docs/reference/api.md
 fi

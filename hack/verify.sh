@@ -16,7 +16,10 @@ check() {
 	fi
 }
 
-generated=(config/crd/bases 'api/**/zz_generated.*.go' charts/usage-operator/templates/generated charts/usage-operator/README.md)
+generated=(
+	config/crd/bases 'api/**/zz_generated.*.go' docs/reference/api.md
+	charts/usage-operator/templates/generated charts/usage-operator/README.md
+)
 # Two runs at once read the same checkout: no optional locks.
 export GIT_OPTIONAL_LOCKS=0
 
@@ -36,7 +39,7 @@ formatted() {
 
 in_ship() { (cd hack/ship && "$@"); }
 
-check "generated files" "run 'make manifests generate' and commit what it wrote" generated_is_current
+check "generated files" "run hack/generate.sh and commit what it wrote" generated_is_current
 check "format" "run 'make fmt'" formatted
 check "go.mod" "run 'go mod tidy'" go mod tidy -diff
 check "go.mod of hack/ship" "run 'go mod tidy' in hack/ship" go -C hack/ship mod tidy -diff

@@ -4,7 +4,7 @@
 // A feed follows one kind, whoever asked for it: meters read its objects, the
 // attribution graph learns who owns, mounts, selects and routes to whom.
 // Expressions are evaluated in the feed's own goroutine; graph and ledger are
-// written under one lock, for microseconds at a time.
+// written under one lock, which is never held while the API server is asked.
 package collector
 
 import (

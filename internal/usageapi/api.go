@@ -1,7 +1,8 @@
 // Package usageapi answers four public usage APIs from the timeline: hourly
 // details by container, charts by deployment, usage records by resource, and
 // batched usage by customer and metric; and, for kubectl usage, reports,
-// resources and records as the operator itself has them. It has no arithmetic of its own.
+// resources and records as the operator itself has them. Sums over time are the
+// timeline's; this package converts units, and ranks and adds up groups.
 //
 // A namespace is their tenant: the organization, the project, the customer. Who
 // asks sees the namespaces in which he may list UsageRecords.
