@@ -13,9 +13,9 @@ func TestWhatIsNoMeterIsNotApplied(t *testing.T) {
 		"kind: UsageMeter\napiVersion: metering.usage-operator.dev/v1\n":        "it is no metering.usage-operator.dev/v1alpha1, Kind=UsageMeter",
 		"kind: UsageRecord\napiVersion: metering.usage-operator.dev/v1alpha1\n": "it is no ",
 		"kind: Secret\napiVersion: v1\n":                                        "it is no ",
-		"":                                                                      "it is no ",
-		"kind: UsageMeter\nkind: UsageMeter\napiVersion: metering.usage-operator.dev/v1alpha1\n":            "already set",
-		"kind: UsageMeter\napiVersion: metering.usage-operator.dev/v1alpha1\nmetadata: {name: a}\n--- [x\n": "yaml",
+		"":                                                                      "EOF",
+		"kind: UsageMeter\nkind: UsageMeter\napiVersion: metering.usage-operator.dev/v1alpha1\n":                           "already set",
+		"kind: UsageMeter\napiVersion: metering.usage-operator.dev/v1alpha1\nmetadata: {name: a}\n---\nkind: UsageMeter\n": "want one document",
 	} {
 		folder := t.TempDir()
 		if err := os.WriteFile(filepath.Join(folder, "meter.yaml"), []byte(text), 0o600); err != nil {
