@@ -155,6 +155,10 @@ build: ## Build bin/usage-operator.
 run: ## Run the operator here, against the cluster of the current kubeconfig context.
 	go run . $(ARGS)
 
+.PHONY: image
+image: ## Build the image for amd64 and arm64 into dist/image, without a container engine; PUSH=reference pushes it.
+	@go -C hack/ship run ./cmd/image -version $(VERSION) $(if $(PUSH),-push $(PUSH))
+
 .PHONY: docker-build
 docker-build: ## Build the image IMG with CONTAINER_TOOL.
 	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
@@ -178,7 +182,8 @@ install: manifests control-plane-build ## Install the CRDs alone.
 	@$(KUBECTL) apply --server-side -k config/crd
 
 .PHONY: uninstall
-uninstall: control-plane-build ## Delete the CRDs, and with them every meter and record.
+uninstall: control-plane-build ## Delete the CRDs, and with them every meter and record: DELETE_DATA=yes.
+	@test "$(DELETE_DATA)" = yes || { echo "this deletes every meter, every record and the journal: say DELETE_DATA=yes" >&2; exit 1; }
 	@$(KUBECTL) delete --ignore-not-found -k config/crd
 
 .PHONY: deploy
@@ -186,8 +191,8 @@ deploy: build-installer ## Install everything, with the image IMG.
 	@$(KUBECTL) apply --server-side -f dist/install.yaml
 
 .PHONY: undeploy
-undeploy: build-installer ## Delete everything that deploy installed, with every meter and record.
-	@$(KUBECTL) delete --ignore-not-found -f dist/install.yaml
+undeploy: build-installer ## Delete what deploy installed, and keep all data; DELETE_DATA=yes: with every meter and record.
+	@KUBECTL="$(KUBECTL)" hack/undeploy.sh dist "$(DELETE_DATA)"
 
 ##@ A control plane on this machine
 
@@ -204,7 +209,7 @@ control-plane-build: ## Build its programs, once per version: some minutes.
 	@go run ./hack/controlplane build
 
 .PHONY: crds-build
-crds-build: ## Get the CRDs of what the tests meter from their Go modules, once per version: some minutes.
+crds-build: ## Get the CRDs of what the tests meter from their Go modules, once per version.
 	@go run ./hack/crds >/dev/null
 
 .PHONY: demo

@@ -3,10 +3,13 @@
 package config
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 )
@@ -139,8 +143,16 @@ func readMeter(file string) (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
+	document, err := documents.Read()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := documents.Read(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("want one document: put each UsageMeter into a file of its own")
+	}
 	meter := &unstructured.Unstructured{}
-	if err := yaml.UnmarshalStrict(text, &meter.Object); err != nil {
+	if err := yaml.UnmarshalStrict(document, &meter.Object); err != nil {
 		return nil, err
 	}
 	if got := meter.GroupVersionKind(); got != meterKind {

@@ -15,7 +15,7 @@ const help = `Prints the folder with the custom resource definitions of what is 
 
 usage: go run ./hack/crds
 
-The first time it gets them from the projects' Go modules, which takes some minutes.
+The first time it gets them from the projects' Go modules.
 To install them all: kubectl apply --server-side -f $(go run ./hack/crds)
 
 environment:

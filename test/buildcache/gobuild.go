@@ -38,7 +38,7 @@ func (p Program) Build(ctx context.Context, path string, progress io.Writer) err
 	defer os.RemoveAll(partial)
 	built := filepath.Join(partial, filepath.Base(path))
 
-	command := goCommand(ctx, p.Module, "build", "-v", "-trimpath", "-buildvcs=false",
+	command := goCommand(ctx, p.Module, "build", "-v", "-buildvcs=false",
 		"-ldflags", strings.TrimSpace("-s -w "+p.LinkerFlags), "-o", built, p.Package)
 	stderr, err := command.StderrPipe()
 	if err != nil {

@@ -66,13 +66,13 @@ func runGo(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// goCommand is the go command, without what the caller's environment would change about a build.
+// goCommand is the go command, for this machine. It compiles with the flags that `go run`, `go build` and `go test` have by
+// themselves, so that a package that two of them need is compiled once.
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, "go", args...)
 	command.Dir = dir
 	command.Env = append(os.Environ(),
 		"PWD="+dir,
-		"CGO_ENABLED=0",
 		// An empty GOFLAGS would give way to one set by `go env -w`; this is Go's own default, spelt out.
 		"GOFLAGS=-mod=readonly",
 		"GOWORK=off",

@@ -4,11 +4,11 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -18,96 +18,58 @@ import (
 )
 
 // recipe is a part of the cache key: change it when what is done to a CRD changes.
-const recipe = "1"
+const recipe = "2"
 
 //go:embed minimal/*.yaml
 var minimal embed.FS
 
 // cacheKey is made from everything that the folder is made from.
-func cacheKey(generator string) (string, error) {
-	inputs := []string{recipe, fmt.Sprintf("%q", sources)}
-	for _, name := range []string{"go.mod", "go.sum", "main.go"} {
-		text, err := os.ReadFile(filepath.Join(generator, name))
-		if err != nil {
-			return "", err
-		}
-		inputs = append(inputs, string(text))
-	}
-	err := eachMinimal(func(_ string, text []byte) error {
+func cacheKey() (string, error) {
+	inputs := []string{recipe, fmt.Sprintf("%q %q", sources, kubevirt)}
+	note := func(_ string, text []byte) error {
 		inputs = append(inputs, string(text))
 		return nil
-	})
+	}
+	err := errors.Join(eachIn(minimal, "minimal/*.yaml", note), eachIn(kubevirtHeads, "kubevirt/*.yaml", note))
 	return buildcache.Key(inputs...), err
 }
 
-func fill(ctx context.Context, dir, generator string, progress io.Writer) error {
-	fmt.Fprintln(progress, "getting the CRDs of what is metered; this is done once, and takes some minutes")
+func fill(ctx context.Context, dir string, progress io.Writer) error {
+	fmt.Fprintln(progress, "getting the CRDs of what is metered; this is done once")
 	for _, source := range sources {
 		fmt.Fprintf(progress, "%s %s\n", source.module, source.version)
 		if err := source.prepare(ctx, dir); err != nil {
 			return err
 		}
 	}
-	if err := prepareKubeVirt(ctx, dir, generator, progress); err != nil {
+	fmt.Fprintf(progress, "%s %s\n", kubevirt.module, kubevirt.version)
+	if err := prepareKubeVirt(ctx, dir); err != nil {
 		return err
 	}
-	return eachMinimal(func(name string, text []byte) error { return prepare(dir, name, text) })
+	return eachIn(minimal, "minimal/*.yaml", func(name string, text []byte) error { return prepare(dir, name, text) })
 }
 
 func (s source) prepare(ctx context.Context, dir string) error {
-	module, err := buildcache.Download(ctx, s.module, s.version)
+	folder, err := s.fetch(ctx)
 	if err != nil {
 		return err
-	}
-	if module.Sum != s.sum {
-		return fmt.Errorf("the module %s@%s has the checksum %s, not %s as in test/crds/sources.go", s.module, s.version, module.Sum, s.sum)
 	}
 	for _, file := range s.files {
-		if err := prepareFile(dir, filepath.Join(module.Dir, filepath.FromSlash(s.folder), file)); err != nil {
+		if err := prepareFile(dir, filepath.Join(folder, file)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// prepareKubeVirt builds and runs a program of KubeVirt's own code, in which its CRDs are.
-func prepareKubeVirt(ctx context.Context, dir, generator string, progress io.Writer) error {
-	temporary, err := os.MkdirTemp("", "kubevirt-crds-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temporary)
-	program := buildcache.Program{Label: "KubeVirt's CRDs", Module: generator, Package: "."}
-	path := filepath.Join(temporary, "generator")
-	if err := program.Build(ctx, path, progress); err != nil {
-		return err
-	}
-	output := filepath.Join(temporary, "crds")
-	if err := os.Mkdir(output, 0o755); err != nil {
-		return err
-	}
-	if text, err := exec.CommandContext(ctx, path, output).CombinedOutput(); err != nil {
-		return fmt.Errorf("generate KubeVirt's CRDs: %w\n%s", err, text)
-	}
-	files, err := filepath.Glob(filepath.Join(output, "*.yaml"))
+// eachIn calls with every file of the embedded folder that matches.
+func eachIn(folder embed.FS, pattern string, call func(name string, text []byte) error) error {
+	files, err := fs.Glob(folder, pattern)
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		if err := prepareFile(dir, file); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func eachMinimal(call func(name string, text []byte) error) error {
-	files, err := fs.Glob(minimal, "minimal/*.yaml")
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		text, err := minimal.ReadFile(file)
+		text, err := folder.ReadFile(file)
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,7 @@
 // Package crds has the custom resource definitions of what is metered, and installs them on an API server.
 //
-// They are the projects' own, taken from their Go modules (see sources), except those in the folder minimal, for which
-// there is no module to take them from.
+// They are the projects' own, taken from their Go modules (see sources, and kubevirt), except those in the folder minimal,
+// for which there is no module to take them from.
 package crds
 
 import (
@@ -35,17 +35,12 @@ func Load(ctx context.Context, progress io.Writer) ([]*apiextensionsv1.CustomRes
 
 // Build returns the folder that has each definition in a file `<name>.json`, and fills it first if it is not there.
 func Build(ctx context.Context, progress io.Writer) (string, error) {
-	checkout, err := buildcache.Checkout()
-	if err != nil {
-		return "", err
-	}
-	generator := filepath.Join(checkout, "hack", "crds", "kubevirt")
-	key, err := cacheKey(generator)
+	key, err := cacheKey()
 	if err != nil {
 		return "", err
 	}
 	return buildcache.Folder(ctx, "crds", key, progress, func(dir string) error {
-		return fill(ctx, dir, generator, progress)
+		return fill(ctx, dir, progress)
 	})
 }
 

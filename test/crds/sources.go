@@ -10,7 +10,7 @@ type source struct {
 	files  []string
 }
 
-// sources pins every module but KubeVirt, which hack/crds/kubevirt/go.mod pins, because its CRDs are built in Go.
+// sources pins every module but KubeVirt, of which only the schemas are YAML.
 // To go to another version, change it and its sum, which the error that follows tells.
 var sources = []source{
 	{

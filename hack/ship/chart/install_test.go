@@ -2,10 +2,13 @@ package chart_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +45,7 @@ func TestALifeOnACluster(t *testing.T) {
 	u.kubectl("create", "namespace", "shop")
 	u.kubectl("create", "deployment", "web", "-n", "shop", "--image=example.com/web", "--replicas=2")
 	u.kubectl("set", "resources", "deployment", "web", "-n", "shop", "--requests=cpu=500m,memory=256Mi")
-	u.kubectl("rollout", "status", "deployment", "web", "-n", "shop", "--timeout=60s")
+	u.kubectl("rollout", "status", "deployment", "web", "-n", "shop", "--timeout=180s")
 
 	step("helm install: usage within a minute", func(*testing.T) {
 		begun := time.Now()
@@ -99,16 +102,20 @@ func TestALifeOnACluster(t *testing.T) {
 		u.start()
 		u.seesUsage(begun)
 	})
-	step("kubectl delete -f uninstall.yaml: the data stays", func(t *testing.T) {
+	step("make undeploy: the data stays", func(t *testing.T) {
 		before := u.data()
 		u.stop()
-		u.kubectl("delete", "-f", filepath.Join(dist, "uninstall.yaml"))
+		u.run(cp.Kubeconfig(), root+"/hack/undeploy.sh", dist)
 		u.gone("deployment,clusterrole,clusterrolebinding,validatingadmissionpolicy,service,serviceaccount")
 		u.keeps(before)
 		u.kubectl("apply", "--server-side", "-f", filepath.Join(dist, "install.yaml"))
 		u.start()
 		u.goesOn(before)
 		u.stop()
+	})
+	step("make undeploy DELETE_DATA=yes: everything is deleted", func(*testing.T) {
+		u.run(cp.Kubeconfig(), root+"/hack/undeploy.sh", dist, "yes")
+		u.gone("crd")
 	})
 }
 
@@ -129,6 +136,7 @@ type user struct {
 	program, plugin string
 	operator        *exec.Cmd
 	usageAPI        string
+	later           int // how many deployments goesOn has made
 }
 
 func build(t *testing.T, module, of string) string {
@@ -285,7 +293,7 @@ func free(t *testing.T) string {
 
 func (u *user) eventually(what string, condition func() bool) {
 	u.Helper()
-	err := wait.PollUntilContextTimeout(u.Context(), 200*time.Millisecond, 90*time.Second, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(u.Context(), 200*time.Millisecond, 2*time.Minute, true, func(context.Context) (bool, error) {
 		return condition(), nil
 	})
 	if err != nil {
@@ -345,16 +353,27 @@ func (u *user) keeps(before string) {
 	}
 }
 
-// goesOn waits until the operator, installed again, has written to the same journal.
+// goesOn waits until the operator, installed again, meters, and has written to the same journal. Records are there still;
+// blocks may have been merged.
 func (u *user) goesOn(before string) {
 	u.Helper()
-	u.kubectl("scale", "deployment", "web", "-n", "shop", "--replicas=3")
-	u.eventually("the record says what is held now", func() bool {
-		return strings.Contains(u.kubectl("get", "usagerecords", "-n", "shop", "-o", "yaml"), "level: \"268435456\"") &&
-			strings.Count(u.data(), "UsageBlock ") > strings.Count(before, "UsageBlock ")
+	block := regexp.MustCompile(`(?m)^UsageBlock \d+`)
+	last := slices.Max(block.FindAllString(before, -1))
+	u.later++
+	deployment := fmt.Sprintf("later-%d", u.later)
+	u.kubectl("create", "deployment", deployment, "-n", "shop", "--image=example.com/later")
+	u.kubectl("set", "resources", "deployment", deployment, "-n", "shop", "--requests=cpu=250m,memory=128Mi")
+	u.eventually("there is a record of what began since, and the journal has more blocks", func() bool {
+		blocks := block.FindAllString(u.data(), -1)
+		return strings.Contains(u.kubectl("get", "usagerecords", "-n", "shop"), deployment) &&
+			len(blocks) > 0 && slices.Max(blocks) > last
 	})
-	u.keeps(before)
-	u.kubectl("scale", "deployment", "web", "-n", "shop", "--replicas=2")
+	now := u.data()
+	for line := range strings.Lines(before) {
+		if !strings.HasPrefix(line, "UsageBlock ") && !strings.Contains(now, line) {
+			u.Errorf("it is gone: %s", line)
+		}
+	}
 }
 
 // gone fails if the operator still has one of the kinds.
@@ -365,4 +384,3 @@ func (u *user) gone(kinds string) {
 		return !strings.Contains(left, name) && !strings.Contains(left, "usage-api")
 	})
 }
-

@@ -1,0 +1,193 @@
+package image_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/usage-operator/usage-operator/hack/ship/image"
+)
+
+const root = "../../.."
+
+// host is the platform of a container on this machine.
+var host = "linux/" + runtime.GOARCH
+
+// TestTheOperatorsImage builds the image twice, the second time from a copy of what it is made from in another folder, and
+// compares the digests; pushes it to a registry, pulls it, and runs what was pulled.
+func TestTheOperatorsImage(t *testing.T) {
+	here, err := filepath.Abs(root)
+	require(t, err)
+	made, err := image.Build(t.Context(), image.Operator(here, "v1.2.3"), []string{host})
+	require(t, err)
+	again, err := image.Build(t.Context(), image.Operator(copied(t, here), "v1.2.3"), []string{host})
+	require(t, err)
+	digest, err := made.Index.Digest()
+	require(t, err)
+	if other, err := again.Index.Digest(); err != nil || other != digest {
+		t.Errorf("built twice, it is %s and %s (%v)", digest, other, err)
+	}
+
+	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
+	t.Cleanup(server.Close)
+	to, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://")+"/usage-operator:v1.2.3", name.Insecure)
+	require(t, err)
+	require(t, remote.WriteIndex(to, made.Index))
+	platform, err := v1.ParsePlatform(host)
+	require(t, err)
+	pulled, err := remote.Image(to, remote.WithPlatform(*platform))
+	require(t, err)
+	require(t, validate.Image(pulled))
+
+	config, err := pulled.ConfigFile()
+	require(t, err)
+	if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/usage-operator"}) || !config.Created.IsZero() {
+		t.Errorf("the configuration is %+v, created %s", config.Config, config.Created)
+	}
+	out, err := exec.CommandContext(t.Context(), extract(t, pulled), "--version").CombinedOutput()
+	if err != nil || string(out) != "usage-operator v1.2.3\n" {
+		t.Errorf("what was pulled says %q (%v)", out, err)
+	}
+	isAttached(t, to, pulled, made.SBOMs[host])
+}
+
+// isAttached asks the registry what refers to the image: the document that says what it is made of.
+func isAttached(t *testing.T, at name.Reference, of v1.Image, want []byte) {
+	t.Helper()
+	digest, err := of.Digest()
+	require(t, err)
+	referrers, err := remote.Referrers(at.Context().Digest(digest.String()))
+	require(t, err)
+	manifest, err := referrers.IndexManifest()
+	require(t, err)
+	if len(manifest.Manifests) != 1 {
+		t.Fatalf("%d artifacts refer to the image, want one", len(manifest.Manifests))
+	}
+	artifact, err := remote.Image(at.Context().Digest(manifest.Manifests[0].Digest.String()))
+	require(t, err)
+	layers, err := artifact.Layers()
+	require(t, err)
+	content, err := layers[0].Uncompressed()
+	require(t, err)
+	got, err := io.ReadAll(content)
+	require(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("attached is %.200s", got)
+	}
+	var document struct {
+		Components []struct{ Name, Version string }
+	}
+	require(t, json.Unmarshal(got, &document))
+	versions := map[string]string{}
+	for _, component := range document.Components {
+		versions[component.Name] = component.Version
+	}
+	for _, module := range []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "stdlib"} {
+		if versions[module] == "" {
+			t.Errorf("the SBOM has no %s: %v", module, versions)
+		}
+	}
+}
+
+// TestOneLayoutForAllPlatforms assembles a small program for every platform of the releases, and reads it back.
+func TestOneLayoutForAllPlatforms(t *testing.T) {
+	module := t.TempDir()
+	require(t, os.WriteFile(filepath.Join(module, "go.mod"), []byte("module example.com/program\n\ngo 1.26.0\n"), 0o600))
+	require(t, os.WriteFile(filepath.Join(module, "main.go"), []byte("package main\n\nvar version string\n\nfunc main() { println(version) }\n"), 0o600))
+	made, err := image.Build(t.Context(), image.Program{Module: module, Package: ".", Name: "program", Version: "v1"}, image.Platforms)
+	require(t, err)
+	folder := filepath.Join(t.TempDir(), "image")
+	require(t, made.Write(folder))
+
+	path, err := layout.FromPath(folder)
+	require(t, err)
+	index, err := path.ImageIndex()
+	require(t, err)
+	require(t, validate.Index(index))
+	manifest, err := made.Index.IndexManifest()
+	require(t, err)
+	var platforms []string
+	for _, descriptor := range manifest.Manifests {
+		if descriptor.Platform.OS != "unknown" {
+			platforms = append(platforms, descriptor.Platform.String())
+		}
+	}
+	if !slices.Equal(platforms, image.Platforms) {
+		t.Errorf("the index is for %v, want %v", platforms, image.Platforms)
+	}
+	for _, platform := range image.Platforms {
+		if _, err := os.Stat(folder + "-" + strings.ReplaceAll(platform, "/", "-") + ".cdx.json"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := image.Build(t.Context(), image.Program{Module: module, Package: "./none", Name: "program"}, []string{host}); err == nil {
+		t.Error("an image is made of a program that there is not")
+	}
+}
+
+// copied is a copy of the files in Git, and of those that are not ignored, in another folder.
+func copied(t *testing.T, from string) string {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.go", "go.*", "api", "config", "controllers", "internal")
+	list.Dir = from
+	out, err := list.Output()
+	require(t, err)
+	to := t.TempDir()
+	for file := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		content, err := os.ReadFile(filepath.Join(from, file))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // removed, and not committed yet
+		}
+		require(t, err)
+		require(t, os.MkdirAll(filepath.Dir(filepath.Join(to, file)), 0o755))
+		require(t, os.WriteFile(filepath.Join(to, file), content, 0o600))
+	}
+	return to
+}
+
+// extract writes the only file of the image, and returns its path.
+func extract(t *testing.T, of v1.Image) string {
+	t.Helper()
+	content := mutate.Extract(of)
+	defer content.Close()
+	reader := tar.NewReader(content)
+	header, err := reader.Next()
+	require(t, err)
+	if header.Name != "usage-operator" || header.Mode != 0o755 || !header.ModTime.IsZero() && header.ModTime.Unix() != 0 {
+		t.Errorf("the image has %+v", header)
+	}
+	program := filepath.Join(t.TempDir(), "usage-operator")
+	file, err := os.OpenFile(program, os.O_CREATE|os.O_WRONLY, 0o700)
+	require(t, err)
+	_, err = io.Copy(file, reader)
+	require(t, errors.Join(err, file.Close()))
+	if _, err := reader.Next(); !errors.Is(err, io.EOF) {
+		t.Error("the image has more than one file")
+	}
+	return program
+}
+
+func require(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
