@@ -1,5 +1,5 @@
-# Everything here needs Go, make and git, and nothing else: the tools, and the control plane that the tests run on,
-# are built from Go modules. Two makes may run at once.
+# Everything here needs Go, make and git: the tools, and the control plane that the tests run on, are built from Go
+# modules. make test needs Prometheus, too (hack/prometheus.sh). Two makes may run at once.
 
 SHELL := /usr/bin/env bash -o pipefail -e
 .DEFAULT_GOAL := help
@@ -82,7 +82,7 @@ verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Fail unless all that is generated 
 ##@ Test
 
 .PHONY: test
-test: control-plane-build crds-build ## Run every test, on a real control plane.
+test: control-plane-build crds-build prometheus ## Run every test, on a real control plane.
 	@test -n "$(RACE)" || echo "==> no C compiler: testing without the race detector"
 	@echo "==> testing $(PACKAGES)"
 	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
@@ -207,6 +207,10 @@ control-plane-down: ## Stop it.
 .PHONY: control-plane-build
 control-plane-build: ## Build its programs, once per version: some minutes.
 	@go run ./hack/controlplane build
+
+.PHONY: prometheus
+prometheus: ## See that prometheus and promtool are there: as root on Debian, install them.
+	@hack/prometheus.sh
 
 .PHONY: crds-build
 crds-build: ## Get the CRDs of what the tests meter from their Go modules, once per version.

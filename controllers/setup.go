@@ -118,7 +118,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	}
 	budget := NewReportBudget(o.Schedule.ReportBudget)
 	if o.Metrics != nil {
-		err = errors.Join(o.Metrics.Register(timings), o.Metrics.Register(newUsageMetrics(mgr, answers, &o.UsageMetrics)), o.Metrics.Register(&Metrics{
+		err = errors.Join(o.Metrics.Register(timings), o.Metrics.Register(newUsageMetrics(mgr, answers, &o)), o.Metrics.Register(&Metrics{
 			Reports:   budget,
 			Collector: collected, Health: health, Journal: keeper.Journal, Publisher: records.Publisher, Clock: steady,
 			Schedule: o.Schedule, Elected: mgr.Elected(), shares: &records.shares,

@@ -25,10 +25,10 @@ type UsageMetrics struct {
 const selectTimeout = 2 * time.Second
 
 // newUsageMetrics shows what the ledger says while this replica leads.
-func newUsageMetrics(mgr ctrl.Manager, answers *Answers, o *UsageMetrics) *usagemetrics.Collector {
+func newUsageMetrics(mgr ctrl.Manager, answers *Answers, o *Options) *usagemetrics.Collector {
 	log := mgr.GetLogger().WithName("usage-metrics")
 	shown := usagemetrics.Options{
-		Series: o.Series, ByDeployment: o.ByDeployment,
+		Namespace: o.Namespace, Series: o.UsageMetrics.Series, ByDeployment: o.UsageMetrics.ByDeployment,
 		Failed: func(err error) { log.Error(err, "cannot read which namespaces are selected; showing those that were") },
 		Snapshot: func() *timeline.Snapshot {
 			select {
@@ -42,11 +42,11 @@ func newUsageMetrics(mgr ctrl.Manager, answers *Answers, o *UsageMetrics) *usage
 			return answers.Snapshot()
 		},
 	}
-	if o.Namespaces != nil {
+	if selector := o.UsageMetrics.Namespaces; selector != nil {
 		shown.Selected = func() (map[string]bool, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), selectTimeout)
 			defer cancel()
-			refs, err := namespacesNow(ctx, mgr.GetClient(), o.Namespaces)
+			refs, err := namespacesNow(ctx, mgr.GetClient(), selector)
 			selected := make(map[string]bool, len(refs))
 			for i := range refs {
 				selected[refs[i].Name] = true

@@ -14,8 +14,7 @@ import (
 func (c *Collector) allot() {
 	wanted := map[string][]*timeline.Running{}
 	for _, r := range c.totals.Awake() {
-		// What is in no namespace is the cluster's, and nobody can label it.
-		if c.selected == nil || c.selected[r.Namespace] || r.Namespace == "" {
+		if c.selected == nil || c.selected[r.Namespace] || r.Namespace == c.options.Namespace {
 			wanted[r.Namespace] = append(wanted[r.Namespace], r)
 		}
 	}

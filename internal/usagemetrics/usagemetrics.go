@@ -21,11 +21,13 @@ const Other = "(other)"
 
 // Options are what is shown.
 type Options struct {
+	// Namespace is the operator's own, in which what is in no namespace is recorded: nodes.
+	Namespace string
 	// Series is how many series each metric may have, beside those of Other.
 	Series int
 	// ByDeployment has a series for each deployment of a namespace.
 	ByDeployment bool
-	// Selected tells which namespaces may have series of their own; nil: all. An error
+	// Selected tells which namespaces may have series of their own, besides Namespace; nil: all. An error
 	// shows the series that there were.
 	Selected func() (map[string]bool, error)
 	// Snapshot is what the ledger says; nil: nothing is shown, as of a replica that stands by.
@@ -148,7 +150,7 @@ const nodePool = "node_pool"
 func (c *Collector) nodes() map[usage.Dimension]usage.Amount {
 	have := map[usage.Dimension]usage.Amount{}
 	for _, r := range c.totals.Awake() {
-		if r.ResourceType == nodePool && r.Namespace == "" {
+		if r.ResourceType == nodePool && r.Namespace == c.options.Namespace {
 			have[r.Dimension] = have[r.Dimension].Plus(r.Held())
 		}
 	}

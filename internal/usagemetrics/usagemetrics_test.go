@@ -253,7 +253,7 @@ func TestSelectedNamespacesAreAsTheyWere(t *testing.T) {
 
 func TestMetricsOfUsage(t *testing.T) {
 	line := timeline.New()
-	node := machineChange("", "node", "vcpu", 64_000, hour0, 0)
+	node := machineChange("usage-system", "node", "vcpu", 64_000, hour0, 0)
 	node.Subject.ResourceType = "node_pool"
 	less, more := machineChange("shop", "1", "vcpu", 2000, hour0, hour0+60), machineChange("shop", "1", "vcpu", 1000, hour0, hour0+60)
 	less.Kind, more.Kind = usage.Less, usage.More
@@ -263,11 +263,11 @@ func TestMetricsOfUsage(t *testing.T) {
 		Sealed:  []usage.Window{{Start: hour0, End: hour0 + 3600}},
 	})
 	line.Publish()
-	c := New(Options{Series: 2, ByDeployment: true, Snapshot: line.Snapshot})
+	c := New(Options{Namespace: "usage-system", Series: 2, ByDeployment: true, Snapshot: line.Snapshot})
 	for name, want := range map[string]map[string]float64{
 		"held": {
 			"deployment=,dimension=device/a.com/gpu,namespace=shop,resource_type=vm,unit=millicore":      3000,
-			"deployment=,dimension=vcpu,namespace=,resource_type=node_pool,unit=millicore":               64_000,
+			"deployment=,dimension=vcpu,namespace=usage-system,resource_type=node_pool,unit=millicore":   64_000,
 			"deployment=(other),dimension=device,namespace=(other),resource_type=vm,unit=millicore":      0,
 			"deployment=(other),dimension=vcpu,namespace=(other),resource_type=node_pool,unit=millicore": 0,
 			"deployment=(other),dimension=vcpu,namespace=(other),resource_type=vm,unit=millicore":        2000,
@@ -282,7 +282,7 @@ func TestMetricsOfUsage(t *testing.T) {
 		},
 		"unit_seconds_total": {
 			"deployment=,dimension=device/a.com/gpu,namespace=shop,resource_type=vm,unit=millicore":      600 * 3000,
-			"deployment=,dimension=vcpu,namespace=,resource_type=node_pool,unit=millicore":               3600 * 64_000,
+			"deployment=,dimension=vcpu,namespace=usage-system,resource_type=node_pool,unit=millicore":   3600 * 64_000,
 			"deployment=(other),dimension=device,namespace=(other),resource_type=vm,unit=millicore":      0,
 			"deployment=(other),dimension=vcpu,namespace=(other),resource_type=node_pool,unit=millicore": 0,
 			"deployment=(other),dimension=vcpu,namespace=(other),resource_type=vm,unit=millicore":        0, // of this run
