@@ -2,10 +2,12 @@ package archive
 
 import (
 	"context"
+	"encoding/csv"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -38,14 +40,10 @@ func someDays(t testing.TB) *history {
 // seals. A journal that is restored from them has the same segments in every sealed
 // interval, the same seals, corrections and coverage.
 func TestChaptersSayWhatTheJournalSays(t *testing.T) {
-	folder := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		h := anyHistory(t)
-		place, err := os.MkdirTemp(folder, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := Open(context.Background(), Options{URL: "file://" + place, Cluster: clusterA, Writes: true})
+		in := objects{}
+		a, err := open(context.Background(), in, "archive", Options{Cluster: clusterA, Writes: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +56,7 @@ func TestChaptersSayWhatTheJournalSays(t *testing.T) {
 		if !some || first != firstDay || last.Next() != DayOf(h.end()) {
 			t.Fatalf("chapters of %s to %s, and %s is sealed", first, last, moment(h.end()))
 		}
-		read, err := Open(context.Background(), Options{URL: "file://" + place})
+		read, err := open(context.Background(), in, "archive", Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,6 +270,28 @@ func TestAJournalThatTheArchiveDoesNotContinue(t *testing.T) {
 	}
 }
 
+// A journal whose segments are not what their day was sealed with is not archived: what
+// is in the archive adds up.
+func TestASealThatDoesNotAddUpIsNotArchived(t *testing.T) {
+	h, err := newHistory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.advance(began+3600, []usage.Change{held(1, 4, usage.Boundary{At: began, Evidence: usage.Observed})}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.segments[0].Level++ // what is sealed from now on is of another level
+	if err := h.advance(began+2*aDay, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	a := opened(t, t.TempDir())
+	n, err := a.CatchUp(t.Context(), h.source(), h.end())
+	problem, is := errors.AsType[*Problem](err)
+	if _, _, some := a.Days(); n != 0 || some || !is || problem.Fault != Unproven || !strings.Contains(problem.Detail, "2026-11-20T07:00:00Z") {
+		t.Errorf("%d chapters, %v", n, err)
+	}
+}
+
 // Where a person accepted that a part of the journal is lost, what is left is archived,
 // and the chapter says of which intervals that is not all.
 func TestWhatTheJournalLostIsMarked(t *testing.T) {
@@ -318,5 +338,70 @@ func TestWhatTheJournalLostIsMarked(t *testing.T) {
 	}
 	if _, whole := c.Incomplete[c.Seals[0].Interval.Start]; whole || len(c.Incomplete) != len(c.Seals)-1 {
 		t.Errorf("of %d intervals these are marked: %v", len(c.Seals), c.Incomplete)
+	}
+}
+
+// A day that does not fit into memory is not archived, and it is said how much it takes;
+// several days that do not fit at once are archived one after the other.
+func TestADayThatDoesNotFitIntoMemory(t *testing.T) {
+	h := someDays(t)
+	folder := t.TempDir()
+	caughtUp(t, opened(t, folder), h)
+	rows := 0
+	if _, err := opened(t, folder).Verify(t.Context(), func(m *Manifest) { rows = max(rows, m.Segments.Rows) }); err != nil {
+		t.Fatal(err)
+	}
+	for most, fits := range map[int]bool{1: false, 2*rows + len(h.late): true} {
+		a := opened(t, t.TempDir())
+		from := h.source()
+		from.Most = most
+		n, err := a.CatchUp(t.Context(), from, h.end())
+		_, large := errors.AsType[*TooLargeError](err)
+		if fits != (err == nil && n > 0) || fits == large {
+			t.Errorf("at most %d segments: %d chapters, %v", most, n, err)
+		}
+	}
+}
+
+// What is exported of all days adds up to what was held in them, and was corrected.
+func TestAnExportAddsUp(t *testing.T) {
+	h := someDays(t)
+	a := opened(t, t.TempDir())
+	caughtUp(t, a, h)
+	first, last, _ := a.Days()
+
+	want := map[string]int64{}
+	for _, s := range h.segments {
+		want[s.Subject.Namespace] += s.Level * s.Part(usage.Window{Start: int64(first), End: int64(last.Next())}).Seconds()
+	}
+	for _, c := range h.late {
+		want[c.Subject.Namespace] -= c.Level * (c.End.At - c.Start.At)
+	}
+	var out strings.Builder
+	if err := a.Export(t.Context(), &out, first-aDay, last.Next()); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(out.String())).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, row := range rows[1:] {
+		amount, err := strconv.ParseInt(row[len(row)-1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[row[slices.Index(rows[0], "namespace")]] += amount
+	}
+	if len(h.late) == 0 || len(rows) < 10 {
+		t.Fatalf("%d corrections, %d rows: the history is of no use", len(h.late), len(rows))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("base-unit-seconds by namespace, want - got +:\n%s", diff)
+	}
+
+	var none strings.Builder
+	if err := a.Export(t.Context(), &none, last.Next(), last.Next()); err != nil || strings.Count(none.String(), "\n") != 1 {
+		t.Errorf("of days that there are none of: %q, %v", none.String(), err)
 	}
 }
