@@ -35,10 +35,12 @@ func (b listedBlocks) List(_ context.Context, each func(journal.Stored) error) e
 	return nil
 }
 
-// The days that are sealed are archived, also after the archive could not be written for
-// a while: that is told once, with the store's own words, and so is its end.
-func TestDaysAreArchivedOnceTheStoreCanBeWritten(t *testing.T) {
-	const days, midnight = 3, int64(1795132800) // 2026-11-20
+// midnight is the beginning of 2026-11-20.
+const midnight = int64(1795132800)
+
+// sealedDays is a journal in which so many days from midnight on are sealed, at their end.
+func sealedDays(t *testing.T, days int64) (listedBlocks, *clocktesting.FakeClock, []journal.Seal) {
+	t.Helper()
 	store := listedBlocks{blocksInMemory{}, &atomic.Int32{}}
 	now := clocktesting.NewFakeClock(time.Unix(midnight+days*86400, 0))
 	written := journal.New(journal.Options{Store: store, Writer: "writer", Cluster: "cluster", Clock: now, Log: logr.Discard()})
@@ -55,7 +57,14 @@ func TestDaysAreArchivedOnceTheStoreCanBeWritten(t *testing.T) {
 	if err := written.Append(t.Context(), &journal.Batch{Time: now.Now().Unix(), Seals: seals}); err != nil {
 		t.Fatal(err)
 	}
+	return store, now, seals
+}
 
+// The days that are sealed are archived, also after the archive could not be written for
+// a while: that is told once, with the store's own words, and so is its end.
+func TestDaysAreArchivedOnceTheStoreCanBeWritten(t *testing.T) {
+	const days = 3
+	store, now, seals := sealedDays(t, days)
 	place := filepath.Join(t.TempDir(), "volume")
 	if err := os.WriteFile(place, nil, 0o600); err != nil { // no directory can be made there
 		t.Fatal(err)

@@ -66,37 +66,43 @@ func TestChaptersSayWhatTheJournalSays(t *testing.T) {
 		}
 
 		to := blockStore{}
-		if err := read.Restore(context.Background(), journalIn(to, clusterA), func(*Manifest) {}); err != nil {
+		if err := read.Restore(context.Background(), journalIn(to), func(*Manifest) {}); err != nil {
 			t.Fatal(err)
 		}
-		state, err := journalIn(to, clusterA).Load(context.Background())
+		state, err := journalIn(to).Load(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
-		seals := slices.DeleteFunc(slices.Clone(h.seals), func(s journal.Seal) bool { return s.Interval.End > int64(last.Next()) })
-		if diff := cmp.Diff(seals, state.Seals); diff != "" {
-			t.Fatalf("the restored seals, want - got +:\n%s", diff)
-		}
-		var restored, late []usage.Change
-		for _, c := range state.Segments {
-			if c.Kind == usage.Put {
-				restored = append(restored, c)
-			} else {
-				late = append(late, c)
-			}
-		}
-		for _, seal := range seals {
-			if diff := cmp.Diff(sealedParts(h.segments, seal.Interval), sealedParts(restored, seal.Interval)); diff != "" {
-				t.Fatalf("%s, want - got +:\n%s", moment(seal.Interval.Start), diff)
-			}
-			if diff := cmp.Diff(usage.CutCoverage(h.coverage, seal.Interval), usage.CutCoverage(state.Coverage, seal.Interval)); diff != "" {
-				t.Fatalf("%s, coverage, want - got +:\n%s", moment(seal.Interval.Start), diff)
-			}
-		}
-		if diff := cmp.Diff(h.late, late, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("corrections, want - got +:\n%s", diff)
-		}
+		h.compare(t, state, last)
 	})
+}
+
+// compare fails unless a journal that was restored from chapters up to a day says the
+// same of what was sealed by its end.
+func (h *history) compare(t *rapid.T, state *journal.State, last Day) {
+	seals := slices.DeleteFunc(slices.Clone(h.seals), func(s journal.Seal) bool { return s.Interval.End > int64(last.Next()) })
+	if diff := cmp.Diff(seals, state.Seals); diff != "" {
+		t.Fatalf("the restored seals, want - got +:\n%s", diff)
+	}
+	var restored, late []usage.Change
+	for _, c := range state.Segments {
+		if c.Kind == usage.Put {
+			restored = append(restored, c)
+		} else {
+			late = append(late, c)
+		}
+	}
+	for _, seal := range seals {
+		if diff := cmp.Diff(sealedParts(h.segments, seal.Interval), sealedParts(restored, seal.Interval)); diff != "" {
+			t.Fatalf("%s, want - got +:\n%s", moment(seal.Interval.Start), diff)
+		}
+		if diff := cmp.Diff(usage.CutCoverage(h.coverage, seal.Interval), usage.CutCoverage(state.Coverage, seal.Interval)); diff != "" {
+			t.Fatalf("%s, coverage, want - got +:\n%s", moment(seal.Interval.Start), diff)
+		}
+	}
+	if diff := cmp.Diff(h.late, late, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("corrections, want - got +:\n%s", diff)
+	}
 }
 
 // A chapter does not depend on when it is made: the same day's file is the same one,
@@ -134,46 +140,53 @@ func TestAChapterDoesNotDependOnWhatCameAfter(t *testing.T) {
 	}
 }
 
+// edit replaces a part of a file.
+func edit(t *testing.T, name, old, by string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil || !strings.Contains(string(text), old) {
+		t.Fatalf("%s has no %q: %v", name, old, err)
+	}
+	if err := os.WriteFile(name, []byte(strings.Replace(string(text), old, by, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flip changes a bit of a file.
+func flip(t *testing.T, name string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, name string) {
+	t.Helper()
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func manifestIn(folder string, day Day) string { return filepath.Join(folder, day.manifest()) }
+
+func segmentsIn(t *testing.T, folder string, day Day) string {
+	t.Helper()
+	m, _, err := opened(t, folder).Manifest(t.Context(), day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(folder, m.Segments.Name)
+}
+
 // What is wrong with an archive is named, nothing is built on it, and it is said what to do.
 func TestAnArchiveThatIsNotWhatItShouldBe(t *testing.T) {
 	h := someDays(t)
 	day := firstDay.Next()
-	replace := func(t *testing.T, name, old, by string) {
-		t.Helper()
-		text, err := os.ReadFile(name)
-		if err != nil || !strings.Contains(string(text), old) {
-			t.Fatalf("%s has no %q: %v", name, old, err)
-		}
-		if err := os.WriteFile(name, []byte(strings.Replace(string(text), old, by, 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	manifest := func(folder string, day Day) string { return filepath.Join(folder, day.manifest()) }
-	segments := func(t *testing.T, folder string, day Day) string {
-		t.Helper()
-		m, _, err := opened(t, folder).Manifest(t.Context(), day)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return filepath.Join(folder, m.Segments.Name)
-	}
-	flip := func(t *testing.T, name string) {
-		t.Helper()
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text[len(text)/2] ^= 1
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	remove := func(t *testing.T, name string) {
-		t.Helper()
-		if err := os.Remove(name); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for name, c := range map[string]struct {
 		harm   func(t *testing.T, folder string, last Day)
 		fault  Fault
@@ -182,30 +195,30 @@ func TestAnArchiveThatIsNotWhatItShouldBe(t *testing.T) {
 	}{
 		"the bucket of another cluster": {
 			func(t *testing.T, folder string, last Day) {
-				replace(t, manifest(folder, last), clusterA, "another-cluster")
+				edit(t, manifestIn(folder, last), clusterA, "another-cluster")
 			}, OtherCluster, "manifests/", false},
 		"written by a newer version": {
 			func(t *testing.T, folder string, last Day) {
-				replace(t, manifest(folder, last), `"format": 1`, `"format": 2`)
+				edit(t, manifestIn(folder, last), `"format": 1`, `"format": 2`)
 			}, NewerFormat, "manifests/", false},
 		"a manifest between others is gone": {
-			func(t *testing.T, folder string, _ Day) { remove(t, manifest(folder, day)) }, Missing, day.manifest(), false},
+			func(t *testing.T, folder string, _ Day) { remove(t, manifestIn(folder, day)) }, Missing, day.manifest(), false},
 		"the last file is gone": {
-			func(t *testing.T, folder string, last Day) { remove(t, segments(t, folder, last)) }, Missing, "chapters/", false},
+			func(t *testing.T, folder string, last Day) { remove(t, segmentsIn(t, folder, last)) }, Missing, "chapters/", false},
 		"an earlier file is gone": {
-			func(t *testing.T, folder string, _ Day) { remove(t, segments(t, folder, day)) }, Missing, "chapters/day=2026-11-21/", true},
+			func(t *testing.T, folder string, _ Day) { remove(t, segmentsIn(t, folder, day)) }, Missing, "chapters/day=2026-11-21/", true},
 		"a bit of the last file": {
-			func(t *testing.T, folder string, last Day) { flip(t, segments(t, folder, last)) }, Damaged, "chapters/", false},
+			func(t *testing.T, folder string, last Day) { flip(t, segmentsIn(t, folder, last)) }, Damaged, "chapters/", false},
 		"a bit of an earlier file": {
-			func(t *testing.T, folder string, _ Day) { flip(t, segments(t, folder, day)) }, Damaged, "chapters/day=2026-11-21/", true},
+			func(t *testing.T, folder string, _ Day) { flip(t, segmentsIn(t, folder, day)) }, Damaged, "chapters/day=2026-11-21/", true},
 		"an earlier manifest was edited": {
 			func(t *testing.T, folder string, _ Day) {
-				replace(t, manifest(folder, day), `"sequence": `, `"sequence": 1`)
+				edit(t, manifestIn(folder, day), `"sequence": `, `"sequence": 1`)
 			},
 			Damaged, day.Next().manifest(), true},
 		"no manifest at all": {
 			func(t *testing.T, folder string, last Day) {
-				replace(t, manifest(folder, last), `"sealed"`, `"seals"`)
+				edit(t, manifestIn(folder, last), `"sealed"`, `"seals"`)
 			}, Damaged, "manifests/", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -318,7 +331,7 @@ func TestWhatTheJournalLostIsMarked(t *testing.T) {
 	intact := h.blocks[journal.Key{From: 1, To: 1}]
 	intact.Accepts = "2"
 	h.blocks[intact.Key] = intact
-	h.journal = journalIn(h.blocks, clusterA)
+	h.journal = journalIn(h.blocks)
 	if _, err := h.journal.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}

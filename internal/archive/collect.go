@@ -176,27 +176,30 @@ func (c *collection) Committed(batch *journal.Batch) {
 		return
 	}
 	for i := range batch.Changes {
-		change := &batch.Changes[i]
-		switch {
-		case change.Kind == usage.Less || change.Kind == usage.More:
-			if c.corrections++; c.corrections > c.known && c.begin < c.end {
-				c.fresh = append(c.fresh, *change)
-			}
-		case !change.HasKey():
-			if lasted(change, c.window()) {
-				c.brief = append(c.brief, *change)
-			}
-		case change.Kind == usage.Put && lasted(change, c.window()):
-			c.keyed[change.Key()] = *change
-		default:
-			delete(c.keyed, change.Key())
-		}
+		c.take(&batch.Changes[i])
 	}
 	for c.rows() > c.atOnce() && c.end > c.begin.Next() {
 		c.shrink()
 	}
 	if c.large = c.most > 0 && c.rows() > c.most && c.end == c.begin.Next(); c.large {
 		c.keyed, c.brief, c.fresh = nil, nil, nil
+	}
+}
+
+func (c *collection) take(change *usage.Change) {
+	switch {
+	case change.Kind == usage.Less || change.Kind == usage.More:
+		if c.corrections++; c.corrections > c.known && c.begin < c.end {
+			c.fresh = append(c.fresh, *change)
+		}
+	case !change.HasKey():
+		if lasted(change, c.window()) {
+			c.brief = append(c.brief, *change)
+		}
+	case change.Kind == usage.Put && lasted(change, c.window()):
+		c.keyed[change.Key()] = *change
+	default:
+		delete(c.keyed, change.Key())
 	}
 }
 

@@ -49,10 +49,10 @@ func (a *Archive) Export(ctx context.Context, w io.Writer, first, last Day) erro
 
 // line is a row of the export.
 func line(day Day, c *usage.Change) []string {
-	held, corrects := c.Segment.Part(usage.Window{Start: c.Start.At, End: c.End.At}), ""
+	held, corrects := c.Part(usage.Window{Start: c.Start.At, End: c.End.At}), ""
 	switch c.Kind {
 	case usage.Put:
-		held = c.Segment.Part(day.Window())
+		held = c.Part(day.Window())
 	default:
 		corrects = moment(c.Corrects)
 	}

@@ -75,13 +75,13 @@ type history struct {
 
 func newHistory() (*history, error) {
 	h := &history{blocks: blockStore{}, at: map[usage.SegmentKey]int{}}
-	h.journal = journalIn(h.blocks, clusterA)
+	h.journal = journalIn(h.blocks)
 	_, err := h.journal.Load(context.Background())
 	return h, err
 }
 
-func journalIn(blocks blockStore, cluster string) *journal.Journal {
-	return journal.New(journal.Options{Store: blocks, Writer: "operator", Cluster: cluster, Clock: someClock(), Log: logr.Discard()})
+func journalIn(blocks blockStore) *journal.Journal {
+	return journal.New(journal.Options{Store: blocks, Writer: "operator", Cluster: clusterA, Clock: someClock(), Log: logr.Discard()})
 }
 
 func someClock() *clocktesting.FakeClock {
