@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/usage-operator/usage-operator/internal/archive"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -40,6 +41,7 @@ type options struct {
 	usageAddress, usageCertificates     string
 	usageRate                           float64
 	serveOnly                           bool
+	archive                             string
 	installMeters                       bool
 	extraMeters                         string
 	logFormat, logLevel                 string
@@ -53,6 +55,7 @@ What is metered is said by UsageMeters: kubectl get usagemeters.
 Usage:
   usage-operator [flags]
   usage-operator verify [flags]    Verify that the ledger adds up: see usage-operator verify --help.
+  usage-operator archive COMMAND   List, verify and export the days in the archive: see usage-operator archive --help.
 
 Flags:
 `
@@ -110,6 +113,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.Var(&o.usageMemory, "usage-api-memory", "About how many `bytes` all answers of the usage API may take that are being made or read, and a quarter of it those of one tenant. What is more waits.")
 	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")
 	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
+	flags.StringVar(&o.archive, "archive", "", "Where each day is written to once it is sealed: file:///a/directory or s3://bucket?region=eu-central-1&prefix=ledger/. The `URL` has no credentials: they come from the environment, as the cloud has it. Empty: nowhere.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
 	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
@@ -123,6 +127,11 @@ func (o *options) validate(rest []string) error {
 	}
 	if _, err := usage.IntervalLength(o.interval); err != nil {
 		return fmt.Errorf("--interval: %w", err)
+	}
+	if o.archive != "" {
+		if err := archive.CheckURL(o.archive); err != nil {
+			return fmt.Errorf("--archive: %w", err)
+		}
 	}
 	_, level := zapcore.ParseLevel(o.logLevel)
 	checks := []struct {

@@ -53,6 +53,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "verify" {
 		os.Exit(verify(ctrl.SetupSignalHandler(), os.Args[2:], os.Stdout, os.Stderr))
 	}
+	if len(os.Args) > 1 && os.Args[1] == "archive" {
+		os.Exit(archives(ctrl.SetupSignalHandler(), os.Args[2:], os.Stdout, os.Stderr))
+	}
 	opts, err := parse(os.Args[1:])
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
@@ -121,6 +124,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		Metrics:      metrics.Registry,
 		UsageMetrics: controllers.UsageMetrics{Series: o.metricsSeries, ByDeployment: o.metricsDeployments, Namespaces: o.metricsNamespaces.Selector},
 		Memory:       limit,
+		Archive:      o.archive,
 		Serving:      controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
 	}
 	if o.serveOnly {

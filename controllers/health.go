@@ -27,6 +27,8 @@ type Health struct {
 	JournalBudget int64
 	// Memory tells whether there is enough of it; nil: there is.
 	Memory *Memory
+	// Archivist tells whether days are archived; nil: there is no archive.
+	Archivist *Archivist
 
 	mu         sync.Mutex
 	err        error     // why the journal cannot be written; nil when it can
@@ -73,8 +75,10 @@ func (h *Health) finding() finding {
 	if h.overBudget {
 		known = append(known, h.budgetRemedy())
 	}
-	if near := h.Memory.finding(); near != "" {
-		known = append(known, near)
+	for _, found := range []string{h.Memory.finding(), h.Archivist.finding()} {
+		if found != "" {
+			known = append(known, found)
+		}
 	}
 	return finding{message: strings.Join(known, "; ")}
 }

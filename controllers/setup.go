@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/archive"
 	"github.com/usage-operator/usage-operator/internal/collector"
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
@@ -48,6 +50,8 @@ type Options struct {
 	Serving Serving
 	// Memory is how much of it there is.
 	Memory memory.Limit
+	// Archive is the URL of the archive; empty: there is none.
+	Archive string
 }
 
 // pendingNews is how many meters' news may wait; what is lost comes with the
@@ -95,6 +99,9 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	health.Memory.Announce, health.Memory.Elected = health.Announce, mgr.Elected()
 	written, err := newJournal(mgr, &o, answers, steady)
 	if err != nil {
+		return nil, err
+	}
+	if err := addArchivist(mgr, health, sealed, &o, steady); err != nil {
 		return nil, err
 	}
 	meters := &UsageMeterReconciler{
@@ -146,6 +153,34 @@ func newJournal(mgr ctrl.Manager, o *Options, follower journal.Follower, time cl
 		Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: time, Log: mgr.GetLogger().WithName("journal"), Follower: follower,
 		Retention: o.Schedule.Retention, Fits: memory.NewGuard(o.Memory).Fits,
 	}), nil
+}
+
+// archivePart is which part of the memory chapters may take while they are made: a quarter.
+const archivePart = 4
+
+// addArchivist has this replica archive while it leads, if there is an archive.
+func addArchivist(mgr ctrl.Manager, health *Health, sealed *Sealed, o *Options, time clock.WithTicker) error {
+	if o.Archive == "" {
+		return nil
+	}
+	blocks, err := usageblocks.New(mgr.GetConfig(), mgr.GetHTTPClient(), o.Namespace)
+	if err != nil {
+		return err
+	}
+	log := mgr.GetLogger().WithName("archive")
+	health.Archivist = &Archivist{
+		Log: log, Clock: time, Sealed: sealed, Announce: health.Announce,
+		Journal: archive.Journal{Store: blocks, Clock: time, Log: log, Most: int(o.Memory.Bytes / archivePart / archive.SegmentBytes)},
+		Open: func(ctx context.Context) (*archive.Archive, error) {
+			return archive.Open(ctx, archive.Options{URL: o.Archive, Cluster: o.Cluster, Writes: true})
+		},
+	}
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(health.Archivist); err != nil {
+			return err
+		}
+	}
+	return mgr.Add(health.Archivist)
 }
 
 // addMemory has this replica watch over its memory, whether it leads or not.

@@ -182,7 +182,7 @@ func (a *Archive) write(ctx context.Context, c *Chapter) error {
 		return fmt.Errorf("the archive %s ends with %s: %s does not follow", a.name, a.last, c.Day)
 	}
 	if err := c.check(); err != nil {
-		return a.blame(err, "")
+		return a.blame(&Problem{Fault: Unproven, Object: c.Day.manifest(), Detail: err.Detail}, "")
 	}
 	file, m, err := c.encode(a.cluster, a.link)
 	if err != nil {
@@ -234,8 +234,9 @@ func (a *Archive) adopt(ctx context.Context, c *Chapter, text []byte) (*Manifest
 
 // Size is how much of an archive there is.
 type Size struct {
-	Chapters, Rows int
-	Bytes          int64
+	Chapters int   `json:"chapters"`
+	Rows     int   `json:"rows"`
+	Bytes    int64 `json:"bytes"`
 }
 
 // Verify reads every chapter, and makes sure that each is whole, that each follows the

@@ -2,10 +2,12 @@ package archive
 
 import (
 	"context"
+	"encoding/csv"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -38,14 +40,10 @@ func someDays(t testing.TB) *history {
 // seals. A journal that is restored from them has the same segments in every sealed
 // interval, the same seals, corrections and coverage.
 func TestChaptersSayWhatTheJournalSays(t *testing.T) {
-	folder := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		h := anyHistory(t)
-		place, err := os.MkdirTemp(folder, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := Open(context.Background(), Options{URL: "file://" + place, Cluster: clusterA, Writes: true})
+		in := objects{}
+		a, err := open(context.Background(), in, "archive", Options{Cluster: clusterA, Writes: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +56,7 @@ func TestChaptersSayWhatTheJournalSays(t *testing.T) {
 		if !some || first != firstDay || last.Next() != DayOf(h.end()) {
 			t.Fatalf("chapters of %s to %s, and %s is sealed", first, last, moment(h.end()))
 		}
-		read, err := Open(context.Background(), Options{URL: "file://" + place})
+		read, err := open(context.Background(), in, "archive", Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,37 +66,43 @@ func TestChaptersSayWhatTheJournalSays(t *testing.T) {
 		}
 
 		to := blockStore{}
-		if err := read.Restore(context.Background(), journalIn(to, clusterA), func(*Manifest) {}); err != nil {
+		if err := read.Restore(context.Background(), journalIn(to), func(*Manifest) {}); err != nil {
 			t.Fatal(err)
 		}
-		state, err := journalIn(to, clusterA).Load(context.Background())
+		state, err := journalIn(to).Load(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
-		seals := slices.DeleteFunc(slices.Clone(h.seals), func(s journal.Seal) bool { return s.Interval.End > int64(last.Next()) })
-		if diff := cmp.Diff(seals, state.Seals); diff != "" {
-			t.Fatalf("the restored seals, want - got +:\n%s", diff)
-		}
-		var restored, late []usage.Change
-		for _, c := range state.Segments {
-			if c.Kind == usage.Put {
-				restored = append(restored, c)
-			} else {
-				late = append(late, c)
-			}
-		}
-		for _, seal := range seals {
-			if diff := cmp.Diff(sealedParts(h.segments, seal.Interval), sealedParts(restored, seal.Interval)); diff != "" {
-				t.Fatalf("%s, want - got +:\n%s", moment(seal.Interval.Start), diff)
-			}
-			if diff := cmp.Diff(usage.CutCoverage(h.coverage, seal.Interval), usage.CutCoverage(state.Coverage, seal.Interval)); diff != "" {
-				t.Fatalf("%s, coverage, want - got +:\n%s", moment(seal.Interval.Start), diff)
-			}
-		}
-		if diff := cmp.Diff(h.late, late, cmpopts.EquateEmpty()); diff != "" {
-			t.Fatalf("corrections, want - got +:\n%s", diff)
-		}
+		h.compare(t, state, last)
 	})
+}
+
+// compare fails unless a journal that was restored from chapters up to a day says the
+// same of what was sealed by its end.
+func (h *history) compare(t *rapid.T, state *journal.State, last Day) {
+	seals := slices.DeleteFunc(slices.Clone(h.seals), func(s journal.Seal) bool { return s.Interval.End > int64(last.Next()) })
+	if diff := cmp.Diff(seals, state.Seals); diff != "" {
+		t.Fatalf("the restored seals, want - got +:\n%s", diff)
+	}
+	var restored, late []usage.Change
+	for _, c := range state.Segments {
+		if c.Kind == usage.Put {
+			restored = append(restored, c)
+		} else {
+			late = append(late, c)
+		}
+	}
+	for _, seal := range seals {
+		if diff := cmp.Diff(sealedParts(h.segments, seal.Interval), sealedParts(restored, seal.Interval)); diff != "" {
+			t.Fatalf("%s, want - got +:\n%s", moment(seal.Interval.Start), diff)
+		}
+		if diff := cmp.Diff(usage.CutCoverage(h.coverage, seal.Interval), usage.CutCoverage(state.Coverage, seal.Interval)); diff != "" {
+			t.Fatalf("%s, coverage, want - got +:\n%s", moment(seal.Interval.Start), diff)
+		}
+	}
+	if diff := cmp.Diff(h.late, late, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("corrections, want - got +:\n%s", diff)
+	}
 }
 
 // A chapter does not depend on when it is made: the same day's file is the same one,
@@ -136,46 +140,53 @@ func TestAChapterDoesNotDependOnWhatCameAfter(t *testing.T) {
 	}
 }
 
+// edit replaces a part of a file.
+func edit(t *testing.T, name, old, by string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil || !strings.Contains(string(text), old) {
+		t.Fatalf("%s has no %q: %v", name, old, err)
+	}
+	if err := os.WriteFile(name, []byte(strings.Replace(string(text), old, by, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flip changes a bit of a file.
+func flip(t *testing.T, name string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, name string) {
+	t.Helper()
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func manifestIn(folder string, day Day) string { return filepath.Join(folder, day.manifest()) }
+
+func segmentsIn(t *testing.T, folder string, day Day) string {
+	t.Helper()
+	m, _, err := opened(t, folder).Manifest(t.Context(), day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(folder, m.Segments.Name)
+}
+
 // What is wrong with an archive is named, nothing is built on it, and it is said what to do.
 func TestAnArchiveThatIsNotWhatItShouldBe(t *testing.T) {
 	h := someDays(t)
 	day := firstDay.Next()
-	replace := func(t *testing.T, name, old, by string) {
-		t.Helper()
-		text, err := os.ReadFile(name)
-		if err != nil || !strings.Contains(string(text), old) {
-			t.Fatalf("%s has no %q: %v", name, old, err)
-		}
-		if err := os.WriteFile(name, []byte(strings.Replace(string(text), old, by, 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	manifest := func(folder string, day Day) string { return filepath.Join(folder, day.manifest()) }
-	segments := func(t *testing.T, folder string, day Day) string {
-		t.Helper()
-		m, _, err := opened(t, folder).Manifest(t.Context(), day)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return filepath.Join(folder, m.Segments.Name)
-	}
-	flip := func(t *testing.T, name string) {
-		t.Helper()
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text[len(text)/2] ^= 1
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	remove := func(t *testing.T, name string) {
-		t.Helper()
-		if err := os.Remove(name); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for name, c := range map[string]struct {
 		harm   func(t *testing.T, folder string, last Day)
 		fault  Fault
@@ -184,30 +195,30 @@ func TestAnArchiveThatIsNotWhatItShouldBe(t *testing.T) {
 	}{
 		"the bucket of another cluster": {
 			func(t *testing.T, folder string, last Day) {
-				replace(t, manifest(folder, last), clusterA, "another-cluster")
+				edit(t, manifestIn(folder, last), clusterA, "another-cluster")
 			}, OtherCluster, "manifests/", false},
 		"written by a newer version": {
 			func(t *testing.T, folder string, last Day) {
-				replace(t, manifest(folder, last), `"format": 1`, `"format": 2`)
+				edit(t, manifestIn(folder, last), `"format": 1`, `"format": 2`)
 			}, NewerFormat, "manifests/", false},
 		"a manifest between others is gone": {
-			func(t *testing.T, folder string, _ Day) { remove(t, manifest(folder, day)) }, Missing, day.manifest(), false},
+			func(t *testing.T, folder string, _ Day) { remove(t, manifestIn(folder, day)) }, Missing, day.manifest(), false},
 		"the last file is gone": {
-			func(t *testing.T, folder string, last Day) { remove(t, segments(t, folder, last)) }, Missing, "chapters/", false},
+			func(t *testing.T, folder string, last Day) { remove(t, segmentsIn(t, folder, last)) }, Missing, "chapters/", false},
 		"an earlier file is gone": {
-			func(t *testing.T, folder string, _ Day) { remove(t, segments(t, folder, day)) }, Missing, "chapters/day=2026-11-21/", true},
+			func(t *testing.T, folder string, _ Day) { remove(t, segmentsIn(t, folder, day)) }, Missing, "chapters/day=2026-11-21/", true},
 		"a bit of the last file": {
-			func(t *testing.T, folder string, last Day) { flip(t, segments(t, folder, last)) }, Damaged, "chapters/", false},
+			func(t *testing.T, folder string, last Day) { flip(t, segmentsIn(t, folder, last)) }, Damaged, "chapters/", false},
 		"a bit of an earlier file": {
-			func(t *testing.T, folder string, _ Day) { flip(t, segments(t, folder, day)) }, Damaged, "chapters/day=2026-11-21/", true},
+			func(t *testing.T, folder string, _ Day) { flip(t, segmentsIn(t, folder, day)) }, Damaged, "chapters/day=2026-11-21/", true},
 		"an earlier manifest was edited": {
 			func(t *testing.T, folder string, _ Day) {
-				replace(t, manifest(folder, day), `"sequence": `, `"sequence": 1`)
+				edit(t, manifestIn(folder, day), `"sequence": `, `"sequence": 1`)
 			},
 			Damaged, day.Next().manifest(), true},
 		"no manifest at all": {
 			func(t *testing.T, folder string, last Day) {
-				replace(t, manifest(folder, last), `"sealed"`, `"seals"`)
+				edit(t, manifestIn(folder, last), `"sealed"`, `"seals"`)
 			}, Damaged, "manifests/", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -272,6 +283,28 @@ func TestAJournalThatTheArchiveDoesNotContinue(t *testing.T) {
 	}
 }
 
+// A journal whose segments are not what their day was sealed with is not archived: what
+// is in the archive adds up.
+func TestASealThatDoesNotAddUpIsNotArchived(t *testing.T) {
+	h, err := newHistory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.advance(began+3600, []usage.Change{held(1, 4, usage.Boundary{At: began, Evidence: usage.Observed})}, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.segments[0].Level++ // what is sealed from now on is of another level
+	if err := h.advance(began+2*aDay, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	a := opened(t, t.TempDir())
+	n, err := a.CatchUp(t.Context(), h.source(), h.end())
+	problem, is := errors.AsType[*Problem](err)
+	if _, _, some := a.Days(); n != 0 || some || !is || problem.Fault != Unproven || !strings.Contains(problem.Detail, "2026-11-20T07:00:00Z") {
+		t.Errorf("%d chapters, %v", n, err)
+	}
+}
+
 // Where a person accepted that a part of the journal is lost, what is left is archived,
 // and the chapter says of which intervals that is not all.
 func TestWhatTheJournalLostIsMarked(t *testing.T) {
@@ -298,7 +331,7 @@ func TestWhatTheJournalLostIsMarked(t *testing.T) {
 	intact := h.blocks[journal.Key{From: 1, To: 1}]
 	intact.Accepts = "2"
 	h.blocks[intact.Key] = intact
-	h.journal = journalIn(h.blocks, clusterA)
+	h.journal = journalIn(h.blocks)
 	if _, err := h.journal.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -318,5 +351,70 @@ func TestWhatTheJournalLostIsMarked(t *testing.T) {
 	}
 	if _, whole := c.Incomplete[c.Seals[0].Interval.Start]; whole || len(c.Incomplete) != len(c.Seals)-1 {
 		t.Errorf("of %d intervals these are marked: %v", len(c.Seals), c.Incomplete)
+	}
+}
+
+// A day that does not fit into memory is not archived, and it is said how much it takes;
+// several days that do not fit at once are archived one after the other.
+func TestADayThatDoesNotFitIntoMemory(t *testing.T) {
+	h := someDays(t)
+	folder := t.TempDir()
+	caughtUp(t, opened(t, folder), h)
+	rows := 0
+	if _, err := opened(t, folder).Verify(t.Context(), func(m *Manifest) { rows = max(rows, m.Segments.Rows) }); err != nil {
+		t.Fatal(err)
+	}
+	for most, fits := range map[int]bool{1: false, 2*rows + len(h.late): true} {
+		a := opened(t, t.TempDir())
+		from := h.source()
+		from.Most = most
+		n, err := a.CatchUp(t.Context(), from, h.end())
+		_, large := errors.AsType[*TooLargeError](err)
+		if fits != (err == nil && n > 0) || fits == large {
+			t.Errorf("at most %d segments: %d chapters, %v", most, n, err)
+		}
+	}
+}
+
+// What is exported of all days adds up to what was held in them, and was corrected.
+func TestAnExportAddsUp(t *testing.T) {
+	h := someDays(t)
+	a := opened(t, t.TempDir())
+	caughtUp(t, a, h)
+	first, last, _ := a.Days()
+
+	want := map[string]int64{}
+	for _, s := range h.segments {
+		want[s.Subject.Namespace] += s.Level * s.Part(usage.Window{Start: int64(first), End: int64(last.Next())}).Seconds()
+	}
+	for _, c := range h.late {
+		want[c.Subject.Namespace] -= c.Level * (c.End.At - c.Start.At)
+	}
+	var out strings.Builder
+	if err := a.Export(t.Context(), &out, first-aDay, last.Next()); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(out.String())).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, row := range rows[1:] {
+		amount, err := strconv.ParseInt(row[len(row)-1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[row[slices.Index(rows[0], "namespace")]] += amount
+	}
+	if len(h.late) == 0 || len(rows) < 10 {
+		t.Fatalf("%d corrections, %d rows: the history is of no use", len(h.late), len(rows))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("base-unit-seconds by namespace, want - got +:\n%s", diff)
+	}
+
+	var none strings.Builder
+	if err := a.Export(t.Context(), &none, last.Next(), last.Next()); err != nil || strings.Count(none.String(), "\n") != 1 {
+		t.Errorf("of days that there are none of: %q, %v", none.String(), err)
 	}
 }

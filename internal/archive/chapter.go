@@ -74,8 +74,8 @@ func (c *Chapter) order() {
 	})
 }
 
-// check computes the day's seals from the chapter. A difference is a *Problem.
-func (c *Chapter) check() error {
+// check computes the day's seals from the chapter, and is what differs; nil: nothing does.
+func (c *Chapter) check() *Problem {
 	day := c.Day.Window()
 	if n := len(c.Seals); n == 0 || c.Seals[0].Interval.Start < day.Start || c.Seals[n-1].Interval.End != day.End {
 		return c.wrong("its intervals are not those of the day")
@@ -92,14 +92,14 @@ func (c *Chapter) check() error {
 			want = seal.Digest
 		}
 		if computed := c.compute(i); computed != want {
-			return c.wrong("its segments of the interval from %s have the digest %s, and were written with %s",
+			return c.wrong("its segments of the interval from %s have the digest %s, and it was sealed with %s",
 				moment(seal.Interval.Start), computed, want)
 		}
 	}
 	return nil
 }
 
-func (c *Chapter) wrong(format string, args ...any) error {
+func (c *Chapter) wrong(format string, args ...any) *Problem {
 	return &Problem{Fault: Damaged, Object: c.Day.manifest(), Detail: fmt.Sprintf(format, args...)}
 }
 
@@ -190,7 +190,10 @@ func (m *Manifest) decode(file []byte) (*Chapter, error) {
 	if rows := len(c.Segments) + len(c.Corrections); rows != m.Segments.Rows {
 		return nil, damaged("it has %d rows, and its manifest says %d", rows, m.Segments.Rows)
 	}
-	return c, c.check()
+	if problem := c.check(); problem != nil {
+		return nil, problem
+	}
+	return c, nil
 }
 
 func moment(at int64) string { return time.Unix(at, 0).UTC().Format(time.RFC3339) }

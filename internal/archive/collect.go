@@ -18,13 +18,30 @@ type Journal struct {
 	Store journal.Store
 	Clock clock.Clock
 	Log   logr.Logger
+	// Most is how many segments are held in memory at most, each about SegmentBytes: a
+	// day with more is not archived. 0: any.
+	Most int
+}
+
+// SegmentBytes is about how much memory a segment takes while its chapter is made: as it
+// was collected, as a part of its day, as a row, and as it is read back.
+const SegmentBytes = 1 << 10
+
+// TooLargeError says that a day does not fit into memory.
+type TooLargeError struct {
+	Day  Day
+	Most int
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("more than %d segments lasted in the day %s: they do not fit into memory, of which each takes about %d bytes. "+
+		"Raise resources.limits.memory of the operator's Deployment", e.Most, e.Day, SegmentBytes)
 }
 
 const (
 	// daysAtOnce is how many days' chapters are made of one reading of the journal.
 	daysAtOnce = 7
-	// rowsAtOnce is how many segments are collected, about 300 bytes each, until there
-	// are fewer days.
+	// rowsAtOnce is how many segments are collected until there are fewer days.
 	rowsAtOnce = 300_000
 )
 
@@ -47,12 +64,15 @@ func (a *Archive) CatchUp(ctx context.Context, from Journal, through int64) (int
 			return 0, nil
 		}
 	}
-	c := &collection{begin: begin, end: min(end, begin+daysAtOnce*aDay)}
+	c := &collection{begin: begin, end: min(end, begin+daysAtOnce*aDay), most: from.Most}
 	if a.end != nil {
 		c.known = a.end.Corrections
 	}
 	if err := c.read(ctx, from, a.cluster); err != nil {
-		return 0, err
+		return 0, a.blame(err, "")
+	}
+	if c.large {
+		return 0, a.blame(&TooLargeError{begin, c.most}, "")
 	}
 	previous, err := a.agree(c)
 	if err != nil {
@@ -111,6 +131,10 @@ type collection struct {
 	begin, end Day
 	// known is how many corrections are in chapters already.
 	known int
+	// most is how many segments and corrections may be held; 0: any. large tells that the
+	// first day has more: nothing is held any more.
+	most  int
+	large bool
 
 	seals    []journal.Seal
 	coverage usage.Stretches
@@ -143,32 +167,51 @@ func (c *collection) read(ctx context.Context, from Journal, cluster string) err
 
 // Begin begins anew.
 func (c *collection) Begin() {
-	c.keyed, c.brief, c.fresh, c.corrections = map[usage.SegmentKey]usage.Change{}, nil, nil, 0
+	c.keyed, c.brief, c.fresh, c.corrections, c.large = map[usage.SegmentKey]usage.Change{}, nil, nil, 0, false
 }
 
 // Committed takes what lasted in one of the days, and every correction.
 func (c *collection) Committed(batch *journal.Batch) {
-	for i := range batch.Changes {
-		change := &batch.Changes[i]
-		switch {
-		case change.Kind == usage.Less || change.Kind == usage.More:
-			if c.corrections++; c.corrections > c.known && c.begin < c.end {
-				c.fresh = append(c.fresh, *change)
-			}
-		case !change.HasKey():
-			if lasted(change, c.window()) {
-				c.brief = append(c.brief, *change)
-			}
-		case change.Kind == usage.Put && lasted(change, c.window()):
-			c.keyed[change.Key()] = *change
-		default:
-			delete(c.keyed, change.Key())
-		}
+	if c.large {
+		return
 	}
-	for len(c.keyed)+len(c.brief) > rowsAtOnce && c.end > c.begin.Next() {
+	for i := range batch.Changes {
+		c.take(&batch.Changes[i])
+	}
+	for c.rows() > c.atOnce() && c.end > c.begin.Next() {
 		c.shrink()
 	}
+	if c.large = c.most > 0 && c.rows() > c.most && c.end == c.begin.Next(); c.large {
+		c.keyed, c.brief, c.fresh = nil, nil, nil
+	}
 }
+
+func (c *collection) take(change *usage.Change) {
+	switch {
+	case change.Kind == usage.Less || change.Kind == usage.More:
+		if c.corrections++; c.corrections > c.known && c.begin < c.end {
+			c.fresh = append(c.fresh, *change)
+		}
+	case !change.HasKey():
+		if lasted(change, c.window()) {
+			c.brief = append(c.brief, *change)
+		}
+	case change.Kind == usage.Put && lasted(change, c.window()):
+		c.keyed[change.Key()] = *change
+	default:
+		delete(c.keyed, change.Key())
+	}
+}
+
+// atOnce is how many segments are held until a day is left out.
+func (c *collection) atOnce() int {
+	if c.most > 0 {
+		return min(rowsAtOnce, c.most)
+	}
+	return rowsAtOnce
+}
+
+func (c *collection) rows() int { return len(c.keyed) + len(c.brief) + len(c.fresh) }
 
 // Current does nothing: what was read is all there is.
 func (c *collection) Current() {}

@@ -67,20 +67,21 @@ type history struct {
 	blocks   blockStore
 	journal  *journal.Journal
 	segments []usage.Change
-	late     []usage.Change // Less and More
+	at       map[usage.SegmentKey]int // of segments that have a key
+	late     []usage.Change           // Less and More
 	coverage []usage.Stretch
 	seals    []journal.Seal
 }
 
 func newHistory() (*history, error) {
-	h := &history{blocks: blockStore{}}
-	h.journal = journalIn(h.blocks, clusterA)
+	h := &history{blocks: blockStore{}, at: map[usage.SegmentKey]int{}}
+	h.journal = journalIn(h.blocks)
 	_, err := h.journal.Load(context.Background())
 	return h, err
 }
 
-func journalIn(blocks blockStore, cluster string) *journal.Journal {
-	return journal.New(journal.Options{Store: blocks, Writer: "operator", Cluster: cluster, Clock: someClock(), Log: logr.Discard()})
+func journalIn(blocks blockStore) *journal.Journal {
+	return journal.New(journal.Options{Store: blocks, Writer: "operator", Cluster: clusterA, Clock: someClock(), Log: logr.Discard()})
 }
 
 func someClock() *clocktesting.FakeClock {
@@ -122,7 +123,14 @@ func (h *history) advance(until int64, changes []usage.Change, coverage []usage.
 			h.late = append(h.late, c)
 			continue
 		case usage.Put:
-			h.segments = slices.DeleteFunc(h.segments, func(s usage.Change) bool { return c.HasKey() && s.HasKey() && s.Key() == c.Key() })
+			at, known := h.at[c.Key()]
+			if known = known && c.HasKey(); known {
+				h.segments[at] = c
+				continue
+			}
+			if c.HasKey() {
+				h.at[c.Key()] = len(h.segments)
+			}
 			h.segments = append(h.segments, c)
 		}
 	}

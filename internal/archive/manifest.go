@@ -153,9 +153,6 @@ func (m *Manifest) lists() (journal.Lists, error) {
 	return journal.ReadLists(m.Meters, m.Coverage, m.Sealed)
 }
 
-// through is the end of the last interval in the chapter.
-func (m *Manifest) through() int64 { return m.Day.Window().End }
-
 // digestOrNone reads a digest; none is the zero value.
 func digestOrNone(text string) (journal.Digest, error) {
 	if text == "" {

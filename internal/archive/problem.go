@@ -22,6 +22,8 @@ const (
 	JournalBehind Fault = "JournalBehind"
 	// Forked: the journal and the archive say different things of one time.
 	Forked Fault = "Forked"
+	// Unproven: the journal's segments of a day are not what it was sealed with.
+	Unproven Fault = "Unproven"
 	// Unconditional: the store overwrites what was to be created only if it is not there.
 	Unconditional Fault = "Unconditional"
 )
@@ -54,6 +56,8 @@ func (p *Problem) Remedy() string {
 		return "If etcd was restored from a snapshot, what came after it is in the archive alone: restore a later snapshot; " + another
 	case Forked:
 		return "See which of both is right with usage-operator verify and usage-operator archive verify; " + another
+	case Unproven:
+		return "Nothing was written: find what differs with usage-operator verify"
 	case Unconditional:
 		return "Two replicas could overwrite each other: use a store that knows If-None-Match, or a directory"
 	}

@@ -69,7 +69,7 @@ func (a *Archive) restored(ctx context.Context, state *journal.State) (Day, erro
 // rows are the chapter's segments as a journal has them, each in one of the chapters:
 // that of the day on which it ended. What goes on beyond the last day is open.
 func (c *Chapter) rows(first, last bool) []usage.Change {
-	yesterday := Day(c.Day - aDay)
+	yesterday := c.Day - aDay
 	rows := make([]usage.Change, 0, len(c.Segments)+len(c.Corrections))
 	for _, s := range c.Segments {
 		switch {

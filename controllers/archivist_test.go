@@ -1,0 +1,126 @@
+package controllers
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/usage-operator/usage-operator/internal/archive"
+	"github.com/usage-operator/usage-operator/internal/journal"
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// listedBlocks are blocks in memory that can be listed, and how often they were.
+type listedBlocks struct {
+	blocksInMemory
+	lists *atomic.Int32
+}
+
+func (b listedBlocks) List(_ context.Context, each func(journal.Stored) error) error {
+	b.lists.Add(1)
+	for from := uint64(1); from <= uint64(len(b.blocksInMemory)); from++ {
+		if err := each(b.blocksInMemory[journal.Key{From: from, To: from}]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// midnight is the beginning of 2026-11-20.
+const midnight = int64(1795132800)
+
+// sealedDays is a journal in which so many days from midnight on are sealed, at their end.
+func sealedDays(t *testing.T, days int64) (listedBlocks, *clocktesting.FakeClock, []journal.Seal) {
+	t.Helper()
+	store := listedBlocks{blocksInMemory{}, &atomic.Int32{}}
+	now := clocktesting.NewFakeClock(time.Unix(midnight+days*86400, 0))
+	written := journal.New(journal.Options{Store: store, Writer: "writer", Cluster: "cluster", Clock: now, Log: logr.Discard()})
+	if _, err := written.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var seals []journal.Seal
+	var last journal.Digest
+	for at := midnight; at < midnight+days*86400; at += 3600 {
+		interval := usage.Window{Start: at, End: at + 3600}
+		last = ledger.Digest(last, interval, nil, nil)
+		seals = append(seals, journal.Seal{Interval: interval, Digest: last})
+	}
+	if err := written.Append(t.Context(), &journal.Batch{Time: now.Now().Unix(), Seals: seals}); err != nil {
+		t.Fatal(err)
+	}
+	return store, now, seals
+}
+
+// The days that are sealed are archived, also after the archive could not be written for
+// a while: that is told once, with the store's own words, and so is its end.
+func TestDaysAreArchivedOnceTheStoreCanBeWritten(t *testing.T) {
+	const days = 3
+	store, now, seals := sealedDays(t, days)
+	place := filepath.Join(t.TempDir(), "volume")
+	if err := os.WriteFile(place, nil, 0o600); err != nil { // no directory can be made there
+		t.Fatal(err)
+	}
+	var events []string
+	archivist := &Archivist{
+		Log: logr.Discard(), Clock: now, Sealed: NewSealed(),
+		Journal:  archive.Journal{Store: store, Clock: now, Log: logr.Discard()},
+		Announce: func(a announcement) { events = append(events, a.kind+" "+a.reason) },
+		Open: func(ctx context.Context) (*archive.Archive, error) {
+			return archive.Open(ctx, archive.Options{URL: "file://" + place, Cluster: "cluster", Writes: true})
+		},
+	}
+	health := &Health{Archivist: archivist}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- archivist.Start(ctx) }()
+	steps := func(what string, until func() bool) {
+		t.Helper()
+		eventually(t, what, func() bool { now.Step(archiveEvery); return until() })
+	}
+
+	eventually(t, "it waits", now.HasWaiters)
+	now.Step(archiveEvery)
+	if store.lists.Load() > 1 || health.finding().message != "" {
+		t.Errorf("nothing is sealed, and it says %q", health.finding().message)
+	}
+	archivist.Sealed.Add(seals...)
+	steps("the store cannot be written", func() bool { return strings.Contains(health.finding().message, "not a directory") })
+	if health.finding().reason != "" {
+		t.Error("meters are not ready because of the archive")
+	}
+
+	if err := os.Remove(place); err != nil {
+		t.Fatal(err)
+	}
+	steps("it can be written again", func() bool { return health.finding().message == "" })
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"Warning ArchiveUnavailable", "Normal ArchiveAvailable"}; !slices.Equal(events, want) {
+		t.Errorf("events %q, want %q", events, want)
+	}
+	read, err := archive.Open(t.Context(), archive.Options{URL: "file://" + place, Cluster: "cluster"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size, err := read.Verify(t.Context(), func(*archive.Manifest) {}); err != nil || size.Chapters != days {
+		t.Errorf("%+v: %v", size, err)
+	}
+	if archivist.due() {
+		t.Error("there is something to archive, and all is")
+	}
+	archivist.Sealed.Add(journal.Seal{Interval: usage.Window{Start: midnight + days*86400, End: midnight + days*86400 + 3600}})
+	if archivist.due() {
+		t.Error("an hour is sealed, and there is a day to archive")
+	}
+}
