@@ -95,6 +95,12 @@ func TestTheLocalPageIsForOneBrowser(t *testing.T) {
 	if status, _ := surf(t, other, http.MethodGet, page.address()); status != http.StatusForbidden {
 		t.Errorf("the secret again: status %d", status)
 	}
+	othersAreRefused(t, browser, base)
+}
+
+// othersAreRefused checks what even the browser with the cookie is refused.
+func othersAreRefused(t *testing.T, browser *http.Client, base string) {
+	t.Helper()
 	for name, c := range map[string]struct {
 		method, path string
 		headers      []string
