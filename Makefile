@@ -112,6 +112,10 @@ account: control-plane-build crds-build ## Keep an account of real objects for D
 		-account.seed=$(or $(SEED),1) -account.duration=$(or $(DURATION),10m) -account.replicas=$(or $(REPLICAS),1) \
 		$(if $(QUIET),-account.quiet) $(if $(FOLDER),-account.folder=$(FOLDER))
 
+.PHONY: ui
+ui: ## Bundle the page in ui/ into internal/dashboard/assets. Needs npm.
+	@cd hack/ui && go run .
+
 .PHONY: openapi-lint
 openapi-lint: ## Check the usage API's description by redocly's recommended rules. Needs npx, and the network once.
 	@npx --yes @redocly/cli@2.77.0 lint --extends=recommended internal/usageapi/openapi.json

@@ -41,6 +41,7 @@ in_ship() { (cd hack/ship && "$@"); }
 
 check "generated files" "run hack/generate.sh and commit what it wrote" generated_is_current
 check "format" "run 'make fmt'" formatted
+check "the page" "run 'make ui' and commit what it wrote" env -C hack/ui go run . -check
 check "go.mod" "run 'go mod tidy'" go mod tidy -diff
 check "go.mod of hack/ship" "run 'go mod tidy' in hack/ship" go -C hack/ship mod tidy -diff
 check "lint" "see above; 'make lint-fix' repairs some of it" bin/golangci-lint run

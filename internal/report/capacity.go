@@ -121,7 +121,7 @@ func (c *Comparison) hours(ctx context.Context, s *timeline.Snapshot, piece usag
 		filters timeline.Filters
 		into    func(*hour) *usage.Amount
 	}{
-		{timeline.Filters{Metrics: c.Capacity, Namespaces: []timeline.NamespaceRef{{}}}, func(h *hour) *usage.Amount { return &h.capacity }},
+		{timeline.Filters{Metrics: c.Capacity}, func(h *hour) *usage.Amount { return &h.capacity }},
 		{timeline.Filters{Metrics: c.Held}, func(h *hour) *usage.Amount { return &h.held }},
 		{timeline.Filters{Metrics: c.Held, Deployments: []string{""}}, func(h *hour) *usage.Amount { return &h.unassigned }},
 	} {

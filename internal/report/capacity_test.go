@@ -56,7 +56,7 @@ func drawStock(t *rapid.T) *stock {
 
 func (s *stock) hold(t *rapid.T, i int) {
 	resourceType := rapid.SampledFrom([]string{"node_pool", "container", "vm"}).Draw(t, "type")
-	account := usage.Account{}
+	account := usage.Account{Namespace: "usage-system"} // as what is cluster-scoped
 	if resourceType != "node_pool" {
 		account = usage.Account{Namespace: "shop", NamespaceUID: "shop-uid", Deployment: rapid.SampledFrom([]string{"", "web"}).Draw(t, "deployment")}
 	}

@@ -23,6 +23,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/dashboard"
 	"github.com/usage-operator/usage-operator/internal/fairqueue"
 	"github.com/usage-operator/usage-operator/internal/lru"
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -127,6 +128,8 @@ func (a *API) Handler() http.Handler {
 			delete(methods, path)
 		}
 	}
+	a.sessions(mux)
+	mux.Handle(dashboard.Prefix, dashboard.Handler())
 	mux.Handle("/openapi.json", notAllowed([]string{http.MethodGet}, refuse))
 	mux.HandleFunc("GET /openapi.json", serveDescription)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -142,6 +145,7 @@ type call struct {
 	request  *http.Request
 	writer   http.ResponseWriter
 	caller   user.Info
+	byCookie bool   // who asks is known by the page's cookie
 	tenant   string // on whose account the answer is made
 	share    *fairqueue.Share
 	turn     *fairqueue.Share // a processor; nil: none is needed yet

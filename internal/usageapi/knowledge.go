@@ -137,6 +137,7 @@ var parameters = map[string][]string{
 	"capacity":             {"from", "to", "window_size", "time_zone"},
 	"resources":            {"uid", "name", "project_id", "resource_type", "region", "deployment", "from", "to", "interval", "cursor"},
 	"status":               {},
+	"session":              {},
 	"records":              {"project_id", "deployment", "from", "to", "interval", "cursor"},
 }
 

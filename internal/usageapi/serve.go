@@ -105,6 +105,12 @@ func (c *call) authenticate() error {
 		text = header.Get(wire.TokenHeader)
 		header.Set("Authorization", text)
 	}
+	if text == "" {
+		if token := cookieToken(c.request); token != "" {
+			text, c.byCookie = "Bearer "+token, true
+			header.Set("Authorization", text)
+		}
+	}
 	if scheme, token, found := strings.Cut(text, " "); found {
 		switch strings.ToLower(scheme) {
 		case "bearer", "apikey", "apitoken":

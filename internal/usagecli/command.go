@@ -143,7 +143,7 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 		`Use "`+plugin+` --help" for the flags that all commands have.`,
 		"{{.LocalFlags.FlagUsages |", "{{.LocalFlags.FlagUsagesWrapped 80 |",
 	).Replace(root.UsageTemplate()))
-	for _, add := range []func() *cobra.Command{c.list, c.top, c.diff, c.idle, c.chart, c.get, c.explain, c.records, c.report, c.status, c.verify, c.meters, c.version} {
+	for _, add := range []func() *cobra.Command{c.list, c.top, c.diff, c.idle, c.dashboard, c.chart, c.get, c.explain, c.records, c.report, c.status, c.verify, c.meters, c.version} {
 		command := add()
 		c.completions(command)
 		command.Example = strings.ReplaceAll(command.Example, "kubectl usage ", plugin+" ")

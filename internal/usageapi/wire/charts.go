@@ -91,6 +91,13 @@ type CapacityFigures struct {
 	Accuracy        v1alpha1.Accuracy `json:"accuracy"`
 }
 
+// Session is who looks at the page.
+type Session struct {
+	User string `json:"user"`
+	// LoggedIn tells that a cookie says who it is, so that there is something to log out of.
+	LoggedIn bool `json:"loggedIn"`
+}
+
 // Figure is a quantity, and the whole number that it is rounded from.
 type Figure struct {
 	Quantity string `json:"quantity"`
