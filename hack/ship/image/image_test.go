@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -46,7 +47,7 @@ func TestTheOperatorsImage(t *testing.T) {
 		t.Errorf("built twice, it is %s and %s (%v)", digest, other, err)
 	}
 
-	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
+	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
 	to, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://")+"/usage-operator:v1.2.3", name.Insecure)
 	require(t, err)
