@@ -36,7 +36,7 @@ that is good for one browser, once.`,
 		Example: "  kubectl usage dashboard\n  kubectl usage dashboard --browser=false --port 8001",
 		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			to, err := c.connect()
+			to, err := c.connect(cmd.Context())
 			if err != nil {
 				return err
 			}

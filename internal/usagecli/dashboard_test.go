@@ -18,7 +18,7 @@ func localPageOf(t *testing.T, token string) *localPage {
 	server := cluster(t)
 	c := &cli{config: genericclioptions.NewConfigFlags(true), now: noon, operator: "usage-system"}
 	*c.config.KubeConfig = kubeconfig(t, server, token, "shop")
-	to, err := c.connect()
+	to, err := c.connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ It is for those who may list usagerecords in all namespaces.`,
 			}
 			query.Set("window_size", by)
 			query.Set("time_zone", at.zone)
-			to, err := c.connect()
+			to, err := c.connect(cmd.Context())
 			if err != nil {
 				return err
 			}
