@@ -59,14 +59,17 @@ func TestTheLiveViewCatchesUp(t *testing.T) {
 				t.Fatalf("at %d, what changed at %d has not been said; the account appeared at %d", now, changed, appears)
 			}
 		}
-		most := (3600-appears)/refresh + 1
-		if !old {
-			for pause := soon; pause < refresh; pause *= 2 {
-				most++
-			}
-		}
-		if writes > most {
+		if most := mostWrites(3600-appears, refresh, !old); writes > most {
 			t.Fatalf("%d writes, want at most %d", writes, most)
 		}
 	})
+}
+
+// mostWrites is how often an Open record is written at most in so many seconds.
+func mostWrites(seconds, refresh int64, appeared bool) int64 {
+	most := seconds/refresh + 1
+	for pause := soon; appeared && pause < refresh; pause *= 2 {
+		most++
+	}
+	return most
 }

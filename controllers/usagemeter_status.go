@@ -102,28 +102,30 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, who
 			ResourceVersion: at.ResourceVersion, ObservedTime: metav1.NewTime(at.ObservedTime.Truncate(time.Second)),
 		}
 	}
-	switch {
-	case found.reason != "" || at.Err == nil:
-	case apierrors.IsNotFound(at.Err):
-		found = notInstalled(m) // it was removed; the REST mapper remembers it
-	default:
-		found = unreadable(at.Err, found.mapping.Resource.GroupResource())
-	}
-	if found.reason == "" && !at.Synced {
-		found = finding{reason: v1alpha1.ReasonListing, message: "listing what is there"}
-	}
-	if found.reason == "" && at.Amending {
-		found = finding{reason: v1alpha1.ReasonListing, message: "reading what is there by the changed spec"}
-	}
 	if found.reason == "" {
-		found = whole
-	}
-	if found.reason == "" && !at.Durable {
-		found = finding{reason: v1alpha1.ReasonJournaling, message: "everything is listed; ready once the journal has it"}
+		found = metered(m, found, at, whole)
 	}
 	setConditions(&status.Conditions, m.Generation, now, found.account(at).conditions()...)
 	setNodesCondition(&status.Conditions, m.Generation, now, at.NodesErr)
 	return status
+}
+
+// metered is what stands in the way of a meter that is applied, the first of it; without a
+// reason: nothing.
+func metered(m *v1alpha1.UsageMeter, found finding, at collector.Status, whole finding) finding {
+	switch {
+	case apierrors.IsNotFound(at.Err):
+		return notInstalled(m) // it was removed; the REST mapper remembers it
+	case at.Err != nil:
+		return unreadable(at.Err, found.mapping.Resource.GroupResource())
+	case !at.Synced:
+		return finding{reason: v1alpha1.ReasonListing, message: "listing what is there"}
+	case at.Amending:
+		return finding{reason: v1alpha1.ReasonListing, message: "reading what is there by the changed spec"}
+	case whole.reason != "" || at.Durable:
+		return whole
+	}
+	return finding{reason: v1alpha1.ReasonJournaling, message: "everything is listed; ready once the journal has it"}
 }
 
 const maxQuarantine = 10

@@ -242,16 +242,8 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	}
 	switch {
 	case at == nil:
-		at = c.resume(m, target, now)
-		if at == nil {
-			since := max(c.began, target.Created)
-			if c.restored.time > 0 && target.Created >= c.restored.time {
-				since = target.Created // a former run may have metered by it, and not have written that yet
-			}
-			if _, stopped := c.stopped[m.Name()]; stopped {
-				since = now
-			}
-			at = newMetering(m, target.Version, ledger.NewMeter(m.Name(), since, m.Dimensions()))
+		if at = c.resume(m, target, now); at == nil {
+			at = newMetering(m, target.Version, ledger.NewMeter(m.Name(), c.since(m, target, now), m.Dimensions()))
 		}
 		c.meters[m.Name()] = at
 		c.attach(at, target.Mapping)
@@ -264,6 +256,17 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	}
 	delete(c.stopped, m.Name())
 	return nil
+}
+
+// since is from when on a meter counts that the journal does not know. Called under the lock.
+func (c *Collector) since(m *meter.Meter, target Target, now int64) int64 {
+	if _, stopped := c.stopped[m.Name()]; stopped {
+		return now
+	}
+	if c.restored.time > 0 && target.Created >= c.restored.time {
+		return target.Created // a former run may have metered by it, and not have written that yet
+	}
+	return max(c.began, target.Created)
 }
 
 // Remove ends the meter: its open segments end now, once what happened until now has been seen.

@@ -75,11 +75,11 @@ func (c *cli) printNames(rows []wire.Row) error {
 	for i := range rows {
 		g := rows[i].Group
 		name := string(g["resourceType"] + "/" + g["resource"])
-		if same := string(g["namespaceUID"]+"/"+g["resourceUID"]) + name; g["resource"] == "" || same == before {
+		same := string(g["namespaceUID"]+"/"+g["resourceUID"]) + name
+		if g["resource"] == "" || same == before {
 			continue
-		} else {
-			before = same
 		}
+		before = same
 		if _, err := fmt.Fprintln(c.Out, plain(name)); err != nil {
 			return err
 		}

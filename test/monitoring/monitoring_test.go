@@ -194,11 +194,28 @@ func anchors(page string) []string {
 
 // What is asked for is what the operator offers: docs/metrics.md has that, by another test.
 func TestMetricsThatAreAskedForAreThere(t *testing.T) {
-	there, records := map[string]string{}, map[string]bool{}
+	there := map[string]string{}
 	for _, cells := range regexp.MustCompile("(?m)^\\| `(usage_operator_\\w+)` \\| (\\w+) \\|").FindAllStringSubmatch(text(t, "docs/metrics.md"), -1) {
 		there[cells[1]] = cells[2]
 	}
-	asked := map[string]string{}
+	asked, records := askedFor(t)
+	for where, expression := range asked {
+		for _, name := range regexp.MustCompile(`\busage_operator[_:][\w:]+`).FindAllString(expression, -1) {
+			series := regexp.MustCompile(`_(bucket|count|sum)$`).ReplaceAllString(name, "")
+			switch {
+			case records[name], there[name] != "" && there[name] != "histogram":
+			case there[series] == "histogram" && (series != name || strings.HasSuffix(where, ".md")):
+			default:
+				t.Errorf("%s asks for %s, which there is not", where, name)
+			}
+		}
+	}
+}
+
+// askedFor are the expressions and texts that ask for metrics, by where they stand, and the series that rules record.
+func askedFor(t *testing.T) (asked map[string]string, records map[string]bool) {
+	t.Helper()
+	asked, records = map[string]string{}, map[string]bool{}
 	for _, g := range ruleGroups(t) {
 		for _, r := range g.Rules {
 			asked[r.Alert+r.Record] = r.Expr
@@ -219,17 +236,7 @@ func TestMetricsThatAreAskedForAreThere(t *testing.T) {
 		asked["docs/runbooks/"+name+".md"] = text(t, "docs/runbooks", name+".md")
 	}
 	asked["docs/monitoring.md"] = text(t, "docs/monitoring.md")
-	for where, expression := range asked {
-		for _, name := range regexp.MustCompile(`\busage_operator[_:][\w:]+`).FindAllString(expression, -1) {
-			series := regexp.MustCompile(`_(bucket|count|sum)$`).ReplaceAllString(name, "")
-			switch {
-			case records[name], there[name] != "" && there[name] != "histogram":
-			case there[series] == "histogram" && (series != name || strings.HasSuffix(where, ".md")):
-			default:
-				t.Errorf("%s asks for %s, which there is not", where, name)
-			}
-		}
-	}
+	return asked, records
 }
 
 func dashboards(t *testing.T) []Dashboard {
@@ -239,6 +246,27 @@ func dashboards(t *testing.T) []Dashboard {
 		t.Fatalf("%d dashboards: %v", len(all), err)
 	}
 	return all
+}
+
+// soundPanel checks a panel by itself, and that it lies over none before it.
+func soundPanel(t *testing.T, d Dashboard, i int) {
+	t.Helper()
+	p := d.Panels[i]
+	where := fmt.Sprintf("%s: panel %d, %q", d.File, p.ID, p.Title)
+	if p.Title == "" {
+		t.Errorf("%s: want a title", where)
+	}
+	for _, q := range d.Panels[:i] {
+		if a, b := p.GridPos, q.GridPos; a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
+			t.Errorf("%s lies over %q", where, q.Title)
+		}
+	}
+	if p.GridPos.X+p.GridPos.W > 24 {
+		t.Errorf("%s is wider than the page", where)
+	}
+	if p.Type != "row" && (p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0) {
+		t.Errorf("%s: want a description, a unit, the data source $datasource, and a query", where)
+	}
 }
 
 func TestDashboardsAreSound(t *testing.T) {
@@ -254,25 +282,11 @@ func TestDashboardsAreSound(t *testing.T) {
 		}
 		ids := map[int]bool{}
 		for i, p := range d.Panels {
-			where := fmt.Sprintf("%s: panel %d, %q", d.File, p.ID, p.Title)
-			if p.ID == 0 || ids[p.ID] || p.Title == "" {
-				t.Errorf("%s: want an id of its own, and a title", where)
+			if p.ID == 0 || ids[p.ID] {
+				t.Errorf("%s: panel %d, %q: want an id of its own", d.File, p.ID, p.Title)
 			}
 			ids[p.ID] = true
-			for _, q := range d.Panels[:i] {
-				if a, b := p.GridPos, q.GridPos; a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
-					t.Errorf("%s lies over %q", where, q.Title)
-				}
-			}
-			if p.GridPos.X+p.GridPos.W > 24 {
-				t.Errorf("%s is wider than the page", where)
-			}
-			if p.Type == "row" {
-				continue
-			}
-			if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
-				t.Errorf("%s: want a description, a unit, the data source $datasource, and a query", where)
-			}
+			soundPanel(t, d, i)
 			for n, target := range p.Targets {
 				expressions.Rules = append(expressions.Rules, Rule{
 					Record: fmt.Sprintf("query:%s:%d:%d", strings.TrimSuffix(d.File, ".json"), p.ID, n), Expr: target.Query(GrafanaDefaults),

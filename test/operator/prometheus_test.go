@@ -143,14 +143,14 @@ scrape_configs:
 		var targets struct {
 			ActiveTargets []struct{ Health, LastError string }
 		}
-		m.get(g, ctx, "/api/v1/targets", nil, &targets)
+		m.get(ctx, g, "/api/v1/targets", nil, &targets)
 		g.Expect(targets.ActiveTargets).To(ConsistOf(HaveField("Health", "up")))
 	}).WithContext(ctx).Should(Succeed())
 	return m
 }
 
 // get asks Prometheus, and reads the data of its answer.
-func (m *monitored) get(g Gomega, ctx context.Context, path string, query url.Values, data any) {
+func (m *monitored) get(ctx context.Context, g Gomega, path string, query url.Values, data any) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+path+"?"+query.Encode(), nil)
 	g.Expect(err).NotTo(HaveOccurred())
 	answer, err := http.DefaultClient.Do(request)
@@ -171,7 +171,7 @@ type sample struct {
 }
 
 // query gives what an expression says now or, of a range, in the last half minute.
-func (m *monitored) query(g Gomega, ctx context.Context, expr string, now time.Time, instant bool) []sample {
+func (m *monitored) query(ctx context.Context, g Gomega, expr string, now time.Time, instant bool) []sample {
 	path, query := "/api/v1/query", url.Values{"query": {expr}}
 	if !instant {
 		path = "/api/v1/query_range"
@@ -180,7 +180,7 @@ func (m *monitored) query(g Gomega, ctx context.Context, expr string, now time.T
 		query.Set("step", "1")
 	}
 	var result struct{ Result []sample }
-	m.get(g, ctx, path, query, &result)
+	m.get(ctx, g, path, query, &result)
 	return result.Result
 }
 
@@ -220,8 +220,8 @@ var _ = Describe("Monitoring", func() {
 		op.reached(ctx, "node-pool", d.last)
 		held := fmt.Sprintf(`usage_operator:held:max{namespace=%q,resource_type="container",dimension="cpu",unit="millicore",deployment=%q}`, d.namespace, deployment.GetName())
 		Eventually(func(g Gomega) {
-			g.Expect(numbers(server.query(g, ctx, held, time.Now(), true))).To(Equal([]string{"1500"}))
-			g.Expect(numbers(server.query(g, ctx, `usage_operator:node_capacity:max{dimension="vcpu"}`, time.Now(), true))).To(Equal([]string{"8000"}))
+			g.Expect(numbers(server.query(ctx, g, held, time.Now(), true))).To(Equal([]string{"1500"}))
+			g.Expect(numbers(server.query(ctx, g, `usage_operator:node_capacity:max{dimension="vcpu"}`, time.Now(), true))).To(Equal([]string{"8000"}))
 		}).WithContext(ctx).Should(Succeed())
 
 		By("an interval is sealed, a report made, and the usage API asked")
@@ -237,7 +237,7 @@ var _ = Describe("Monitoring", func() {
 		Eventually(func(g Gomega) {
 			ask(g)
 			sealed := strings.Replace(held, "held", "unit_seconds", 1)
-			g.Expect(numbers(server.query(g, ctx, sealed+" > 0", time.Now(), true))).To(HaveLen(1))
+			g.Expect(numbers(server.query(ctx, g, sealed+" > 0", time.Now(), true))).To(HaveLen(1))
 		}).WithContext(ctx).WithPolling(time.Second).Should(Succeed())
 
 		By("each panel has data")
@@ -253,7 +253,7 @@ var _ = Describe("Monitoring", func() {
 				for _, panel := range dashboard.Panels {
 					for _, target := range panel.Targets {
 						query := target.Query(values)
-						if len(numbers(server.query(g, ctx, query, now, target.Instant))) == 0 {
+						if len(numbers(server.query(ctx, g, query, now, target.Instant))) == 0 {
 							without = append(without, fmt.Sprintf("%s, %q: %s", dashboard.File, panel.Title, query))
 						}
 					}
@@ -294,7 +294,7 @@ var _ = Describe("Monitoring", func() {
 		built := kubectl(ctx, "kustomize", folder)
 		Expect(built).To(And(ContainSubstring("kind: ServiceMonitor"), ContainSubstring("kind: PrometheusRule"), ContainSubstring(`grafana_dashboard: "1"`)))
 		service := &corev1.Service{}
-		for _, document := range strings.Split(built, "\n---\n") {
+		for _, document := range strings.SplitSeq(built, "\n---\n") {
 			if strings.Contains(document, "metering.usage-operator.dev/serves: metrics\n") && strings.Contains(document, "kind: Service\n") {
 				Expect(yaml.Unmarshal([]byte(document), service)).To(Succeed())
 			}

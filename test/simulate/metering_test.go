@@ -103,7 +103,7 @@ func (s *simulation) editWidgets(r *rand.Rand) {
 
 func (s *simulation) edit(m *metered) {
 	at := s.metering[m.meter.Name()]
-	if at.suspended || s.operator == nil || !s.operator.took(m, at) {
+	if at.suspended || s.operator == nil || !s.operator.took(m) {
 		return
 	}
 	at.version++
@@ -117,7 +117,7 @@ func (s *simulation) edit(m *metered) {
 }
 
 // took tells whether the operator has taken up how the meter is applied.
-func (o *operator) took(m *metered, at *applied) bool {
+func (o *operator) took(m *metered) bool {
 	status, metering := o.collector.Status(m.meter.Name())
 	return metering && !status.Amending && o.collector.Started()
 }

@@ -72,18 +72,18 @@ func TestALifeOnACluster(t *testing.T) {
 		}
 	})
 	before := u.data()
-	step("helm uninstall: the data stays", func(t *testing.T) {
+	step("helm uninstall: the data stays", func(*testing.T) {
 		u.stop()
 		u.uninstall()
 		u.gone("deployment,clusterrole,clusterrolebinding,validatingadmissionpolicy,service,serviceaccount")
 		u.keeps(before)
 	})
-	step("helm install again: the ledger goes on", func(t *testing.T) {
+	step("helm install again: the ledger goes on", func(*testing.T) {
 		u.install(name, "")
 		u.start()
 		u.goesOn(before)
 	})
-	step("told to, helm uninstall deletes everything", func(t *testing.T) {
+	step("told to, helm uninstall deletes everything", func(*testing.T) {
 		u.stop()
 		u.upgrade("crds: {keep: false}")
 		u.uninstall()
@@ -160,15 +160,13 @@ func (u *user) kubectl(args ...string) string {
 }
 
 // run runs a program of the checkout with the control plane's kubectl and kubeconfig.
-func (u *user) run(kubeconfig, program string, args ...string) string {
+func (u *user) run(kubeconfig, program string, args ...string) {
 	u.Helper()
 	command := exec.CommandContext(u.Context(), program, args...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECTL="+u.cp.Binaries().Path("kubectl"), "IMG=example.com/usage-operator:test")
-	out, err := command.Output()
-	if err != nil {
+	if out, err := command.Output(); err != nil {
 		u.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
 	}
-	return string(out)
 }
 
 func (u *user) helm() *action.Configuration {
