@@ -243,7 +243,7 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	switch {
 	case at == nil:
 		if at = c.resume(m, target, now); at == nil {
-			at = newMetering(m, target.Version, ledger.NewMeter(m.Name(), c.since(m, target, now), m.Dimensions()))
+			at = newMetering(m, target.Version, ledger.NewMeter(m.Name(), c.countsFrom(m, target, now), m.Dimensions()))
 		}
 		c.meters[m.Name()] = at
 		c.attach(at, target.Mapping)
@@ -258,8 +258,8 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 	return nil
 }
 
-// since is from when on a meter counts that the journal does not know. Called under the lock.
-func (c *Collector) since(m *meter.Meter, target Target, now int64) int64 {
+// countsFrom is from when on a meter counts that the journal does not know. Called under the lock.
+func (c *Collector) countsFrom(m *meter.Meter, target Target, now int64) int64 {
 	if _, stopped := c.stopped[m.Name()]; stopped {
 		return now
 	}

@@ -262,7 +262,7 @@ var _ = Describe("Monitoring", func() {
 			g.Expect(without).To(BeEmpty(), "queries without data")
 		}).WithContext(ctx).WithPolling(time.Second).Should(Succeed())
 		var namespaces []string
-		server.get(Default, ctx, "/api/v1/label/namespace/values", url.Values{"match[]": {`usage_operator_held{namespace!="(other)"}`}}, &namespaces)
+		server.get(ctx, Default, "/api/v1/label/namespace/values", url.Values{"match[]": {`usage_operator_held{namespace!="(other)"}`}}, &namespaces)
 		Expect(namespaces).To(ContainElement(d.namespace))
 
 		By("the rules are healthy, and no alert that a bill depends on fires")
@@ -271,7 +271,7 @@ var _ = Describe("Monitoring", func() {
 				Rules []struct{ Name, Health, LastError, State string }
 			}
 		}
-		server.get(Default, ctx, "/api/v1/rules", nil, &rules)
+		server.get(ctx, Default, "/api/v1/rules", nil, &rules)
 		Expect(rules.Groups).NotTo(BeEmpty())
 		for _, group := range rules.Groups {
 			for _, rule := range group.Rules {
@@ -294,7 +294,7 @@ var _ = Describe("Monitoring", func() {
 		built := kubectl(ctx, "kustomize", folder)
 		Expect(built).To(And(ContainSubstring("kind: ServiceMonitor"), ContainSubstring("kind: PrometheusRule"), ContainSubstring(`grafana_dashboard: "1"`)))
 		service := &corev1.Service{}
-		for _, document := range strings.SplitSeq(built, "\n---\n") {
+		for document := range strings.SplitSeq(built, "\n---\n") {
 			if strings.Contains(document, "metering.usage-operator.dev/serves: metrics\n") && strings.Contains(document, "kind: Service\n") {
 				Expect(yaml.Unmarshal([]byte(document), service)).To(Succeed())
 			}
