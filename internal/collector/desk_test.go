@@ -32,7 +32,7 @@ type desk struct {
 var scopes = map[string]meta.RESTScope{
 	"Pod": meta.RESTScopeNamespace, "PersistentVolumeClaim": meta.RESTScopeNamespace, "VirtualMachineInstance": meta.RESTScopeNamespace,
 	"Service": meta.RESTScopeNamespace, "Gateway": meta.RESTScopeNamespace,
-	"Node": meta.RESTScopeRoot, "PersistentVolume": meta.RESTScopeRoot,
+	"Node": meta.RESTScopeRoot, "PersistentVolume": meta.RESTScopeRoot, "ClusterUserDefinedNetwork": meta.RESTScopeRoot,
 }
 
 type failer interface {

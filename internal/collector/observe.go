@@ -250,16 +250,28 @@ func (e event) observation(r reading, uid string) *ledger.Observation {
 	}
 }
 
-// keep leaves a subject under whom the journal had it, as long as its
-// surroundings are not all there again. Called under the lock.
+// keep leaves what others decide of a subject as the journal had it, as long as its
+// surroundings are not all there again: its deployment, and the workload that it counts
+// for. What the meter reads from the object itself is as it is read. Called under the lock.
 func (c *Collector) keep(at *metering, uid string, subject *usage.Subject, earliest int64) {
 	if !c.restored.checking {
 		return
 	}
-	if held, holds := c.ledger.Held(at.ledger, uid, subject.Container); holds {
-		subject.Account, subject.Resource = held.Account, held.Resource
-		c.moves(uid, earliest)
+	held, holds := c.ledger.Held(at.ledger, uid, subject.Container)
+	if !holds {
+		return
 	}
+	if at.feed.namespaced() {
+		subject.Namespace, subject.NamespaceUID = held.Namespace, held.NamespaceUID
+	}
+	_, named := at.named[uid]
+	if named = named || subject.Namespace == c.Namespace && !at.feed.namespaced(); !named {
+		subject.Deployment = held.Deployment
+	}
+	if at.meter.BillsWorkload() {
+		subject.Resource = held.Resource
+	}
+	c.moves(uid, earliest)
 }
 
 // place puts a subject under its namespace and deployment. Called under the lock.

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -89,5 +91,48 @@ func TestAMadeUpOwnerIsNotTheOtherDeployments(t *testing.T) {
 	accounts := d.Accounts(usage.Window{Start: 0, End: 1100}, 1100)
 	if want := []usage.Account{{Namespace: "shop", NamespaceUID: "ns-1"}}; !slices.Equal(accounts, want) {
 		t.Errorf("it is under %v, want %v", accounts, want)
+	}
+}
+
+// While what the journal knew is compared with what there is, others' word on an object is
+// not all there yet: what the object itself says is.
+func TestWhatAnObjectSaysItselfIsTakenInWhileAllIsCompared(t *testing.T) {
+	d := newDesk(t, map[string]schema.GroupVersionKind{
+		"node-pool": {Version: "v1", Kind: "Node"}, "vpc-cudn": {Group: "k8s.ovn.org", Version: "v1", Kind: "ClusterUserDefinedNetwork"},
+	})
+	d.namespaces["lab"] = namespace{uid: "ns-2"}
+	d.settle()
+	node := func(pool string) string {
+		return `{apiVersion: v1, kind: Node, metadata: {name: n1, uid: n1, creationTimestamp: "` + stamped(1005) +
+			`", labels: {karpenter.sh/nodepool: ` + pool + `}}, status: {capacity: {cpu: "4"}}}`
+	}
+	network := func(namespace string) string {
+		return `{apiVersion: k8s.ovn.org/v1, kind: ClusterUserDefinedNetwork, metadata: {name: wide, uid: wide, creationTimestamp: "` + stamped(1005) +
+			`"}, spec: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + namespace + `}}}}`
+	}
+	held := func(meter, uid string) string {
+		t.Helper()
+		subject, holds := d.ledger.Held(d.meters[meter].ledger, uid, "")
+		if !holds {
+			t.Fatalf("%s holds nothing of %s", meter, uid)
+		}
+		return subject.Namespace + "(" + subject.NamespaceUID + ")/" + subject.Deployment + " " + subject.Resource.UID
+	}
+	d.sees(t, node("small"), ledger.Live, 1005, 1005)
+	d.sees(t, network("shop"), ledger.Live, 1005, 1005)
+	if got, want := held("node-pool", "n1"), "metering()/small karpenter.sh/nodepool=small"; got != want {
+		t.Errorf("the node is held as %s, want %s", got, want)
+	}
+
+	d.restored.checking, d.restored.moved = true, map[string]int64{}
+	d.sees(t, node("large"), ledger.Resumed, 1050, 1060)
+	d.sees(t, network("lab"), ledger.Resumed, 1050, 1060)
+	d.restored.checking = false
+
+	if got, want := held("node-pool", "n1"), "metering()/large karpenter.sh/nodepool=large"; got != want {
+		t.Errorf("the node is held as %s, want %s", got, want)
+	}
+	if got, want := held("vpc-cudn", "wide"), "lab(ns-2)/wide wide"; got != want {
+		t.Errorf("the network is held as %s, want %s", got, want)
 	}
 }
