@@ -102,7 +102,7 @@ func TestALifeOnACluster(t *testing.T) {
 		u.start()
 		u.seesUsage(begun)
 	})
-	step("make undeploy: the data stays", func(t *testing.T) {
+	step("make undeploy: the data stays", func(*testing.T) {
 		before := u.data()
 		u.stop()
 		u.run(cp.Kubeconfig(), root+"/hack/undeploy.sh", dist)
