@@ -31,8 +31,8 @@ func (c *cli) dashboard() *cobra.Command {
 		Long: `Show the page of the usage API in a browser, until Ctrl-C.
 
 It listens on this machine alone, and asks the usage API with your kubeconfig's
-credentials, which the browser never has. The address that it prints has a secret
-that is good for one browser, once.`,
+credentials, which the browser never has. The address that it prints has a
+secret that is good for one browser, once.`,
 		Example: "  kubectl usage dashboard\n  kubectl usage dashboard --browser=false --port 8001",
 		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -31,9 +31,10 @@ func (c *cli) diff() *cobra.Command {
 		Short: "Show what changed most from one time to another.",
 		Long: `Show what changed most from one time to another, of each dimension.
 
-Without --against-from it is compared with the time of the same length before; this
-month so far, with as much of the last month; and --last-month, with the month before.`,
-		Example:   "  kubectl usage diff                      # this month so far, with as much of the last\n  kubectl usage diff namespaces -A --last 7d\n  kubectl usage diff --from 2026-11-01 --to 2026-11-08 --against-from 2026-10-01 --against-to 2026-10-08",
+Without --against-from it is compared with the time of the same length before;
+this month so far, with as much of the last month; and --last-month, with the
+month before.`,
+		Example:   "  # This month so far, with as much of the last.\n  kubectl usage diff\n\n  kubectl usage diff namespaces -A --last 7d\n\n  # The first week of November, with that of October.\n  kubectl usage diff --from 2026-11-01 --to 2026-11-08 \\\n    --against-from 2026-10-01 --against-to 2026-10-08",
 		ValidArgs: []string{"deployments", "namespaces", "resources"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind := "deployments"

@@ -23,15 +23,20 @@ func (c *cli) idle() *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:   "idle",
-		Short: "Show what became of the cluster's capacity: held under deployments, under none, and idle.",
-		Long: `Show what became of the cluster's capacity: held under deployments, under none, and idle.
+		Short: "Show how much of the capacity was held, and how much idle.",
+		Long: `Show what became of the cluster's capacity: held under deployments, held under
+none, and idle.
 
-The capacity is what the nodes have, as the node-pool meters read it; it includes
-what nodes keep for themselves. Held is what containers request and what virtual
-machines have; the pod that runs a machine is not counted beside it. A pod that
-waits for a node holds nothing. Both sides are compared hour by hour, where both
-are known: attributed + unattributed + idle = capacity + beyond. Beyond is what is
-held above the capacity of an hour, as by guests with more CPUs than their node.
+The capacity is what the nodes have, as the node-pool meters read it; it
+includes what nodes keep for themselves. Held is what containers request and
+what virtual machines have; the pod that runs a machine is not counted beside
+it. A pod that waits for a node holds nothing. Both sides are compared hour by
+hour, where both are known:
+
+  attributed + unattributed + idle = capacity + beyond
+
+Beyond is what is held above the capacity of an hour, as by guests with more
+CPUs than their node.
 
 It is for those who may list usagerecords in all namespaces.`,
 		Example: "  kubectl usage idle --last 7d\n  kubectl usage idle --last-month --by day -o csv",
