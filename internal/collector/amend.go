@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -16,8 +17,9 @@ import (
 // before the moment is metered by the meter as it was, and what happens later by the meter
 // as it is then, in whatever order the two arrive:
 //
-//  1. The amendment waits until the meter's kind has been seen up to the moment, at most
-//     turnsWait, or until a change from after the moment comes.
+//  1. The amendment waits until the meter's kind has been seen up to the moment, or until
+//     a change from after the moment comes. A kind that is not there, or may not be read,
+//     is not waited for.
 //  2. After an edit the kind's objects are listed as of there, for what the edited meter
 //     reads of them. Later changes wait for that list, and so does the next amendment.
 //
@@ -52,31 +54,53 @@ func (c *Collector) amend(at *metering, a *amendment) {
 	}
 }
 
-// awaitAmendment carries the first amendment out once the meter's kind has been seen up to its
-// moment, or after turnsWait. Called under the lock.
+// awaitAmendment carries the first amendment out once the meter's kind has been seen up
+// to its moment. Called under the lock.
 func (c *Collector) awaitAmendment(at *metering) {
-	a, f := at.amendments[0], at.feed
-	if !c.Started() || f.ended {
+	a := at.amendments[0]
+	if !c.Started() || at.feed.ended {
 		c.carryOut(at)
 		return
 	}
 	c.running.Go(func() {
-		ctx, cancel := context.WithTimeout(c.ctx, turnsWait)
-		defer cancel()
-		err := f.reach(ctx, a.moment)
-		if c.ctx.Err() != nil {
-			return // the next run finds the meter changed
+		for c.ctx.Err() == nil { // the next run finds the meter changed
+			f := c.amends(at, a)
+			if f == nil {
+				return
+			}
+			ctx, cancel := context.WithTimeout(c.ctx, turnsWait)
+			err := f.reach(ctx, a.moment)
+			cancel()
+			if err == nil || refused(err) {
+				c.mu.Lock()
+				if at.awaits(a) {
+					c.carryOut(at)
+				}
+				c.mu.Unlock()
+				return
+			}
+			c.Log.V(1).Info("a meter's change waits for what was before it", "meter", at.ledger.Name, "error", err.Error())
+			timer := c.Clock.NewTimer(amendAgain)
+			select {
+			case <-timer.C():
+			case <-c.ctx.Done():
+				timer.Stop()
+			}
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if !at.awaits(a) {
-			return
-		}
-		if err != nil {
-			c.Log.Info("a meter's change takes effect before everything until then has been seen", "meter", at.meter.Name(), "error", err.Error())
-		}
-		c.carryOut(at)
 	})
+}
+
+// amendAgain is how long an amendment waits for a kind that could not be read.
+const amendAgain = time.Second
+
+// amends is the feed that the amendment waits for; nil: it waits no more.
+func (c *Collector) amends(at *metering, a *amendment) *feed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !at.awaits(a) {
+		return nil
+	}
+	return at.feed
 }
 
 // awaits tells whether the amendment is the next one to be carried out. Called under the lock.

@@ -137,14 +137,13 @@ func (f *feed) Failed(err error) {
 		f.err = err
 		f.notify()
 	}
-	refused := apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err)
-	if refused {
+	if refused(err) {
 		c.turns.missing(f)
 	}
 	if apierrors.IsNotFound(err) && f.synced {
 		f.uninstalled()
 	}
-	if refused || c.now().Unix()-max(f.started, c.answered) >= settlePatience {
+	if refused(err) || c.now().Unix()-max(f.started, c.answered) >= settlePatience {
 		f.settle()
 	}
 }
@@ -166,4 +165,9 @@ func (f *feed) uninstalled() {
 		at.listed, at.from = nil, 0
 	}
 	f.loseMissing(ledger.Between(ledger.Live, now, now))
+}
+
+// refused tells that a kind is not there, or may not be read.
+func refused(err error) bool {
+	return apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsMethodNotSupported(err)
 }

@@ -110,6 +110,7 @@ func (s *simulation) edit(m *metered) {
 	at.edited = time.Now().Unix()
 	s.log("  %s is edited", m.meter.Name())
 	if m.kind == widgets {
+		s.truth.edits = append(s.truth.edits, edit{at: time.Now(), from: s.factor, to: factorOf(at.version)})
 		s.factor = factorOf(at.version)
 		s.note(time.Now())
 	}

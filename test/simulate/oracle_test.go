@@ -214,7 +214,7 @@ func (s *simulation) compareSecond(key stream, a *account, second int64) string 
 	}
 	at := time.Unix(second, 0)
 	possible := s.truth.within(key, at.Add(-tolerance), at.Add(time.Second+tolerance))
-	if agrees(possible, is) {
+	if slices.ContainsFunc(append(s.truth.edited(key, at, is), is), func(said held) bool { return agrees(possible, said) }) {
 		return ""
 	}
 	if deployment, soon := s.truth.settles(key, at); soon && is.deployment == deployment {

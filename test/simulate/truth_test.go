@@ -35,6 +35,7 @@ type truth struct {
 	// brief are those that turned out to be none when an earlier end was stated: at
 	// their moment they were so.
 	brief map[stream][]fact
+	edits []edit // of the widgets' meter
 	// stated are the ends that were stated in the second in which the meter was suspended,
 	// of what was held until then: it may have ended, or not.
 	stated map[stream][]usage.Window
@@ -132,4 +133,27 @@ func (t *truth) since(at time.Time) time.Time {
 		return t.first
 	}
 	return at
+}
+
+// edit is when the widgets' meter began to read sizes times another factor.
+type edit struct {
+	at       time.Time
+	from, to int64
+}
+
+// edited are what may be said instead: of a change in the same second as an edit, either
+// may have come first.
+func (t *truth) edited(s stream, at time.Time, is held) []held {
+	var all []held
+	for _, e := range t.edits {
+		if s.dimension != "size" || at.Add(-tolerance).After(e.at) || at.Add(time.Second+tolerance).Before(e.at) {
+			continue
+		}
+		for _, factors := range [][2]int64{{e.from, e.to}, {e.to, e.from}} {
+			other := is
+			other.level = is.level / factors[0] * factors[1]
+			all = append(all, other)
+		}
+	}
+	return all
 }
