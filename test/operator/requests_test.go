@@ -250,6 +250,9 @@ var _ = Describe("What pods hold", func() {
 		}
 		DeferCleanup(func(ctx SpecContext) { // the next specs would meter what is left
 			Expect(admin.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(d.namespace), client.GracePeriodSeconds(0))).To(Succeed())
+			for _, name := range nodes {
+				Expect(admin.Delete(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
+			}
 		})
 
 		dice := podDice{rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), manyPods))}
