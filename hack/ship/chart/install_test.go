@@ -316,7 +316,7 @@ func (u *user) seesUsage(since time.Time) {
 	u.run(u.cp.Kubeconfig(), "bash", "-c", `"$KUBECTL" create rolebinding view -n shop --clusterrole=view --serviceaccount=shop:default -o yaml --dry-run=client | "$KUBECTL" apply -f -`)
 	u.eventually("kubectl usage lists it", func() bool {
 		command := exec.CommandContext(u.Context(), u.plugin, "list", "-n", "shop", "--token="+token,
-			"--server=https://"+u.usageAPI, "--insecure-skip-server-verify")
+			"--usage-api=https://"+u.usageAPI, "--insecure-skip-usage-api-verify")
 		command.Env = append(os.Environ(), "KUBECONFIG="+u.cp.Kubeconfig())
 		out, err := command.Output()
 		usage = string(out)
