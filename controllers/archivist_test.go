@@ -61,7 +61,7 @@ func sealedDays(t *testing.T, days int64) (listedBlocks, *clocktesting.FakeClock
 }
 
 // The days that are sealed are archived, also after the archive could not be written for
-// a while: that is told once, with the store's own words, and so is its end.
+// a while: one event reports it, with the store's own message, and one reports its end.
 func TestDaysAreArchivedOnceTheStoreCanBeWritten(t *testing.T) {
 	const days = 3
 	store, now, seals := sealedDays(t, days)

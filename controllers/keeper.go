@@ -30,7 +30,7 @@ type Keeper struct {
 	Sealed *Sealed
 	// Health is told how the journal gets on.
 	Health *Health
-	// Timings observe how long appends and seals take; nil: nobody does.
+	// Timings observe how long appends and seals take; nil disables it.
 	Timings *Timings
 	Log     logr.Logger
 

@@ -42,7 +42,7 @@ type UsageReportReconciler struct {
 	Health *Health
 	// Budget is what the statuses of all reports may take.
 	Budget *ReportBudget
-	// Timings observe how long reports take; nil: nobody does.
+	// Timings observe how long reports take; nil disables it.
 	Timings *Timings
 
 	tallies  *tallies
