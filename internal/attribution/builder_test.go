@@ -24,6 +24,7 @@ type option func(*attribution.Node)
 // made is an object of the namespace "shop" whose UID is its kind and name.
 func made(kind, name string, options ...option) attribution.Node {
 	n := attribution.Node{Object: object(kind, name), Namespace: "shop"}
+	n.Holds = follows(n)
 	for _, with := range options {
 		with(&n)
 	}
@@ -45,6 +46,8 @@ func uid(uid string) option {
 func ownedBy(kind, name string) option {
 	return func(n *attribution.Node) { n.Owner = object(kind, name) }
 }
+
+func idle(n *attribution.Node) { n.Holds = false }
 
 func deployment(name string) option {
 	return func(n *attribution.Node) { n.Deployment = name }

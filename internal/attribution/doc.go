@@ -34,9 +34,12 @@
 // Usage must not change its name because a rollout leaves a claim or a service
 // without pods for a moment, or because an owner is deleted before what it owns.
 //
-//   - A claim, service or gateway that nothing mounts, backs or is routed to keeps the
-//     deployment that it followed last, until it follows another. Followed by two at
-//     once it follows neither. Pods and services without a deployment do not count.
+//   - A claim, service or gateway that holds something keeps the deployment that it
+//     followed last, when nothing mounts, backs or is routed to it, until it follows
+//     another. Followed by two at once it follows neither. Pods and services without a
+//     deployment do not count. What holds nothing (a claim that is not bound, a service
+//     without an address of a load balancer) keeps nothing: it has no usage, so that the
+//     journal has no memory of it that a next run could read.
 //   - An owner that was removed goes on naming what still refers to it, as it did
 //     when it was removed.
 //

@@ -50,6 +50,22 @@ func (g *Graph) Followers(uid string) []string {
 	return slices.Compact(found)
 }
 
+// Release tells that the object holds nothing more, by no change of its own: Node.Holds.
+// It returns what Upsert returns.
+func (g *Graph) Release(uid string) []string {
+	v := g.vertices[uid]
+	if v == nil {
+		return nil
+	}
+	f, follows := v.part.(*follower)
+	if !follows || !f.holds {
+		return nil
+	}
+	f.holds = false
+	g.touch(v)
+	return g.settle()
+}
+
 // Unclaimed are the claims that the pod mounts and that the graph does not know,
 // and the one deployment whose pods mount each.
 func (g *Graph) Unclaimed(uid string) map[Reference]string {

@@ -168,15 +168,6 @@ func (g *Graph) Seed(uid, deployment string) []string {
 	return g.settle()
 }
 
-// Last is the deployment that a claim, service or gateway followed last; "" where it
-// followed none, and for everything else.
-func (g *Graph) Last(uid string) string {
-	if v := g.vertices[uid]; v != nil {
-		return v.last()
-	}
-	return ""
-}
-
 // Unseed forgets the seeds of what has not come: it went while nobody looked.
 func (g *Graph) Unseed() { clear(g.seeds) }
 

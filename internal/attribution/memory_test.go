@@ -83,6 +83,34 @@ func TestAServiceAndItsGatewayKeepTheirLastWorkload(t *testing.T) {
 	g.places("gateway/edge", "web")
 }
 
+// What holds nothing is placed by what there is, so that a run that begins then places
+// it alike.
+func TestWhatHoldsNothingKeepsNothing(t *testing.T) {
+	for _, kind := range []string{"PersistentVolumeClaim", "ResourceClaim", "Service", "Gateway"} {
+		g := newGraph(t, made("HTTPRoute", "r", at("shop/data"), to("shop/web")), made("Service", "web", selecting("app=web"), idle))
+		it := made(kind, "data", selecting("app=web"), idle)
+		uid := it.Object.UID
+		g.Upsert(it)
+		pod := podOf("web", "p", labelled("app=web"), mounting("data", attribution.DeviceClaim("data")))
+		g.Upsert(pod)
+		g.places(uid, "web")
+		g.Remove("pod/p")
+		g.places(uid, "")
+
+		it.Holds = true
+		g.upsert(it)
+		g.places(uid, "")
+		g.Upsert(pod)
+		g.Remove("pod/p")
+		g.places(uid, "web") // it holds something now
+		if kind == "Gateway" {
+			g.places("service/web", "")
+		}
+		g.compare("release", []string{uid}, g.Release(uid))
+		g.places(uid, "")
+	}
+}
+
 func TestPodsOfOneTemplateReachServicesOnce(t *testing.T) {
 	g := newGraph(t, made("Service", "web", selecting("app=web")), podOf("web", "p", labelled("app=web")))
 	g.upsert(podOf("web", "q", labelled("app=web")), "pod/q")

@@ -17,6 +17,9 @@ type Node struct {
 	// of the ResourceClaims whose devices it uses, as DeviceClaim gives them.
 	Labels map[string]string
 	Claims []string
+	// Holds tells of a claim, service or gateway that usage is put under its deployment:
+	// a meter reads something active from it. Only then does it keep what it followed last.
+	Holds bool
 	// Selector is a service's.
 	Selector map[string]string
 	// Parents are the gateways that a route attaches to, Backends the services

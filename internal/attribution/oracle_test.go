@@ -61,6 +61,14 @@ func (o *oracle) seed(uid, deployment string) {
 	o.recompute()
 }
 
+func (o *oracle) release(uid string) {
+	if n, known := o.nodes[uid]; known {
+		n.Holds = false
+		o.nodes[uid] = n
+	}
+	o.recompute()
+}
+
 func (o *oracle) recompute() {
 	maps.DeleteFunc(o.buried, func(uid string, _ buried) bool {
 		for _, n := range o.nodes {
@@ -144,6 +152,9 @@ func (o *oracle) followed(n attribution.Node) string {
 		return ""
 	}
 	names := o.counted(n)
+	if !n.Holds {
+		delete(o.last, n.Object.UID)
+	}
 	if len(names) > 1 {
 		return ""
 	}

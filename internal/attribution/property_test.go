@@ -52,6 +52,7 @@ func drawNode(t *rapid.T) attribution.Node {
 		n.Owner = drawObject(t, uids.Draw(t, "owner"))
 	}
 	n.Deployment, n.Instance, n.Name = someLabel.Draw(t, "deployment"), someLabel.Draw(t, "instance"), someLabel.Draw(t, "name")
+	n.Holds = follows(n) && rapid.IntRange(0, 3).Draw(t, "holds") > 0
 	switch n.Object.Kind {
 	case "Pod":
 		n.Labels = labelSets.Draw(t, "labels")
@@ -117,6 +118,10 @@ func TestGraphAgreesWithTheOracle(t *testing.T) {
 			"remove": func(t *rapid.T) {
 				id := uids.Draw(t, "uid")
 				change(t, g, o, func() []string { o.remove(id); return g.Remove(id) })
+			},
+			"release": func(t *rapid.T) {
+				id := uids.Draw(t, "uid")
+				change(t, g, o, func() []string { o.release(id); return g.Release(id) })
 			},
 			"seed": func(t *rapid.T) {
 				id := uids.Draw(t, "uid")
@@ -192,5 +197,5 @@ func (o *oracle) remembers(uid string) bool {
 			}
 		}
 	}
-	return follows(n) && len(o.counted(n)) == 0
+	return n.Holds && len(o.counted(n)) == 0
 }

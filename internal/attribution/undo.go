@@ -140,6 +140,7 @@ func (g *Graph) node(v *vertex) Node {
 			n.Backends = append(n.Backends, b.reference())
 		}
 	case *follower:
+		n.Holds = part.holds
 		if part.selection != nil {
 			n.Selector = g.labels.read(part.selection.labels)
 		}

@@ -42,6 +42,7 @@ type mounts []*site
 // follower is an object that is placed where others are: a claim, service or gateway.
 type follower struct {
 	last      string     // the deployment that it followed last
+	holds     bool       // Node.Holds; if not, last is what it follows now
 	site      *site      // a claim's or gateway's
 	selection *selection // a service's, nil without a selector
 	backend   *backend   // a service's
@@ -57,6 +58,9 @@ func (f *follower) follow() string {
 	case f.selection != nil:
 		name, many = f.selection.verdict()
 	}
+	if !f.holds {
+		f.last = ""
+	}
 	if many {
 		return ""
 	}
@@ -68,6 +72,9 @@ func (f *follower) follow() string {
 
 // link connects v with what n says that it mounts, selects or routes to.
 func (g *Graph) link(v *vertex, n Node) {
+	if v.id.role.follows() {
+		v.follower().holds = n.Holds
+	}
 	switch v.id.role {
 	case pod:
 		g.join(v, n.Labels)
@@ -173,6 +180,9 @@ func (g *Graph) same(v *vertex, n Node) bool {
 		return false
 	}
 	if !v.ownedBy(n.Owner) {
+		return false
+	}
+	if v.id.role.follows() && v.follower().holds != n.Holds {
 		return false
 	}
 	switch v.id.role {

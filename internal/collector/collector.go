@@ -80,7 +80,6 @@ type Collector struct {
 	stopped     map[string]struct{}                   // meters that were removed or suspended
 	provisional map[string]provisional                // placements that wait for an owner, by UID
 	left        map[attribution.Reference]left
-	unfollowed  map[schema.GroupKind]map[string]string // what objects followed whose kind is not followed any more
 	shares      *attribution.Shares
 	sharers     map[attribution.Holder]*sharer
 	named       named
@@ -107,7 +106,6 @@ func New(options Options) *Collector {
 		stopped:     map[string]struct{}{},
 		provisional: map[string]provisional{},
 		left:        map[attribution.Reference]left{},
-		unfollowed:  map[schema.GroupKind]map[string]string{},
 		shares:      attribution.NewShares(),
 		sharers:     map[attribution.Holder]*sharer{},
 		vanished:    map[string]struct{}{},
@@ -284,6 +282,7 @@ func (c *Collector) stop(at *metering, now int64) {
 	c.ledger.Stop(at.ledger, now, now)
 	delete(c.meters, at.meter.Name())
 	c.unshareAll(at, now)
+	at.feed.release(now)
 	at.feed.reviewRepresentatives(now)
 	at.feed.detach(at)
 	// Whoever measured the same was refused what this one held.

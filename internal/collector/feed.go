@@ -123,7 +123,6 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool, met uint64) *fe
 		CheckEvery: c.CheckEvery, Metadata: partial,
 	})
 	c.feeds[kind] = f
-	f.recall(false)
 	c.turns.enter(f)
 	c.running.Go(func() {
 		if f.await(ctx) {
@@ -170,37 +169,7 @@ func (f *feed) detach(at *metering) {
 	f.end()
 	delete(f.collector.feeds, f.kind())
 	now := f.collector.now().Unix()
-	f.collector.unfollowed[f.kind()] = f.followed()
 	f.forgetNodes(nil, ledger.Between(ledger.Live, now, now))
-}
-
-// followed is what the kind's objects follow, or have followed last, by their UIDs: who
-// follows the kind again goes on from there. Called under the lock.
-func (f *feed) followed() map[string]string {
-	c, last := f.collector, map[string]string{}
-	c.graph.Objects(f.kind().Group, f.kind().Kind, func(uid string) {
-		if deployment := c.graph.Last(uid); deployment != "" {
-			last[uid] = deployment
-		}
-	})
-	return last
-}
-
-// recall tells the graph what the kind's objects followed when it was followed before, or
-// forgets that, once a list has shown which there are. Called under the lock.
-func (f *feed) recall(listed bool) {
-	c := f.collector
-	for uid, deployment := range c.unfollowed[f.kind()] {
-		switch {
-		case !listed:
-			c.graph.Seed(uid, deployment)
-		case !c.graph.Contains(uid):
-			c.graph.Remove(uid)
-		}
-	}
-	if listed {
-		delete(c.unfollowed, f.kind())
-	}
 }
 
 // end stops the feed. What its source still delivers falls on deaf ears.

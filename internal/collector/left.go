@@ -2,6 +2,7 @@ package collector
 
 import (
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -47,6 +48,9 @@ func (f *feed) seed(object *unstructured.Unstructured, e event) {
 		return
 	}
 	delete(c.left, claim)
+	if !slices.ContainsFunc(f.meters, func(at *metering) bool { return at.ledger.Since <= l.gone }) {
+		return // it held nothing then that it could have kept
+	}
 	if e.revision > l.revision && object.GetCreationTimestamp().Unix() >= l.gone {
 		return
 	}

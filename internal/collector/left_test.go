@@ -27,9 +27,10 @@ func comesAndGoes(c *Collector, pod attribution.Node) {
 	}
 }
 
-// comes is a claim that a list shows after that.
-func comes(c *Collector, name string, revision uint64, created int64) {
+// comes is a bound claim that a list shows after that; claims are metered since the second.
+func comes(c *Collector, name string, revision uint64, created, since int64) {
 	f := &feed{collector: c, mapping: &meta.RESTMapping{GroupVersionKind: schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}}}
+	f.meters = []*metering{{ledger: ledger.NewMeter("volume", since, nil)}}
 	claim := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "PersistentVolumeClaim"}}
 	claim.SetName(name)
 	claim.SetNamespace("red")
@@ -37,7 +38,9 @@ func comes(c *Collector, name string, revision uint64, created int64) {
 	claim.SetResourceVersion(strconv.FormatUint(revision, 10))
 	claim.SetCreationTimestamp(metav1.NewTime(time.Unix(created, 0)))
 	f.seed(claim, event{revision: revision, origin: ledger.Resumed})
-	c.graph.Upsert(attribution.NodeOf(claim))
+	node := attribution.NodeOf(claim)
+	node.Holds = true
+	c.graph.Upsert(node)
 }
 
 func TestWhatAPodLeavesToAClaimThatComesLater(t *testing.T) {
@@ -45,19 +48,21 @@ func TestWhatAPodLeavesToAClaimThatComesLater(t *testing.T) {
 		claim    string
 		revision uint64
 		created  int64
+		since    int64
 		want     string
 	}{
-		"it was there when the pod went":              {"data", 7, 97, "shop"},
-		"it has changed since":                        {"data", 12, 97, "shop"},
-		"it was created after the pod went":           {"data", 12, 101, ""},
-		"or in that very second":                      {"data", 12, 100, ""},
-		"it is another one":                           {"logs", 7, 97, ""},
-		"it is of before, whatever its creation says": {"data", 9, 103, "shop"},
+		"it was there when the pod went":              {"data", 7, 97, 0, "shop"},
+		"it has changed since":                        {"data", 12, 97, 0, "shop"},
+		"it was created after the pod went":           {"data", 12, 101, 0, ""},
+		"or in that very second":                      {"data", 12, 100, 0, ""},
+		"it is another one":                           {"logs", 7, 97, 0, ""},
+		"it is of before, whatever its creation says": {"data", 9, 103, 0, "shop"},
+		"claims were not metered yet":                 {"data", 7, 97, 101, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			collector := New(Options{})
 			comesAndGoes(collector, attribution.Node{Deployment: "shop"})
-			comes(collector, c.claim, c.revision, c.created)
+			comes(collector, c.claim, c.revision, c.created, c.since)
 			if got := collector.graph.Place("claim").Deployment; got != c.want {
 				t.Errorf("placed under %q, want %q", got, c.want)
 			}
@@ -80,7 +85,7 @@ func TestWhatFollowedAProvisionalPlacementIsPutRightWithIt(t *testing.T) {
 		if first == "owner" {
 			owner()
 		}
-		comes(c, "data", 7, 97)
+		comes(c, "data", 7, 97, 0)
 		if first == "claim" {
 			owner()
 		}

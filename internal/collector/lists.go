@@ -83,7 +83,6 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 		f.estimated = latest
 	}
 	f.listed, f.listing, f.checking = nil, false, false
-	f.recall(true)
 	f.synced, f.known = true, true
 	f.advanced(resourceVersion, now)
 	if list.ResourceVersion == "" {

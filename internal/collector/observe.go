@@ -128,7 +128,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 	c := f.collector
 	readings := read(object, readers)
 	vouched := f.vouches(object)
-	moved, owner := f.acquaint(object, e)
+	moved, owner := f.acquaint(object, e, readings)
 	uid := string(object.GetUID())
 	namespaceUID := c.namespaceUID(readings, object)
 	c.mu.Lock()
@@ -392,7 +392,7 @@ func (c *Collector) forget(uid string, moments ledger.Moments) {
 // acquaint tells the graph of an object, and of the owners above it. What that moves
 // around it is put right at once, where its owners are known; else it returns that.
 // Nobody would take out what a feed that has ended puts in. The owner is the object's.
-func (f *feed) acquaint(object *unstructured.Unstructured, e event) (moved []string, owner usage.Object) {
+func (f *feed) acquaint(object *unstructured.Unstructured, e event, readings []reading) (moved []string, owner usage.Object) {
 	c := f.collector
 	node := attribution.NodeOf(object)
 	c.mu.Lock()
@@ -403,6 +403,7 @@ func (f *feed) acquaint(object *unstructured.Unstructured, e event) (moved []str
 	unknown := false
 	c.asOf(node.Namespace, node.Object.UID, e, func(bool) {
 		f.seed(object, e)
+		node.Holds = f.holds(node.Object.UID, readings)
 		moved = c.upsert(node, e)
 		c.await(node.Object.UID, e)
 		if _, _, unknown = c.graph.Unknown(node.Object.UID); !unknown {

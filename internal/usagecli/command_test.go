@@ -599,8 +599,8 @@ func TestTemplatesAndNames(t *testing.T) {
 		"list -o go-template={{range.rows}}{{.unit}};{{end}} --dimension=vcpu ": "core-hour;core-hour;core-hour;",
 		"list -o name ": "vm/=cmd|' /C calc'!A0\nvm/web-0\nvm/web-1\n",
 		"get vm/web-0 -o jsonpath={.resources[0].name} ": "web-0",
-		"records --deployment web -o name ":                   "usagerecord.metering.usage-operator.dev/web.2026110110\n",
-		"report idle -o jsonpath={.rowCount}":                 "0",
+		"records --deployment web -o name ":              "usagerecord.metering.usage-operator.dev/web.2026110110\n",
+		"report idle -o jsonpath={.rowCount}":            "0",
 	} {
 		args := append(strings.Fields(command), "--kubeconfig="+shop)
 		if !strings.HasPrefix(command, "report") {

@@ -151,7 +151,7 @@ func (w *world) deployment(t *thing) string {
 }
 
 // follow is the deployment of what mounts a claim, what a service selects, or what a
-// gateway's routes send to, when it is one; the last one, when there is none.
+// gateway's routes send to, when it is one; the last one, when there is none and it holds something.
 func (w *world) follow(t *thing) string {
 	found := map[string]bool{}
 	switch t.kind {
@@ -179,6 +179,11 @@ func (w *world) follow(t *thing) string {
 		return ""
 	}
 	delete(found, "")
+	if !slices.ContainsFunc(holdings(t.object), func(h holding) bool {
+		return slices.ContainsFunc(slices.Collect(maps.Values(h.levels)), func(level int64) bool { return level != 0 })
+	}) {
+		t.followed = "" // what has no usage keeps nothing
+	}
 	if len(found) > 1 {
 		return ""
 	}

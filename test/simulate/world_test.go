@@ -275,15 +275,18 @@ func (w *world) deployment(o *object) string {
 	return ""
 }
 
-// follow finds who mounts each claim now.
+// follow finds who mounts each claim now. One that has no usage keeps nothing of it.
 func (w *world) follow() {
 	for _, c := range w.objects {
 		if c.kind != claims || !c.there {
 			continue
 		}
+		if !c.bound || !w.suspended[meterOf["storage"]].IsZero() {
+			c.followed = ""
+		}
 		found := map[string]bool{}
 		for _, p := range w.objects {
-			if p.kind != pods || !p.there || p.namespace != c.namespace {
+			if p.kind != pods || !p.there || p.namespace != c.namespace || p.phase == "Succeeded" {
 				continue
 			}
 			if slices.ContainsFunc(p.claims, func(m *object) bool { return m.name == c.name }) {

@@ -1,0 +1,61 @@
+package collector
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// A claim, service or gateway keeps the deployment that it followed last, as long as it
+// holds something by a meter: so that the journal, which has what is held, has the
+// deployment too, and a next run places it alike (attribution.Node.Holds).
+
+// following are the kinds whose objects are placed where others are.
+var following = []schema.GroupKind{claimKind, deviceKind, serviceKind, gatewayKind}
+
+// holds tells whether an object of a following kind holds something, by what its meters
+// read of it, or, of meters that read nothing this time, by the ledger. Called under the lock.
+func (f *feed) holds(uid string, readings []reading) bool {
+	if !slices.Contains(following, f.kind()) {
+		return false
+	}
+	for _, m := range f.collector.restored.ledger { // not taken up yet
+		if f.collector.ledger.HoldsBy(m, uid) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(f.meters, func(at *metering) bool {
+		i := slices.IndexFunc(readings, func(r reading) bool { return r.at == at && r.current(f.collector) })
+		if i >= 0 && slices.ContainsFunc(readings[i].members, holdsAny) {
+			return true
+		}
+		return (i < 0 || readings[i].err != nil) && f.collector.ledger.HoldsBy(at.ledger, uid)
+	})
+}
+
+func holdsAny(m usage.Member) bool {
+	return m.Active && slices.ContainsFunc(m.Levels, func(level int64) bool { return level != 0 })
+}
+
+// release tells the graph what the feed's objects hold nothing of any more, since a meter
+// has stopped at the moment. Called under the lock, when the ledger has it as stopped.
+func (f *feed) release(moment int64) {
+	if !slices.Contains(following, f.kind()) {
+		return
+	}
+	c := f.collector
+	var idle []string
+	c.graph.Objects(f.kind().Group, f.kind().Kind, func(uid string) {
+		if _, holds := c.ledger.Holding(uid); !holds {
+			idle = append(idle, uid)
+		}
+	})
+	slices.Sort(idle)
+	for _, uid := range idle {
+		c.recent.outside(uid)
+		c.reattribute(c.graph.Release(uid), "", ledger.Between(ledger.Live, moment, moment))
+	}
+}
