@@ -48,11 +48,11 @@
 //     killed; the API server fails; watches lag; owners change. In the first three no
 //     label of a deployment is taken away, which leaves no time, and there is nothing
 //     without a deployment; no script has both kills and a failing API server.
-//   - Meters that are suspended while anything else goes wrong.
 //   - What the journal itself says. In a stretch that its coverage calls Estimated no
-//     difference counts, nor does that of a claim after it; in one that it calls Unknown
-//     it may say nothing. With FULL, it may say nothing in either, and that is all: of
-//     what came and went in a gap that etcd has forgotten nobody knows.
+//     difference counts, nor does that of a claim, or of a pod whose owner went in it,
+//     after it; in one that it calls Unknown it may say nothing. With FULL, it may say
+//     nothing in either, and that is all: what came and went in a gap that etcd has
+//     forgotten is not known.
 //   - The first 12 seconds of an unattributed segment may count as its next
 //     deployment's, even where the object was in nobody's for longer.
 package simulate

@@ -141,9 +141,9 @@ func (h held) String() string {
 }
 
 // excuse lets pass what the journal itself calls Estimated: nobody looked, and the
-// history was gone. Who mounted a claim then, nobody knows later either. Of what it
-// calls Unknown it may say nothing; and, with -simulate.full, of what it calls
-// Estimated no more than that.
+// history was gone. Who mounted a claim then, or what owned the owner that went then, is
+// not known later either. Of what it calls Unknown it may say nothing; and, with
+// -simulate.full, of what it calls Estimated no more than that.
 func (s *simulation) excuse(accounts map[stream]*account, coverage []usage.Stretch, until int64) {
 	for key := range s.truth.facts {
 		if accounts[key] == nil {
@@ -162,12 +162,25 @@ func (s *simulation) excuse(accounts map[stream]*account, coverage []usage.Stret
 				a.unknown = append(a.unknown, stretch.Window)
 				continue
 			}
-			if key.dimension == "storage" {
-				stretch.End = until
+			w := stretch.Window
+			if key.dimension == "storage" || s.lostOwner(key.uid, w) {
+				w.End = until
 			}
-			a.doubts = append(a.doubts, stretch.Window)
+			a.doubts = append(a.doubts, w)
 		}
 	}
+}
+
+// lostOwner tells whether an owner above the object went within the window.
+func (s *simulation) lostOwner(uid string, w usage.Window) bool {
+	for _, o := range s.objects {
+		for above := o.owner; o.uid == uid && above != nil; above = above.owner {
+			if went := above.leftAt.Unix(); !above.there && w.Start-1 <= went && went <= w.End {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // meterOf are the meters by what they measure.

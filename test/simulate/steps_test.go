@@ -139,9 +139,6 @@ func draw(seed uint64, full bool) []step {
 			}
 			steps = append(steps, step{at: at, what: pick(r, rare, left), seed: r.Uint64()})
 		}
-		if !full && slices.ContainsFunc(steps, step.suspends) { // with faults: see doc.go
-			steps = slices.DeleteFunc(steps, func(s step) bool { return !s.suspends() && fault(s.what).do != nil })
-		}
 	}
 	if r := rand.New(rand.NewPCG(seed, 6)); r.IntN(3) == 0 {
 		for range 1 + r.IntN(3) { // soon before or after something else
@@ -158,9 +155,6 @@ func draw(seed uint64, full bool) []step {
 	slices.SortStableFunc(steps, func(a, b step) int { return int(a.at - b.at) })
 	return steps
 }
-
-// suspends tells whether the step suspends a meter.
-func (s step) suspends() bool { return s.what == "suspend a meter" }
 
 // editsWidgets is the step that edits the widgets' meter. It is drawn by itself.
 const editsWidgets = "edit the widgets' meter"

@@ -45,6 +45,7 @@ type object struct {
 	label          string // of deployments
 	there          bool
 	left           *chainEnd // when it went
+	leftAt         time.Time
 	terminating    time.Time
 	created        time.Time
 	written        map[string]time.Time // by manager; nil: it says nothing of its writes
@@ -212,7 +213,7 @@ func (w *world) remove(o *object) {
 		return
 	}
 	end := o.chain()
-	o.there, o.left = false, &end
+	o.there, o.left, o.leftAt = false, &end, time.Now()
 	w.commit(o, watch.Deleted, time.Now())
 }
 
