@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -165,12 +166,12 @@ func (r *UsageMeterReconciler) apply(m *v1alpha1.UsageMeter) (finding, error) {
 	})
 }
 
-// edited is when something other than the status was written last, in seconds since the
-// epoch, as the managed fields say; 0: they do not say.
+// edited is when one who has written the spec wrote last, in seconds since the epoch, as
+// the managed fields say; 0: they do not say.
 func edited(m *v1alpha1.UsageMeter) int64 {
 	var newest int64
 	for _, entry := range m.ManagedFields {
-		if entry.Subresource == "" && entry.Time != nil {
+		if entry.Subresource == "" && entry.Time != nil && entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.Raw, []byte(`"f:spec"`)) {
 			newest = max(newest, entry.Time.Unix())
 		}
 	}

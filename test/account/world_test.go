@@ -18,6 +18,7 @@ type thing struct {
 	object
 	kind, group          string
 	namespace, name, uid string
+	home                 string // the UID of the namespace that it was created in
 	gone                 bool
 	// end is the top of its owners when it went.
 	end *thing
@@ -68,6 +69,7 @@ func (w *world) learn(e event) (before object, now *thing) {
 	now = &thing{
 		object: o, kind: o.text("kind"), group: group,
 		namespace: o.text("metadata", "namespace"), name: o.text("metadata", "name"), uid: o.text("metadata", "uid"),
+		home: w.namespaces[o.text("metadata", "namespace")],
 	}
 	if known != nil {
 		delete(w.within[known.namespace], known) // which cannot be: names are free before they are taken
@@ -294,5 +296,8 @@ func (w *world) place(t *thing, h holding) held {
 		}
 	}
 	where.namespaceUID = w.namespaces[where.namespace]
+	if where.namespace == t.namespace && t.home != "" {
+		where.namespaceUID = t.home // an object that a deletion of its namespace has left is still that one's
+	}
 	return where
 }

@@ -78,8 +78,7 @@ func (s *simulation) resumeMeter(m *metered) {
 }
 
 // editMeter edits a meter. That of the widgets then reads another level; the others read
-// the same. What the operator has not taken up is not edited again: of an edit that
-// another one replaced, nothing is left to find.
+// the same.
 func (s *simulation) editMeter(r *rand.Rand) {
 	s.edit(&meters[r.IntN(len(meters))])
 }
@@ -103,7 +102,7 @@ func (s *simulation) editWidgets(r *rand.Rand) {
 
 func (s *simulation) edit(m *metered) {
 	at := s.metering[m.meter.Name()]
-	if at.suspended || s.operator == nil || !s.operator.took(m) {
+	if at.suspended {
 		return
 	}
 	at.version++
@@ -115,12 +114,6 @@ func (s *simulation) edit(m *metered) {
 		s.note(time.Now())
 	}
 	s.applyNow(m) // else at the next start
-}
-
-// took tells whether the operator has taken up how the meter is applied.
-func (o *operator) took(m *metered) bool {
-	status, metering := o.collector.Status(m.meter.Name())
-	return metering && !status.Amending && o.collector.Started()
 }
 
 // factorOf is what a version of the widgets' meter multiplies sizes by.
