@@ -50,6 +50,7 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	}
 	f.date(&e, change)
 	f.collector.turns.wait(f.collector.ctx, f, e.revision, now)
+	f.doubtBehind(e)
 	f.amendBefore(object, e)
 	if change.Type == watch.Deleted {
 		// A replay at a later revision does not end what the meter holds of an object that
@@ -58,6 +59,20 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	} else {
 		f.take(object, e, f.readersOf(e.revision))
 	}
+}
+
+// doubtBehind notes that the kind was behind others when the last run ended. What they had
+// come to is what this run began with: where the kind's objects belonged before is not
+// known to the second.
+func (f *feed) doubtBehind(e event) {
+	c := f.collector
+	if f.doubted || e.origin != ledger.Replayed || e.revision > c.restored.ahead || e.before > c.restored.time-vague {
+		return
+	}
+	f.doubted = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.cover(e.after, c.restored.time, usage.CoverageEstimated)
 }
 
 // date finds out when the change can have happened, and learns from it.

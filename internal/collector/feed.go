@@ -32,6 +32,8 @@ type feed struct {
 	// probed are the bounds of the last change that was dated by the history. Its
 	// own goroutine's.
 	probed [2]int64
+	// doubted tells that the kind was found to be behind others. Its own goroutine's.
+	doubted bool
 
 	// Under the collector's lock.
 	owners          map[schema.GroupKind]struct{} // that are followed, of its objects

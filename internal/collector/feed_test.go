@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -197,4 +199,43 @@ dimensions:
 		t.Fatal(err)
 	}
 	return m
+}
+
+// A kind that was behind others when the last run ended: its objects are put where they
+// belong as of what the others had come to, and that is said.
+func TestWhatAKindBehindOthersSaysIsEstimated(t *testing.T) {
+	for name, c := range map[string]struct {
+		revision  int
+		seconds   int64 // before the journal's last entry
+		estimated bool
+	}{
+		"of long before":              {150, 10, true},
+		"of the last moment":          {150, 1, false},
+		"of after all had come there": {201, 10, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := journalHolding()
+			state.Positions = append(state.Positions, journal.Position{Kind: podKind.Kind, ResourceVersion: "200", Time: second0})
+			collector, f := driven(t, state)
+			check := source.List{Origin: source.Check, ResourceVersion: "100", After: time.Unix(second0, 0)}
+			entry := collector.restored.ledger["volume"]
+			at := newMetering(compiled(t), "", entry)
+			at.feed, at.from = f, 100
+			collector.meters["volume"], f.meters = at, []*metering{at}
+			f.Listing(check)
+			f.Listed(check, "100", collector.now())
+			collector.chronology.Before(uint64(c.revision), second0-c.seconds)
+			for range 2 {
+				f.Changed(source.Change{Type: watch.Modified, Object: claimObject("data", c.revision), Replayed: true}, collector.now())
+				c.revision++
+			}
+			var want []usage.Stretch
+			if c.estimated {
+				want = []usage.Stretch{{Meter: "volume", Coverage: usage.CoverageEstimated, Window: usage.Window{Start: second0 - 60, End: second0}}}
+			}
+			if diff := cmp.Diff(want, collector.coverage, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("coverage (-want +got):\n%s", diff)
+			}
+		})
+	}
 }

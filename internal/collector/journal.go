@@ -17,7 +17,8 @@ import (
 
 // restored is what the journal knew of a former run, until it is taken up.
 type restored struct {
-	time      int64 // of the journal's last entry; 0: there is none
+	time      int64  // of the journal's last entry; 0: there is none
+	ahead     uint64 // the revision of the kind that had come furthest by then
 	positions map[schema.GroupKind]journal.Position
 	meters    map[string]journal.Meter
 	ledger    map[string]*ledger.Meter
@@ -51,6 +52,7 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 	}
 	for _, p := range state.Positions {
 		c.restored.positions[schema.GroupKind{Group: p.Group, Kind: p.Kind}] = p
+		c.restored.ahead = max(c.restored.ahead, source.Revision(p.ResourceVersion))
 		c.chronology.After(source.Revision(p.ResourceVersion), p.Time)
 	}
 	var sealed []usage.Window

@@ -8,8 +8,9 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// turnsWait is how long a change waits for what happened before it, from when it
-// came on. A kind that takes longer to catch up is not waited for any more.
+// turnsWait is how long a change waits for a kind that does not get on, from when the
+// change came on. As long as a kind gets on, however slowly, it is waited for: what comes
+// ahead of it cannot be put right any more after a restart.
 const turnsWait = 20 * time.Second
 
 // turns let the changes of all kinds come in the order in which they
@@ -31,9 +32,10 @@ type turns struct {
 
 // lane is how far one kind has come.
 type lane struct {
-	at    uint64 // everything up to here was taken in
-	next  uint64 // the change that waits; 0: none does
-	given bool   // up: it was waited for in vain, and is not before it has caught up
+	at    uint64    // everything up to here was taken in
+	next  uint64    // the change that waits; 0: none does
+	got   time.Time // when it got on last
+	given bool      // up: it was waited for in vain, and is not before it has caught up
 	// optional: nobody waits for it, ever.
 	optional bool
 }
@@ -61,7 +63,7 @@ func (t *turns) came(f *feed, revision uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := t.lanes[f]; l != nil && l.at < revision {
-		l.at = revision
+		l.at, l.got = revision, t.clock.Now()
 		t.tell()
 	}
 }
@@ -120,25 +122,43 @@ func (t *turns) wait(ctx context.Context, f *feed, revision uint64, came time.Ti
 		own.next = 0
 		t.waits--
 	}()
-	timer := t.clock.NewTimer(max(0, turnsWait-t.clock.Since(came)))
-	defer timer.Stop()
 	for t.blocked(f, revision) {
 		moved := t.moved
+		timer := t.clock.NewTimer(max(0, t.patience(f, revision, came)))
 		t.mu.Unlock()
-		late := false
 		select {
 		case <-moved:
 		case <-timer.C():
-			late = true
 		case <-ctx.Done():
-			late = true
 		}
+		timer.Stop()
 		t.mu.Lock()
-		if late {
-			t.giveUp(f, revision)
+		switch {
+		case ctx.Err() != nil:
 			return
+		case t.blocked(f, revision) && t.patience(f, revision, came) <= 0:
+			t.giveUp(f, revision, came)
 		}
 	}
+}
+
+// patience is how much longer a change that came at the moment waits for the kind in its
+// way that got on the longest ago. Called under the lock.
+func (t *turns) patience(f *feed, revision uint64, came time.Time) time.Duration {
+	left := turnsWait
+	for other, l := range t.lanes {
+		if other != f && l.next == 0 && l.blocks(other, revision) {
+			left = min(left, l.patience(t.clock.Now(), came))
+		}
+	}
+	return left
+}
+
+func (l *lane) patience(now, came time.Time) time.Duration {
+	if l.got.After(came) {
+		came = l.got
+	}
+	return turnsWait - now.Sub(came)
 }
 
 // blocked tells whether a kind that catches up may still have a change before the
@@ -156,10 +176,10 @@ func (l *lane) blocks(f *feed, revision uint64) bool {
 	return !l.given && !l.optional && l.at < revision && (l.next == 0 || l.next < revision) && f.source.Behind()
 }
 
-// giveUp waits no longer for those that are in the way. Called under the lock.
-func (t *turns) giveUp(f *feed, revision uint64) {
+// giveUp waits no longer for those in the way that do not get on. Called under the lock.
+func (t *turns) giveUp(f *feed, revision uint64, came time.Time) {
 	for other, l := range t.lanes {
-		if other != f && l.next == 0 && l.blocks(other, revision) {
+		if other != f && l.next == 0 && l.blocks(other, revision) && l.patience(t.clock.Now(), came) <= 0 {
 			l.given = true
 		}
 	}

@@ -97,6 +97,30 @@ func TestOfAllThatWaitTheFirstGoesFirst(t *testing.T) {
 	})
 }
 
+// A kind that gets on is waited for, and one beside it that does not is given up.
+func TestAKindThatGetsOnIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(virtual)
+		f := lanes(turns, []string{"owners", "claims"}, []string{"pods"})
+		pod := waiting(turns, f["pods"], 10)
+		for revision := range uint64(9) {
+			time.Sleep(turnsWait - time.Second)
+			if turns.came(f["owners"], revision+1); over(pod) {
+				t.Fatalf("it went ahead of owners that get on, and are at %d", revision+1)
+			}
+		}
+		turns.mu.Lock()
+		if !turns.lanes[f["claims"]].given || turns.lanes[f["owners"]].given {
+			t.Error("given up are not the claims, which do not get on, alone")
+		}
+		turns.mu.Unlock()
+		time.Sleep(turnsWait)
+		if !over(pod) {
+			t.Error("it still waits for owners that do not get on any more")
+		}
+	})
+}
+
 func TestNoChangeWaitsForever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(virtual)
