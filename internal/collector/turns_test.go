@@ -104,7 +104,7 @@ func TestAKindThatGetsOnIsWaitedFor(t *testing.T) {
 		f := lanes(turns, []string{"owners", "claims"}, []string{"pods"})
 		pod := waiting(turns, f["pods"], 10)
 		for revision := range uint64(9) {
-			time.Sleep(turnsWait - time.Second)
+			<-virtual.After(turnsWait - time.Second)
 			if turns.came(f["owners"], revision+1); over(pod) {
 				t.Fatalf("it went ahead of owners that get on, and are at %d", revision+1)
 			}
@@ -114,7 +114,7 @@ func TestAKindThatGetsOnIsWaitedFor(t *testing.T) {
 			t.Error("given up are not the claims, which do not get on, alone")
 		}
 		turns.mu.Unlock()
-		time.Sleep(turnsWait)
+		<-virtual.After(turnsWait)
 		if !over(pod) {
 			t.Error("it still waits for owners that do not get on any more")
 		}
