@@ -4,9 +4,9 @@
 package controllers
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -171,7 +171,7 @@ func (r *UsageMeterReconciler) apply(m *v1alpha1.UsageMeter) (finding, error) {
 func edited(m *v1alpha1.UsageMeter) int64 {
 	var newest int64
 	for _, entry := range m.ManagedFields {
-		if entry.Subresource == "" && entry.Time != nil && entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.Raw, []byte(`"f:spec"`)) {
+		if entry.Subresource == "" && entry.Time != nil && entry.FieldsV1 != nil && strings.Contains(entry.FieldsV1.GetRawString(), `"f:spec"`) {
 			newest = max(newest, entry.Time.Unix())
 		}
 	}
