@@ -50,7 +50,7 @@ func asked(t *rapid.T, s *timeline.Snapshot, q timeline.Query, cells int) map[st
 	for from, first := (&timeline.Place{}), true; first || from != nil; first = false {
 		var some []timeline.History
 		var err error
-		if some, from, err = s.Resources(t.Context(), &q.Filters, q.Window, *from, timeline.Bounds{Resources: 2, Segments: 3}); err != nil {
+		if some, from, err = s.Resources(t.Context(), &q.Filters, q.Window, *from, timeline.Bounds{Resources: 2, Segments: 8}); err != nil {
 			t.Fatal(err)
 		}
 		list = append(list, some...)
@@ -92,14 +92,10 @@ func shownHistories(list []timeline.History) (text []string) {
 // packed; also after what is packed was put otherwise, or is void.
 func TestWhatIsColdAnswersAsIfItWereHot(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		lines := map[string]*timeline.Timeline{
-			"no hot day":        timeline.NewHot(timeline.Hot{}),
-			"a hot day":         timeline.NewHot(timeline.Hot{Days: 1, Bytes: 4 << 10}),
-			"40 hot days":       timeline.NewHot(timeline.Hot{Days: 40, Bytes: timeline.DefaultColdBytes}),
-			"everything is hot": timeline.New(),
-		}
+		hot := timeline.Hot{Days: rapid.SampledFrom([]int64{0, 0, 1, 40}).Draw(t, "hot days"), Bytes: rapid.SampledFrom([]int{0, 4 << 10, timeline.DefaultColdBytes}).Draw(t, "unpacked")}
+		packed, whole := timeline.NewHot(hot), timeline.New()
 		take := func(c timeline.Commit, published bool) {
-			for _, line := range lines {
+			for _, line := range []*timeline.Timeline{packed, whole} {
 				line.Take(c)
 				if published {
 					line.Publish()
@@ -131,12 +127,10 @@ func TestWhatIsColdAnswersAsIfItWereHot(t *testing.T) {
 			if len(q.Namespaces) > 0 {
 				q.Namespaces = []timeline.NamespaceRef{{Name: "shop", UID: "n1"}}
 			}
-			cells := rapid.SampledFrom([]int{64, 1 << 20, 1 << 20, 1 << 20}).Draw(t, "cells") // of few, a query is added up in parts
-			want := asked(t, lines["everything is hot"].Snapshot(), q, cells)
-			for name, line := range lines {
-				if diff := cmp.Diff(want, asked(t, line.Snapshot(), q, cells)); diff != "" {
-					t.Fatalf("%s, %+v: want -, got +:\n%s", name, q, diff)
-				}
+			cells := rapid.SampledFrom([]int{512, 1 << 20}).Draw(t, "cells") // of few, a query is added up in parts
+			want := asked(t, whole.Snapshot(), q, cells)
+			if diff := cmp.Diff(want, asked(t, packed.Snapshot(), q, cells)); diff != "" {
+				t.Fatalf("%+v, %+v: want -, got +:\n%s", hot, q, diff)
 			}
 		}
 	})
