@@ -42,10 +42,14 @@ type options struct {
 	usageRate                           float64
 	serveOnly                           bool
 	archive                             string
+	hotDays                             int64
 	installMeters                       bool
 	extraMeters                         string
 	logFormat, logLevel                 string
 }
+
+// maxHotDays is a hundred years.
+const maxHotDays = 36_500
 
 const about = `usage-operator meters what is held in this cluster, exactly to the second, and
 writes it down as UsageRecords: kubectl get usagerecords -A.
@@ -114,6 +118,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")
 	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
 	flags.StringVar(&o.archive, "archive", "", "Where each day is written to once it is sealed: file:///a/directory or s3://bucket?region=eu-central-1&prefix=ledger/. The `URL` has no credentials: they come from the environment, as the cloud has it. Empty: nowhere.")
+	flags.Int64Var(&o.hotDays, "hot-days", 2, "How many days (UTC), before the one that is being sealed, every replica keeps in memory as they are. Older days are packed: they take less memory, and what needs single segments of them takes longer.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
 	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
@@ -150,6 +155,7 @@ func (o *options) validate(rest []string) error {
 		{o.usageMemory < 32<<20, "usage-api-memory", &o.usageMemory, "at least 32Mi"},
 		{o.usageConnections < 2, "usage-api-connections", o.usageConnections, "at least 2"},
 		{o.serveOnly && (o.usageAddress == "" || o.usageAddress == "0"), "usage-api-bind-address", o.usageAddress, "an address, as there is --serve-only"},
+		{o.hotDays < 0 || o.hotDays > maxHotDays, "hot-days", o.hotDays, "0 to 36500"},
 		{o.metricsSeries < 0, "usage-metrics-series", o.metricsSeries, "0, or more"},
 		{o.concurrency < 1, "publish-concurrency", o.concurrency, "at least 1"},
 		{o.logFormat != "json" && o.logFormat != "console", "log-format", o.logFormat, "json or console"},

@@ -24,6 +24,12 @@ type Answers struct {
 // NewAnswers has nothing to answer from yet.
 func NewAnswers() *Answers { return &Answers{timeline: timelines.New()} }
 
+// newHotAnswers has in memory as they are so many days, before the one that is being sealed, and
+// packs older ones.
+func newHotAnswers(days int64) *Answers {
+	return &Answers{timeline: timelines.NewHot(timeline.Hot{Days: days, Bytes: timeline.DefaultColdBytes})}
+}
+
 // Loaded tells whether the timeline has what the journal has.
 func (a *Answers) Loaded() bool { return a.loaded.Load() }
 

@@ -152,7 +152,7 @@ func (m *Memory) remedy(segments int) string {
 		what = "GOMEMLIMIT and resources.limits.memory"
 	}
 	fmt.Fprintf(&b, "; every replica holds the whole history, which is %d segments, and what there is now: "+
-		"raise %s of the operator's Deployment to %dMi, or meter fewer kinds", segments, what, need>>20)
+		"raise %s of the operator's Deployment to %dMi, lower --hot-days, or meter fewer kinds", segments, what, need>>20)
 	return b.String()
 }
 

@@ -50,6 +50,8 @@ type Options struct {
 	Serving Serving
 	// Memory is how much of it there is.
 	Memory memory.Limit
+	// HotDays is how many days, before the one that is being sealed, are not packed in memory.
+	HotDays int64
 	// Archive is the URL of the archive; empty: there is none.
 	Archive string
 }
@@ -91,7 +93,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 			}
 		},
 	})
-	sealed, answers, timings := NewSealed(), NewAnswers(), NewTimings()
+	sealed, answers, timings := NewSealed(), newHotAnswers(o.HotDays), NewTimings()
 	health.Memory, err = addMemory(mgr, answers, &o, steady)
 	if err != nil {
 		return nil, err

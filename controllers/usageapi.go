@@ -209,7 +209,7 @@ func certificates(mgr ctrl.Manager, o *Serving) (func(*tls.ClientHelloInfo) (*tl
 // SetupServing has a replica serve the usage API and nothing else: it follows the
 // journal that others write.
 func SetupServing(mgr ctrl.Manager, o Options) (*Answers, error) {
-	answers := NewAnswers()
+	answers := newHotAnswers(o.HotDays)
 	journal, err := newJournal(mgr, &o, answers, o.Clock)
 	if err != nil {
 		return nil, err

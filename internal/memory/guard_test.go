@@ -11,8 +11,14 @@ import (
 
 // load loads rows, each of which takes so many bytes, in blocks, into a container.
 func load(container, base, perRow, rows int64) (read int64, collected int, err error) {
-	g := &Guard{container: container, base: base, collect: func() { collected++ }}
-	g.read = func() Reading { return Reading{Held: base + read*perRow} }
+	return loadPacked(container, base, perRow, 0, rows, rows)
+}
+
+// loadPacked is load where the rows after the hot ones take as much as packed ones do.
+func loadPacked(container, base, perRow, perPacked, hot, rows int64) (read int64, collected int, err error) {
+	g := newGuard(container, func() Reading {
+		return Reading{Held: base + min(read, hot)*perRow + max(0, read-hot)*perPacked}
+	}, func() { collected++ })
 	for read < rows {
 		read = min(read+8192, rows)
 		if err := g.Fits(read, rows); err != nil {
@@ -38,6 +44,15 @@ func TestALoadThatDoesNotFitIsStopped(t *testing.T) {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not say %q", err, part)
 		}
+	}
+}
+
+// Most of what is loaded is packed as the load goes on: what the first rows took says nothing
+// of what the last ones take.
+func TestALoadThatIsPackedIsNotStopped(t *testing.T) {
+	const hot, rows = 1_590_000, 26_000_000 // 758 MiB, and 93 MiB of those that are packed
+	if read, collected, err := loadPacked(1<<30, 40*mebi, 500, 4, hot, rows); err != nil || collected == 0 {
+		t.Errorf("891 MiB did not go into 1024: it was nearly full %d times, and ended after %d rows: %v", collected, read, err)
 	}
 }
 

@@ -23,7 +23,10 @@ type class struct {
 	// reach is how far the bounds go of any sealed segment beyond it, in seconds, and
 	// until by when all of them had ended for sure.
 	reach uint32
+	id    int32 // its place in the snapshot's list
 	until int64
+	// coldUntil is by when all that is packed had ended for sure.
+	coldUntil int64
 	// first is a moment before which nothing is of the class.
 	first int64
 	sums  sums
@@ -48,7 +51,8 @@ type fresh struct {
 	span
 }
 
-// each calls with all segments of the class that may matter to a window.
+// each calls with all segments of the class that may matter to a window, but for those
+// that are cold.
 func (c *class) each(w usage.Window, call func(who, span)) {
 	if c.until >= w.Start {
 		from := c.pastFrom(w.Start)
@@ -82,14 +86,15 @@ func (c *class) pastFrom(from int64) int {
 	return sort.Search(len(c.past), func(i int) bool { return c.past[i].part.day >= day })
 }
 
-// says tells whether the class says something of a window.
+// says tells whether the class says something of a window, but for what is cold.
 func (c *class) says(w usage.Window) bool {
 	said := false
 	c.each(w, func(_ who, x span) { said = said || x.says(w) })
 	return said
 }
 
-// breadth is how many segments may matter to a window, or somewhat more.
+// breadth is how many segments may matter to a window, or somewhat more. What is cold
+// is not counted.
 func (c *class) breadth(w usage.Window) int {
 	n := len(c.fresh) + c.open.size
 	for _, day := range c.past[c.pastFrom(w.Start):] {
@@ -141,7 +146,7 @@ func (c *class) day(day int64) *chunk {
 
 // seal moves what has ended by a moment to the days on which it ended. Filling gives
 // the part of a day.
-func (c *class) seal(through int64, filling func(day int64) *filler) (sealed []fresh) {
+func (c *class) seal(id int, through int64, filling func(day int64) *filler) (sealed []fresh) {
 	rest := make([]fresh, 0, len(c.fresh))
 	for i := range c.fresh {
 		if x := &c.fresh[i]; x.end <= through {
@@ -159,6 +164,7 @@ func (c *class) seal(through int64, filling func(day int64) *filler) (sealed []f
 	slices.SortFunc(sealed, func(a, b fresh) int { return compareEnds(&a.span, &b.span) })
 	for left := sealed; len(left) > 0; {
 		into := filling(floor(left[0].end, secondsOfDay))
+		into.classes = append(into.classes, int32(id))
 		n := sort.Search(len(left), func(i int) bool { return left[i].end >= into.start()+secondsOfDay })
 		records := make([]record, n)
 		for i := range n {
@@ -181,8 +187,8 @@ func compareEnds(a, b *span) int {
 	return 0
 }
 
-// forgotten is a sealed segment that starts then and lasts, of a holder: its day, its
-// place there, and whether there is one. The last of the past is followed by latest.
+// forgotten is a sealed segment that starts then and lasts, of a holder, and is hot: its day,
+// its place there, and whether there is one. The last of the past is followed by latest.
 func (c *class) forgotten(start int64, of identity) (day *chunk, i int, found bool) {
 	for n := c.pastFrom(start); n <= len(c.past); n++ {
 		day = &c.latest

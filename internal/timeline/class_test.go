@@ -29,7 +29,7 @@ func TestAClassFindsAllThatMayMatter(t *testing.T) {
 			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0:
 				now += rapid.Int64Range(0, 40*secondsOfHour).Draw(t, "passed")
-				c.seal(now, filling)
+				c.seal(0, now, filling)
 				for _, f := range fillers {
 					f.done()
 				}

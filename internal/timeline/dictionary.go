@@ -61,10 +61,13 @@ func (o *object) clone() *object {
 
 // partPlace is where something was put into a part last.
 type partPlace struct {
-	day   int64
-	at    uint32
-	known bool
+	day    int64
+	serial uint64
+	at     uint32
+	known  bool
 }
+
+func (in *partPlace) isIn(p *part) bool { return in.known && in.day == p.day && in.serial == p.serial }
 
 // identity tells who a holder is.
 type identity struct{ resource, instance, container string }

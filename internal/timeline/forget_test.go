@@ -102,7 +102,7 @@ func TestForgettingChangesNothing(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		s := &script{open: map[int]*usage.Change{}, now: second0 - second0%3600}
-		forgets, remembers := timeline.New(), timeline.New()
+		forgets, remembers := timeline.NewHot(drawHot(t)), timeline.New()
 		var sealed []usage.Window
 		for range rapid.IntRange(1, 12).Draw(t, "hours") {
 			for range rapid.IntRange(1, 3).Draw(t, "commits") {
@@ -188,7 +188,7 @@ func (w *truth) take(c usage.Change) {
 func TestWhateverComesIsWhatTheOracleSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := &script{open: map[int]*usage.Change{}, now: second0 - second0%86400 - rapid.SampledFrom([]int64{0, 3600}).Draw(t, "begins")}
-		line, known := timeline.New(), &truth{last: map[usage.SegmentKey]int{}}
+		line, known := timeline.NewHot(drawHot(t)), &truth{last: map[usage.SegmentKey]int{}}
 		for range rapid.IntRange(1, 10).Draw(t, "intervals") {
 			for range rapid.IntRange(0, 8).Draw(t, "changes") {
 				if change := s.change(t); change != nil && settled(change, s.now) {

@@ -17,7 +17,8 @@ type cluster struct {
 	line    *timeline.Timeline
 	clock   func() time.Duration
 	perHour int
-	now     int64 // the end of what is sealed
+	uid     func(n int) string // of a pod; nil: its number
+	now     int64              // the end of what is sealed
 	started int
 	ended   int
 }
@@ -65,6 +66,10 @@ func (c *cluster) pod(n int, ended bool) []usage.Change {
 	namespace := fmt.Sprint("team-", n%40)
 	deployment := fmt.Sprint("cron-", n%cronJobs)
 	for i := range changes {
+		if c.uid != nil {
+			changes[i].Subject.Resource.UID = c.uid(n)
+			changes[i].Subject.Instance.UID = changes[i].Subject.Resource.UID
+		}
 		changes[i].Subject.Account = usage.Account{Namespace: namespace, NamespaceUID: namespace, Deployment: deployment}
 	}
 	return changes

@@ -53,10 +53,17 @@ func (s *Snapshot) Holdings(f *Filters, w usage.Window, after *HoldingKey) iter.
 // HoldingsContext are Holdings that end early when the context is done.
 func (s *Snapshot) HoldingsContext(ctx context.Context, f *Filters, w usage.Window, after *HoldingKey) iter.Seq[Holding] {
 	return func(yield func(Holding) bool) {
-		classes := map[usage.Account][]*class{}
-		s.since(w.Start, func(_ int, c *class) {
+		classes, all := map[usage.Account][]*class{}, map[int]*class{} // all of which something is cold
+		whole := w                                                     // the intervals may begin before it
+		if touched := s.Intervals(w); len(touched) > 0 {
+			whole.Start = min(w.Start, touched[0].Start)
+		}
+		s.since(whole.Start, func(id int, c *class) {
 			if f.matches(&c.words) {
 				classes[c.Account] = append(classes[c.Account], c)
+				if c.hasCold(whole) {
+					all[id] = c
+				}
 			}
 		})
 		accounts := slices.SortedFunc(maps.Keys(classes), usage.CompareAccounts)
@@ -64,6 +71,10 @@ func (s *Snapshot) HoldingsContext(ctx context.Context, f *Filters, w usage.Wind
 			w.Start = max(w.Start, after.Interval.Start)
 		}
 		for _, interval := range s.Intervals(w) {
+			packed, err := s.coldWithin(ctx, all, f, interval)
+			if err != nil {
+				return
+			}
 			for _, account := range accounts {
 				if ctx.Err() != nil {
 					return
@@ -71,7 +82,7 @@ func (s *Snapshot) HoldingsContext(ctx context.Context, f *Filters, w usage.Wind
 				if after != nil && interval == after.Interval && usage.CompareAccounts(account, after.Account) <= 0 {
 					continue
 				}
-				held := Holding{HoldingKey: HoldingKey{Interval: interval, Account: account}, Segments: within(classes[account], f, interval)}
+				held := Holding{HoldingKey: HoldingKey{Interval: interval, Account: account}, Segments: within(classes[account], f, interval, packed[account])}
 				if len(held.Segments) > 0 && !yield(held) {
 					return
 				}
@@ -80,11 +91,26 @@ func (s *Snapshot) HoldingsContext(ctx context.Context, f *Filters, w usage.Wind
 	}
 }
 
-// within are the segments of classes, cut to an interval, in canonical order.
-func within(classes []*class, f *Filters, interval usage.Window) []usage.Segment {
-	var inside []usage.Segment
+func every(*class, *object) bool { return true }
+
+// coldWithin are the segments of classes that are cold, cut to an interval, by account.
+func (s *Snapshot) coldWithin(ctx context.Context, classes map[int]*class, f *Filters, interval usage.Window) (map[usage.Account][]usage.Segment, error) {
+	inside := map[usage.Account][]usage.Segment{}
+	err := s.cold.eachIn(ctx, interval, func(id int) bool { return classes[id] != nil }, func(id int, c *chunk) {
+		c.each(interval, classes[id].occurring(f, every, func(o occurrence) {
+			if part, ok := o.segment().Cut(interval, interval.End); ok {
+				inside[o.class.Account] = append(inside[o.class.Account], part)
+			}
+		}))
+	})
+	return inside, err
+}
+
+// within are the segments of classes, cut to an interval, in canonical order, and those of
+// them that are cold.
+func within(classes []*class, f *Filters, interval usage.Window, inside []usage.Segment) []usage.Segment {
 	for _, c := range classes {
-		c.occurrences(f, func(*object) bool { return true }, interval, func(o occurrence) {
+		c.occurrences(f, every, interval, func(o occurrence) {
 			if part, ok := o.segment().Cut(interval, interval.End); ok {
 				inside = append(inside, part)
 			}

@@ -102,6 +102,7 @@ func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 	}
 	close(work)
 	look := newLook(t.calendar, from, until, s.summed)
+	cold := t.cold(busy, since)
 	adders := make([]*adder, min(runtime.GOMAXPROCS(0), len(work)))
 	errs := make([]error, len(adders))
 	var working sync.WaitGroup
@@ -119,7 +120,10 @@ func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 	for _, a := range adders {
 		a.done()
 	}
-	return cmp.Or(errs...)
+	if err := cmp.Or(errs...); err != nil {
+		return err
+	}
+	return t.integrateCold(s, cold, look)
 }
 
 // busy are the groups of the classes that may say something of what is later than since.
@@ -173,52 +177,6 @@ func (a *adder) groups(s *Snapshot, groups []*group, l *look) error {
 	return nil
 }
 
-// integrateHolders does the same where a class has several groups, which are found on the way.
-func (t *Tally) integrateHolders(s *Snapshot, from, until int64) error {
-	a := t.adder()
-	defer a.done()
-	w := usage.Window{Start: from, End: until}
-	if t.isPart() {
-		w = usage.Window{Start: min(from, t.reach.Start), End: max(until, t.reach.End)}
-	}
-	var failed error
-	looked := 0
-	s.since(w.Start, func(id int, c *class) {
-		if failed != nil {
-			return
-		}
-		common := t.member(id, c)
-		if failed = t.full; common == none || failed != nil {
-			return
-		}
-		measure := t.measured(&c.words)
-		total := a.total(&c.words)
-		c.each(w, func(of who, x span) {
-			if looked++; looked%lookedAtOnce == 0 && failed == nil {
-				failed = t.gone()
-			}
-			if failed != nil || !x.says(w) { // of whom it says nothing has no group
-				return
-			}
-			held := t.held(common, &of, &c.words)
-			if failed = t.full; held == none || failed != nil {
-				return
-			}
-			in := integral{adder: a, group: t.groups[held], from: from, until: until, total: total}
-			if t.isPart() && x.says(t.reach) {
-				a.mention(in.group)
-				in.said = true
-			}
-			failed = in.span(&x)
-			in.finish()
-			if in.said {
-				in.group.isMadeOf(measure)
-			}
-		})
-	})
-	return failed
-}
-
 // integral adds to one group.
 type integral struct {
 	*adder
@@ -239,7 +197,8 @@ func (in *integral) class(c *class, l *look, summed int64) error {
 		in.said = true
 	}
 	whole := usage.Window{Start: l.from, End: l.until}
-	if len(l.hours) == 0 || len(l.cuts) > 0 && len(l.cuts)*(len(c.past)+1+len(c.fresh)+c.open.size) > c.breadth(whole) {
+	few := !c.hasCold(whole) && len(l.cuts)*(len(c.past)+1+len(c.fresh)+c.open.size) > c.breadth(whole)
+	if len(l.hours) == 0 || len(l.cuts) > 0 && few {
 		return in.segments(c, whole)
 	}
 	for _, cut := range l.cuts {
@@ -311,7 +270,7 @@ func (d doubts) in(w usage.Window, from, to int64) usage.Accuracy {
 
 // saysBy is says, by the class's sums where they are.
 func (c *class) saysBy(w usage.Window, summed int64) bool {
-	from, to := ceiling(w.Start, secondsOfHour), min(floor(w.End, secondsOfHour), summed)
+	from, to := wholeHours(w, summed)
 	if from >= to {
 		return c.says(w)
 	}

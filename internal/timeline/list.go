@@ -48,8 +48,9 @@ type outline struct {
 	window   usage.Window
 	from     Place
 	bounds   Bounds
-	counts   map[ResourceKey]int // their segments
-	last     *ResourceKey        // nothing after it is on the page; nil: that is not known yet
+	counts   map[ResourceKey]int  // their segments
+	last     *ResourceKey         // nothing after it is on the page; nil: that is not known yet
+	holders  map[uint64]*holderIn // of the class that is being counted
 	looked   int
 	err      error
 }
@@ -93,12 +94,19 @@ func (o *outline) find() error {
 	classes := slices.DeleteFunc(o.snapshot.listed(o.filters, o.window.Start), func(c *class) bool {
 		return cmp.Or(cmp.Compare(c.Namespace, o.from.Namespace), cmp.Compare(c.ResourceType, o.from.Type)) < 0
 	})
+	frozen := &coldCount{outline: o, of: map[int]*class{}, most: 1}
 	for i, c := range classes {
-		if i > 0 && len(o.counts) > o.bounds.Resources && (c.Namespace != classes[i-1].Namespace || c.ResourceType != classes[i-1].ResourceType) {
-			break // what comes now is after all of these
+		if i > 0 && (c.Namespace != classes[i-1].Namespace || c.ResourceType != classes[i-1].ResourceType) {
+			frozen.group()
+			if len(o.counts) > o.bounds.Resources {
+				break // what comes now is after all of these
+			}
 		}
-		o.countIn(c)
+		c.each(o.window, o.counting(c))
+		o.counted()
+		frozen.note(c)
 	}
+	frozen.count()
 	for _, x := range o.snapshot.corrected(o.filters, o.window) {
 		if key := x.key(); x.says(o.of(key)) {
 			o.count(key, 1)
@@ -122,6 +130,39 @@ func (o *outline) countBeyond() {
 	})
 }
 
+// coldCount counts what is cold of classes, for several namespaces and types at a time: each
+// time for twice as many, so that blocks that have something of many are not unpacked for each.
+type coldCount struct {
+	*outline
+	of           map[int]*class
+	groups, most int
+}
+
+func (k *coldCount) note(c *class) {
+	if c.hasCold(k.window) {
+		k.of[int(c.id)] = c
+	}
+}
+
+// group tells that the classes of a namespace and type are all noted.
+func (k *coldCount) group() {
+	if k.groups++; k.groups >= k.most {
+		k.most *= 2
+		k.count()
+	}
+}
+
+func (k *coldCount) count() {
+	if len(k.of) > 0 && k.err == nil {
+		k.err = k.snapshot.cold.eachIn(k.ctx, k.window, func(id int) bool { return k.of[id] != nil }, func(id int, c *chunk) {
+			c.each(k.window, k.counting(k.of[id]))
+			k.counted()
+		})
+	}
+	clear(k.of)
+	k.groups = 0
+}
+
 // holderIn is a holder of a class, and how many of its segments are looked for.
 type holderIn struct {
 	key  ResourceKey
@@ -130,28 +171,33 @@ type holderIn struct {
 	n    int  // in the window
 }
 
-func (o *outline) countIn(c *class) {
-	holders := map[uint64]*holderIn{}
-	c.each(o.window, func(of who, x span) {
+// counting counts what holders of a class held, until it is counted.
+func (o *outline) counting(c *class) func(who, span) {
+	o.holders = map[uint64]*holderIn{}
+	return func(of who, x span) {
 		if !o.goesOn() {
 			return
 		}
-		h := holders[of.number()]
+		h := o.holders[of.number()]
 		if h == nil {
 			held := of.holder()
 			h = &holderIn{key: keyOf(c, held)}
 			h.in, h.some = o.of(h.key), o.filters.holds(held) && o.comes(h.key)
-			holders[of.number()] = h
+			o.holders[of.number()] = h
 		}
 		if h.some && x.says(h.in) {
 			h.n++
 		}
-	})
-	for _, h := range holders {
+	}
+}
+
+func (o *outline) counted() {
+	for _, h := range o.holders {
 		if h.n > 0 {
 			o.count(h.key, h.n)
 		}
 	}
+	o.holders = nil
 }
 
 func (o *outline) count(key ResourceKey, n int) {
@@ -252,28 +298,36 @@ func (o *outline) each(found map[ResourceKey]*History, call func(beyond bool, x 
 	for key := range found {
 		among[ResourceKey{Namespace: key.Namespace, Type: key.Type}] = true
 	}
+	var plain, bundled []*class
 	for _, c := range o.snapshot.listed(o.filters, never) {
-		if !among[ResourceKey{Namespace: c.Namespace, Type: c.ResourceType}] {
-			continue
+		switch {
+		case !among[ResourceKey{Namespace: c.Namespace, Type: c.ResourceType}]:
+		case c.Bundle != "":
+			bundled = append(bundled, c)
+		default:
+			plain = append(plain, c)
 		}
-		beyond, w := c.Bundle != "", o.window
-		if beyond {
-			w = always
-		}
-		some := func(of *object) bool {
-			return found[ResourceKey{Namespace: c.Namespace, Type: c.ResourceType, Name: of.Name, UID: of.UID}] != nil
-		}
-		c.occurrences(o.filters, some, w, func(x occurrence) {
-			if o.goesOn() {
-				call(beyond, x)
-			}
-		})
 	}
+	some := func(c *class, of *object) bool {
+		return found[ResourceKey{Namespace: c.Namespace, Type: c.ResourceType, Name: of.Name, UID: of.UID}] != nil
+	}
+	o.occurrences(plain, some, o.window, func(x occurrence) { call(false, x) })
+	o.occurrences(bundled, some, always, func(x occurrence) { call(true, x) })
 	for _, x := range o.snapshot.corrected(o.filters, always) {
 		if found[x.key()] != nil {
 			call(true, x)
 		}
 	}
+}
+
+// occurrences calls with what some holders of classes held in a window, for as long as it goes on.
+func (o *outline) occurrences(classes []*class, some func(*class, *object) bool, w usage.Window, call func(occurrence)) {
+	err := o.snapshot.occurrences(o.ctx, classes, o.filters, some, w, func(x occurrence) {
+		if o.goesOn() {
+			call(x)
+		}
+	})
+	o.err = cmp.Or(o.err, err)
 }
 
 func keyOf(c *class, h *holder) ResourceKey {

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -214,18 +215,25 @@ func (s *Snapshot) names(f *Filters, call func(Key, string)) {
 }
 
 // CheckHolders does what Check does for names of resources and containers. It reads
-// everything that the other filters let through.
-func (s *Snapshot) CheckHolders(f *Filters) error {
+// everything that the other filters let through. It fails with the context's error soon
+// after that is done.
+func (s *Snapshot) CheckHolders(ctx context.Context, f *Filters) error {
 	if !f.byHolder() {
 		return nil
 	}
 	all := *f
 	all.Resources, all.Containers = nil, nil
 	resources, containers := map[string]bool{}, map[string]bool{}
-	for _, c := range s.listed(&all, never) {
-		c.occurrences(&all, func(*object) bool { return true }, always, func(o occurrence) {
-			resources[o.subject.Resource.Name], containers[o.subject.Container] = true, true
-		})
+	err := s.occurrences(ctx, s.listed(&all, never), &all, every, always, func(o occurrence) {
+		if name := o.subject.Resource.Name; !resources[name] {
+			resources[strings.Clone(name)] = true // it is a part of a text that would be kept as a whole
+		}
+		if name := o.subject.Container; !containers[name] {
+			containers[strings.Clone(name)] = true
+		}
+	})
+	if err != nil {
+		return err
 	}
 	for _, a := range []struct {
 		askedNames

@@ -68,7 +68,7 @@ func TestNamesThatThereAreNotAreSaid(t *testing.T) {
 	for _, c := range cases {
 		err := s.Check(&c.f)
 		if err == nil {
-			err = s.CheckHolders(&c.f)
+			err = s.CheckHolders(t.Context(), &c.f)
 		}
 		_, is := errors.AsType[*timeline.NoSuchName](err)
 		if c.says == "" && err != nil || c.says != "" && (!is || !strings.Contains(err.Error(), c.says)) {

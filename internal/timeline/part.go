@@ -83,6 +83,8 @@ type slack struct{ start, end uint32 }
 type part struct {
 	day        int64 // since the epoch
 	generation uint64
+	serial     uint64   // tells it from others of the same day
+	classes    []int32  // that have something in it, some of them several times
 	text       []string // names and UIDs, one after the other
 	kinds      []objectKind
 	objects    []partObject
@@ -133,7 +135,7 @@ func (p *part) holder(i uint32) *holder {
 // compact is the part in the least room, everything at the same places.
 func (p *part) compact(generation uint64) *part {
 	c := &part{
-		day: p.day, generation: generation, kinds: slices.Clip(p.kinds), containers: slices.Clone(p.containers),
+		day: p.day, generation: generation, serial: p.serial, classes: slices.Clone(p.classes), kinds: slices.Clip(p.kinds), containers: slices.Clone(p.containers),
 		objects: slices.Clone(p.objects), holders: slices.Clone(p.holders), slacks: slices.Clone(p.slacks), text: p.text,
 	}
 	if whole := strings.Join(p.text, ""); len(whole) <= math.MaxUint32 {
@@ -268,16 +270,16 @@ func (f *filler) record(h *holder, x *span) record {
 }
 
 func (f *filler) holderAt(h *holder) uint32 {
-	if h.in.day != f.day || !h.in.known {
+	if !h.in.isIn(f.part) {
 		of := partHolder{number: h.number, resource: f.objectAt(h.resource), instance: f.objectAt(h.instance), container: place(&f.containers, h.container)}
 		f.holders = append(f.holders, of)
-		h.in = partPlace{day: f.day, at: uint32(len(f.holders) - 1), known: true}
+		h.in = partPlace{day: f.day, serial: f.serial, at: uint32(len(f.holders) - 1), known: true}
 	}
 	return h.in.at
 }
 
 func (f *filler) objectAt(o *object) uint32 {
-	if o.in.day != f.day || !o.in.known {
+	if !o.in.isIn(f.part) {
 		f.objects = append(f.objects, partObject{
 			kind: place(&f.kinds, objectKind{o.APIVersion, o.Kind}), text: uint32(len(f.part.text)), offset: uint32(f.text.Len()),
 			nameBytes: uint32(len(o.Name)), uidSize: uint32(len(o.UID)),
@@ -285,7 +287,7 @@ func (f *filler) objectAt(o *object) uint32 {
 		f.named = true
 		f.text.WriteString(o.Name)
 		f.text.WriteString(o.UID)
-		o.in = partPlace{day: f.day, at: uint32(len(f.objects) - 1), known: true}
+		o.in = partPlace{day: f.day, serial: f.serial, at: uint32(len(f.objects) - 1), known: true}
 	}
 	return o.in.at
 }

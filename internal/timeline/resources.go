@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"math"
 	"slices"
@@ -98,13 +99,18 @@ func (o *occurrence) key() ResourceKey {
 }
 
 // occurrences calls with what some of the class's holders held in a window, and
-// sometimes with more.
-func (c *class) occurrences(f *Filters, some func(*object) bool, w usage.Window, call func(occurrence)) {
+// sometimes with more, but for what is cold.
+func (c *class) occurrences(f *Filters, some func(*class, *object) bool, w usage.Window, call func(occurrence)) {
+	c.each(w, c.occurring(f, some, call))
+}
+
+// occurring has call called with what some of the class's holders held.
+func (c *class) occurring(f *Filters, some func(*class, *object) bool, call func(occurrence)) func(who, span) {
 	subjects := map[uint64]*usage.Subject{} // by holder; nil: it is none of them
-	c.each(w, func(of who, x span) {
+	return func(of who, x span) {
 		subject, known := subjects[of.number()]
 		if !known {
-			if h := of.holder(); f.holds(h) && some(h.resource) {
+			if h := of.holder(); f.holds(h) && some(c, h.resource) {
 				subject = c.subject(h)
 			}
 			subjects[of.number()] = subject
@@ -112,6 +118,25 @@ func (c *class) occurrences(f *Filters, some func(*object) bool, w usage.Window,
 		if subject != nil {
 			call(occurrence{class: c, subject: subject, span: x})
 		}
+	}
+}
+
+// occurrences calls with what some holders of classes held in a window, and sometimes with
+// more: with what is hot, class by class, and then with what is cold. The error is that of
+// the context.
+func (s *Snapshot) occurrences(ctx context.Context, classes []*class, f *Filters, some func(*class, *object) bool, w usage.Window, call func(occurrence)) error {
+	of := map[int]*class{}
+	for _, c := range classes {
+		c.occurrences(f, some, w, call)
+		if c.hasCold(w) {
+			of[int(c.id)] = c
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	return s.cold.eachIn(ctx, w, func(id int) bool { return of[id] != nil }, func(id int, c *chunk) {
+		c.each(w, of[id].occurring(f, some, call))
 	})
 }
 

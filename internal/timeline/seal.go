@@ -24,9 +24,11 @@ func (t *Timeline) seal() {
 	for _, f := range fillers {
 		f.done()
 	}
-	if today := floor(s.through, secondsOfDay); today > t.growing {
+	today := floor(s.through, secondsOfDay)
+	over := today > t.growing // a day is
+	if over {
 		for day := range t.parts {
-			if t.growing <= day && day < today {
+			if t.growing <= day && today-t.hot.Days <= day && day < today {
 				t.compact(day)
 			}
 		}
@@ -42,12 +44,15 @@ func (t *Timeline) seal() {
 		}
 	}
 	s.awake = awake
+	if over {
+		t.freeze(today)
+	}
 }
 
 // sealClass seals what has ended in a class.
 func (t *Timeline) sealClass(id int, filling func(day int64) *filler) {
 	c := t.ownClass(id)
-	sealed := c.seal(t.next.through, filling)
+	sealed := c.seal(id, t.next.through, filling)
 	t.sweeps++
 	sweep := func(in *stream) {
 		if in.swept != t.sweeps {
@@ -76,7 +81,8 @@ func (t *Timeline) ownPart(day int64) *part {
 	p := t.parts[day]
 	switch {
 	case p == nil:
-		p = &part{day: day, generation: t.generation}
+		t.serials++
+		p = &part{day: day, generation: t.generation, serial: t.serials}
 	case p.generation != t.generation:
 		p = new(*p)
 		p.generation = t.generation

@@ -97,7 +97,8 @@ func (t *Tally) spread(ctx context.Context, s *Snapshot, w usage.Window, seed ma
 		looked++
 		return looked%lookedAtOnce == 0 && pause(ctx) != nil
 	}
-	s.since(w.Start, func(_ int, c *class) {
+	frozen := map[int]spreadOf{}
+	s.since(w.Start, func(id int, c *class) {
 		if done() || !t.query.matches(&c.words) {
 			return
 		}
@@ -109,23 +110,46 @@ func (t *Tally) spread(ctx context.Context, s *Snapshot, w usage.Window, seed ma
 			}
 			return
 		}
-		asked := map[uint64]bool{}
-		c.each(w, func(of who, _ span) {
-			if done() || asked[of.number()] {
-				return
-			}
-			asked[of.number()] = true
-			h := of.holder()
-			if !t.query.holds(h) {
-				return
-			}
-			hash := maphash.Comparable(seed, inCommon{string(common), t.identity(h)})
-			if found.wants(hash) {
-				found.add(hash, t.appendLabels(nil, &c.words, h))
-			}
-		})
+		of := spreadOf{class: c, common: string(common)}
+		if c.hasCold(w) {
+			frozen[id] = of
+		}
+		c.each(w, t.spreading(found, of, done))
 	})
+	if len(frozen) > 0 {
+		err := s.cold.eachIn(ctx, w, func(id int) bool { return frozen[id].class != nil }, func(id int, c *chunk) {
+			c.each(w, t.spreading(found, frozen[id], done))
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	return found, ctx.Err()
+}
+
+// spreadOf is a class, and what its groups have in common.
+type spreadOf struct {
+	*class
+	common string
+}
+
+// spreading looks at the groups of a class, by holder.
+func (t *Tally) spreading(found *spread, c spreadOf, done func() bool) func(who, span) {
+	asked := map[uint64]bool{}
+	return func(of who, _ span) {
+		if done() || asked[of.number()] {
+			return
+		}
+		asked[of.number()] = true
+		h := of.holder()
+		if !t.query.holds(h) {
+			return
+		}
+		hash := maphash.Comparable(found.seed, inCommon{c.common, t.identity(h)})
+		if found.wants(hash) {
+			found.add(hash, t.appendLabels(nil, &c.words, h))
+		}
+	}
 }
 
 // inCommon is a holder of what has the same labels but for who holds it.

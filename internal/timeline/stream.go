@@ -14,7 +14,8 @@ import (
 //
 // A change may still come of what was sealed: one that the journal says again, or a
 // segment that is voided. They are rare, and the days since it began are looked
-// through once for each commit, however many such changes it has.
+// through once for each commit, however many such changes it has; of those that are
+// cold, the blocks in which something may have started then.
 
 // stream is what the writer knows of a holder and dimension: the segments that have a
 // length, and are open or not sealed.
@@ -124,11 +125,19 @@ type wanted struct {
 	start     int64
 }
 
+// recalled is where it is: its class and, if it is cold, its block, its place there, and what it is.
+type recalled struct {
+	class int
+	block int // or none
+	place uint32
+	span  span
+}
+
 // recall finds the classes of sealed segments that changes may be of.
 func (t *Timeline) recall(changes []usage.Change) {
 	t.recalled = nil
 	starts := map[int64]bool{}
-	var earliest int64 = math.MaxInt64
+	var earliest, latest int64 = math.MaxInt64, math.MinInt64
 	for i := range changes {
 		c := &changes[i]
 		if c.Start.At >= t.next.through || !c.HasKey() {
@@ -136,13 +145,14 @@ func (t *Timeline) recall(changes []usage.Change) {
 		}
 		if in := t.streams[streamKey{t.holder(c.Subject), c.Dimension.Name}]; in == nil || in.find(c.Start.At) < 0 {
 			starts[c.Start.At] = true
-			earliest = min(earliest, c.Start.At)
+			earliest, latest = min(earliest, c.Start.At), max(latest, c.Start.At)
 		}
 	}
 	if len(starts) == 0 {
 		return
 	}
-	t.recalled = map[wanted]int{}
+	t.recalled = map[wanted]recalled{}
+	t.recallCold(starts, usage.Window{Start: earliest, End: latest + 1})
 	t.next.classes.all(func(id int, at **class) {
 		c := *at
 		for n := c.pastFrom(earliest); n <= len(c.past); n++ {
@@ -152,7 +162,7 @@ func (t *Timeline) recall(changes []usage.Change) {
 			}
 			for i := range day.records {
 				if r := &day.records[i]; starts[r.start] && day.part.start()+int64(r.end) != r.start {
-					t.recalled[wanted{day.part.holder(r.holder).identity(), c.Dimension.Name, r.start}] = id
+					t.recalled[wanted{day.part.holder(r.holder).identity(), c.Dimension.Name, r.start}] = recalled{class: id, block: none}
 				}
 			}
 		}
@@ -162,11 +172,15 @@ func (t *Timeline) recall(changes []usage.Change) {
 // removeSealed takes out a segment that was sealed, if there is one.
 func (t *Timeline) removeSealed(h *holder, dimension string, start int64) removed {
 	key := wanted{h.identity(), dimension, start}
-	id, known := t.recalled[key]
+	at, known := t.recalled[key]
 	if !known {
 		return removed{}
 	}
 	delete(t.recalled, key)
+	if at.block != none {
+		return t.removeCold(at)
+	}
+	id := at.class
 	c := t.ownClass(id)
 	day, i, found := c.forgotten(start, key.of)
 	if !found {

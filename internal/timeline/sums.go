@@ -147,13 +147,18 @@ type summer struct {
 }
 
 // extend makes the class's sums of the hours from one to another, after which there
-// are none. Those before from are there.
-func (c *class) extend(m *summer, from, to int64) {
+// are none. Those before from are there. Cold calls with what is cold of the class, and may
+// matter to a window.
+func (c *class) extend(m *summer, from, to int64, cold func(w usage.Window, call func(span))) {
 	c.sums.truncate(from)
 	many := to-from > 24
 	for ; from < to; from = m.to {
 		m.begin(from, min(from+summedAtOnce, to))
-		c.each(usage.Window{Start: m.from * secondsOfHour, End: m.to * secondsOfHour}, func(_ who, x span) { m.add(&x) })
+		w := usage.Window{Start: m.from * secondsOfHour, End: m.to * secondsOfHour}
+		c.each(w, func(_ who, x span) { m.add(&x) })
+		if c.hasCold(w) {
+			cold(w, func(x span) { m.add(&x) })
+		}
 		m.appendTo(&c.sums)
 	}
 	if many {
@@ -257,7 +262,7 @@ func (t *Timeline) sum() {
 	}
 	for id, from := range t.behind {
 		c := t.ownClass(id)
-		c.extend(&t.summer, max(from, floor(c.first, secondsOfHour)), s.summed)
+		c.extend(&t.summer, max(from, floor(c.first, secondsOfHour)), s.summed, func(w usage.Window, call func(span)) { s.eachCold(id, w, call) })
 	}
 	clear(t.behind)
 }

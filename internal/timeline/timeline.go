@@ -17,6 +17,8 @@
 // and has its names in memory. What is sealed takes 32 bytes a segment, without
 // pointers, and its names are the day's. For each class there are running sums at
 // the hours, so that what was held from one hour to another is one subtraction.
+// Days that are older than the hot ones are packed in blocks; a question that needs
+// their segments unpacks them.
 package timeline
 
 import (
@@ -59,6 +61,7 @@ type Commit struct {
 // for all.
 type Timeline struct {
 	dictionary
+	hot Hot
 	// generation tells what was made since the last snapshot: that is the
 	// writer's alone, and everything else is cloned before it is changed.
 	generation uint64
@@ -66,10 +69,11 @@ type Timeline struct {
 	ids        map[words]int
 	streams    map[streamKey]*stream
 	// recalled are the classes of sealed segments that the commit at hand may change.
-	recalled map[wanted]int
+	recalled map[wanted]recalled
 	// parts are the days of what is sealed, and growing the one that gets more.
 	parts   map[int64]*part
 	growing int64
+	serials uint64 // of parts
 	sweeps  uint64
 	// awake tells of each class whether it is one of the snapshot's.
 	awake  []bool
@@ -82,13 +86,8 @@ type Timeline struct {
 // never is before any moment.
 const never = math.MinInt64
 
-// New is an empty timeline.
-func New() *Timeline {
-	t := &Timeline{}
-	t.Begin()
-	t.Publish()
-	return t
-}
+// New is an empty timeline that keeps everything as it is.
+func New() *Timeline { return NewHot(Hot{Days: allHot}) }
 
 // Begin forgets everything. Readers see what they saw until something is published.
 func (t *Timeline) Begin() {
@@ -96,7 +95,7 @@ func (t *Timeline) Begin() {
 	t.lineage = new(int)
 	t.ids, t.streams, t.parts = map[words]int{}, map[streamKey]*stream{}, map[int64]*part{}
 	t.growing, t.awake, t.behind = never, nil, map[int]int64{}
-	t.next = Snapshot{lineage: t.lineage, horizon: never, summed: never, relearnt: t.next.relearnt + 1}
+	t.next = Snapshot{lineage: t.lineage, horizon: never, summed: never, relearnt: t.next.relearnt + 1, cold: t.hot.cold()}
 }
 
 // Snapshot is what has been committed so far.
@@ -150,6 +149,7 @@ type Snapshot struct {
 	// awake are the classes that may say something later than horizon, by number.
 	awake   []int32
 	horizon int64
+	cold    cold
 	// summed is the hour since the epoch before which all sums are made.
 	summed      int64
 	meters      []Meter
@@ -272,7 +272,7 @@ func (t *Timeline) class(s *usage.Segment) int {
 	if !known {
 		id = t.next.classes.size
 		t.ids[w] = id
-		t.next.classes.push(&class{words: w, generation: t.generation, first: math.MaxInt64}, t.generation)
+		t.next.classes.push(&class{words: w, id: int32(id), generation: t.generation, first: math.MaxInt64, coldUntil: never}, t.generation)
 		t.awake = append(t.awake, false)
 	}
 	return id

@@ -24,6 +24,7 @@ type world struct {
 	meters   []timeline.Meter
 	coverage []usage.Stretch
 	sealed   int64
+	hot      timeline.Hot
 }
 
 const (
@@ -33,10 +34,21 @@ const (
 
 var dimensions = []usage.Dimension{{Name: "vcpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}, {Name: "memory", Unit: usage.Count}}
 
+// allHot has everything stay as it is, as timeline.New does.
+var allHot = timeline.Hot{Days: 1 << 20}
+
+// drawHot is how much of it is in memory.
+func drawHot(t *rapid.T) timeline.Hot {
+	return timeline.Hot{
+		Days:  rapid.SampledFrom([]int64{0, 1, 40, allHot.Days}).Draw(t, "hot days"),
+		Bytes: rapid.SampledFrom([]int{0, 4 << 10, timeline.DefaultColdBytes}).Draw(t, "unpacked"),
+	}
+}
+
 // drawWorld makes up what some holders held, tiled by each of them; levels may be
 // as large as they can be.
 func drawWorld(t *rapid.T) *world {
-	w := &world{sealed: second0 + length}
+	w := &world{sealed: second0 + length, hot: drawHot(t)}
 	for i := range rapid.IntRange(1, 3).Draw(t, "meters") {
 		w.meters = append(w.meters, timeline.Meter{
 			Name: fmt.Sprint("meter-", i), ResourceType: fmt.Sprint("type-", i), Dimensions: dimensions,
@@ -145,7 +157,7 @@ func apply(t *timeline.Timeline, c timeline.Commit) {
 }
 
 func (w *world) timeline() *timeline.Timeline {
-	t := timeline.New()
+	t := timeline.NewHot(w.hot)
 	load(t, timeline.Commit{Changes: w.segments, Meters: w.meters, Coverage: w.coverage, Sealed: []usage.Window{{Start: second0, End: w.sealed}}})
 	return t
 }
@@ -679,7 +691,7 @@ func (w *world) known(q timeline.Query, second int64) usage.Coverage {
 // bitByBit is the world as a journal commits it: what goes on is open first, and
 // put again when it has ended; and nothing comes late that a sealed interval has.
 func (w *world) bitByBit(t *rapid.T, each func(*timeline.Timeline)) *timeline.Timeline {
-	line := timeline.New()
+	line := timeline.NewHot(w.hot)
 	apply(line, timeline.Commit{Meters: w.meters, Coverage: w.coverage})
 	interval := rapid.SampledFrom([]int64{86400, 10 * 86400, 7*86400 + 600}).Draw(t, "interval")
 	for start := second0; start < w.sealed; start += interval {

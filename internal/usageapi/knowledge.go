@@ -99,7 +99,7 @@ func (c *call) check(f *timeline.Filters, cursor string) error {
 // checkHolders does the same for the names of resources and containers. It costs a look
 // at everything, and is for answers that are empty.
 func (c *call) checkHolders(f *timeline.Filters) error {
-	return noSuchName(c.snapshot.CheckHolders(f), http.StatusBadRequest)
+	return noSuchName(c.snapshot.CheckHolders(c.ctx, f), http.StatusBadRequest)
 }
 
 // noSuchName is the problem that an unknown name is.

@@ -12,6 +12,9 @@ type Follower struct{ *timeline.Timeline }
 // New has an empty timeline.
 func New() Follower { return Follower{timeline.New()} }
 
+// NewHot has an empty timeline that packs what is older than the hot days.
+func NewHot(hot timeline.Hot) Follower { return Follower{timeline.NewHot(hot)} }
+
 // Committed takes in what was committed.
 func (f Follower) Committed(batch *journal.Batch) {
 	commit := timeline.Commit{Time: batch.Time, Changes: batch.Changes, Coverage: batch.Coverage}
