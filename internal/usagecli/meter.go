@@ -146,8 +146,9 @@ func (c *cli) inspect(m *meter.Meter, object *unstructured.Unstructured, around 
 	if !m.Matches(object.GetLabels()) {
 		say("the meter's selector does not choose it: nothing is metered")
 	}
-	if err != nil {
-		return &outcome{exitDifference, fmt.Errorf("it cannot be read, and is quarantined: %w", err)}
+	unreadable := err
+	if unreadable != nil && len(reading.Members) == 0 {
+		return &outcome{exitDifference, fmt.Errorf("it cannot be read, and is quarantined: %w", unreadable)}
 	}
 	for _, hint := range around.hints(m, object) {
 		say("%s", hint)
@@ -164,8 +165,10 @@ func (c *cli) inspect(m *meter.Meter, object *unstructured.Unstructured, around 
 	if err != nil {
 		return err
 	}
-	_, err = c.Out.Write(text)
-	return err
+	if _, err = c.Out.Write(text); err != nil || unreadable == nil {
+		return err
+	}
+	return &outcome{exitDifference, fmt.Errorf("what is above can be read; the rest is quarantined: %w", unreadable)}
 }
 
 // tryCases holds the meter against files of cases.

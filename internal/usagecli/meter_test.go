@@ -35,6 +35,23 @@ metadata:
   labels: {app.kubernetes.io/name: shop}
 spec: {shards: 4, size: 1073741824, tier: gold}
 `
+	shardsMeter = `
+apiVersion: metering.usage-operator.dev/v1alpha1
+kind: UsageMeter
+metadata: {name: shards}
+spec:
+  resourceType: queue
+  target: {group: example.com, kind: Queue}
+  forEach: {in: self.spec.shards, as: shard, key: shard.name}
+  dimensions:
+  - {name: storage, unit: byte, quantity: shard.size}
+`
+	shardsObject = `
+apiVersion: example.com/v1
+kind: Queue
+metadata: {name: orders, namespace: shop, uid: queue-1}
+spec: {shards: [{name: a, size: 1Gi}, {name: b, size: many}]}
+`
 	queueCase = "case: of four shards\nobject: {apiVersion: example.com/v1, kind: Queue, metadata: {name: q, namespace: shop, uid: u}, spec: {shards: 4, size: 1024, tier: gold}}\n" +
 		"expect: [{attributes: {tier: gold}, levels: {storage: 4Ki}}]\n"
 )
@@ -65,6 +82,10 @@ func TestMeterTest(t *testing.T) {
 		"an object that cannot be read": {
 			args:   []string{meter, "--object", file("big.yaml", strings.Replace(queueObject, "shards: 4", "shards: many", 1))},
 			status: 1, err: []string{"it cannot be read, and is quarantined: spec.dimensions[0].quantity: no such overload"},
+		},
+		"one of two members that cannot be read": {
+			args:   []string{file("shards.yaml", shardsMeter), "--object", file("shards-object.yaml", shardsObject)},
+			status: 1, out: []string{"- container: a\n  levels:\n    storage: 1Gi\n"}, err: []string{"what is above can be read; the rest is quarantined: spec.dimensions[0].quantity"},
 		},
 		"cases as expected":        {args: []string{meter, cases}, out: []string{"ok      of four shards\n"}},
 		"a case that is not":       {args: []string{meter, wrong}, status: 1, out: []string{"-     storage: 5Ki\n", "+     storage: 4Ki\n", "ok      of"}, err: []string{"1 of 2 cases are not as expected"}},
