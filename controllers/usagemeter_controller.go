@@ -145,7 +145,11 @@ func (r *UsageMeterReconciler) apply(m *v1alpha1.UsageMeter) (finding, error) {
 		if _, err := meter.Compile(m.Name, &m.Spec, m.Spec.Namespace == ""); err != nil {
 			return invalid(err, false), nil
 		}
-		return notInstalled(m), nil
+		served, err := r.Mapper.RESTMappings(kind)
+		if err != nil && !meta.IsNoMatchError(err) {
+			return finding{}, fmt.Errorf("UsageMeter %s: find the versions of kind %s: %w", m.Name, kind, err)
+		}
+		return notInstalled(m, served), nil
 	}
 	if err != nil {
 		return finding{}, fmt.Errorf("UsageMeter %s: find the resource of kind %s: %w", m.Name, kind, err)

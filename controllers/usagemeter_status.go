@@ -29,11 +29,26 @@ func suspended() finding {
 	return finding{reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: nothing is metered until it is false"}
 }
 
-func notInstalled(m *v1alpha1.UsageMeter) finding {
+// notInstalled says that there is no such kind, or not in the version that the meter
+// reads. served are the versions that there are.
+func notInstalled(m *v1alpha1.UsageMeter, served []*meta.RESTMapping) finding {
 	target := m.Spec.Target
 	kind := target.Kind
 	if target.Group != "" {
 		kind += "." + target.Group
+	}
+	if len(served) > 0 && target.Version != "" {
+		var versions []string
+		for _, mapping := range served {
+			versions = append(versions, mapping.GroupVersionKind.Version)
+		}
+		return finding{
+			reason: v1alpha1.ReasonVersionNotServed,
+			message: fmt.Sprintf("the cluster serves %s in version %s, and spec.target.version is %s: nothing is metered. "+
+				"Choose a version that is served, with expressions that read it; metering also starts when %s is served",
+				kind, strings.Join(versions, ", "), target.Version, target.Version),
+			stalled: true,
+		}
 	}
 	if target.Version != "" {
 		kind += " in version " + target.Version
@@ -115,7 +130,7 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, who
 func metered(m *v1alpha1.UsageMeter, found finding, at collector.Status, whole finding) finding {
 	switch {
 	case apierrors.IsNotFound(at.Err):
-		return notInstalled(m) // it was removed; the REST mapper remembers it
+		return notInstalled(m, nil) // it was removed; the REST mapper remembers it
 	case at.Err != nil:
 		return unreadable(at.Err, found.mapping.Resource.GroupResource())
 	case !at.Synced:

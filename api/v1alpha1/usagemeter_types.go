@@ -459,6 +459,9 @@ const (
 	ReasonSuspended = "Suspended"
 	// ReasonTargetNotInstalled: no such kind yet; metering starts when it is there.
 	ReasonTargetNotInstalled = "TargetNotInstalled"
+	// ReasonVersionNotServed: the kind is there, but not in spec.target.version.
+	// Metering starts when the cluster serves that.
+	ReasonVersionNotServed = "VersionNotServed"
 	// ReasonInvalidExpression: an expression does not compile.
 	ReasonInvalidExpression = "InvalidExpression"
 	// ReasonAccessDenied: the operator may not list or watch the kind.

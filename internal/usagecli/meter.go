@@ -1,11 +1,11 @@
 package usagecli
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
-	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/metercase"
 )
@@ -21,7 +20,7 @@ import (
 // meters is kubectl usage meter, for those who write UsageMeters.
 func (c *cli) meters() *cobra.Command {
 	command := &cobra.Command{
-		Use: "meter", Short: "Try UsageMeters, without a cluster.",
+		Use: "meter", Short: "Try UsageMeters before they are applied.",
 		Example: "  kubectl usage meter test database.yaml --object db-0.yaml",
 		Args:    exactly(0, "a command, such as test"),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -43,8 +42,13 @@ file of cases has one or more of these, as YAML documents:
     attributes: {tier: gold}
     start: "2026-11-21T20:00:03Z"
 
-Nothing is asked of a cluster: what needs other objects (a pod's workload, the
-deployment that it is put under) is told as far as the object itself says.
+Files need no cluster: what needs other objects (a pod's workload, its node) is
+then told as far as the object itself says.
+
+With --object TYPE/NAME the object is read from the cluster, in the version that
+the operator reads, and so are its owners, its node and what it may be a part
+of, with your own rights: whatever you may not read is said, and left out. The
+UsageMeter need not be applied, and nothing is changed.
 
 Exit status: 0 if all is as expected, 1 if something is not, 2 if it could not
 be tried.`
@@ -52,11 +56,12 @@ be tried.`
 func (c *cli) meterTest() *cobra.Command {
 	var object string
 	command := &cobra.Command{
-		Use: "test METER (--object FILE | CASES...)", Short: "Show what a UsageMeter reads of an object, or check cases.",
+		Use: "test METER (--object FILE | --object TYPE/NAME | CASES...)", Short: "Show what a UsageMeter reads of an object, or check cases.",
 		Long: aboutMeterTest,
 		Example: `  kubectl usage meter test database.yaml --object db-0.yaml
   kubectl get pod web-0 -o yaml |
     kubectl usage meter test container.yaml --object -
+  kubectl usage meter test database.yaml --object database/db-0 -n shop
   kubectl usage meter test database.yaml testdata/database/*.yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 || (object == "") == (len(args) == 1) {
@@ -64,7 +69,7 @@ func (c *cli) meterTest() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			spec := &v1alpha1.UsageMeter{}
 			err := c.readFile(args[0], spec)
 			if err == nil && spec.Spec.Target.Kind == "" {
@@ -73,13 +78,15 @@ func (c *cli) meterTest() *cobra.Command {
 			switch {
 			case err != nil:
 				return &outcome{exitUnreadable, err}
-			case object != "":
-				return c.inspect(spec, object)
+			case object == "":
+				return c.tryCases(spec, args[1:])
+			case isFile(object):
+				return c.inspectFile(spec, object)
 			}
-			return c.tryCases(spec, args[1:])
+			return c.inspectLive(cmd.Context(), spec, object)
 		},
 	}
-	command.Flags().StringVar(&object, "object", "", "A file with the object, as kubectl get -o yaml or -o json gives it. -: what comes in.")
+	command.Flags().StringVar(&object, "object", "", "A file with the object, as kubectl get -o yaml or -o json gives it; -: what comes in; or TYPE/NAME: one of the cluster's.")
 	return command
 }
 
@@ -102,8 +109,18 @@ func (c *cli) fileText(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// inspect prints what the meter reads of an object.
-func (c *cli) inspect(spec *v1alpha1.UsageMeter, path string) error {
+// isFile tells whether the object is in a file: TYPE/NAME is one if there is such a file.
+func isFile(object string) bool {
+	kind, name, is := strings.Cut(object, "/")
+	if !is || kind == "" || name == "" || strings.Contains(name, "/") {
+		return true
+	}
+	_, err := os.Stat(object)
+	return err == nil
+}
+
+// inspectFile prints what the meter reads of an object in a file.
+func (c *cli) inspectFile(spec *v1alpha1.UsageMeter, path string) error {
 	var content metercase.Object
 	if err := c.readFile(path, &content); err != nil {
 		return &outcome{exitUnreadable, err}
@@ -113,6 +130,11 @@ func (c *cli) inspect(spec *v1alpha1.UsageMeter, path string) error {
 	if err != nil {
 		return &outcome{exitUnreadable, err}
 	}
+	return c.inspect(m, object, &surroundings{})
+}
+
+// inspect prints what the meter reads of an object, and what that costs.
+func (c *cli) inspect(m *meter.Meter, object *unstructured.Unstructured, around *surroundings) error {
 	began := c.now()
 	reading, err := m.Inspect(object)
 	took := c.now().Sub(began)
@@ -124,34 +146,29 @@ func (c *cli) inspect(spec *v1alpha1.UsageMeter, path string) error {
 	if !m.Matches(object.GetLabels()) {
 		say("the meter's selector does not choose it: nothing is metered")
 	}
-	if err != nil {
-		return &outcome{exitDifference, fmt.Errorf("it cannot be read, and is quarantined: %w", err)}
+	unreadable := err
+	if unreadable != nil && len(reading.Members) == 0 {
+		return &outcome{exitDifference, fmt.Errorf("it cannot be read, and is quarantined: %w", unreadable)}
 	}
-	for _, hint := range placementHints(m, object) {
+	for _, hint := range around.hints(m, object) {
 		say("%s", hint)
+	}
+	if around.node != nil {
+		at := m.Locate(around.node)
+		for i := range reading.Members {
+			if reading.Members[i].Active {
+				m.Put(&at, &reading.Members[i].Subject)
+			}
+		}
 	}
 	text, err := yaml.Marshal(map[string]any{"expect": metercase.Members(m, object, reading.Members)})
 	if err != nil {
 		return err
 	}
-	_, err = c.Out.Write(text)
-	return err
-}
-
-// placementHints tell where the object's usage is put, as far as it says itself.
-func placementHints(m *meter.Meter, object *unstructured.Unstructured) (hints []string) {
-	graph := attribution.New()
-	graph.Upsert(attribution.NodeOf(object))
-	uid := string(object.GetUID())
-	placement := graph.Place(uid)
-	if m.BillsWorkload() {
-		hints = append(hints, fmt.Sprintf("bills the workload: %s %s, or what owns it", placement.Workload.Kind, placement.Workload.Name))
+	if _, err = c.Out.Write(text); err != nil || unreadable == nil {
+		return err
 	}
-	name := cmp.Or(placement.Deployment, "(none)")
-	if owner, _, unknown := graph.Unknown(uid); unknown {
-		return append(hints, fmt.Sprintf("deployment: %s, or what owns %s %s", name, owner.Kind, owner.Name))
-	}
-	return append(hints, fmt.Sprintf("deployment: %s, by the object alone, where the meter does not say", name))
+	return &outcome{exitDifference, fmt.Errorf("what is above can be read; the rest is quarantined: %w", unreadable)}
 }
 
 // tryCases holds the meter against files of cases.

@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -67,5 +68,44 @@ spec: {containers: [{name: compute, image: example.com/launcher}]}
 		Expect(tenant.Patch(ctx, launcher, patchOf(`metadata: {labels: {touched: "yes"}}`))).To(Succeed(), "what it was already, it may stay")
 		Expect(kubevirt.Patch(ctx, instance, patchOf(fmt.Sprintf(`status: {phase: Running, activePods: {%s: n1}}`, launcher.GetUID())))).To(Succeed())
 		Expect(tenant.Patch(ctx, instance, patchOf(`metadata: {labels: {touched: "yes"}}`))).To(Succeed())
+	})
+})
+
+var _ = Describe("The policy of config/policy/finalizers", func() {
+	It("keeps a tenant from freeing the object before what it holds", func(ctx SpecContext) {
+		namespace := newNamespace(ctx, "finalizers-")
+		tenant := tenantOf(ctx, namespace)
+		held := map[string]*unstructured.Unstructured{}
+		for finalizer, text := range map[string]string{
+			"kubernetes.io/pvc-protection":                `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
+			"service.kubernetes.io/load-balancer-cleanup": `{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}`,
+			"resource.kubernetes.io/delete-protection":    `{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: gpus}, spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu}}]}}}`,
+		} {
+			object := parse(text)
+			object.SetNamespace(namespace)
+			object.SetFinalizers([]string{finalizer, "example.com/own"})
+			Expect(tenant.Create(ctx, object)).To(Succeed())
+			held[finalizer] = object
+		}
+		DeferCleanup(func(ctx SpecContext) { // what is left would be metered by what comes next
+			for _, object := range held {
+				Expect(client.IgnoreNotFound(admin.Patch(ctx, object, patchOf(`metadata: {finalizers: null}`)))).To(Succeed())
+				Expect(client.IgnoreNotFound(admin.Delete(ctx, object))).To(Succeed())
+			}
+		})
+		without := patchOf(`metadata: {finalizers: [example.com/own]}`)
+		for finalizer, object := range held {
+			Expect(tenant.Patch(ctx, object.DeepCopy(), without, client.DryRunAll)).To(Succeed(), "without the policy: %s", finalizer)
+		}
+		const file = "../../config/policy/finalizers/finalizers.yaml"
+		kubectl(ctx, "apply", "--server-side", "-f", file)
+		DeferCleanup(func(ctx SpecContext) { kubectl(ctx, "delete", "--ignore-not-found", "-f", file) })
+		for finalizer, object := range held {
+			Eventually(func() bool { // a policy takes a moment
+				return apierrors.IsForbidden(tenant.Patch(ctx, object.DeepCopy(), without, client.DryRunAll))
+			}).WithContext(ctx).Should(BeTrue(), finalizer)
+			Expect(tenant.Patch(ctx, object.DeepCopy(), patchOf(`metadata: {finalizers: [`+finalizer+`], labels: {a: b}}`))).To(Succeed(), "its own finalizer is its own")
+			Expect(as("system:serviceaccount:kube-system:its-controller").Patch(ctx, object.DeepCopy(), without, client.DryRunAll)).To(Succeed())
+		}
 	})
 })

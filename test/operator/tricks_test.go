@@ -3,12 +3,16 @@ package operator_test
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -53,7 +57,74 @@ var tenantTricks = map[string]string{
 	"gates-gone":          `{spec: {tolerations: [{operator: Exists}], readinessGates: [{conditionType: example.com/never}]}}`,
 	"strange-labels":      `{metadata: {labels: {app: A_b.c, tier: ""}, annotations: {a: "\u202e"}}}`,
 	"deployment-is-other": `{metadata: {labels: {metering.usage-operator.dev/deployment: unattributed}}}`,
+	"pod-level-limits":    `{spec: {resources: {limits: {cpu: "2"}}, containers: [{name: a, image: x, resources: null}]}}`,
+	"node-is-none":        `{spec: {nodeName: no-such-node}}`,
+	"restarts-ruled":      `{spec: {restartPolicy: Never, containers: [{name: a, image: x, restartPolicy: Never, restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [1]}}], resources: {requests: {cpu: "2"}}}]}}`,
 	"instance-is-other":   `{metadata: {labels: {app.kubernetes.io/instance: "0", app.kubernetes.io/name: unattributed}}}`,
+}
+
+// laterTricks are what a tenant does to a pod of its own that runs, with two cores. What the API server refuses is no trick.
+var laterTricks = map[string]func(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured) error{
+	"managed-fields-gone": func(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured) error {
+		return tenant.Patch(ctx, pod, patchOf(`metadata: {managedFields: [{}]}`))
+	},
+	"managed-fields-ahead": func(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured) error {
+		return dateManagedFields(ctx, tenant, pod, 24*time.Hour)
+	},
+	"managed-fields-behind": func(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured) error {
+		return dateManagedFields(ctx, tenant, pod, -24*time.Hour)
+	},
+	"resized-down": func(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured) error {
+		return tenant.SubResource("resize").Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType,
+			[]byte(`{"spec": {"containers": [{"name": "a", "resources": {"requests": {"cpu": "100m"}}}]}}`)))
+	},
+	"deleted-with-years-of-grace": func(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured) error {
+		return tenant.Delete(ctx, pod, client.GracePeriodSeconds(31536000))
+	},
+	"another-owner": func(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured) error {
+		return tenant.Patch(ctx, pod, patchOf(`metadata: {ownerReferences: [{apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: late, uid: 00000000-0000-0000-0000-000000000008, controller: true}]}`))
+	},
+	"ephemeral-container": func(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured) error {
+		return tenant.SubResource("ephemeralcontainers").Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType,
+			[]byte(`{"spec": {"ephemeralContainers": [{"name": "late", "image": "x"}]}}`)))
+	},
+}
+
+// dateManagedFields rewrites when the object says that it was written.
+func dateManagedFields(ctx SpecContext, tenant client.Client, pod *unstructured.Unstructured, by time.Duration) error {
+	if err := tenant.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+		return err
+	}
+	entries := pod.GetManagedFields()
+	for i := range entries {
+		if entries[i].Time != nil {
+			entries[i].Time = &metav1.Time{Time: entries[i].Time.Add(by)}
+		}
+	}
+	pod.SetManagedFields(entries)
+	return tenant.Update(ctx, pod)
+}
+
+// crowded are pods that are long in something that meters go through.
+func crowded() map[string]map[string]any {
+	zeros, owners := map[string]any{"cpu": "2"}, make([]any, 3000)
+	limits := map[string]any{}
+	for i := range 5050 {
+		name := fmt.Sprintf("example.com/r%d", i)
+		zeros[name], limits[name] = "0", "0"
+	}
+	for i := range owners {
+		owners[i] = map[string]any{
+			"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": fmt.Sprintf("i%d", i), "uid": fmt.Sprintf("00000000-0000-0000-0001-%012d", i),
+		}
+	}
+	return map[string]map[string]any{
+		"resources-of-zero": {"spec": map[string]any{"containers": []any{map[string]any{
+			"name": "a", "image": "x", "resources": map[string]any{"requests": zeros, "limits": limits},
+		}}}},
+		"owners":     {"metadata": map[string]any{"ownerReferences": owners}},
+		"annotation": {"metadata": map[string]any{"annotations": map[string]any{"example.com/long": strings.Repeat("x", 200_000)}}},
+	}
 }
 
 // refusedStatuses are statuses in its own namespace that meters read, and that the role edit does not let a tenant write.
@@ -114,16 +185,25 @@ var _ = Describe("A tenant with the role edit", func() {
 		ready(ctx, "container", "vm", "load-balancer")
 		tenant := tenantOf(ctx, d.namespace)
 		DeferCleanup(func(ctx SpecContext) {
-			for name := range tenantTricks {
-				pod := parse(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s, namespace: %s}}`, name, d.namespace))
+			pods := &corev1.PodList{}
+			Expect(admin.List(ctx, pods, client.InNamespace(d.namespace))).To(Succeed())
+			for i := range pods.Items {
+				pod := &pods.Items[i]
 				Expect(client.IgnoreNotFound(admin.Patch(ctx, pod, patchOf(`metadata: {finalizers: null}`)))).To(Succeed())
 				Expect(client.IgnoreNotFound(admin.Delete(ctx, pod, client.GracePeriodSeconds(0)))).To(Succeed())
 			}
 		})
 
-		uids := map[string]string{}
-		var last string
+		tricks := crowded()
 		for name, trick := range tenantTricks {
+			tricks[name] = parse(trick).Object
+		}
+		for name := range laterTricks {
+			tricks[name] = map[string]any{"spec": map[string]any{"nodeName": "no-such-node"}} // else a deleted one is gone at once
+		}
+		uids, began := map[string]string{}, map[string]int64{}
+		var last string
+		for name, trick := range tricks {
 			pod := parse(fmt.Sprintf(`
 apiVersion: v1
 kind: Pod
@@ -131,12 +211,23 @@ metadata: {name: %s, namespace: %s}
 spec: {containers: [{name: a, image: x, resources: {requests: {cpu: "2"}}}]}
 `, name, d.namespace))
 			if name != "honest" {
-				mergeInto(pod.Object, parse(trick).Object)
+				mergeInto(pod.Object, trick)
 			}
 			Eventually(func() error { return client.IgnoreAlreadyExists(tenant.Create(ctx, pod)) }).WithContext(ctx).Should(Succeed(), name)
-			runs := patchOf(fmt.Sprintf(`status: {phase: Running, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: %q}]}`, rfc3339(op.clock.Now().Unix())))
-			Expect(admin.Status().Patch(ctx, pod, runs)).To(Succeed(), name)
-			uids[string(pod.GetUID())], last = name, pod.GetResourceVersion()
+			began[name] = op.clock.Now().Unix()
+			status := fmt.Sprintf(`phase: Running, conditions: [{type: PodScheduled, status: "True", lastTransitionTime: %q}]`, rfc3339(began[name]))
+			if laterTricks[name] != nil { // as a kubelet says what it has given
+				status += `, containerStatuses: [{name: a, image: x, imageID: x, ready: true, restartCount: 0, allocatedResources: {cpu: "2"}, resources: {requests: {cpu: "2"}}}]`
+			}
+			Expect(admin.Status().Patch(ctx, pod, patchOf("status: {"+status+"}"))).To(Succeed(), name)
+			uids[string(pod.GetUID())] = name
+			if late := laterTricks[name]; late != nil {
+				if err := late(ctx, tenant, pod); err != nil {
+					Expect(apierrors.IsForbidden(err) || apierrors.IsInvalid(err)).To(BeTrue(), "%s: %v", name, err)
+				}
+				Expect(admin.Get(ctx, client.ObjectKeyFromObject(pod), pod)).To(Succeed(), name)
+			}
+			last = pod.GetResourceVersion()
 		}
 		for what, r := range refusedStatuses {
 			object := parse(r.object)
@@ -160,6 +251,7 @@ spec: {containers: [{name: a, image: x, resources: {requests: {cpu: "2"}}}]}
 			for _, s := range op.collector.Cut(account, window, window.End) {
 				if name, mine := uids[s.Subject.Instance.UID]; mine {
 					Expect(account.Namespace).To(Equal(d.namespace), name)
+					Expect(s.Start.At).To(BeNumerically("<=", began[name]+1), name)
 					Expect(s.Subject.Region+string(s.Subject.Attributes)).To(BeEmpty(), name)
 				}
 			}
