@@ -47,7 +47,7 @@ curl() { command curl -sS --fail-with-body --connect-to "$SERVICE:443:$TO" "$@";
 		Eventually(ctx, func(g Gomega) { // until the right counts
 			out, err := ask("usage-api.usage-system.svc", operator.usage)
 			g.Expect(err).NotTo(HaveOccurred(), out)
-			g.Expect(out).To(ContainSubstring(`"data"`))
+			g.Expect(out).To(ContainSubstring(`"resource_type"`))
 		}).Should(Succeed())
 
 		By("no other name")
