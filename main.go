@@ -125,7 +125,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		UsageMetrics: controllers.UsageMetrics{Series: o.metricsSeries, ByDeployment: o.metricsDeployments, Namespaces: o.metricsNamespaces.Selector},
 		Memory:       limit,
 		Archive:      o.archive,
-		Serving:      controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
+		Serving:      controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, OnlyBoundTokens: !o.usageClusterTokens, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
 	}
 	if o.serveOnly {
 		err = serve(mgr, settings)

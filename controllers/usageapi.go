@@ -41,6 +41,8 @@ type Serving struct {
 	// Certificates is a directory with tls.crt, tls.key and ca.crt, which are read again
 	// when they change. Empty: an authority of the operator's own signs certificates.
 	Certificates string
+	// OnlyBoundTokens is that tokens are refused that are for the API server, and not for the usage API.
+	OnlyBoundTokens bool
 	// RequestsPerSecond is how many requests one user may make.
 	RequestsPerSecond float64
 	// Memory is how many bytes all answers that are being made or read may take,
@@ -85,6 +87,7 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	if err != nil {
 		return err
 	}
+	tokens = reviewedFor(tokens, o.Serving.OnlyBoundTokens)
 	core, err := coreclient.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return err
