@@ -16,6 +16,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/archive"
 	"github.com/usage-operator/usage-operator/internal/usage"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // options are the command line.
@@ -39,6 +40,7 @@ type options struct {
 	metricsDeployments                  bool
 	metricsNamespaces                   selector
 	usageAddress, usageCertificates     string
+	usageClusterTokens                  bool
 	usageRate                           float64
 	serveOnly                           bool
 	archive                             string
@@ -112,7 +114,8 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.BoolVar(&o.metricsDeployments, "usage-metrics-deployments", false, "Have metrics of usage a series for each deployment.")
 	flags.Var(&o.metricsNamespaces, "usage-metrics-namespaces", "A `selector` of labels, such as team=a,env!=test: the namespaces that may have metrics of usage of their own. Empty: all.")
 	flags.StringVar(&o.usageAddress, "usage-api-bind-address", ":8444", "Where the usage API is served by HTTPS, on every replica. 0: nowhere.")
-	flags.StringVar(&o.usageCertificates, "usage-api-cert-dir", "", "A directory with tls.crt and tls.key for the usage API; they are read again when they change. Empty: a self-signed certificate.")
+	flags.StringVar(&o.usageCertificates, "usage-api-cert-dir", "", "A directory with tls.crt, tls.key and ca.crt for the usage API, as cert-manager writes them; they are read again when they change. Empty: a certificate authority of the operator's own, in the Secret usage-api-ca.")
+	flags.BoolVar(&o.usageClusterTokens, "usage-api-cluster-tokens", true, "Accept tokens for the usage API that are for the API server. false: only those for the audience "+wire.Audience+", and client certificates.")
 	flags.Float64Var(&o.usageRate, "usage-api-requests-per-second", 50, "How many requests to the usage API one user may make, and twice as many at once.")
 	flags.Var(&o.usageMemory, "usage-api-memory", "About how many `bytes` all answers of the usage API may take that are being made or read, and a quarter of it those of one tenant. What is more waits.")
 	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")

@@ -126,7 +126,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		Memory:       limit,
 		Archive:      o.archive,
 		HotDays:      o.hotDays,
-		Serving:      controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
+		Serving:      controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, OnlyBoundTokens: !o.usageClusterTokens, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
 	}
 	if o.serveOnly {
 		err = serve(mgr, settings)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,25 +22,27 @@ import (
 	authenticationv1 "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	authorizationv1 "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	coreclient "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/util/cert"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/connlimit"
+	"github.com/usage-operator/usage-operator/internal/servingcert"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // Serving is how the usage API is served.
 type Serving struct {
 	// Address is where; "" or "0" is nowhere.
 	Address string
-	// Certificates is a directory with tls.crt and tls.key, which are read again when
-	// they change. Empty: a self-signed certificate.
+	// Certificates is a directory with tls.crt, tls.key and ca.crt, which are read again
+	// when they change. Empty: an authority of the operator's own signs certificates.
 	Certificates string
+	// OnlyBoundTokens is that tokens are refused that are for the API server, and not for the usage API.
+	OnlyBoundTokens bool
 	// RequestsPerSecond is how many requests one user may make.
 	RequestsPerSecond float64
 	// Memory is how many bytes all answers that are being made or read may take,
@@ -86,6 +87,7 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	if err != nil {
 		return err
 	}
+	tokens = reviewedFor(tokens, o.Serving.OnlyBoundTokens)
 	core, err := coreclient.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return err
@@ -110,8 +112,14 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 		RequestsPerSecond: o.Serving.RequestsPerSecond, Timeout: answerTimeout, Memory: o.Serving.Memory,
 		Log: log, Observe: told.observe,
 	})
-	certificates, err := certificates(mgr, &o.Serving)
+	certificate, err := servingcert.New(servingcert.Options{
+		Secrets: core.Secrets(o.Namespace), ConfigMaps: core.ConfigMaps(o.Namespace), Names: wire.Names(o.Namespace),
+		Folder: o.Serving.Certificates, Clock: o.Clock, Log: log,
+	})
 	if err != nil {
+		return err
+	}
+	if err := mgr.Add(certificate); err != nil {
 		return err
 	}
 	inner, err := net.Listen("tcp", o.Serving.Address)
@@ -127,7 +135,7 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 	last := lastAnswers
 	return mgr.Add(&manager.Server{
 		Name: "usage-api", ShutdownTimeout: &last,
-		Listener: tls.NewListener(listener, tlsSettings(certificates)),
+		Listener: tls.NewListener(listener, tlsSettings(certificate.Get)),
 		Server: &http.Server{
 			Handler: api.Handler(), MaxHeaderBytes: 64 << 10, ConnState: listener.ConnState,
 			ReadHeaderTimeout: requestTimeout, ReadTimeout: answerTimeout, WriteTimeout: 2 * answerTimeout, IdleTimeout: idleTimeout,
@@ -186,24 +194,6 @@ func namespacesNow(ctx context.Context, reader client.Reader, selector labels.Se
 		refs[i] = timeline.NamespaceRef{Name: list.Items[i].Name, UID: string(list.Items[i].UID)}
 	}
 	return refs, nil
-}
-
-// certificates gives the certificate that there is now.
-func certificates(mgr ctrl.Manager, o *Serving) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
-	if o.Certificates == "" {
-		// Whoever wants to know who answers gives one that he trusts.
-		crt, key, err := cert.GenerateSelfSignedCertKey("usage-operator", []net.IP{net.IPv4(127, 0, 0, 1)}, []string{"localhost"})
-		if err != nil {
-			return nil, err
-		}
-		made, err := tls.X509KeyPair(crt, key)
-		return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &made, nil }, err
-	}
-	watcher, err := certwatcher.New(filepath.Join(o.Certificates, "tls.crt"), filepath.Join(o.Certificates, "tls.key"))
-	if err != nil {
-		return nil, fmt.Errorf("--usage-api-cert-dir: %w", err)
-	}
-	return watcher.GetCertificate, mgr.Add(watcher)
 }
 
 // SetupServing has a replica serve the usage API and nothing else: it follows the

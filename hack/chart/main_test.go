@@ -37,6 +37,7 @@ func TestNoNameIsForgotten(t *testing.T) {
 		{"spec: # of usage-operator\n  group: metering.usage-operator.dev\n", ""},
 		{"roleRef:\n  name: usage-operator\n", ""},
 		{"rules:\n- resourceNames: [usage-operator-meters]\n", ""},
+		{"rules:\n- resourceNames: [usage-api-ca]\n", ""},
 		{"rules:\n- resourceNames: [usage-operator-other]\n", "usage-operator"},
 		{"spec:\n  text: in usage-system\n", "usage-system"},
 		{"spec:\n  service: usage-api\n", "usage-api"},

@@ -37,9 +37,9 @@ var substitutions = []struct {
 }
 
 // fixed are the uses of those names that are the same in every release. So are the names of what outlives it: the Lease,
-// the ConfigMap of the created meters, and the Service that kubectl usage looks for (docs/design/0016-shipping.md).
+// the ConfigMap of the created meters, the Service that kubectl usage looks for, and what it verifies it by (docs/design/0016-shipping.md).
 var fixed = regexp.MustCompile(`(?m)#.*$|metering\.usage-operator\.dev|app\.kubernetes\.io/name: usage-operator$|only usage-operator writes|` +
-	`^(- |\s*)resourceNames: \[(usage-operator|usage-operator-meters|"https:usage-api:https")\]$`)
+	`^(- |\s*)resourceNames: \[(usage-operator|usage-operator-meters|usage-api-ca|"https:usage-api:https")\]$`)
 
 var (
 	known    = regexp.MustCompile(regexp.QuoteMeta(fullname) + `[a-z-]*`)

@@ -78,6 +78,8 @@ type cli struct {
 	server            string
 	serverCertificate string
 	insecure          bool
+	throughProxy      bool   // a token may go to who is not verified
+	unsaid            bool   // nothing more is said of where a token goes
 	operator          string // the operator's namespace; "": look for it
 	width             int
 	sortBy            string
@@ -91,9 +93,11 @@ The figures are the operator's own: those of the UsageRecords and UsageReports,
 and, where an interval is not sealed yet, those of the journal up to now. You
 see the namespaces in which you may list usagerecords.
 
-The operator is reached through the API server, with your kubeconfig: its token
-or, where it has none, its client certificate, over a port-forward. With
---usage-api it is reached directly.`
+The operator is reached through the API server, with your kubeconfig: with a
+token for the usage API alone, where a service account may ask for one, or with
+your own token or client certificate over a port-forward, which verifies the
+operator. Without the rights to either, your own token goes through the API
+server's proxy, and it is said. With --usage-api it is reached directly.`
 
 // pluginOf is how people call the program: krew installs it as kubectl-usage_ledger.
 func pluginOf(program string) string {
@@ -133,7 +137,8 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	c.config.AddFlags(flags)
 	flags.StringVar(&c.server, "usage-api", "", "The usage API's address, to reach it directly: https://localhost:8444")
 	flags.StringVar(&c.serverCertificate, "usage-api-certificate-authority", "", "A file with the certificates that --usage-api's is checked against.")
-	flags.BoolVar(&c.insecure, "insecure-skip-usage-api-verify", false, "Do not check --usage-api's certificate, such as the one that the operator makes for itself.")
+	flags.BoolVar(&c.insecure, "insecure-skip-usage-api-verify", false, "Do not verify the usage API's certificate.")
+	flags.BoolVar(&c.throughProxy, "through-proxy", false, "Send a token that is not for the usage API alone through the API server's proxy, where nothing verifies who answers, and do not say so.")
 	flags.StringVar(&c.operator, "operator-namespace", "", "The namespace that the operator is installed in, if not usage-system. $"+operatorNamespaceVariable+" sets it, too.")
 	flags.IntVar(&c.width, "width", 0, "How wide the output may be, in columns. 0: as wide as the terminal, or 80.")
 	flags.StringVar(&c.sortBy, "sort-by", "", "Sort the lines of a table or of csv by this column, such as usage or name.")

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,18 +16,16 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/transport"
 
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // connection is to the usage API.
 type connection struct {
-	client *http.Client
+	client *http.Client // its transport shows who asks
 	base   *url.URL
-	// shown has the token, in the header that gets there. It is empty where a
-	// certificate says who asks.
-	shown http.Header
+	// certified is that a certificate says who asks, and no token.
+	certified bool
 	// told are the headers of the last answer.
 	told http.Header
 	// within is how long one request may take; 0: as long as it takes.
@@ -42,33 +39,65 @@ const (
 	proxied = "https:" + service + ":" + port
 )
 
-// connect reaches the usage API: with --usage-api directly, with a token through the
-// API server's proxy, and with a client certificate, which no proxy can pass on,
-// through a port-forward.
+// connect reaches the usage API: with --usage-api directly; with a token that is good
+// for the usage API alone through the API server's proxy, where nobody can verify who
+// answers; with another token, or a client certificate, through a port-forward. A token
+// goes through the proxy, too, where there is no right to that, and it is said.
 func (c *cli) connect(ctx context.Context) (*connection, error) {
 	config, err := c.config.ToRESTConfig()
 	if err != nil {
 		return nil, noCluster(err)
 	}
 	c.findOperator(ctx, config)
-	to, err := c.connectAs(config)
+	to, err := c.connectAs(ctx, config)
 	if err == nil {
 		to.within = config.Timeout
 	}
 	return to, err
 }
 
-func (c *cli) connectAs(config *rest.Config) (*connection, error) {
-	token, err := tokenOf(config)
+func (c *cli) connectAs(ctx context.Context, config *rest.Config) (*connection, error) {
+	own, err := ownToken(config)
+	if err != nil {
+		return nil, err
+	}
+	token, err := own(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if token == "" {
-		return c.connectWithCertificate(config)
+		return c.connectWithCertificate(ctx, config)
 	}
 	if c.server != "" {
-		return c.connectDirectly(http.Header{"Authorization": {token}}, nil)
+		if c.insecure {
+			c.sent(fullPower, c.server, "use --usage-api-certificate-authority with what the ConfigMap "+wire.CAConfigMap+" has")
+		}
+		return c.connectDirectly(own, nil)
 	}
+	alone, err := c.boundTo(ctx, config, token)
+	switch {
+	case err == nil:
+		return c.connectByProxy(config, alone)
+	case !errors.Is(err, errNotBound):
+		return nil, err
+	}
+	if !c.throughProxy {
+		to, err := c.connectByPortForward(ctx, config, own, nil)
+		if err == nil && c.insecure {
+			c.sent(fullPower, "a pod behind the Service "+service, "leave out --insecure-skip-usage-api-verify")
+		}
+		if err == nil {
+			return to, nil
+		}
+		c.sent(fullPower, fmt.Sprintf("what answers behind the Service %s in namespace %s", service, c.operator),
+			"have the right to create serviceaccounts/token of your own service account, or the Role usage-operator-usage-api-port-forwarder; "+
+				"--through-proxy accepts it")
+	}
+	return c.connectByProxy(config, own)
+}
+
+// connectByProxy has the API server pass requests on.
+func (c *cli) connectByProxy(config *rest.Config, token credential) (*connection, error) {
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, err
@@ -77,11 +106,19 @@ func (c *cli) connectAs(config *rest.Config) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	base = base.JoinPath("api", "v1", "namespaces", c.operator, "services", proxied, "proxy")
-	return &connection{client: client, base: base, shown: http.Header{wire.TokenHeader: {token}}}, nil
+	shown := *client // client-go has one default client for all
+	shown.Transport = &showing{orDefault(client.Transport), wire.TokenHeader, token}
+	return &connection{client: &shown, base: base.JoinPath("api", "v1", "namespaces", c.operator, "services", proxied, "proxy")}, nil
 }
 
-func (c *cli) connectWithCertificate(config *rest.Config) (*connection, error) {
+func orDefault(transport http.RoundTripper) http.RoundTripper {
+	if transport == nil {
+		return http.DefaultTransport
+	}
+	return transport
+}
+
+func (c *cli) connectWithCertificate(ctx context.Context, config *rest.Config) (*connection, error) {
 	mine, err := certificateOf(config)
 	switch {
 	case err != nil:
@@ -92,11 +129,11 @@ func (c *cli) connectWithCertificate(config *rest.Config) (*connection, error) {
 	case c.server != "":
 		return c.connectDirectly(nil, mine)
 	}
-	return c.connectByPortForward(config, mine)
+	return c.connectByPortForward(ctx, config, nil, mine)
 }
 
 // connectDirectly shows a token, or a certificate.
-func (c *cli) connectDirectly(token http.Header, mine certificate) (*connection, error) {
+func (c *cli) connectDirectly(token credential, mine certificate) (*connection, error) {
 	base, err := url.Parse(c.server)
 	if err != nil || base.Scheme != "https" || base.Host == "" {
 		return nil, misused("--usage-api=%s: want an address such as https://localhost:8444", c.server)
@@ -112,7 +149,15 @@ func (c *cli) connectDirectly(token http.Header, mine certificate) (*connection,
 			return nil, fmt.Errorf("--usage-api-certificate-authority: there is no certificate in %s", c.serverCertificate)
 		}
 	}
-	return &connection{client: &http.Client{Transport: &http.Transport{TLSClientConfig: settings}}, base: base, shown: token}, nil
+	return connected(base, &http.Transport{TLSClientConfig: settings}, token), nil
+}
+
+// connected shows a token where there is one; otherwise the transport shows a certificate.
+func connected(base *url.URL, through http.RoundTripper, token credential) *connection {
+	if token != nil {
+		through = &showing{through, "Authorization", token}
+	}
+	return &connection{client: &http.Client{Transport: through}, base: base, certified: token == nil}
 }
 
 // certificate gives the one that there is now, as tls.Config has it.
@@ -130,38 +175,6 @@ func certificateOf(config *rest.Config) (certificate, error) {
 		return nil, err
 	}
 	return settings.GetClientCertificate, nil
-}
-
-// tokenOf is what the kubeconfig's user shows to the API server: its token, a file
-// of one, or one that a login plugin gives. It is "" for a client certificate.
-func tokenOf(config *rest.Config) (string, error) {
-	settings, err := config.TransportConfig()
-	if err != nil {
-		return "", err
-	}
-	seen := &lookout{}
-	wrapped, err := transport.HTTPWrappersForConfig(settings, seen)
-	if err != nil {
-		return "", err
-	}
-	request, err := http.NewRequest(http.MethodGet, "https://nowhere.invalid", http.NoBody)
-	if err != nil {
-		return "", err
-	}
-	response, err := wrapped.RoundTrip(request)
-	if err != nil {
-		return "", fmt.Errorf("your kubeconfig's user cannot log in: %w", err)
-	}
-	return seen.header, response.Body.Close()
-}
-
-// lookout sends nothing, and sees with which token it would have been sent.
-type lookout struct{ header string }
-
-// RoundTrip is http.RoundTripper's.
-func (l *lookout) RoundTrip(request *http.Request) (*http.Response, error) {
-	l.header = request.Header.Get("Authorization")
-	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request}, nil
 }
 
 var errNoAnswer = errors.New("no answer in time")
@@ -187,7 +200,6 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	maps.Copy(request.Header, c.shown)
 	response, err := c.client.Do(request)
 	if none, is := errors.AsType[*noWay](err); is {
 		return none
@@ -203,7 +215,7 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	if err != nil {
 		return fmt.Errorf("the usage API's answer ended early: %w", err)
 	}
-	if response.StatusCode == http.StatusUnauthorized && len(c.shown) == 0 {
+	if response.StatusCode == http.StatusUnauthorized && c.certified {
 		return errors.New("the usage API does not take your client certificate: check that it is this cluster's and has not expired, " +
 			"and that the operator's log has no line about client certificates; or add --token=$(kubectl create token SERVICEACCOUNT)")
 	}

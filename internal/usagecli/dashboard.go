@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // dashboard is kubectl usage dashboard.
@@ -86,11 +88,8 @@ func newLocalPage(to *connection, host string) *localPage {
 			r.Out.URL.Path = "/" + strings.TrimPrefix(r.Out.URL.Path, "/") // a base without a path has none
 			r.Out.URL.RawQuery, r.Out.Host = r.In.URL.RawQuery, ""
 			// What identifies the browser here is no credential there.
-			for _, name := range []string{"Cookie", "Authorization", "Origin", "Referer"} {
+			for _, name := range []string{"Cookie", "Authorization", wire.TokenHeader, "Origin", "Referer"} {
 				r.Out.Header.Del(name)
-			}
-			for name, values := range to.shown {
-				r.Out.Header[name] = slices.Clone(values)
 			}
 		},
 		ModifyResponse: func(r *http.Response) error {

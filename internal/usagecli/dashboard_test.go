@@ -16,7 +16,7 @@ import (
 func localPageOf(t *testing.T, token string) *localPage {
 	t.Helper()
 	server := cluster(t)
-	c := &cli{config: genericclioptions.NewConfigFlags(true), now: noon, operator: "usage-system"}
+	c := &cli{config: genericclioptions.NewConfigFlags(true), now: noon, operator: "usage-system", throughProxy: true}
 	*c.config.KubeConfig = kubeconfig(t, server, token, "shop")
 	to, err := c.connect(t.Context())
 	if err != nil {

@@ -3,6 +3,7 @@ package usagecli
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -10,18 +11,22 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	discoveryclient "k8s.io/client-go/kubernetes/typed/discovery/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/utils/ptr"
+
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // noWay is that the usage API cannot be reached by a port-forward, and what to do.
@@ -32,9 +37,10 @@ func noWayFor(format string, args ...any) error { return &noWay{fmt.Errorf(forma
 // orElse is what somebody may do who may not port-forward.
 const orElse = "ask for the Role usage-operator-usage-api-port-forwarder there, or use --token or --usage-api"
 
-// connectByPortForward speaks TLS to a pod behind the usage API, so that it sees
-// the certificate itself.
-func (c *cli) connectByPortForward(config *rest.Config, mine certificate) (*connection, error) {
+// connectByPortForward speaks TLS to a pod behind the usage API, so that the pod sees
+// the certificate, if that says who asks, and is verified by what the operator has
+// published. A token is shown to nobody else. The error is that there is no way.
+func (c *cli) connectByPortForward(ctx context.Context, config *rest.Config, token credential, mine certificate) (*connection, error) {
 	slices, err := discoveryclient.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -47,16 +53,39 @@ func (c *cli) connectByPortForward(config *rest.Config, mine certificate) (*conn
 		config: config, namespace: c.operator, slices: slices.EndpointSlices(c.operator),
 		pods: base.JoinPath("api", "v1", "namespaces", c.operator, "pods"),
 	}
-	return &connection{
-		base: &url.URL{Scheme: "https", Host: service},
-		client: &http.Client{Timeout: config.Timeout, Transport: &http.Transport{
-			DialContext: forward.dial,
-			// The pod's certificate is one that the operator makes for itself, which nobody knows. That it is the right pod is
-			// vouched for by the API server, which is verified, and by the kubelet that it asks. Whoever sits in between cannot use
-			// what he is shown: a client certificate signs one connection, with one server.
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true, GetClientCertificate: mine},
-		}},
-	}, nil
+	// It is found out now, so that there may be another way.
+	first, err := forward.dial(ctx, "", "")
+	if err != nil {
+		return nil, err
+	}
+	forward.first.Store(&first)
+	settings := &tls.Config{GetClientCertificate: mine, InsecureSkipVerify: c.insecure, ServerName: wire.Names(c.operator)[0]}
+	if !c.insecure {
+		if settings.RootCAs, err = c.published(ctx, config); err != nil {
+			return nil, errors.Join(err, first.Close())
+		}
+	}
+	to := connected(&url.URL{Scheme: "https", Host: service}, &http.Transport{DialContext: forward.dial, TLSClientConfig: settings}, token)
+	to.client.Timeout = config.Timeout
+	return to, nil
+}
+
+// published are the authorities that the usage API is verified by, as the operator has
+// published them, and the API server says so.
+func (c *cli) published(ctx context.Context, config *rest.Config) (*x509.CertPool, error) {
+	core, err := corev1client.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	bundle, err := core.ConfigMaps(c.operator).Get(ctx, wire.CAConfigMap, metav1.GetOptions{})
+	if err != nil {
+		return nil, noWayFor("the usage API cannot be verified: %w: is the operator up to date? --insecure-skip-usage-api-verify does not verify it", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(bundle.Data[wire.CAKey])) {
+		return nil, noWayFor("the usage API cannot be verified: there is no certificate in the ConfigMap %s in namespace %s", wire.CAConfigMap, c.operator)
+	}
+	return pool, nil
 }
 
 // forwarder reaches the pods behind the usage API through the API server.
@@ -65,6 +94,7 @@ type forwarder struct {
 	namespace string
 	slices    discoveryclient.EndpointSliceInterface
 	pods      *url.URL
+	first     atomic.Pointer[net.Conn] // the one that was tried
 }
 
 // endpoint is a port of a pod.
@@ -75,6 +105,9 @@ type endpoint struct {
 
 // dial connects with the first pod that can be reached.
 func (f *forwarder) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	if tried := f.first.Swap(nil); tried != nil {
+		return *tried, nil
+	}
 	ready, err := f.ready(ctx)
 	if err != nil {
 		return nil, err

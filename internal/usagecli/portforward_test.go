@@ -70,6 +70,18 @@ func (a *authority) sign(t *testing.T, template *x509.Certificate) ([]byte, *ecd
 	return der, key
 }
 
+// server is a certificate for names, as a server has it.
+func (a *authority) server(t *testing.T, names ...string) tls.Certificate {
+	t.Helper()
+	der, key := a.sign(t, &x509.Certificate{DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// pem is what others verify by.
+func (a *authority) pem() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.own.Raw}))
+}
+
 // client is a certificate and its key, as files have them.
 func (a *authority) client(t *testing.T, name string) (crt, key []byte) {
 	t.Helper()
@@ -96,15 +108,23 @@ func newForwarding(t *testing.T, a *authority) *forwarding {
 	options.Roots = x509.NewCertPool()
 	options.Roots.AddCert(a.own)
 	f := &forwarding{api: httptest.NewUnstartedServer(usageAPI(authenticator.RequestFunc(requestx509.New(options, requestx509.CommonNameUserConversion).AuthenticateRequest)))}
-	f.api.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	f.api.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: []tls.Certificate{a.server(t, "usage-api.usage-system.svc")}}
 	f.api.StartTLS()
 	t.Cleanup(f.api.Close)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices", f.slices)
-	mux.HandleFunc("/api/v1/namespaces/{namespace}/pods/{pod}/portforward", f.portForward)
-	f.Server = httptest.NewTLSServer(mux)
+	f.Server = httptest.NewTLSServer(f.routes(a.pem()))
 	t.Cleanup(f.Close)
 	return f
+}
+
+// routes are those that port-forwards need, and what the operator has published.
+func (f *forwarding) routes(published string) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/namespaces/{namespace}/configmaps/usage-api-ca", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]string{"ca.crt": published}})
+	})
+	mux.HandleFunc("GET /apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices", f.slices)
+	mux.HandleFunc("/api/v1/namespaces/{namespace}/pods/{pod}/portforward", f.portForward)
+	return mux
 }
 
 func (f *forwarding) slices(w http.ResponseWriter, r *http.Request) {

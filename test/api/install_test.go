@@ -91,6 +91,24 @@ var _ = Describe("The installation", func() {
 		Expect(allowed(ctx, operatorUser, "create", "leases", "coordination.k8s.io", operatorNamespace)).To(BeTrue())
 	})
 
+	It("lets the operator read its own Secret, and no other in its own namespace", func(ctx SpecContext) {
+		may := func(who, verb, what string) func() string {
+			return func() string {
+				out, _ := cp.Kubectl(ctx, "auth", "can-i", verb, what, "-n", operatorNamespace, "--as="+who, "--as-group=system:authenticated") // it fails where it says no
+				return out
+			}
+		}
+		for _, kind := range []string{"secrets/", "configmaps/"} {
+			for _, verb := range []string{"get", "update"} {
+				Eventually(may(operatorUser, verb, kind+"usage-api-ca")).WithContext(ctx).Should(HavePrefix("yes"))
+				Expect(may(operatorUser, verb, kind+"other")()).To(HavePrefix("no"))
+			}
+		}
+		Eventually(may("somebody", "get", "configmaps/usage-api-ca")).WithContext(ctx).Should(HavePrefix("yes"))
+		Expect(may("somebody", "update", "configmaps/usage-api-ca")()).To(HavePrefix("no"))
+		Expect(may("somebody", "get", "secrets/usage-api-ca")()).To(HavePrefix("no"))
+	})
+
 	It("has a NetworkPolicy for those who want one, of the pods that there are", func(ctx SpecContext) {
 		out, err := cp.Kubectl(ctx, "apply", "--server-side", "--dry-run=server", "-o", "jsonpath={.spec.podSelector.matchLabels}", "-f", "../../config/network-policy/network_policy.yaml")
 		Expect(err).NotTo(HaveOccurred())

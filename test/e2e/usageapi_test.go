@@ -269,6 +269,9 @@ endpoints: [{addresses: [%q], conditions: {ready: true}, targetRef: {kind: Pod, 
 			Expect(cp.ServiceAccountKubeconfig(ctx, "example", account, path)).To(Succeed())
 			return path
 		}
+		// They may ask for a token for the usage API alone; nobody may not, and is told where his own goes.
+		kubectl(ctx, "create", "role", "usage-token", "-n", "example", "--verb=create", "--resource=serviceaccounts/token", "--resource-name=tenant", "--resource-name=auditor")
+		kubectl(ctx, "create", "rolebinding", "usage-token", "-n", "example", "--role=usage-token", "--serviceaccount=example:tenant", "--serviceaccount=example:auditor")
 		tenant, nobody := kubeconfig("tenant"), kubeconfig("nobody")
 		usage := plugin.with(ctx)
 		Eventually(ctx, func() error { // until the API server has heard where the service is
@@ -278,6 +281,11 @@ endpoints: [{addresses: [%q], conditions: {ready: true}, targetRef: {kind: Pod, 
 			}
 			return nil
 		}).Should(Succeed())
+		out, err := usage(tenant, "list -n example")
+		Expect(err).NotTo(HaveOccurred(), out)
+		Expect(out).NotTo(ContainSubstring("note:"))
+		out, _ = usage(nobody, "list -n example")
+		Expect(out).To(ContainSubstring("note: your token, which is good for all that you may do in this cluster, goes to what answers behind the Service usage-api"))
 		commands := map[string]string{
 			"list -n %s --last 2h":                "example",
 			"top deployments -n %s --last 2h":     "example",

@@ -12,6 +12,20 @@ import (
 // itself, as the API server's proxy does.
 const TokenHeader = "X-Usage-Authorization"
 
+// What clients verify the usage API by: a ConfigMap in the operator's namespace, and its key. It has certificates of
+// authorities in PEM; while one is replaced, the old and the new one.
+const (
+	CAConfigMap = "usage-api-ca"
+	CAKey       = "ca.crt"
+)
+
+// Names are those for which the usage API of an operator in that namespace has a certificate. The first is the one
+// within the cluster; the last three are those of port-forwards.
+func Names(namespace string) []string {
+	service := "usage-api." + namespace
+	return []string{service + ".svc", service, service + ".svc.cluster.local", "usage-api", "localhost", "127.0.0.1", "::1"}
+}
+
 // Headers of answers: what is known of what they are about, and who may see it.
 const (
 	// CoverageHeader is how much of the window is known, in percent, up to now: 100 only

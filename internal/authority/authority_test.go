@@ -1,0 +1,242 @@
+package authority
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var (
+	servedNames = []string{"usage-api.usage-system.svc", "localhost", "127.0.0.1", "::1"}
+	firstDay    = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+)
+
+// verifyWith is whether a client that has the bundle takes the certificate for each name.
+func verifyWith(bundle []byte, served *tls.Certificate, names []string, now time.Time) error {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(bundle)
+	for _, name := range names {
+		if _, err := served.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name, CurrentTime: now}); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Replicas come to look at any time, and none of them for up to 60 days. Clients have read the bundle within Announced.
+// Each of them verifies what each replica serves, for years.
+func TestWhatIsServedIsVerifiedWithAnyBundleOfTheLastThirtyDays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type read struct {
+			at     time.Time
+			bundle []byte
+		}
+		var (
+			now       = firstDay
+			stored    []byte // the Secret
+			published []byte
+			served    [3]*tls.Certificate
+			reads     []read
+			verified  = map[string]bool{} // what need not be verified again that day
+			look      = func(replica int) {
+				set, err := Parse(stored)
+				if err != nil {
+					t.Fatal(err)
+				}
+				set, changed, err := set.Renewed(servedNames, now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if changed {
+					if stored, err = set.PEM(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if len(set) > 2 {
+					t.Fatalf("%s: there are %d authorities", now, len(set))
+				}
+				published = Bundle(published, set.Certificates(), now)
+				if served[replica], err = set.Serving(served[replica], servedNames, now); err != nil {
+					t.Fatal(err)
+				}
+			}
+		)
+		for i := range served {
+			look(i)
+		}
+		steps := rapid.IntRange(20, 100).Draw(t, "steps")
+		for range steps {
+			if rapid.IntRange(0, 19).Draw(t, "away") == 0 { // none of them runs
+				now = now.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "days")) * day)
+				for i := range served {
+					served[i] = nil
+					look(i)
+				}
+			} else {
+				// Whoever runs looks far more often than once in two days, one after the other.
+				now = now.Add(time.Duration(rapid.IntRange(1, 24).Draw(t, "hours")) * time.Hour)
+				for _, i := range rapid.Permutation([]int{0, 1, 2}).Draw(t, "order") {
+					look(i)
+					now = now.Add(time.Minute)
+					for other := range served {
+						for _, r := range reads {
+							key := fmt.Sprintf("%x %x %s", r.bundle, served[other].Leaf.SerialNumber, now.Truncate(day))
+							if now.Sub(r.at) > Announced || verified[key] {
+								continue
+							}
+							verified[key] = true
+							if err := verifyWith(r.bundle, served[other], servedNames[:1], now); err != nil {
+								t.Fatalf("%s: what replica %d serves is not verified with the bundle of %s: %v", now, other, r.at, err)
+							}
+						}
+					}
+				}
+			}
+			reads = append(reads, read{now, published})
+			if len(reads) > 12 {
+				reads = reads[1:]
+			}
+		}
+		if len(parseBundle(published)) > maxBundle {
+			t.Fatalf("%d certificates are published", len(parseBundle(published)))
+		}
+	})
+}
+
+// In three years each authority signs after the other.
+func TestAuthoritiesFollowEachOther(t *testing.T) {
+	var (
+		set     Set
+		served  *tls.Certificate
+		signers = map[string]bool{}
+		leaves  = map[string]bool{}
+	)
+	for now := firstDay; now.Before(firstDay.AddDate(3, 0, 0)); now = now.Add(6 * time.Hour) {
+		var err error
+		if set, _, err = set.Renewed(servedNames, now); err != nil {
+			t.Fatal(err)
+		}
+		if served, err = set.Serving(served, servedNames, now); err != nil {
+			t.Fatal(err)
+		}
+		signers[string(served.Leaf.AuthorityKeyId)] = true
+		leaves[string(served.Leaf.Raw)] = true
+	}
+	if len(signers) != 5 { // 365 days, and then every 245
+		t.Errorf("%d authorities signed, want 5", len(signers))
+	}
+	if want := 3 * 365 / 5; len(leaves) < want || len(leaves) > want+len(signers) {
+		t.Errorf("%d certificates were served, want about %d", len(leaves), want)
+	}
+}
+
+// An authority that somebody takes into a trust store vouches for the usage API, and for nothing else.
+func TestAnAuthoritySignsForItsNamesAlone(t *testing.T) {
+	set, _, err := Set(nil).Renewed(servedNames, firstDay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle := Bundle(nil, set.Certificates(), firstDay)
+	for _, name := range []string{"example.com", "kubernetes.default.svc", "other.usage-system.svc", "10.0.0.1", "::2"} {
+		served, err := set.Serving(nil, []string{name}, firstDay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verifyWith(bundle, served, []string{name}, firstDay); err == nil {
+			t.Errorf("it vouches for %s", name)
+		}
+	}
+	served, err := set.Serving(nil, servedNames, firstDay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := verifyWith(bundle, served, servedNames, firstDay); err != nil {
+		t.Error(err)
+	}
+	// It is signed anew for more names.
+	again, err := set.Serving(served, servedNames[:2], firstDay)
+	if err != nil || again != served {
+		t.Errorf("another certificate is served for fewer names (%v)", err)
+	}
+	if again, err = set.Serving(served, append([]string{"usage-api"}, servedNames...), firstDay); err != nil || again == served {
+		t.Errorf("the same certificate is served for more names (%v)", err)
+	}
+}
+
+func TestAuthoritiesAreReadAsTheyWereWritten(t *testing.T) {
+	var set Set
+	now := firstDay
+	for range 2 {
+		var err error
+		if set, _, err = set.Renewed(servedNames, now); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(lifetime - renewBefore)
+	}
+	text, err := set.PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := Parse(text)
+	if err != nil || len(read) != 2 {
+		t.Fatalf("%d are read: %v", len(read), err)
+	}
+	again, err := read.PEM()
+	if err != nil || !bytes.Equal(text, again) {
+		t.Errorf("another text is written (%v)", err)
+	}
+	blocks := bytes.SplitAfter(text, []byte("-----END PRIVATE KEY-----\n"))
+	half := bytes.SplitAfter(blocks[0], []byte("-----END CERTIFICATE-----\n"))
+	for about, wrong := range map[string][]byte{
+		"no key":            half[0],
+		"no certificate":    half[1],
+		"another's key":     append(bytes.Clone(half[0]), bytes.SplitAfter(blocks[1], []byte("-----END CERTIFICATE-----\n"))[1]...),
+		"two certificates":  append(bytes.Clone(half[0]), half[0]...),
+		"not a certificate": append([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), half[1]...),
+	} {
+		if _, err := Parse(wrong); err == nil {
+			t.Errorf("%s: it is read", about)
+		}
+	}
+}
+
+// What others have published stays until it ends, and there is room for what is wanted whatever is published.
+func TestWhatIsPublished(t *testing.T) {
+	make1 := func(at time.Time) *x509.Certificate {
+		set, _, err := Set(nil).Renewed(servedNames, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set[0].Certificate
+	}
+	own, other := make1(firstDay), make1(firstDay.Add(day))
+	bundle := Bundle(nil, []*x509.Certificate{own}, firstDay)
+	bundle = Bundle(bundle, []*x509.Certificate{other}, firstDay)
+	if got := parseBundle(bundle); len(got) != 2 || !got[0].Equal(own) || !got[1].Equal(other) {
+		t.Errorf("%d are published", len(got))
+	}
+	for _, wants := range []*x509.Certificate{own, other} { // neither undoes what the other does
+		if again := Bundle(bundle, []*x509.Certificate{wants}, firstDay.Add(day)); !bytes.Equal(again, bundle) {
+			t.Error("it changes")
+		}
+	}
+	if got := parseBundle(Bundle(bundle, []*x509.Certificate{other}, firstDay.Add(lifetime))); len(got) != 1 || !got[0].Equal(other) {
+		t.Errorf("%d are published after the first has ended", len(got))
+	}
+	many := []byte("no certificate\n")
+	for i := range 20 {
+		many = append(many, Bundle(nil, []*x509.Certificate{make1(firstDay.Add(time.Duration(i) * time.Hour))}, firstDay)...)
+	}
+	got := parseBundle(Bundle(many, []*x509.Certificate{own}, firstDay))
+	if len(got) != maxBundle || !got[maxBundle-1].Equal(own) {
+		t.Errorf("%d are published, want %d, and what is wanted", len(got), maxBundle)
+	}
+	if all := parseBundle(many); !got[maxBundle-2].Equal(all[len(all)-1]) {
+		t.Error("the newest of the others is not published")
+	}
+}
