@@ -28,82 +28,92 @@ func verifyWith(bundle []byte, served *tls.Certificate, names []string, now time
 	return nil
 }
 
+// rotation is three replicas that keep and serve an authority, and what clients read of it.
+type rotation struct {
+	now       time.Time
+	stored    []byte // the Secret
+	published []byte
+	served    [3]*tls.Certificate
+	reads     []bundleRead
+	verified  map[string]bool // what need not be verified again that day
+}
+
+type bundleRead struct {
+	at     time.Time
+	bundle []byte
+}
+
+// look lets a replica look after the authority and its own certificate.
+func (r *rotation) look(t *rapid.T, replica int) {
+	set, err := Parse(r.stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, changed, err := set.Renewed(servedNames, r.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed {
+		if r.stored, err = set.PEM(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(set) > 2 {
+		t.Fatalf("%s: there are %d authorities", r.now, len(set))
+	}
+	r.published = Bundle(r.published, set.Certificates(), r.now)
+	if r.served[replica], err = set.Serving(r.served[replica], servedNames, r.now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// verify verifies what each replica serves with each bundle that was read within Announced.
+func (r *rotation) verify(t *rapid.T) {
+	for replica, certificate := range r.served {
+		for _, read := range r.reads {
+			key := fmt.Sprintf("%x %x %s", read.bundle, certificate.Leaf.SerialNumber, r.now.Truncate(day))
+			if r.now.Sub(read.at) > Announced || r.verified[key] {
+				continue
+			}
+			r.verified[key] = true
+			if err := verifyWith(read.bundle, certificate, servedNames[:1], r.now); err != nil {
+				t.Fatalf("%s: what replica %d serves is not verified with the bundle of %s: %v", r.now, replica, read.at, err)
+			}
+		}
+	}
+}
+
 // Replicas come to look at any time, and none of them for up to 60 days. Clients have read the bundle within Announced.
 // Each of them verifies what each replica serves, for years.
 func TestWhatIsServedIsVerifiedWithAnyBundleOfTheLastThirtyDays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		type read struct {
-			at     time.Time
-			bundle []byte
+		r := &rotation{now: firstDay, verified: map[string]bool{}}
+		for i := range r.served {
+			r.look(t, i)
 		}
-		var (
-			now       = firstDay
-			stored    []byte // the Secret
-			published []byte
-			served    [3]*tls.Certificate
-			reads     []read
-			verified  = map[string]bool{} // what need not be verified again that day
-			look      = func(replica int) {
-				set, err := Parse(stored)
-				if err != nil {
-					t.Fatal(err)
-				}
-				set, changed, err := set.Renewed(servedNames, now)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if changed {
-					if stored, err = set.PEM(); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if len(set) > 2 {
-					t.Fatalf("%s: there are %d authorities", now, len(set))
-				}
-				published = Bundle(published, set.Certificates(), now)
-				if served[replica], err = set.Serving(served[replica], servedNames, now); err != nil {
-					t.Fatal(err)
-				}
-			}
-		)
-		for i := range served {
-			look(i)
-		}
-		steps := rapid.IntRange(20, 100).Draw(t, "steps")
-		for range steps {
+		for range rapid.IntRange(20, 100).Draw(t, "steps") {
 			if rapid.IntRange(0, 19).Draw(t, "away") == 0 { // none of them runs
-				now = now.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "days")) * day)
-				for i := range served {
-					served[i] = nil
-					look(i)
+				r.now = r.now.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "days")) * day)
+				for i := range r.served {
+					r.served[i] = nil
+					r.look(t, i)
 				}
 			} else {
-				// Whoever runs looks far more often than once in two days, one after the other.
-				now = now.Add(time.Duration(rapid.IntRange(1, 24).Draw(t, "hours")) * time.Hour)
+				// Each looks far more often than once in two days, one after the other.
+				r.now = r.now.Add(time.Duration(rapid.IntRange(1, 24).Draw(t, "hours")) * time.Hour)
 				for _, i := range rapid.Permutation([]int{0, 1, 2}).Draw(t, "order") {
-					look(i)
-					now = now.Add(time.Minute)
-					for other := range served {
-						for _, r := range reads {
-							key := fmt.Sprintf("%x %x %s", r.bundle, served[other].Leaf.SerialNumber, now.Truncate(day))
-							if now.Sub(r.at) > Announced || verified[key] {
-								continue
-							}
-							verified[key] = true
-							if err := verifyWith(r.bundle, served[other], servedNames[:1], now); err != nil {
-								t.Fatalf("%s: what replica %d serves is not verified with the bundle of %s: %v", now, other, r.at, err)
-							}
-						}
-					}
+					r.look(t, i)
+					r.now = r.now.Add(time.Minute)
+					r.verify(t)
 				}
 			}
-			reads = append(reads, read{now, published})
-			if len(reads) > 12 {
-				reads = reads[1:]
+			r.reads = append(r.reads, bundleRead{r.now, r.published})
+			if len(r.reads) > 12 {
+				r.reads = r.reads[1:]
 			}
 		}
-		if len(parseBundle(published)) > maxBundle {
-			t.Fatalf("%d certificates are published", len(parseBundle(published)))
+		if len(parseBundle(r.published)) > maxBundle {
+			t.Fatalf("%d certificates are published", len(parseBundle(r.published)))
 		}
 	})
 }

@@ -222,7 +222,7 @@ func (c *Certificate) authorities(ctx context.Context) (set authority.Set, err e
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s: %w", secretName, err)
+		return nil, fmt.Errorf("read or renew Secret %s: %w", secretName, err)
 	}
 	return set, nil
 }

@@ -29,7 +29,7 @@ import (
 const operatorNamespace = "usage-system"
 
 // started is the time of tests: certificates that client-go makes are valid from the wall clock's.
-var started = time.Now()
+var started = time.Now() //nolint:forbidigo // what client-go makes has the real time
 
 // replicaOf is a replica of a cluster's, and all that it has logged.
 func replicaOf(t *testing.T, cluster *fake.Clientset, folder string) (*Certificate, *strings.Builder) {
@@ -160,7 +160,7 @@ func TestWhatIsServedIsPublishedFirst(t *testing.T) {
 	issue("first")
 	c, _ := replicaOf(t, cluster, folder)
 	refused := true
-	cluster.PrependReactor("*", "configmaps", func(action clientgotesting.Action) (bool, runtime.Object, error) {
+	cluster.PrependReactor("*", "configmaps", func(_ clientgotesting.Action) (bool, runtime.Object, error) {
 		return refused, nil, apierrors.NewForbidden(corev1.Resource("configmaps"), wire.CAConfigMap, nil)
 	})
 	serves := func(name string) {

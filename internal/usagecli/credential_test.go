@@ -21,9 +21,9 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
-// jwtFor is a token of somebody for an audience; the number tells tokens apart.
-func jwtFor(subject, audience string, number int) string {
-	claims := fmt.Sprintf(`{"sub":%q,"aud":[%q],"n":%d}`, subject, audience, number)
+// jwtFor is a token of the service account web for an audience; the number tells tokens apart.
+func jwtFor(audience string, number int) string {
+	claims := fmt.Sprintf(`{"sub":"system:serviceaccount:shop:web","aud":[%q],"n":%d}`, audience, number)
 	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
 }
 
@@ -92,15 +92,15 @@ func (w *witnessed) giveToken(rw http.ResponseWriter, r *http.Request) {
 	w.given++
 	w.asked = request.Spec
 	request.Kind, request.APIVersion = "TokenRequest", "authentication.k8s.io/v1"
-	request.Status.Token = jwtFor("system:serviceaccount:shop:web", request.Spec.Audiences[0], w.given)
+	request.Status.Token = jwtFor(request.Spec.Audiences[0], w.given)
 	answer(rw, http.StatusCreated, request)
 }
 
 // A token that is good for more than the usage API goes to nobody who is not verified, unless it is said.
 func TestTokensGoToTheOperator(t *testing.T) {
 	operators, strangers := newAuthority(t), newAuthority(t)
-	account := jwtFor("system:serviceaccount:shop:web", "https://kubernetes.default.svc", 0)
-	alone := jwtFor("system:serviceaccount:shop:web", wire.Audience, 1)
+	account := jwtFor("https://kubernetes.default.svc", 0)
+	alone := jwtFor(wire.Audience, 1)
 	for name, c := range map[string]struct {
 		token              string
 		mayAsk, mayForward bool
@@ -161,7 +161,7 @@ func TestABoundTokenIsAskedForAgain(t *testing.T) {
 	server := newWitnessed(t, operators, operators.pem(), true, false)
 	now := noon()
 	c := &cli{config: genericclioptions.NewConfigFlags(true), now: func() time.Time { return now }, operator: "usage-system"}
-	*c.config.KubeConfig = kubeconfig(t, server.Server, jwtFor("system:serviceaccount:shop:web", "https://kubernetes.default.svc", 0), "shop")
+	*c.config.KubeConfig = kubeconfig(t, server.Server, jwtFor("https://kubernetes.default.svc", 0), "shop")
 	to, err := c.connect(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ be tried.`
 func (c *cli) meterTest() *cobra.Command {
 	var object string
 	command := &cobra.Command{
-		Use: "test METER (--object FILE | --object TYPE/NAME | CASES...)", Short: "Show what a UsageMeter reads of an object, or check cases.",
+		Use: "test METER (--object FILE|TYPE/NAME | CASES...)", Short: "Show what a UsageMeter reads of an object, or check cases.",
 		Long: aboutMeterTest,
 		Example: `  kubectl usage meter test database.yaml --object db-0.yaml
   kubectl get pod web-0 -o yaml |
