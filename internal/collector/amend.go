@@ -304,5 +304,5 @@ func (c *Collector) editedAway(at *metering, target Target, now int64) {
 	c.cover(at, c.restored.time, edited, usage.CoverageEstimated)
 	at.version = target.Version
 	c.ledger.Redefine(at.ledger, at.meter.Dimensions(), edited)
-	at.feed.source.Replay(at)
+	at.feed.source.ReplayHere(at)
 }

@@ -52,6 +52,7 @@ func (f *feed) Item(list source.List, object *unstructured.Unstructured, now tim
 // Listed ends a list: what was known and the list does not have is gone.
 func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	c := f.collector
+	overtook := f.overtakes(list)
 	c.mu.Lock()
 	if f.ended {
 		c.mu.Unlock()
@@ -67,6 +68,9 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 			f.endMissing(r.at, earliest, latest)
 		}
 		r.at.listed = nil
+		if overtook {
+			c.cover(r.at, earliest, latest, usage.CoverageEstimated)
+		}
 		if r.current(c) {
 			f.shown(r.at, list, resourceVersion)
 		}
@@ -110,6 +114,18 @@ func (f *feed) shown(at *metering, list source.List, resourceVersion string) {
 		c.relisted(at)
 	}
 	c.Notify(at.meter.Name())
+}
+
+// overtakes tells whether a list shows a meter, which has metered before, what the feed has
+// still to catch up with: changes in between are not seen one by one.
+func (f *feed) overtakes(list source.List) bool {
+	at, _ := list.For.(*metering)
+	if at == nil || list.Origin != source.Replay || list.ResourceVersion != "" || !f.source.Behind() {
+		return false
+	}
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	return at.durable
 }
 
 // when is when what a list shows otherwise than it was known can have happened.

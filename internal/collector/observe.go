@@ -62,6 +62,9 @@ func (f *feed) eventOf(list source.List, object *unstructured.Unstructured, now 
 	}
 	if edited, ok := f.collector.amendedAt(list); ok {
 		e.before = edited // what is read differently counts from the edit
+	} else if f.overtakes(list) {
+		e.origin = ledger.Resumed
+		e.after, e.before = f.when(list, now)
 	}
 	return e
 }
