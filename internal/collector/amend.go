@@ -294,14 +294,17 @@ func (c *Collector) amendedAt(list source.List) (int64, bool) {
 
 // editedAway applies an edit of a meter that was made while no operator ran, from the
 // moment at which it was written, as far as that is known. What came and changed between
-// the journal's last entry and then was to be read by what the meter was, which is not
-// known any more: that stretch is Estimated. Called under the lock.
+// what the last run had seen of its kind and then was to be read by what the meter was,
+// which is not known any more: that stretch is Estimated. Called under the lock.
 func (c *Collector) editedAway(at *metering, target Target, now int64) {
-	edited := now
-	if target.Edited != 0 {
-		edited = min(max(target.Edited, c.restored.time), now)
+	seen, edited := c.restored.time, now
+	if passed := at.feed.passed.Load(); passed != 0 {
+		seen = min(seen, passed)
 	}
-	c.cover(at, c.restored.time, edited, usage.CoverageEstimated)
+	if target.Edited != 0 {
+		edited = min(max(target.Edited, seen), now)
+	}
+	c.cover(at, seen, edited, usage.CoverageEstimated)
 	at.version = target.Version
 	c.ledger.Redefine(at.ledger, at.meter.Dimensions(), edited)
 	at.feed.source.ReplayHere(at)
