@@ -307,5 +307,9 @@ func (c *Collector) editedAway(at *metering, target Target, now int64) {
 	c.cover(at, seen, edited, usage.CoverageEstimated)
 	at.version = target.Version
 	c.ledger.Redefine(at.ledger, at.meter.Dimensions(), edited)
+	if at.from == 0 {
+		at.feed.source.Replay(at) // it began later than where its kind's watch is
+		return
+	}
 	at.feed.source.ReplayHere(at)
 }

@@ -284,7 +284,7 @@ func (c *Collector) journalMeters() []journal.Meter {
 		kind := at.feed.kind()
 		meters = append(meters, journal.Meter{
 			Name: name, Version: at.version, ResourceType: at.meter.ResourceType(), Group: kind.Group, Kind: kind.Kind,
-			Since: at.ledger.Since, Dimensions: at.ledger.Dimensions(), Listed: at.from != 0,
+			Since: at.ledger.Since, Dimensions: at.ledger.Dimensions(), Listed: at.goesOn(),
 			Defined: at.ledger.Defined, Measured: at.ledger.History,
 		})
 	}
@@ -295,6 +295,12 @@ func (c *Collector) journalMeters() []journal.Meter {
 	}
 	slices.SortFunc(meters, func(a, b journal.Meter) int { return cmp.Compare(a.Name, b.Name) })
 	return meters
+}
+
+// goesOn tells whether the next run can go on with the meter at its feed's position: it has
+// been listed, and no later than that. Called under the lock.
+func (at *metering) goesOn() bool {
+	return at.from != 0 && (!at.feed.source.Behind() || at.from <= source.Revision(at.feed.resourceVersion))
 }
 
 func (c *Collector) positions() []journal.Position {

@@ -150,6 +150,7 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 		if f != nil && owners == nil && !c.mayAsk(namespace) {
 			break
 		}
+		e.shown = max(e.shown, owners.restoredAt())
 		found, past, err := c.get(kind, namespace, owner, owners, e)
 		if err != nil {
 			break // it is asked for again: see resolve
@@ -343,6 +344,21 @@ func exactly(ctx context.Context, objects metadata.ResourceInterface, owner usag
 		}
 	}
 	return nil, nil
+}
+
+// restoredAt is how far the last run had come with the kind, while what there is now is
+// compared with what the journal has: where it has put what the kind owns is what was so
+// then. 0: nothing is compared. The feed may be nil.
+func (f *feed) restoredAt() uint64 {
+	if f == nil {
+		return 0
+	}
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	if !f.collector.restored.checking {
+		return 0
+	}
+	return source.Revision(f.resourceVersion)
 }
 
 // isBefore tells whether the feed has still to deliver what happened after the revision.
