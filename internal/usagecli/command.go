@@ -80,6 +80,7 @@ type cli struct {
 	insecure          bool
 	throughProxy      bool   // a token may go to who is not verified
 	unsaid            bool   // nothing more is said of where a token goes
+	completing        bool   // a word is completed: no token goes where nothing verifies who answers
 	operator          string // the operator's namespace; "": look for it
 	width             int
 	sortBy            string

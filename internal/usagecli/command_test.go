@@ -484,13 +484,13 @@ func TestWordsAreCompletedFromTheCluster(t *testing.T) {
 		"list -o j":           "table wide json yaml csv parquet focus-csv name", // the shell chooses
 		"chart --by d":        "hour day week month",
 	} {
-		status, out, stderr := run(append([]string{"__complete", "--kubeconfig=" + shop}, strings.Fields(command)...)...)
+		status, out, stderr := run(append([]string{"__complete", "--through-proxy", "--kubeconfig=" + shop}, strings.Fields(command)...)...)
 		words, _, _ := strings.Cut(out, "\n:")
 		if status != exitDone || strings.Join(strings.Fields(words), " ") != want {
 			t.Errorf("%s: status %d, %q, %s: want %q", command, status, words, stderr, want)
 		}
 	}
-	if _, out, _ := run("__complete", "--kubeconfig="+admin, "list", "-n", "s"); !strings.HasPrefix(out, "shop\n") {
+	if _, out, _ := run("__complete", "--through-proxy", "--kubeconfig="+admin, "list", "-n", "s"); !strings.HasPrefix(out, "shop\n") {
 		t.Errorf("namespaces: %q", out)
 	}
 }
@@ -669,8 +669,11 @@ func TestTheOperatorIsFound(t *testing.T) {
 			_, _ = io.WriteString(w, c.services)
 		}))
 		found := &cli{operator: c.flag}
-		found.findOperator(t.Context(), &rest.Config{Host: server.URL})
+		err := found.findOperator(t.Context(), &rest.Config{Host: server.URL})
 		server.Close()
+		if several := strings.Contains(c.services, `"b"`); several != (err != nil) {
+			t.Errorf("%+v: %v", c, err)
+		}
 		if found.operator != c.want {
 			t.Errorf("%+v: it is looked for in %s", c, found.operator)
 		}

@@ -13,7 +13,7 @@ import (
 // group it makes a word.
 func (c *cli) suggest(everywhere bool, word func(group map[string]string) string, keys ...v1alpha1.GroupKey) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-		c.unsaid = true // the command says it
+		c.unsaid, c.completing = true, true // the command says it, and asks for it
 		filters, err := c.filters(&scope{everywhere: everywhere})
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError

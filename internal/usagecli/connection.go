@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
@@ -48,7 +49,9 @@ func (c *cli) connect(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, noCluster(err)
 	}
-	c.findOperator(ctx, config)
+	if err := c.findOperator(ctx, config); err != nil {
+		return nil, err
+	}
 	to, err := c.connectAs(ctx, config)
 	if err == nil {
 		to.within = config.Timeout
@@ -86,8 +89,11 @@ func (c *cli) connectAs(ctx context.Context, config *rest.Config) (*connection, 
 		if err == nil && c.insecure {
 			c.sent(fullPower, "a pod behind the Service "+service, "leave out --insecure-skip-usage-api-verify")
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			return to, nil
+		case !apierrors.IsForbidden(err) || c.completing:
+			return nil, fmt.Errorf("%w; --through-proxy sends %s through the API server to what answers there, which nothing verifies", err, fullPower)
 		}
 		c.sent(fullPower, fmt.Sprintf("what answers behind the Service %s in namespace %s", service, c.operator),
 			"have the right to create serviceaccounts/token of your own service account, or the Role usage-operator-usage-api-port-forwarder; "+
@@ -107,7 +113,8 @@ func (c *cli) connectByProxy(config *rest.Config, token credential) (*connection
 		return nil, err
 	}
 	shown := *client // client-go has one default client for all
-	shown.Transport = &showing{orDefault(client.Transport), wire.TokenHeader, token}
+	shown.CheckRedirect = stay
+	shown.Transport = &showing{orDefault(client.Transport), base, wire.TokenHeader, token}
 	return &connection{client: &shown, base: base.JoinPath("api", "v1", "namespaces", c.operator, "services", proxied, "proxy")}, nil
 }
 
@@ -155,10 +162,13 @@ func (c *cli) connectDirectly(token credential, mine certificate) (*connection, 
 // connected shows a token where there is one; otherwise the transport shows a certificate.
 func connected(base *url.URL, through http.RoundTripper, token credential) *connection {
 	if token != nil {
-		through = &showing{through, "Authorization", token}
+		through = &showing{through, base, "Authorization", token}
 	}
-	return &connection{client: &http.Client{Transport: through}, base: base, certified: token == nil}
+	return &connection{client: &http.Client{Transport: through, CheckRedirect: stay}, base: base, certified: token == nil}
 }
+
+// stay follows no redirect: who asks is shown to the usage API, and it has no other address.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // certificate gives the one that there is now, as tls.Config has it.
 type certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)

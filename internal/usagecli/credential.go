@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -22,15 +23,19 @@ import (
 // credential gives what a request shows, as Authorization has it.
 type credential func(context.Context) (string, error)
 
-// showing is a transport that shows a token with each request.
+// showing is a transport that shows a token with each request, and to one server only.
 type showing struct {
 	http.RoundTripper
+	to     *url.URL
 	header string
 	token  credential
 }
 
 // RoundTrip is http.RoundTripper's.
 func (s *showing) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Scheme != s.to.Scheme || request.URL.Host != s.to.Host {
+		return nil, fmt.Errorf("no token is shown to %s://%s, which is not the usage API", request.URL.Scheme, request.URL.Host)
+	}
 	text, err := s.token(request.Context())
 	if err != nil {
 		return nil, &noWay{err}
@@ -107,6 +112,9 @@ func (c *cli) boundTo(ctx context.Context, config *rest.Config, authorization st
 	core, err := corev1client.NewForConfig(config)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := core.ConfigMaps(c.operator).Get(ctx, wire.CAConfigMap, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+		return nil, errNotBound // the operator is older than such tokens
 	}
 	b := &bound{accounts: core.ServiceAccounts(namespace), name: name, now: c.now}
 	_, err = b.token(ctx)

@@ -1,12 +1,14 @@
 package usagecli
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -152,6 +154,46 @@ func TestTokensGoToTheOperator(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Who is asked for usage cannot have the token sent elsewhere.
+func TestATokenFollowsNoRedirect(t *testing.T) {
+	var shown int
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, _ *http.Request) { shown++ }))
+	defer elsewhere.Close()
+	server := httptest.NewTLSServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	defer server.Close()
+	base, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(context.Context) (string, error) { return "Bearer secret", nil }
+	to := connected(base, server.Client().Transport, token)
+	if err := to.ask(t.Context(), http.MethodGet, "v1alpha1/usage", nil, nil, &struct{}{}); err == nil || !strings.Contains(err.Error(), "302") {
+		t.Errorf("a redirect is answered by %v", err)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, elsewhere.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := to.client.Transport.RoundTrip(request); err == nil || !strings.Contains(err.Error(), "not the usage API") { //nolint:bodyclose // there is none
+		t.Errorf("a request to elsewhere: %v", err)
+	}
+	if shown > 0 {
+		t.Error("a request came to where the redirect leads")
+	}
+}
+
+// Only who may not port-forward goes through the proxy: not who meets a failure.
+func TestATokenIsNotShownToWhatCannotBeVerified(t *testing.T) {
+	server := newWitnessed(t, newAuthority(t), "", false, true)
+	status, _, stderr := runPlainly(append(strings.Fields("list "+november), "--kubeconfig="+kubeconfigOf(t, server.Server, map[string]any{"token": "opaque"}, "shop"))...)
+	if status != exitFailed || !strings.Contains(stderr, "cannot be verified") || !strings.Contains(stderr, "--through-proxy") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+	if len(server.byName)+len(server.byPort) > 0 {
+		t.Error("the token was shown")
 	}
 }
 

@@ -3,6 +3,7 @@ package usagecli
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -24,23 +25,30 @@ const (
 
 // findOperator sets the operator's namespace, where neither the flag nor the environment
 // does: that of the one Service with the usage API's labels, as far as the caller may list
-// Services, and usage-system otherwise.
-func (c *cli) findOperator(ctx context.Context, config *rest.Config) {
+// Services, and usage-system otherwise. Everybody who may create Services may label one so:
+// of several, none is chosen.
+func (c *cli) findOperator(ctx context.Context, config *rest.Config) error {
 	if c.operator = cmp.Or(c.operator, os.Getenv(operatorNamespaceVariable)); c.operator != "" {
-		return
+		return nil
 	}
 	c.operator = usualNamespace
 	if c.server != "" { // nothing of the operator's is asked of the API server
-		return
+		return nil
 	}
 	core, err := corev1client.NewForConfig(config)
 	if err != nil {
-		return
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()
 	found, err := core.Services("").List(ctx, metav1.ListOptions{LabelSelector: operatorLabels, Limit: 2})
-	if err == nil && len(found.Items) == 1 && found.Continue == "" {
+	switch {
+	case err != nil || len(found.Items) == 0: // it may not be asked, or is not labelled
+	case len(found.Items) > 1 || found.Continue != "":
+		return fmt.Errorf("Services of a usage-operator are in several namespaces, %s and %s among them: say which is yours by --operator-namespace or $%s",
+			found.Items[0].Namespace, found.Items[len(found.Items)-1].Namespace, operatorNamespaceVariable)
+	default:
 		c.operator = found.Items[0].Namespace
 	}
+	return nil
 }

@@ -32,6 +32,9 @@ import (
 // noWay is that the usage API cannot be reached by a port-forward, and what to do.
 type noWay struct{ error }
 
+// Unwrap is errors.Unwrap's.
+func (n *noWay) Unwrap() error { return n.error }
+
 func noWayFor(format string, args ...any) error { return &noWay{fmt.Errorf(format, args...)} }
 
 // orElse is what somebody may do who may not port-forward.
@@ -167,17 +170,19 @@ func (f *forwarder) forward(to endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	forbidden := false
+	var forbidden error
 	overSPDY := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, pod)
 	dialer := portforward.NewFallbackDialerForStreaming(webSocket, overSPDY, func(err error) bool {
 		refused := &httpstream.UpgradeFailureError{}
-		forbidden = errors.As(err, &refused) && apierrors.IsForbidden(refused.Cause)
+		if errors.As(err, &refused) && apierrors.IsForbidden(refused.Cause) {
+			forbidden = refused.Cause // the error around it does not unwrap
+		}
 		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 	})
 	upgraded, _, err := dialer.Dial(portforward.PortForwardProtocolV1Name)
 	switch {
-	case err != nil && forbidden:
-		return nil, noWayFor("you may not port-forward to the pod %s in namespace %s: %s: %w", to.pod, f.namespace, orElse, err)
+	case err != nil && forbidden != nil:
+		return nil, noWayFor("you may not port-forward to the pod %s in namespace %s: %s: %w", to.pod, f.namespace, orElse, forbidden)
 	case err != nil:
 		return nil, noWayFor("the usage API's pod %s cannot be reached by a port-forward: %w: try again, or use --usage-api", to.pod, err)
 	}

@@ -41,7 +41,9 @@ func (c *cli) verify() *cobra.Command {
 			if err != nil {
 				return &outcome{exitUnreadable, noCluster(err)}
 			}
-			c.findOperator(cmd.Context(), config)
+			if err := c.findOperator(cmd.Context(), config); err != nil {
+				return &outcome{exitUnreadable, err}
+			}
 			v.Namespace = c.operator
 			whole, err := v.Run(cmd.Context(), config, c.Out, c.ErrOut)
 			switch {
