@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -115,7 +116,7 @@ func (s Set) Renewed(names []string, now time.Time) (renewed Set, changed bool, 
 			renewed = append(renewed, a)
 		}
 	}
-	if n := len(renewed); n > 0 && renewed[n-1].Certificate.NotAfter.Sub(now) > renewBefore {
+	if n := len(renewed); n > 0 && renewed[n-1].Certificate.NotAfter.Sub(now) > renewBefore && len(renewed[n-1].permitted(names)) == len(names) {
 		return renewed, n != len(s), nil
 	}
 	made, err := create(names, now)
@@ -175,9 +176,22 @@ func sign(template *x509.Certificate, by *Authority, now time.Time) (*ecdsa.Priv
 	return key, certificate, err
 }
 
-// signer is the authority that signs now: the newest that has been announced for long enough, and else the oldest. It
-// is nil where there is none.
-func (s Set) signer(now time.Time) *Authority {
+// permitted are those of the names that the authority can sign for.
+func (a *Authority) permitted(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		if ip := net.ParseIP(name); ip != nil {
+			return !slices.ContainsFunc(a.Certificate.PermittedIPRanges, func(n *net.IPNet) bool { return n.Contains(ip) })
+		}
+		return !slices.ContainsFunc(a.Certificate.PermittedDNSDomains, func(domain string) bool {
+			return name == domain || strings.HasSuffix(name, "."+domain)
+		})
+	})
+}
+
+// signer is the authority that signs now for any of the names: the newest that has been announced for long enough, and
+// else the oldest. It is nil where there is none.
+func (s Set) signer(names []string, now time.Time) *Authority {
+	s = slices.DeleteFunc(slices.Clone(s), func(a Authority) bool { return len(a.permitted(names)) == 0 })
 	for i := range slices.Backward(s) {
 		if made := s[i].Certificate.NotBefore.Add(backdated); now.Sub(made) >= announcedFor {
 			return &s[i]
@@ -189,13 +203,14 @@ func (s Set) signer(now time.Time) *Authority {
 	return &s[0]
 }
 
-// Serving is the certificate for these names to serve with: the one that there is, as long as it is signed by who signs
-// now, for long enough, and for them all; or else a new one.
+// Serving is the certificate to serve with, for those of the names that who signs now can sign for: the one that there
+// is, as long as it is signed by that, for long enough, and for them all; or else a new one.
 func (s Set) Serving(had *tls.Certificate, names []string, now time.Time) (*tls.Certificate, error) {
-	by := s.signer(now)
+	by := s.signer(names, now)
 	if by == nil {
-		return nil, errors.New("there is no certificate authority")
+		return nil, errors.New("there is no certificate authority for the usage API's names")
 	}
+	names = by.permitted(names)
 	if had != nil && had.Leaf.CheckSignatureFrom(by.Certificate) == nil && had.Leaf.NotAfter.Sub(now) > leafRenewBefore &&
 		!slices.ContainsFunc(names, func(name string) bool { return had.Leaf.VerifyHostname(name) != nil }) {
 		return had, nil

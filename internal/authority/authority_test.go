@@ -153,11 +153,16 @@ func TestAnAuthoritySignsForItsNamesAlone(t *testing.T) {
 	}
 	bundle := Bundle(nil, set.Certificates(), firstDay)
 	for _, name := range []string{"example.com", "kubernetes.default.svc", "other.usage-system.svc", "10.0.0.1", "::2"} {
-		served, err := set.Serving(nil, []string{name}, firstDay)
+		if _, err := set.Serving(nil, []string{name}, firstDay); err == nil {
+			t.Errorf("it signs for %s", name)
+		}
+		template := &x509.Certificate{NotAfter: firstDay.Add(day), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		template.DNSNames, template.IPAddresses = split([]string{name})
+		_, leaf, err := sign(template, &set[0], firstDay) // who has its key can do this
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := verifyWith(bundle, served, []string{name}, firstDay); err == nil {
+		if err := verifyWith(bundle, &tls.Certificate{Leaf: leaf}, []string{name}, firstDay); err == nil {
 			t.Errorf("it vouches for %s", name)
 		}
 	}
@@ -173,8 +178,44 @@ func TestAnAuthoritySignsForItsNamesAlone(t *testing.T) {
 	if err != nil || again != served {
 		t.Errorf("another certificate is served for fewer names (%v)", err)
 	}
-	if again, err = set.Serving(served, append([]string{"usage-api"}, servedNames...), firstDay); err != nil || again == served {
+	if again, err = set.Serving(served, append([]string{"other.localhost"}, servedNames...), firstDay); err != nil || again == served {
 		t.Errorf("the same certificate is served for more names (%v)", err)
+	}
+}
+
+// An authority that cannot sign for all names, for it was made in another namespace or by an
+// earlier version, is followed by one that can; it signs for the names that it can until that
+// has been announced.
+func TestAnAuthorityThatDoesNotFitIsReplaced(t *testing.T) {
+	former := []string{"usage-api.metering.svc"}
+	for name, names := range map[string][]string{
+		"another namespace": servedNames,
+		"one name more":     append([]string{"usage-api.metering.svc.cluster.local"}, former...),
+	} {
+		set, _, err := Set(nil).Renewed(former, firstDay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, changed, err := set.Renewed(names, firstDay.Add(day))
+		if err != nil || !changed || len(set) != 2 {
+			t.Fatalf("%s: %d authorities, changed %v: %v", name, len(set), changed, err)
+		}
+		if again, changed, err := set.Renewed(names, firstDay.Add(day)); err != nil || changed || len(again) != 2 {
+			t.Errorf("%s: it is made once more: %v", name, err)
+		}
+		bundle := Bundle(nil, set.Certificates(), firstDay.Add(day))
+		for at, want := range map[time.Time][]string{firstDay.Add(day): set[0].permitted(names), firstDay.Add(day + announcedFor): names} {
+			if len(want) == 0 {
+				want = names
+			}
+			served, err := set.Serving(nil, names, at)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if err := verifyWith(bundle, served, want, at); err != nil {
+				t.Errorf("%s, at %s: %v", name, at, err)
+			}
+		}
 	}
 }
 

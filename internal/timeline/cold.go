@@ -96,15 +96,18 @@ func (c *class) hasCold(w usage.Window) bool { return c.coldUntil >= w.Start }
 
 // each calls with what is cold of the wanted classes and may matter to any of the windows: the
 // number of the class, and a chunk, in which there may be more. It unpacks one block at a time,
-// and those only that have any of that. Before each it asks whether to go on, and returns what
-// that says, or what call does.
+// and those only that have any of that. Before it looks into one it asks whether to go on, and
+// returns what that says, or what call does.
 func (k *cold) each(goesOn func() error, windows []usage.Window, wanted func(class int) bool, call func(class int, c *chunk) error) error {
 	for _, b := range k.blocks {
-		if !slices.ContainsFunc(windows, b.mayMatter) || !slices.ContainsFunc(b.classes, func(id int32) bool { return wanted(int(id)) }) {
+		if !slices.ContainsFunc(windows, b.mayMatter) {
 			continue
 		}
 		if err := goesOn(); err != nil {
 			return err
+		}
+		if !slices.ContainsFunc(b.classes, func(id int32) bool { return wanted(int(id)) }) {
+			continue
 		}
 		chunks := k.open(b).chunks
 		for i, id := range b.classes {

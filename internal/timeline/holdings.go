@@ -53,49 +53,82 @@ func (s *Snapshot) Holdings(f *Filters, w usage.Window, after *HoldingKey) iter.
 // HoldingsContext are Holdings that end early when the context is done.
 func (s *Snapshot) HoldingsContext(ctx context.Context, f *Filters, w usage.Window, after *HoldingKey) iter.Seq[Holding] {
 	return func(yield func(Holding) bool) {
-		classes, all := map[usage.Account][]*class{}, map[int]*class{} // all of which something is cold
-		whole := w                                                     // the intervals may begin before it
+		whole := w // the intervals may begin before it
 		if touched := s.Intervals(w); len(touched) > 0 {
 			whole.Start = min(w.Start, touched[0].Start)
 		}
-		s.since(whole.Start, func(id int, c *class) {
-			if f.matches(&c.words) {
-				classes[c.Account] = append(classes[c.Account], c)
-				if c.hasCold(whole) {
-					all[id] = c
-				}
-			}
-		})
+		classes, cold := s.byAccount(f, whole)
 		accounts := slices.SortedFunc(maps.Keys(classes), usage.CompareAccounts)
 		if after != nil {
 			w.Start = max(w.Start, after.Interval.Start)
 		}
 		for _, interval := range s.Intervals(w) {
-			packed, err := s.coldWithin(ctx, all, f, interval)
-			if err != nil {
-				return
-			}
-			for _, account := range accounts {
-				if ctx.Err() != nil {
+			for some := range slices.Chunk(after.left(interval, accounts), unpackedAccounts) {
+				packed, err := s.coldWithin(ctx, cold, some, f, interval)
+				if err != nil {
 					return
 				}
-				if after != nil && interval == after.Interval && usage.CompareAccounts(account, after.Account) <= 0 {
-					continue
-				}
-				held := Holding{HoldingKey: HoldingKey{Interval: interval, Account: account}, Segments: within(classes[account], f, interval, packed[account])}
-				if len(held.Segments) > 0 && !yield(held) {
-					return
+				for _, account := range some {
+					if ctx.Err() != nil {
+						return
+					}
+					held := Holding{HoldingKey: HoldingKey{Interval: interval, Account: account}, Segments: within(classes[account], f, interval, packed[account])}
+					if len(held.Segments) > 0 && !yield(held) {
+						return
+					}
 				}
 			}
 		}
 	}
 }
 
+// left are the accounts, in order, that come after the key in an interval; nil: all.
+func (k *HoldingKey) left(interval usage.Window, accounts []usage.Account) []usage.Account {
+	if k == nil || interval != k.Interval {
+		return accounts
+	}
+	past, found := slices.BinarySearchFunc(accounts, k.Account, usage.CompareAccounts)
+	if found {
+		past++
+	}
+	return accounts[past:]
+}
+
+// byAccount are the classes that the filters let through and that may matter from the
+// window's start on; and those of them, by number, of which something is cold.
+func (s *Snapshot) byAccount(f *Filters, w usage.Window) (classes map[usage.Account][]*class, cold map[usage.Account]map[int]*class) {
+	classes, cold = map[usage.Account][]*class{}, map[usage.Account]map[int]*class{}
+	s.since(w.Start, func(id int, c *class) {
+		if !f.matches(&c.words) {
+			return
+		}
+		classes[c.Account] = append(classes[c.Account], c)
+		if !c.hasCold(w) {
+			return
+		}
+		if cold[c.Account] == nil {
+			cold[c.Account] = map[int]*class{}
+		}
+		cold[c.Account][id] = c
+	})
+	return classes, cold
+}
+
 func every(*class, *object) bool { return true }
 
-// coldWithin are the segments of classes that are cold, cut to an interval, by account.
-func (s *Snapshot) coldWithin(ctx context.Context, classes map[int]*class, f *Filters, interval usage.Window) (map[usage.Account][]usage.Segment, error) {
-	inside := map[usage.Account][]usage.Segment{}
+// unpackedAccounts is of how many accounts what is cold is unpacked at a time, so that a page
+// of an interval does not take the memory of all of it.
+const unpackedAccounts = 256
+
+// coldWithin are the segments of some accounts' classes that are cold, cut to an interval, by account.
+func (s *Snapshot) coldWithin(ctx context.Context, cold map[usage.Account]map[int]*class, some []usage.Account, f *Filters, interval usage.Window) (map[usage.Account][]usage.Segment, error) {
+	classes, inside := map[int]*class{}, map[usage.Account][]usage.Segment{}
+	for _, account := range some {
+		maps.Copy(classes, cold[account])
+	}
+	if len(classes) == 0 {
+		return inside, ctx.Err()
+	}
 	err := s.cold.eachIn(ctx, interval, func(id int) bool { return classes[id] != nil }, func(id int, c *chunk) {
 		c.each(interval, classes[id].occurring(f, every, func(o occurrence) {
 			if part, ok := o.segment().Cut(interval, interval.End); ok {

@@ -45,7 +45,7 @@ func (c *cli) findOperator(ctx context.Context, config *rest.Config) error {
 	switch {
 	case err != nil || len(found.Items) == 0: // it may not be asked, or is not labelled
 	case len(found.Items) > 1 || found.Continue != "":
-		return fmt.Errorf("Services of a usage-operator are in several namespaces, %s and %s among them: say which is yours by --operator-namespace or $%s",
+		return fmt.Errorf("there are Services of a usage-operator in several namespaces, %s and %s among them: say which is yours by --operator-namespace or $%s",
 			found.Items[0].Namespace, found.Items[len(found.Items)-1].Namespace, operatorNamespaceVariable)
 	default:
 		c.operator = found.Items[0].Namespace
