@@ -301,8 +301,8 @@ func (c *Collector) editedAway(at *metering, target Target, now int64) {
 	if passed := at.feed.passed.Load(); passed != 0 {
 		seen = min(seen, passed)
 	}
-	if target.Edited != 0 {
-		edited = min(max(target.Edited, seen), now)
+	if target.Edited >= seen { // else it is of an edit before; one that only takes away states no time
+		edited = min(target.Edited, now)
 	}
 	c.cover(at, seen, edited, usage.CoverageEstimated)
 	at.version = target.Version

@@ -50,6 +50,9 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	}
 	f.date(&e, change)
 	f.collector.turns.wait(f.collector.ctx, f, e.revision, now)
+	if f.collector.ctx.Err() != nil {
+		return // the next run takes it in, in its turn
+	}
 	f.doubtBehind(e)
 	f.amendBefore(object, e)
 	if change.Type == watch.Deleted {
@@ -61,18 +64,22 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	}
 }
 
-// doubtBehind notes that the kind was behind others when the last run ended. What they had
-// come to is what this run began with: where the kind's objects belonged before is not
-// known to the second.
+// doubtBehind notes that the kind was behind others when the last run ended. What each had
+// come to is what this run began with: where the kind's objects belonged before, and those
+// that are placed by them, is not known to the second.
 func (f *feed) doubtBehind(e event) {
 	c := f.collector
-	if f.doubted || e.origin != ledger.Replayed || e.revision > c.restored.ahead || e.before > c.restored.time-vague {
+	if f.doubted || e.origin != ledger.Replayed || e.revision > c.restored.ahead {
+		return
+	}
+	if dated := e.before < e.now; dated && e.before > c.restored.time-vague {
 		return
 	}
 	f.doubted = true
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.cover(e.after, c.restored.time, usage.CoverageEstimated)
+	c.doubtPlacements(f, e.after, c.restored.time)
 }
 
 // date finds out when the change can have happened, and learns from it.
@@ -107,6 +114,9 @@ func (f *feed) readersOf(at uint64) []reader {
 
 // Progress tells how far the watch has come.
 func (f *feed) Progress(resourceVersion string, now time.Time) {
+	if f.collector.ctx.Err() != nil {
+		return // changes before it may not have been taken in
+	}
 	f.collector.chronology.Before(source.Revision(resourceVersion), now.Unix())
 	f.collector.mu.Lock()
 	defer f.collector.mu.Unlock()

@@ -224,7 +224,7 @@ func TestWhatAKindBehindOthersSaysIsEstimated(t *testing.T) {
 			collector.meters["volume"], f.meters = at, []*metering{at}
 			f.Listing(check)
 			f.Listed(check, "100", collector.now())
-			collector.chronology.Before(uint64(c.revision), second0-c.seconds)
+			collector.chronology.Before(uint64(c.revision+1), second0-c.seconds)
 			for range 2 {
 				f.Changed(source.Change{Type: watch.Modified, Object: claimObject("data", c.revision), Replayed: true}, collector.now())
 				c.revision++

@@ -49,7 +49,7 @@ func (f *feed) release(moment int64) {
 	c := f.collector
 	var idle []string
 	c.graph.Objects(f.kind().Group, f.kind().Kind, func(uid string) {
-		if _, holds := c.ledger.Holding(uid); !holds {
+		if _, holds := c.ledger.Holding(uid); !holds && !f.refuses(uid) {
 			idle = append(idle, uid)
 		}
 	})
@@ -58,4 +58,13 @@ func (f *feed) release(moment int64) {
 		c.recent.outside(uid)
 		c.reattribute(c.graph.Release(uid), "", ledger.Between(ledger.Live, moment, moment))
 	}
+}
+
+// refuses tells whether a meter of the feed could not have the object, for another one
+// measured the same: it has it now. Called under the lock.
+func (f *feed) refuses(uid string) bool {
+	return slices.ContainsFunc(f.meters, func(at *metering) bool {
+		_, quarantined := at.quarantine[uid]
+		return quarantined && f.collector.meters[at.meter.Name()] == at
+	})
 }

@@ -221,7 +221,7 @@ func (c *Collector) Awaited() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, at := range c.meters {
-		if at.from != 0 && !at.durable {
+		if at.goesOn() && !at.durable {
 			return true
 		}
 	}

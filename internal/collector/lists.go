@@ -47,6 +47,7 @@ func (f *feed) isFor(list source.List, at *metering) bool {
 func (f *feed) Item(list source.List, object *unstructured.Unstructured, now time.Time) {
 	f.take(object, f.eventOf(list, object, now), f.readers)
 	f.items.Add(1)
+	f.collector.turns.getsOn(f)
 }
 
 // Listed ends a list: what was known and the list does not have is gone.
@@ -99,6 +100,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	c.mu.Unlock()
 	if list.ResourceVersion != "" {
 		wait(c.ctx, checked) // what follows is news, and moves what surrounds it
+		c.turns.getsOn(f)
 	}
 }
 
@@ -125,7 +127,7 @@ func (f *feed) overtakes(list source.List) bool {
 	}
 	f.collector.mu.Lock()
 	defer f.collector.mu.Unlock()
-	return at.durable
+	return at.from != 0
 }
 
 // when is when what a list shows otherwise than it was known can have happened.

@@ -13,6 +13,10 @@ import (
 // ahead of it cannot be put right any more after a restart.
 const turnsWait = 20 * time.Second
 
+// turnsAtMost is how long a change waits in all, however its kind's elders get on: no kind
+// may stop the others for longer, and etcd forgets what happened after five minutes.
+const turnsAtMost = 2 * time.Minute
+
 // turns let the changes of all kinds come in the order in which they
 // happened, after some of them were not looked at for a while: all resourceVersions
 // of one etcd are one sequence. Who owned a pod, and which namespace it was in, is
@@ -119,7 +123,7 @@ func (t *turns) wait(ctx context.Context, f *feed, revision uint64, came time.Ti
 	t.waits++
 	t.tell() // those that wait for this kind need not
 	defer func() {
-		own.next = 0
+		own.next, own.got = 0, t.clock.Now() // it has waited for others, and not they for it
 		t.waits--
 	}()
 	for t.blocked(f, revision) {
@@ -155,10 +159,20 @@ func (t *turns) patience(f *feed, revision uint64, came time.Time) time.Duration
 }
 
 func (l *lane) patience(now, came time.Time) time.Duration {
+	since := came
 	if l.got.After(came) {
-		came = l.got
+		since = l.got
 	}
-	return turnsWait - now.Sub(came)
+	return min(turnsWait-now.Sub(since), turnsAtMost-now.Sub(came))
+}
+
+// getsOn tells that a kind gets on with a list, which moves its position in the end only.
+func (t *turns) getsOn(f *feed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.lanes[f]; l != nil {
+		l.got = t.clock.Now()
+	}
 }
 
 // blocked tells whether a kind that catches up may still have a change before the

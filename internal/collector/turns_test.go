@@ -103,7 +103,7 @@ func TestAKindThatGetsOnIsWaitedFor(t *testing.T) {
 		turns := newTurns(virtual)
 		f := lanes(turns, []string{"owners", "claims"}, []string{"pods"})
 		pod := waiting(turns, f["pods"], 10)
-		for revision := range uint64(9) {
+		for revision := range uint64(5) {
 			<-virtual.After(turnsWait - time.Second)
 			if turns.came(f["owners"], revision+1); over(pod) {
 				t.Fatalf("it went ahead of owners that get on, and are at %d", revision+1)
@@ -117,6 +117,53 @@ func TestAKindThatGetsOnIsWaitedFor(t *testing.T) {
 		<-virtual.After(turnsWait)
 		if !over(pod) {
 			t.Error("it still waits for owners that do not get on any more")
+		}
+	})
+}
+
+// A kind that waits itself gets its turn, however long it has waited.
+func TestWhoHasWaitedForOthersIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(virtual)
+		f := lanes(turns, []string{"owners", "claims"}, []string{"pods"})
+		claim := waiting(turns, f["claims"], 5)
+		pod := waiting(turns, f["pods"], 10)
+		for revision := range uint64(4) {
+			<-virtual.After(turnsWait - time.Second)
+			turns.came(f["owners"], revision+1)
+		}
+		turns.came(f["owners"], 30)
+		if !over(claim) {
+			t.Error("a claim's change waits for owners that are past it")
+		}
+		turns.mu.Lock()
+		if turns.lanes[f["claims"]].given {
+			t.Error("claims are given up, which waited for owners all the time")
+		}
+		turns.mu.Unlock()
+		if over(pod) {
+			t.Error("the pod's change went ahead of claims that are at 5")
+		}
+		turns.came(f["claims"], 10)
+		if !over(pod) {
+			t.Error("the pod's change waits for nothing")
+		}
+	})
+}
+
+// No kind stops the others for longer than turnsAtMost, whatever tenants do with its objects.
+func TestAKindThatGetsOnForLongIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns(virtual)
+		f := lanes(turns, []string{"owners"}, []string{"pods"})
+		began := virtual.Now()
+		pod := waiting(turns, f["pods"], 1000)
+		for revision := uint64(1); !over(pod); revision++ {
+			<-virtual.After(time.Second)
+			turns.came(f["owners"], revision)
+		}
+		if waited := virtual.Since(began); waited < turnsAtMost || waited > turnsAtMost+2*time.Second {
+			t.Errorf("it waited for %s", waited)
 		}
 	})
 }
