@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -304,6 +305,7 @@ func (c *Collector) editedAway(at *metering, target Target, now int64) {
 	if target.Edited >= seen { // else it is of an edit before; one that only takes away states no time
 		edited = min(target.Edited, now)
 	}
+	at.edited = attribution.Span{After: seen, Before: edited}
 	c.cover(at, seen, edited, usage.CoverageEstimated)
 	at.version = target.Version
 	c.ledger.Redefine(at.ledger, at.meter.Dimensions(), edited)
@@ -312,4 +314,14 @@ func (c *Collector) editedAway(at *metering, target Target, now int64) {
 		return
 	}
 	at.feed.source.ReplayHere(at)
+}
+
+// since is an event as the meter takes it in. What a check shows otherwise than the journal
+// has it is what a meter that was edited while no operator ran reads differently: since
+// then, and not since the last check. Called under the lock.
+func (at *metering) since(e event) event {
+	if e.checks && at.edited != (attribution.Span{}) {
+		e.after, e.before = at.edited.After, at.edited.Before
+	}
+	return e
 }

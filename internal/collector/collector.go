@@ -135,6 +135,9 @@ type metering struct {
 	// of them was carried out, and waits for its list.
 	amendments []*amendment
 	relisting  bool
+	// edited is when it was edited, while no operator ran: until a list has shown what it
+	// reads now.
+	edited attribution.Span
 	// parts are the objects that say that they are a part of others, and represented
 	// knows which of them are; nil: the meter has no such objects.
 	parts       map[string]*part

@@ -239,3 +239,35 @@ func TestWhatAKindBehindOthersSaysIsEstimated(t *testing.T) {
 		})
 	}
 }
+
+// What an edited meter reads differently when the next run begins is so since the edit, and
+// not since the last check: what was sealed in between stays as it is.
+func TestAnEditWhileNoOperatorRanChangesNothingBefore(t *testing.T) {
+	c, f := driven(t, journalHolding())
+	f.checked = second0 - 1800
+	f.passed.Store(second0)
+	at := newMetering(compiled(t), "as it was", c.restored.ledger["volume"])
+	at.feed, at.from = f, 100
+	c.meters["volume"], f.meters = at, []*metering{at}
+	c.editedAway(at, Target{Version: "edited", Edited: second0 + 100}, c.now().Unix())
+
+	check := source.List{Origin: source.Check, ResourceVersion: "100", After: time.Unix(second0, 0)}
+	claim := claimObject("data", 90)
+	claim.Object["status"] = map[string]any{"capacity": map[string]any{"storage": "2"}}
+	f.Listing(check)
+	f.Item(check, claim, c.now())
+	f.Listed(check, "100", c.now())
+	changes := c.Batch(c.now().Unix(), nil).Changes
+	if len(changes) == 0 {
+		t.Fatal("the level changes nothing")
+	}
+	for _, change := range changes {
+		start, end := change.Start, change.End
+		if began := second0 - 60; start.At != int64(began) && (start.At-int64(start.Slack) < second0 || start.At > second0+100) {
+			t.Errorf("%s: a start at %d, or up to %d s before; the edit was between %d and %d", change.Kind, start.At, start.Slack, second0, second0+100)
+		}
+		if !end.IsZero() && (end.At < second0 || end.At+int64(end.Slack) > second0+100) {
+			t.Errorf("%s: an end at %d, or up to %d s later; the edit was between %d and %d", change.Kind, end.At, end.Slack, second0, second0+100)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -112,7 +113,7 @@ func (f *feed) shown(at *metering, list source.List, resourceVersion string) {
 		c.cover(at, at.ledger.Since, list.Began.Unix(), usage.CoverageEstimated)
 	}
 	if list.Origin != source.Check {
-		at.from = source.Revision(resourceVersion)
+		at.from, at.edited = source.Revision(resourceVersion), attribution.Span{}
 		c.relisted(at)
 	}
 	c.Notify(at.meter.Name())

@@ -32,6 +32,7 @@ type event struct {
 	fields          uint32
 	existed         bool
 	origin          ledger.Origin
+	checks          bool // a check shows it
 }
 
 // moments are when the change happened: the same, unless nobody saw it.
@@ -51,7 +52,7 @@ func (f *feed) eventOf(list source.List, object *unstructured.Unstructured, now 
 		resourceVersion: object.GetResourceVersion(), written: written, fields: fields, now: now.Unix(), origin: ledger.First,
 	}
 	e.revision = source.Revision(e.resourceVersion)
-	e.shown = max(e.revision, list.Shows)
+	e.shown, e.checks = max(e.revision, list.Shows), list.Origin == source.Check
 	if e.written > e.now && e.written-e.now <= skew {
 		e.now = e.written
 	}
@@ -152,7 +153,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 				r.at.listed[uid] = struct{}{}
 			}
 			if r.current(c) {
-				c.observe(r, object, e, namespaceUID)
+				c.observe(r, object, r.at.since(e), namespaceUID)
 			}
 		}
 		for _, v := range vouched {
