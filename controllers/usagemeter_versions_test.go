@@ -12,7 +12,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/collector"
 )
 
-// A meter that names a version is told apart: the cluster has no such kind, or has it in other versions alone.
+// The status tells whether the cluster has no such kind, or serves it in other versions than the one that a meter names.
 func TestMeterOfAVersionThatIsNotServed(t *testing.T) {
 	cluster := schema.GroupVersionKind{Group: "cluster.x-k8s.io", Version: "v1beta1", Kind: "Cluster"}
 	for name, c := range map[string]struct {
