@@ -18,9 +18,34 @@ type applied struct {
 	suspended bool
 }
 
+// howApplied is how a meter is applied now. An operator that starts asks, too.
+func (s *simulation) howApplied(m *metered) applied {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.metering[m.meter.Name()]
+}
+
+func (s *simulation) setApplied(m *metered, to applied) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.metering[m.meter.Name()] = to
+}
+
+// suspend suspends a meter or ends that, if an operator is there that does so.
+func (s *simulation) suspend(m *metered, suspended bool) bool {
+	before := s.howApplied(m)
+	to := before
+	to.suspended = suspended
+	if s.setApplied(m, to); !s.applyNow(m) {
+		s.setApplied(m, before)
+		return false
+	}
+	return true
+}
+
 // apply applies a meter, or not, as the controller of UsageMeters does.
 func (s *simulation) apply(c *collector.Collector, m *metered) error {
-	at := s.metering[m.meter.Name()]
+	at := s.howApplied(m)
 	if at.suspended {
 		c.Remove(m.meter.Name())
 		return nil
@@ -51,12 +76,7 @@ func (s *simulation) applyNow(m *metered) bool {
 // applied while no operator runs counts from when one does.
 func (s *simulation) suspendMeter(r *rand.Rand) {
 	m := &meters[r.IntN(len(meters))]
-	at := s.metering[m.meter.Name()]
-	if at.suspended {
-		return
-	}
-	if at.suspended = true; !s.applyNow(m) {
-		at.suspended = false
+	if s.howApplied(m).suspended || !s.suspend(m, true) {
 		return
 	}
 	s.log("  %s is suspended", m.meter.Name())
@@ -66,9 +86,7 @@ func (s *simulation) suspendMeter(r *rand.Rand) {
 }
 
 func (s *simulation) resumeMeter(m *metered) {
-	at := s.metering[m.meter.Name()]
-	if at.suspended = false; !s.applyNow(m) {
-		at.suspended = true
+	if !s.suspend(m, false) {
 		s.in(time.Second, func() { s.resumeMeter(m) })
 		return
 	}
@@ -101,12 +119,13 @@ func (s *simulation) editWidgets(r *rand.Rand) {
 }
 
 func (s *simulation) edit(m *metered) {
-	at := s.metering[m.meter.Name()]
+	at := s.howApplied(m)
 	if at.suspended {
 		return
 	}
 	at.version++
 	at.edited = time.Now().Unix()
+	s.setApplied(m, at)
 	s.log("  %s is edited", m.meter.Name())
 	if m.kind == widgets {
 		s.truth.edits = append(s.truth.edits, edit{at: time.Now(), from: s.factor, to: factorOf(at.version)})

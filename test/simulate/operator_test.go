@@ -80,10 +80,10 @@ type simulation struct {
 	store    *store
 	operator *operator // that leads; nil: none does
 	replicas
-	metering map[string]*applied // by the meters' names
 	runs     int
-	first    time.Time  // when the operator ran first
-	mu       sync.Mutex // of what the operator's goroutines add to:
+	first    time.Time          // when the operator ran first
+	mu       sync.Mutex         // of what the operator's goroutines read and add to:
+	metering map[string]applied // by the meters' names
 	seals    map[usage.Window]journal.Digest
 	problems []string
 	verbose  bool

@@ -77,11 +77,11 @@ func simulate(t *testing.T, c scenario, verbose bool) (out result) {
 		}
 		s := &simulation{
 			world: newWorld(c.seed, log), options: drawSettings(c.seed), verbose: verbose, full: c.full,
-			store: &store{blocks: map[journal.Key]journal.Stored{}}, seals: map[usage.Window]journal.Digest{}, metering: map[string]*applied{},
+			store: &store{blocks: map[journal.Key]journal.Stored{}}, seals: map[usage.Window]journal.Digest{}, metering: map[string]applied{},
 		}
 		s.truth.full = c.full
 		for _, m := range meters {
-			s.metering[m.meter.Name()] = &applied{version: 1}
+			s.metering[m.meter.Name()] = applied{version: 1}
 		}
 		s.live(c.script)
 		out.problems, out.runs, out.seconds, out.journal = s.problems, s.runs, time.Since(began).Seconds(), s.store.digest()
