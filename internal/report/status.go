@@ -101,7 +101,7 @@ func summarize(status *v1alpha1.UsageReportStatus, tally *timeline.Tally) {
 	status.Totals, status.Summary = totals(tally.Totals())
 	known := tally.Coverage()
 	if known.Seconds() > 0 {
-		status.Coverage = coverage(known)
+		status.Coverage = Coverage(known)
 	}
 	if finding := Find(len(status.Totals), &known); finding != Used {
 		status.Summary = Say(finding, &known)
@@ -200,7 +200,8 @@ func totals(list []timeline.Total) ([]v1alpha1.Total, string) {
 	})
 }
 
-func coverage(c timeline.Coverage) *v1alpha1.ReportCoverage {
+// Coverage is how much of a window is known, which is not empty, and the first 20 gaps.
+func Coverage(c timeline.Coverage) *v1alpha1.ReportCoverage {
 	out := &v1alpha1.ReportCoverage{
 		Percent:         percent(c.Seconds()-c.Unknown, c.Seconds()),
 		ObservedSeconds: c.Observed, ReplayedSeconds: c.Replayed, EstimatedSeconds: c.Estimated, UnknownSeconds: c.Unknown,

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
+	"github.com/usage-operator/usage-operator/internal/report"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
@@ -29,7 +30,7 @@ func (c *call) resources() error {
 	if err := c.check(filters, cursor); err != nil {
 		return err
 	}
-	c.tell(filters, window)
+	known := c.tell(filters, window)
 	after, err := parseResourceCursor(cursor)
 	if err != nil {
 		return err
@@ -47,6 +48,14 @@ func (c *call) resources() error {
 	}
 	if about.Meters, err = c.metersOf(histories); err != nil {
 		return err
+	}
+	if len(filters.UIDs) > 0 && len(histories) > 0 { // one resource: as far as its meters go
+		of := *filters
+		of.ResourceTypes = []string{histories[0].Type}
+		known = c.tell(&of, window)
+	}
+	if known.Seconds() > 0 {
+		about.Coverage = report.Coverage(known)
 	}
 	return c.writeResources(about, histories)
 }

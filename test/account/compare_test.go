@@ -144,10 +144,13 @@ var followers = []string{"PersistentVolumeClaim ", "Service ", "Gateway "}
 
 // remembered tells whether a follower is under another workload than it was left under in a
 // stretch that the journal says nobody saw. Nothing has placed it since: it keeps the
-// workload that was seen last.
+// workload that was seen last, however much it holds.
 func remembered(t *truth, l *ledger, s stream, said held, second int64) bool {
 	follows := slices.ContainsFunc(followers, func(kind string) bool { return strings.HasPrefix(t.names[s.uid], kind) })
 	if !follows || said.level == 0 {
+		return false
+	}
+	if !agrees(unattributedAll(t.possible(s, second)), unattributed(said)) {
 		return false
 	}
 	return slices.ContainsFunc(l.coverage[l.meters[s]], func(c stretch) bool {
@@ -156,8 +159,8 @@ func remembered(t *truth, l *ledger, s stream, said held, second int64) bool {
 		}
 		left := t.possible(s, c.to+1)
 		for at := c.to + 1; at <= second; at++ {
-			if !agrees(unattributedAll(t.possible(s, at)), unattributed(said)) || !slices.ContainsFunc(t.possible(s, at), func(h held) bool {
-				return slices.ContainsFunc(left, func(was held) bool { return was.deployment == h.deployment })
+			if !slices.ContainsFunc(t.possible(s, at), func(h held) bool {
+				return slices.ContainsFunc(left, func(was held) bool { return was.level != 0 && was.deployment == h.deployment })
 			}) {
 				return false
 			}

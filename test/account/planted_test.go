@@ -167,3 +167,21 @@ func TestTheAccountFindsWhatIsPlanted(t *testing.T) {
 		}
 	}
 }
+
+// TestAFollowerKeepsTheWorkloadThatWasSeenLast is about what no one can know: a follower was
+// placed anew in a stretch that was not seen, and then only how much it holds changes.
+func TestAFollowerKeepsTheWorkloadThatWasSeenLast(t *testing.T) {
+	pod := stream{"pod", "c", "cpu"}
+	for kind, want := range map[string]int64{"Service": 0, "Pod": 10} {
+		truth, l := planted().truth(), rightly()
+		truth.names["pod"], l.meters[pod] = kind+" shop/p", "load-balancer"
+		l.coverage["load-balancer"] = []stretch{{begun + 4, begun + 8, "Estimated"}}
+		for i := range l.parts[pod][:3] {
+			l.parts[pod][i].deployment = "blue"
+		}
+		v := compare(truth, l, begun, begun+2*interval)
+		if len(v.differences) == 0 != (want == 0) || want != 0 && v.differences[0].from != begun+want {
+			t.Errorf("%s: want a difference at %d s, and none if that is 0:\n%v", kind, want, v.differences)
+		}
+	}
+}

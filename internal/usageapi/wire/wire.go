@@ -93,6 +93,8 @@ type ResourceList struct {
 	Next string `json:"next"`
 	// Meters are those of the segments that are applied now.
 	Meters []Meter `json:"meters"`
+	// Coverage is how the time up to Known is known; none: no time has passed.
+	Coverage *v1alpha1.ReportCoverage `json:"coverage,omitempty"`
 }
 
 // Meter says how a meter reads what it measures, as it is now.

@@ -56,7 +56,7 @@ function Status({ of: s }) {
       {s.attention.length === 0 ? <p>There is none.</p> : <Table caption="Meters that need attention" head={[['Meter'], ['Reason'], ['Quarantined', true], ['What it says'], ['What to do']]}>
         {s.attention.map((m) => <tr key={m.name}>
           <th scope="row">{m.name}</th><td>{m.reason}</td><td class="right">{m.quarantined || 0}</td><td>{m.message || '–'}</td>
-          <td>{remedies[m.reason] || 'kubectl describe usagemeter ' + m.name + ' says more.'}</td>
+          <td>{(remedies[m.reason] || 'kubectl describe usagemeter NAME says more.').replace('NAME', m.name)}</td>
         </tr>)}
       </Table>}
     </section>

@@ -19,11 +19,19 @@ export function Resource({ uid }) {
     return <>
       <p class="note">{r.kind} {r.apiVersion && '(' + r.apiVersion + ')'} · UID {r.uid} · figures up to <Moment at={list.known} />, final up to <Moment at={list.sealed} /></p>
       <div class="metrics">{r.totals.map((t) => <div class="metric" key={t.dimension + t.unit}><span class="name">{t.dimension}</span><span class="figure" title={'exactly ' + t.exact + ' ' + t.exactUnit}>{quantity(t.quantity)} <span class="unit">{t.unit}s</span></span></div>)}</div>
+      <Partly coverage={list.coverage} />
       <Lanes resource={r} list={list} />
       {list.next && <p><button onClick={() => { cursor.value = list.next }}>Later segments</button></p>}
     </>
     }}</Answer>
   </>
+}
+
+/** Partly says that a part of the time is not known, or only within bounds. */
+function Partly({ coverage: c }) {
+  if (!c || (c.unknownSeconds === 0 && c.estimatedSeconds === 0)) return null
+  const said = [c.unknownSeconds > 0 && duration(c.unknownSeconds) + ' were not seen: what it held then is unknown, and what goes on across them is taken to have gone on', c.estimatedSeconds > 0 && 'for ' + duration(c.estimatedSeconds) + ' moments are known only within bounds']
+  return <p class="banner">Of this time {c.percent} % is known. {said.filter(Boolean).join('; ').replace(/^f/, 'F')}.</p>
 }
 
 function Lanes({ resource, list }) {
@@ -37,12 +45,14 @@ function Lanes({ resource, list }) {
   const to = Math.min(Date.parse(list.to), Date.parse(list.known))
   const shown = resource.segments.find((s) => s.id === chosen.value) || (resource.corrections || []).find((s) => s.id === chosen.value)
   const all = [...lanes.entries()].slice(0, 60)
+  const gaps = list.coverage?.gaps || []
   return <section class="card">
     <header class="bar"><h2>Segments</h2><span class="unit">choose one to see why its figure is what it is</span></header>
     <div class="lanes">
-      {all.map(([name, segments]) => <Lane key={name} name={name} segments={segments} from={from} to={to} chosen={chosen} />)}
-      <p class="axis"><span>{time(from, zone.value, 'minute')}</span><span>{time(to, zone.value, 'minute')}</span></p>
+      {all.map(([name, segments]) => <Lane key={name} name={name} segments={segments} gaps={gaps} from={from} to={to} chosen={chosen} />)}
+      <p class="axis">{[0, 1, 2, 3, 4].map((i) => <span key={i}>{time(from + ((to - from) * i) / 4, zone.value, 'minute')}</span>)}</p>
     </div>
+    {gaps.length > 0 && <ul class="legend">{['Unknown', 'Estimated'].filter((kind) => gaps.some((g) => g.coverage === kind)).map((kind) => <li key={kind}><i class={'swatch c-' + kind.toLowerCase()} /> {kind.toLowerCase()}</li>)}</ul>}
     {lanes.size > all.length && <p class="note">{lanes.size - all.length} more lanes are in the table alone.</p>}
     {shown ? <Why segment={shown} list={list} /> : null}
     <details>
@@ -59,11 +69,12 @@ function Lanes({ resource, list }) {
   </section>
 }
 
-function Lane({ name, segments, from, to, chosen }) {
+function Lane({ name, segments, gaps, from, to, chosen }) {
   const most = Math.max(...segments.map((s) => s.exactLevel), 1)
+  const highest = segments.find((s) => s.exactLevel === most)
   const wide = to - from || 1
   return <div class="lane">
-    <h3>{name}</h3>
+    <h3>{name}{highest && <span class="unit"> up to {highest.level} {highest.unit}</span>}</h3>
     <svg viewBox="0 0 1000 40" preserveAspectRatio="none" role="group" aria-label={'Segments of ' + name}>
       {segments.map((s) => {
         const start = Math.max(0, ((Date.parse(s.start.time) - from) / wide) * 1000)
@@ -74,6 +85,10 @@ function Lane({ name, segments, from, to, chosen }) {
         return <rect key={s.id + (s.correction || '')} class={'segment' + (s.correction ? ' ' + s.correction : '') + (chosen.value === s.id ? ' chosen' : '')} x={start} y={40 - high} width={Math.max(2, end - start)} height={high}
           tabIndex="0" role="button" aria-pressed={chosen.value === s.id} aria-label={label} onClick={choose} onFocus={choose}
           onKeyDown={(e) => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); choose() } }}><title>{label}</title></rect>
+      })}
+      {gaps.map((g, i) => {
+        const [start, end] = [g.startTime, g.endTime].map((at) => Math.min(1000, Math.max(0, ((Date.parse(at) - from) / wide) * 1000)))
+        return end > start && <rect key={'gap' + i} class={'gap c-' + g.coverage.toLowerCase()} x={start} y="0" width={Math.max(2, end - start)} height={g.coverage === 'Unknown' ? 40 : 5}/>
       })}
     </svg>
   </div>
