@@ -10,24 +10,39 @@ import (
 
 var huntFlag = flag.Int("simulate.hunt", 0, "how many seeds look for a rule that was broken on purpose: see hack/mutants")
 
-// TestHunt tells at which seed something that is broken on purpose is found, and by
-// what. It shrinks nothing.
+// TestHunt tells in which scenario of the corpus, or else at which seed, something that is
+// broken on purpose is found, and by what: as make test would. It shrinks nothing.
 func TestHunt(t *testing.T) {
-	for seed := uint64(1); seed <= uint64(*huntFlag); seed++ {
-		fmt.Println("trying", seed) // if it panics, this tells where
-		out := simulate(t, scenario{seed: seed, script: draw(seed, false)}, false)
-		if len(out.problems) == 0 {
-			continue
-		}
-		var checks []string
-		for _, p := range out.problems {
-			if c := checkOf(p); !slices.Contains(checks, c) {
-				checks = append(checks, c)
-			}
-		}
-		fmt.Printf("found by %s at %d\n", strings.Join(checks, ", "), seed)
+	if *huntFlag == 0 {
 		return
 	}
+	for _, c := range readCorpus(t) {
+		if c.known == "" && hunted(t, c, fmt.Sprintf("%d (corpus)", c.seed)) {
+			return
+		}
+	}
+	for seed := uint64(1); seed <= uint64(*huntFlag); seed++ {
+		if hunted(t, scenario{seed: seed, script: draw(seed, false)}, fmt.Sprint(seed)) {
+			return
+		}
+	}
+}
+
+// hunted tells whether the scenario, of that name, finds it.
+func hunted(t *testing.T, c scenario, name string) bool {
+	fmt.Println("trying", name) // if it panics, this tells where
+	out := simulate(t, c, false)
+	if len(out.problems) == 0 {
+		return false
+	}
+	var checks []string
+	for _, p := range out.problems {
+		if c := checkOf(p); !slices.Contains(checks, c) {
+			checks = append(checks, c)
+		}
+	}
+	fmt.Printf("found by %s at %s\n", strings.Join(checks, ", "), name)
+	return true
 }
 
 // checkOf is which check a problem is of.
@@ -35,6 +50,7 @@ func checkOf(problem string) string {
 	for _, check := range [][2]string{
 		{"is taken off, and was not there", "taken off what was not there"},
 		{"things are held at once", "held twice"},
+		{"known better than that", "bounds"},
 		{"; the journal says", "second by second"},
 		{"digest", "digests"},
 		{"seals, and there were", "digests"},

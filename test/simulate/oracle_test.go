@@ -63,6 +63,7 @@ func (s *simulation) check(wanted int64) {
 	accounts := read(state, sealed)
 	s.excuse(accounts, state.Coverage, sealed)
 	s.compareStreams(accounts, w)
+	s.compareBounds(accounts, state.Coverage)
 	s.compareDigests(state)
 	s.compareTimelines(map[string]*timeline.Snapshot{
 		"a fresh load": answers.Snapshot(), "the operator": s.operator.answers.Snapshot(), "the standby": s.standby.answers.Snapshot(),
@@ -259,6 +260,32 @@ func agrees(possible []held, is held) bool {
 	}
 	return slices.ContainsFunc(possible, level) && (is.level == 0 || slices.ContainsFunc(possible, place))
 }
+
+// compareBounds finds bounds of how much is held that are wider than they need to be: each
+// write has the API server's time, and objects state since when they hold something. Less well
+// is known what the journal calls Estimated, and what was written twice while a watch lagged.
+func (s *simulation) compareBounds(accounts map[stream]*account, coverage []usage.Stretch) {
+	for key, a := range accounts {
+		before := held{}
+		for _, p := range a.said {
+			from := p.change.Start
+			resized := p.level != before.level
+			before = p.held
+			if p.sign < 0 || !resized || from.Slack <= lagged || from.At <= s.first.Unix()+2 {
+				continue
+			}
+			doubtful := slices.ContainsFunc(coverage, func(c usage.Stretch) bool {
+				return c.Meter == meterOf[key.dimension] && c.Coverage >= usage.CoverageEstimated && c.Start-2 <= from.At && c.End+2 >= from.At-int64(from.Slack)
+			})
+			if !doubtful {
+				s.problem("%s %s %s begins within %d s: it is known better than that; the journal says %v", s.truth.names[key.uid], key.container, key.dimension, from.Slack, a.said)
+			}
+		}
+	}
+}
+
+// lagged is for how many seconds a watch may lag at most.
+const lagged = 10
 
 // compareDigests recomputes every seal from what the journal has now.
 func (s *simulation) compareDigests(state *journal.State) {
