@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -540,6 +541,23 @@ func TestResources(t *testing.T) {
 		{Dimension: "vcpu", Quantity: "2", Unit: "core-hour", Exact: "7200000", ExactUnit: "millicore-second"},
 	}, vm.Totals); diff != "" {
 		t.Errorf("wanted (-), got (+):\n%s", diff)
+	}
+}
+
+// A resource's answer tells what was not seen: a lane without a segment is not zero.
+func TestResourcesSayHowTheTimeIsKnown(t *testing.T) {
+	h := newFixture().handler()
+	before := v1alpha1.TimeWindow{StartTime: metav1.Unix(at("2026-10-31T23:00:00Z"), 0), EndTime: metav1.Unix(at("2026-11-01T00:00:00Z"), 0)}
+	for query, want := range map[string]v1alpha1.ReportCoverage{
+		"uid=uid-vm-1&from=2026-11-20T11:00:00Z&to=2026-11-20T12:00:00Z": {Percent: "100", ObservedSeconds: 3600},
+		"uid=uid-vm-0&from=2026-10-31T23:00:00Z&to=2026-11-01T20:00:00Z": {
+			Percent: "95.23", ObservedSeconds: 20 * 3600, UnknownSeconds: 3600, Gaps: []v1alpha1.CoverageGap{{TimeWindow: before, Coverage: "Unknown"}},
+		},
+	} {
+		one := decode[wire.ResourceList](t, ask(t, h, "admin", "GET", "/v1alpha1/resources?"+query, ""))
+		if diff := cmp.Diff(&want, one.Coverage, cmp.Comparer(func(a, b metav1.Time) bool { return a.Equal(&b) })); diff != "" {
+			t.Errorf("%s: wanted (-), got (+):\n%s", query, diff)
+		}
 	}
 }
 
