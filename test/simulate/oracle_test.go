@@ -228,13 +228,15 @@ func (s *simulation) compareSecond(key stream, a *account, second int64) string 
 	}
 	at := time.Unix(second, 0)
 	possible := s.truth.within(key, at.Add(-tolerance), at.Add(time.Second+tolerance))
-	if slices.ContainsFunc(append(s.truth.edited(key, at, is), is), func(said held) bool { return agrees(possible, said) }) {
+	settled, surely := s.truth.settled(key, at)
+	unsettled := surely && is.level != 0 && is.deployment == ""
+	if !unsettled && slices.ContainsFunc(append(s.truth.edited(key, at, is), is), func(said held) bool { return agrees(possible, said) }) {
 		return ""
 	}
 	if deployment, soon := s.truth.settles(key, at); soon && is.deployment == deployment {
-		unsettled := is
-		unsettled.deployment = ""
-		if agrees(possible, unsettled) {
+		nowhere := is
+		nowhere.deployment = ""
+		if agrees(possible, nowhere) {
 			return ""
 		}
 	}
@@ -246,6 +248,9 @@ func (s *simulation) compareSecond(key stream, a *account, second int64) string 
 		if d.Contains(second) {
 			return ""
 		}
+	}
+	if unsettled {
+		return fmt.Sprintf("said %s, and it settled under %q", is, settled)
 	}
 	return fmt.Sprintf("said %s, true is %s", is, possible[0])
 }

@@ -126,6 +126,20 @@ func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 	return "", false
 }
 
+// settled is the deployment that the stream came under so soon after it began to hold
+// something, with nothing else in between, that it counts as that one's from its start.
+func (t *truth) settled(s stream, at time.Time) (deployment string, surely bool) {
+	facts := t.facts[s]
+	if len(facts) < 2 || len(t.brief[s]) > 0 || !facts[0].at.After(t.first.Add(2*tolerance)) {
+		return "", false
+	}
+	began, then := facts[0], facts[1]
+	if began.level == 0 || began.deployment != "" || then.level != began.level || then.deployment == "" || then.at.Sub(began.at) > settle-2*time.Second {
+		return "", false
+	}
+	return then.deployment, at.After(began.at.Add(tolerance)) && at.Before(then.at.Add(-tolerance))
+}
+
 // since is the moment, or, without -simulate.full, when the operator began: the
 // ledger counts from where its segment starts.
 func (t *truth) since(at time.Time) time.Time {
