@@ -56,6 +56,7 @@ func checkOf(problem string) string {
 		{"seals, and there were", "digests"},
 		{"timeline", "timelines"},
 		{"verif", "verify"},
+		{"before it is over", "sealed too early"},
 		{"sealed until", "sealing goes on"},
 		{"the keeper ended", "the keeper goes on"},
 		{"the standby ended", "the standby goes on"},

@@ -179,6 +179,9 @@ type follower struct {
 
 func (f *follower) Committed(batch *journal.Batch) {
 	for _, seal := range batch.Seals {
+		if now := time.Now().Unix(); now < seal.Interval.End {
+			f.simulation.problem("interval %s is sealed %d s before it is over", clockTime(seal.Interval.Start), seal.Interval.End-now)
+		}
 		if before := f.simulation.sealed(seal); before != seal.Digest {
 			f.simulation.problem("the digest of interval %s was %s, and is %s", clockTime(seal.Interval.Start), before, seal.Digest)
 		}
