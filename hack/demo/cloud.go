@@ -66,6 +66,9 @@ func openCloud(ctx context.Context, s *stage) (*cloud, error) {
 	}
 	pods := corev1.SchemeGroupVersion.WithKind("Pod")
 	nodes := corev1.SchemeGroupVersion.WithKind("Node")
+	if err := c.witness.followClaims(ctx, s.cluster); err != nil {
+		return nil, err
+	}
 	return c, c.witness.follow(ctx, s.cluster, pods, nodes, vmKind, vmiKind, gatewayKind)
 }
 
@@ -311,18 +314,22 @@ func (c *cloud) scale(ctx context.Context, namespace, name string, replicas int3
 // bound waits until a claim is bound, and tells the oracle since when, which is when the volume controller wrote it.
 func (c *cloud) bound(ctx context.Context, namespace, name, workload string) (event, error) {
 	found := &corev1.PersistentVolumeClaim{}
+	var at int64
 	err := c.waitFor(ctx, "the claim "+name+" is bound", func(ctx context.Context) (bool, error) {
-		err := c.cluster.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, found)
-		return found.Status.Phase == corev1.ClaimBound, err
+		if err := c.cluster.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, found); err != nil {
+			return false, err
+		}
+		var err error
+		at, err = c.witness.sawBound(uid(found))
+		return at != 0 && found.Status.Phase == corev1.ClaimBound, err
 	})
 	if err != nil {
 		return event{}, err
 	}
 	c.objects[key("Claim", namespace, name)] = found
 	held := found.Status.Capacity.Storage().Value()
-	at, err := written(found, "kube-controller-manager")
 	c.oracle.hold(uid(found), account{namespace, workload}, at, levels{storage: held})
-	return event{at, namespace, "Claim " + name, fmt.Sprintf("is bound to a volume of %s; %s mounts it", sizeOf(held), workload)}, err
+	return event{at, namespace, "Claim " + name, fmt.Sprintf("is bound to a volume of %s; %s mounts it", sizeOf(held), workload)}, nil
 }
 
 // expand makes a bound claim's volume larger, as a CSI driver's resizer does.

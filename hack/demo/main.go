@@ -12,7 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 const help = `Shows the operator at work on a real control plane of its own, in about four minutes.
@@ -39,6 +41,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)                     // a second Ctrl-C ends it at once
+	log.SetLogger(logr.Discard())                    // what goes wrong is an error that is returned
 	rest.SetDefaultWarningHandler(rest.NoWarnings{}) // of old versions of others' CRDs
 	switch err := run(ctx, os.Args[1:]); {
 	case errors.Is(err, flag.ErrHelp):

@@ -270,13 +270,12 @@ func down(ctx context.Context, out console) error {
 
 // explain says how to go on with a demo that is kept.
 func (s *stage) explain() {
-	kubectl := s.plane.Binaries().Path("kubectl")
+	programs := filepath.Dir(s.plane.Binaries().Path("kubectl"))
 	s.say(`
 Everything goes on running. To play with it:
 
   export KUBECONFIG=%s
-  alias kubectl=%s
-  PATH=%s:$PATH
+  export PATH=%s:%s:$PATH   # kubectl, and its plugin
 
   kubectl get usagerecords -A --watch
   kubectl usage %s list -A --last 1h
@@ -286,5 +285,5 @@ Everything goes on running. To play with it:
   kubectl get usagemeter vm -o yaml
   tail -f %s
 
-To end it: make demo-down`, s.plane.Kubeconfig(), kubectl, filepath.Dir(s.plugin()), strings.Join(s.directly(), " "), s.operatorLog())
+To end it: make demo-down`, s.plane.Kubeconfig(), programs, filepath.Dir(s.plugin()), strings.Join(s.directly(), " "), s.operatorLog())
 }

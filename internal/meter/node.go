@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -51,15 +52,19 @@ func nodeCost(args []ref.Val) uint64 {
 // vendors' discovery's, and no tenant can set them.
 func nodeGPUs(node map[string]any) int64 {
 	labels, capacity := branch(node, "metadata", "labels"), branch(node, "status", "capacity")
-	return nvidiaGPUs(labels, capacity) + capacityOf(capacity, "amd.com/gpu") + intelGPUs(labels, capacity)
+	annotations := branch(node, "metadata", "annotations")
+	return nvidiaGPUs(labels, annotations, capacity) + capacityOf(capacity, "amd.com/gpu") + intelGPUs(labels, capacity)
 }
 
 // nvidiaGPUs are those that GPU feature discovery counts; without it, those that
 // the device plugin states, of which each may be several replicas of one.
-func nvidiaGPUs(labels, capacity map[string]any) int64 {
+func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 	stated := capacityOf(capacity, "nvidia.com/gpu")
 	replicas := max(1, labelled(labels, "nvidia.com/gpu.replicas"))
 	counted := labelled(labels, "nvidia.com/gpu.count")
+	if counted == 0 && stated > 0 {
+		counted = registeredGPUs(entry(annotations, "hami.io/node-nvidia-register"))
+	}
 	if counted == 0 {
 		if shared := capacityOf(capacity, "nvidia.com/gpu.shared"); stated == 0 {
 			stated = shared // renamed where it is shared
@@ -72,6 +77,23 @@ func nvidiaGPUs(labels, capacity map[string]any) int64 {
 		return (counted + perGPU - 1) / perGPU
 	}
 	return counted
+}
+
+// registeredGPUs are those that HAMi's device plugin registers, which states each
+// of them several times (ten, if nothing else is said): a list in JSON, or text in
+// which a colon ends each.
+func registeredGPUs(register string) int64 {
+	var devices []json.RawMessage
+	if json.Unmarshal([]byte(register), &devices) == nil {
+		return int64(len(devices))
+	}
+	gpus := int64(0)
+	for device := range strings.SplitSeq(register, ":") {
+		if strings.Contains(device, ",") {
+			gpus++
+		}
+	}
+	return gpus
 }
 
 // migSlices is how many compute slices a GPU can be cut into.
@@ -113,11 +135,11 @@ func capacityOf(capacity map[string]any, name string) int64 {
 }
 
 // isVirtualNode tells whether a node stands for another cluster or a cloud's
-// service: what it states as its capacity is a limit, and no machine.
+// service, which bills the pods on it: what it states as its capacity is no machine.
 func isVirtualNode(node map[string]any) bool {
 	labels := branch(node, "metadata", "labels")
 	if entry(labels, "type") == "virtual-kubelet" || entry(labels, "liqo.io/type") == "virtual-node" ||
-		entry(labels, "kubernetes.azure.com/role") == "virtual-node" {
+		entry(labels, "kubernetes.azure.com/role") == "virtual-node" || entry(labels, "eks.amazonaws.com/compute-type") == "fargate" {
 		return true
 	}
 	for _, taint := range items(branch(node, "spec"), "taints") {
@@ -143,6 +165,9 @@ func nodeCapacityType(node map[string]any) string {
 	}
 	if entry(labels, "cloud.google.com/gke-spot") == "true" {
 		return "spot"
+	}
+	if entry(labels, "cloud.google.com/gke-preemptible") == "true" {
+		return "preemptible"
 	}
 	return ""
 }

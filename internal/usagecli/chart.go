@@ -53,6 +53,7 @@ func (c *cli) chart() *cobra.Command {
 			if done, err := c.forPrograms(out.name, answer, texts(spec.GroupBy)...); done {
 				return err
 			}
+			answer.Rows = answer.sinceMetering()
 			zone, err := time.LoadLocation(spec.TimeZone)
 			if err != nil {
 				zone = time.UTC

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -37,7 +38,7 @@ func Run(program string, args []string, streams genericiooptions.IOStreams, now 
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe), errors.Is(ctx.Err(), context.Canceled):
+	case outputClosed(err), errors.Is(ctx.Err(), context.Canceled):
 		return exitFailed // nobody reads any more
 	}
 	if forbidden, is := errors.AsType[*refused](err); is {
@@ -168,6 +169,13 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	return root
 }
 
+// outputClosed tells that what is written is not read any more: head has its lines. A
+// connection that breaks so is an error like others.
+func outputClosed(err error) bool {
+	_, asking := errors.AsType[*url.Error](err)
+	return !asking && (errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe))
+}
+
 // command refuses a command that there is not, and says which is meant.
 func command(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
@@ -181,9 +189,11 @@ func command(cmd *cobra.Command, args []string) error {
 	}
 	text := fmt.Sprintf("there is no command %q", args[0])
 	if like := timeline.Nearest(args[0], names); like != "" {
-		text += fmt.Sprintf(": did you mean %q?", like)
+		text += fmt.Sprintf(": did you mean %q? there are", like)
+	} else {
+		text += "; there are"
 	}
-	return &misuse{command: cmd.CommandPath(), error: fmt.Errorf("%s; there are %s", text, strings.Join(names, ", "))}
+	return &misuse{command: cmd.CommandPath(), error: fmt.Errorf("%s %s", text, strings.Join(names, ", "))}
 }
 
 // exactly is how many arguments a command takes.

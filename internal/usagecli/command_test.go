@@ -11,10 +11,12 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -414,6 +416,24 @@ func TestABrokenPipeIsQuiet(t *testing.T) {
 		genericiooptions.IOStreams{In: strings.NewReader(""), Out: broken{}, ErrOut: &stderr}, noon)
 	if status != exitFailed || stderr.Len() > 0 {
 		t.Errorf("status %d, %q: want %d, and nothing said", status, stderr.String(), exitFailed)
+	}
+}
+
+// A connection that breaks is told: only what reads the output may go without a word.
+func TestABrokenConnectionIsTold(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		quiet bool
+	}{
+		{&os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}, true},
+		{fmt.Errorf("write: %w", io.ErrClosedPipe), true},
+		{&url.Error{Op: "Get", URL: "https://usage-api", Err: syscall.EPIPE}, false},
+		{fmt.Errorf("the usage API cannot be reached: %w", &url.Error{Op: "Get", URL: "https://usage-api", Err: io.ErrClosedPipe}), false},
+		{io.ErrUnexpectedEOF, false},
+	} {
+		if outputClosed(c.err) != c.quiet {
+			t.Errorf("%v: quiet %t, want %t", c.err, !c.quiet, c.quiet)
+		}
 	}
 }
 

@@ -223,11 +223,14 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err != nil {
-		return fmt.Errorf("the usage API's answer ended early: %w", err)
+		return &url.Error{Op: "the usage API's answer ended early", URL: target.String(), Err: err}
 	}
 	if response.StatusCode == http.StatusUnauthorized && c.certified {
 		return errors.New("the usage API does not take your client certificate: check that it is this cluster's and has not expired, " +
 			"and that the operator's log has no line about client certificates; or add --token=$(kubectl create token SERVICEACCOUNT)")
+	}
+	if response.StatusCode == http.StatusUnauthorized {
+		return errors.New("this cluster does not know your token, or it has expired: log in again, or add --token=$(kubectl create token SERVICEACCOUNT)")
 	}
 	if response.StatusCode != http.StatusOK {
 		return refusal(response.StatusCode, answer)

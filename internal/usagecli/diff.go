@@ -262,7 +262,7 @@ func diffTable(changes []*change, kind string, most int, all bool) *table {
 	if kind != "namespaces" {
 		t.columns = append(t.columns, column{name: strings.ToUpper(name), cuts: true})
 	}
-	t.columns = append(t.columns, column{name: "BEFORE", right: true}, column{name: "AFTER", right: true}, column{name: "CHANGE", right: true}, column{name: "%", right: true}, column{name: "UNIT"})
+	t.columns = append(t.columns, column{name: "BEFORE", right: true}, column{name: "AFTER", right: true}, column{name: "CHANGE", right: true}, column{name: "%", right: true}, column{name: "UNIT", cuts: true})
 	for same := range chunksOf(changes) {
 		for i, x := range same {
 			if i == most && !all {

@@ -1,11 +1,13 @@
 package usagecli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -179,7 +181,7 @@ func (c *cli) printResources(list *wire.ResourceList, show func(*wire.ResourceLi
 		_, err := fmt.Fprintf(c.Out, "%s/%s in %s, %s %s\n%s\n\n", plain(r.ResourceType), plain(r.Name), plain(r.Namespace), plain(r.Kind), r.UID, totalsOf(list, r))
 		if err == nil {
 			one := *list
-			one.Resources = list.Resources[i : i+1]
+			one.Resources = []wire.Resource{inOrder(r)}
 			err = show(&one, wide)
 		}
 		if err != nil {
@@ -188,6 +190,17 @@ func (c *cli) printResources(list *wire.ResourceList, show func(*wire.ResourceLi
 	}
 	_, err := fmt.Fprintf(c.ErrOut, "\nFinal up to %s; the rest as of %s.\n", list.Sealed, list.Known)
 	return err
+}
+
+// inOrder is a resource with its segments by dimension, then by time: programs get them
+// by instance, whose UIDs have no order for people.
+func inOrder(r *wire.Resource) wire.Resource {
+	sorted := *r
+	sorted.Segments = slices.Clone(r.Segments)
+	slices.SortStableFunc(sorted.Segments, func(a, b wire.Segment) int {
+		return cmp.Or(cmp.Compare(a.Dimension, b.Dimension), cmp.Compare(a.Start.Time, b.Start.Time))
+	})
+	return sorted
 }
 
 func totalsOf(list *wire.ResourceList, r *wire.Resource) string {
@@ -237,12 +250,12 @@ func segments(list *wire.ResourceList) *table {
 // shownSegments is a line for each segment, for people.
 func shownSegments(list *wire.ResourceList) *table {
 	t := &table{columns: []column{
-		{name: "DIMENSION"}, {name: "HELD", right: true}, {name: "START"}, {name: "END"}, {name: "USAGE", right: true}, {name: "DEPLOYMENT", spare: true},
+		{name: "DIMENSION", cuts: true}, {name: "HELD", right: true}, {name: "START"}, {name: "END"}, {name: "USAGE", right: true}, {name: "DEPLOYMENT", spare: true},
 		{name: "INSTANCE", wide: true}, {name: "CONTAINER", wide: true}, {name: "BUNDLE", wide: true}, {name: "REGION", wide: true}, {name: "METER", wide: true}, {name: "ID", wide: true},
 	}}
 	eachSegment(list, func(_ *wire.Resource, s *wire.Segment) {
 		level, quantity := s.Level+" "+s.Unit, signed(s)+" "+s.HourUnit
-		if s.Unit == s.Dimension { // which is said already
+		if s.Unit == s.Dimension || strings.HasSuffix(s.Dimension, "/"+s.Unit) { // which is said already
 			level, quantity = s.Level, signed(s)+" hour"
 		}
 		t.add(s.Dimension, level, s.Start.Time, ended(s), quantity, s.Deployment,

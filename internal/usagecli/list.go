@@ -156,6 +156,9 @@ func inFull(dimension, quantity, unit string) string {
 	if counted, is := strings.CutSuffix(unit, "-hour"); is && counted == dimension {
 		return quantity + " " + spoken(counted)
 	}
+	if _, of, is := strings.Cut(dimension, "/"); is && unit == of+"-hour" {
+		return quantity + " " + unit + "s" // a device's own name, as it is
+	}
 	return dimension + " " + quantity + " " + unit
 }
 

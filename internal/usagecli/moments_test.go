@@ -1,11 +1,15 @@
 package usagecli
 
 import (
+	"math/big"
 	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 func TestMomentsAreWrittenAsPeopleDo(t *testing.T) {
@@ -80,21 +84,39 @@ func TestLinesAreSortedAndHeadersLeftOut(t *testing.T) {
 	}
 }
 
-// Whatever names are, a table is as wide as it may be, where its columns can be cut.
+// Whatever names are, a table is as wide as it may be, where its columns can be cut: the
+// namespaces', deployments' and resources', and those of devices.
 func TestTablesFit(t *testing.T) {
 	long := strings.Repeat("a-very-long-name-", 8)
-	a := &table{columns: []column{{name: "METRIC", cuts: true}, {name: "NAMESPACE", cuts: true}, {name: "DEPLOYMENT", cuts: true}, {name: "USAGE", right: true}, {name: "UNIT"}, {name: "SHARE", right: true}}}
-	a.add("container.memory", long, long+"2", "22.115556?", "GiB-hour", "100.0%")
-	for _, columns := range []int{80, 120, 200} {
-		var out strings.Builder
-		c := &cli{width: columns}
-		c.Out, c.ErrOut = &out, &out
-		if err := c.printTable(a, false); err != nil {
-			t.Fatal(err)
+	device := "deviceclass.resource.kubernetes.io/gpu.example.com"
+	var rows []wire.Row
+	for _, d := range [][2]string{{"memory", "GiB-hour"}, {"extended_resource/" + device, device + "-hour"}} {
+		row := wire.Row{}
+		row.Group = map[string]v1alpha1.AttributeValue{
+			"namespace": v1alpha1.AttributeValue(long), "deployment": v1alpha1.AttributeValue(long + "2"),
+			"resource": v1alpha1.AttributeValue(long + "3"), "resourceType": "container", "dimension": v1alpha1.AttributeValue(d[0]),
 		}
-		for line := range strings.SplitSeq(strings.TrimSpace(out.String()), "\n") {
-			if n := len([]rune(line)); n > columns {
-				t.Errorf("%d columns: a line of %d: %s", columns, n, line)
+		row.Quantity, row.Unit, row.Exact = "22.115556", d[1], "22115556"
+		rows = append(rows, row)
+	}
+	segment := wire.Segment{Dimension: "extended_resource/" + device, Unit: device, Level: "2", Quantity: "22.115556", HourUnit: device + "-hour"}
+	segment.Start.Time = "2026-11-01T00:00:00Z"
+	changes := []*change{{Metric: "container.extended_resource/" + device, Unit: device + "-hour", Group: rows[0].Group, Before: "22.115556", After: "0", by: big.NewInt(-22115556)}}
+	for name, a := range map[string]*table{
+		"list": byResource(rows), "top": ranked(&answered{Report: &wire.Report{Rows: rows}}, nil, "deployments"), "diff": diffTable(changes, "deployments", 10, true),
+		"get": shownSegments(&wire.ResourceList{Resources: []wire.Resource{{Segments: []wire.Segment{segment}}}}),
+	} {
+		for _, columns := range []int{80, 120, 200} {
+			var out strings.Builder
+			c := &cli{width: columns}
+			c.Out, c.ErrOut = &out, &out
+			if err := c.printTable(a, false); err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.SplitSeq(strings.TrimSpace(out.String()), "\n") {
+				if n := len([]rune(line)); n > columns || n == 0 {
+					t.Errorf("%s, %d columns: a line of %d: %s", name, columns, n, line)
+				}
 			}
 		}
 	}

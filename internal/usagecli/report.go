@@ -161,9 +161,9 @@ func (c *cli) printReport(found *foundReport, answer *answered, out string) erro
 	}
 	t := &table{columns: []column{{name: "START"}, {name: "END", spare: true}}}
 	for _, key := range append(keys, "dimension") {
-		t.columns = append(t.columns, column{name: strings.ToUpper(key)})
+		t.columns = append(t.columns, column{name: strings.ToUpper(key), cuts: true})
 	}
-	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT"}, column{name: "ACCURACY", wide: true}, column{name: "EXACT", wide: true, right: true}, column{name: "EXACT UNIT", wide: true})
+	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT", cuts: true}, column{name: "ACCURACY", wide: true}, column{name: "EXACT", wide: true, right: true}, column{name: "EXACT UNIT", wide: true})
 	for i := range answer.Rows {
 		row := &answer.Rows[i]
 		cells := []string{row.StartTime.UTC().Format(stampLayout), row.EndTime.UTC().Format(stampLayout)}

@@ -80,6 +80,20 @@ type answered struct {
 	*wire.Report
 	// everywhere tells that it was asked about all namespaces that the caller may see.
 	everywhere bool
+	// within is the one namespace that it was asked about; "": others, or no one namespace.
+	within string
+}
+
+// answerTo is the answer to a question.
+func answerTo(spec *v1alpha1.ClusterUsageReportSpec, report *wire.Report) *answered {
+	a := &answered{Report: report}
+	if f := spec.Filters; f != nil {
+		a.everywhere = len(f.Namespaces) == 0
+		if len(f.Namespaces) == 1 {
+			a.within = string(f.Namespaces[0])
+		}
+	}
+	return a
 }
 
 // rowsAtOnce is how many rows are asked for at a time.
@@ -101,7 +115,7 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 			return nil, err
 		}
 		if all == nil {
-			all = &answered{Report: page, everywhere: spec.Filters != nil && len(spec.Filters.Namespaces) == 0}
+			all = answerTo(spec, page)
 		} else {
 			all.Rows = append(all.Rows, page.Rows...)
 		}

@@ -120,8 +120,11 @@ func (c *cli) sayNothing(a *answered) bool {
 	if a.Window == nil || slices.ContainsFunc(a.Rows, func(r wire.Row) bool { return r.Quantity != "" }) {
 		return false
 	}
-	t := a.told()
-	fmt.Fprint(c.ErrOut, t.nothing("Nothing was used", between(&a.Window.StartTime, &a.Window.EndTime)))
+	t, when := a.told(), between(&a.Window.StartTime, &a.Window.EndTime)
+	if a.within != "" {
+		when = "in namespace " + plain(a.within) + " " + when
+	}
+	fmt.Fprint(c.ErrOut, t.nothing("Nothing was used", when))
 	return true
 }
 

@@ -164,11 +164,11 @@ func (l *layout) lines(row []string) string {
 	return strings.Join(made, "\n")
 }
 
-// wrapped is a text in lines of a width, broken after commas and semicolons, and
-// between words only where a part is longer than a line.
+// wrapped is a text in lines of a width, broken after commas and semicolons, between
+// words only where a part is longer than a line, and within a word only where that is.
 func wrapped(text string, width int) []string {
 	return filled(parts(text, ",;"), width, func(part string) []string {
-		return filled(parts(part, " "), width, func(word string) []string { return []string{word} })
+		return filled(parts(part, " "), width, func(word string) []string { return chopped(word, width) })
 	})
 }
 
@@ -184,15 +184,26 @@ func parts(text, ends string) (all []string) {
 	return all
 }
 
+// chopped is a word in lines of a width: names of devices have no spaces.
+func chopped(word string, width int) (lines []string) {
+	for letters := []rune(strings.TrimLeft(word, " ")); ; letters = letters[width:] {
+		if len(letters) <= width {
+			return append(lines, string(letters))
+		}
+		lines = append(lines, string(letters[:width]))
+	}
+}
+
 // filled puts parts into lines, and breaks those that are longer than one.
 func filled(parts []string, width int, broken func(string) []string) []string {
 	lines, line := []string{}, ""
 	for _, part := range parts {
 		fits := func(text string) bool { return utf8.RuneCountInString(strings.TrimSpace(text)) <= width }
 		if !fits(line + part) {
-			if line != "" {
-				lines, line = append(lines, strings.TrimSpace(line)), ""
+			if text := strings.TrimSpace(line); text != "" {
+				lines = append(lines, text)
 			}
+			line = ""
 			if !fits(part) {
 				pieces := broken(part)
 				lines, part = append(lines, pieces[:len(pieces)-1]...), pieces[len(pieces)-1]

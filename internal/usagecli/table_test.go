@@ -26,22 +26,26 @@ func TestTextsAreWrappedWithoutLosingAWord(t *testing.T) {
 		{"cpu 1 core-hour, memory 2 GiB-hour; 1 more", 42, []string{"cpu 1 core-hour, memory 2 GiB-hour; 1 more"}},
 		{"cpu 1 core-hour, memory 2 GiB-hour; 1 more", 27, []string{"cpu 1 core-hour,", "memory 2 GiB-hour; 1 more"}},
 		{"container: cpu 0.002 core-hour, 1 more", 24, []string{"container: cpu 0.002", "core-hour, 1 more"}},
-		{"averyveryverylongword, b", 10, []string{"averyveryverylongword,", "b"}},
+		{"averyveryverylongword, b", 10, []string{"averyveryv", "erylongwor", "d, b"}},
+		{"cpu 1 core-hour, 2 nvidia.com/mig-1g.5gb-hours, 3 more", 17, []string{"cpu 1 core-hour,", "2", "nvidia.com/mig-1g", ".5gb-hours,", "3 more"}},
 	} {
 		if got := wrapped(c.text, c.width); !slices.Equal(got, c.want) {
 			t.Errorf("%q in %d columns: got %q, want %q", c.text, c.width, got, c.want)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		text := strings.Join(strings.Fields(rapid.StringMatching(`([a-z]{1,8}[,;]? ){0,20}`).Draw(t, "text")), " ")
+		text := strings.Join(strings.Fields(rapid.StringMatching(`([a-z]{1,30}[,;]? ){0,20}`).Draw(t, "text")), " ")
 		width := rapid.IntRange(9, 80).Draw(t, "width")
 		lines := wrapped(text, width)
-		if got := strings.Join(lines, " "); strings.TrimSpace(got) != text {
+		if got := strings.Join(lines, " "); width > 31 && strings.TrimSpace(got) != text {
 			t.Fatalf("got %q, want %q", got, text)
 		}
+		if got := strings.ReplaceAll(strings.Join(lines, ""), " ", ""); got != strings.ReplaceAll(text, " ", "") {
+			t.Fatalf("got %q, want %q", lines, text)
+		}
 		for _, line := range lines {
-			if utf8.RuneCountInString(line) > width {
-				t.Fatalf("%q is longer than %d", line, width)
+			if utf8.RuneCountInString(line) > width || line == "" && text != "" {
+				t.Fatalf("%q is empty, or longer than %d", line, width)
 			}
 		}
 	})

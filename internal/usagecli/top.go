@@ -86,7 +86,7 @@ func (c *cli) askTop(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec,
 	if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{"top": {strconv.Itoa(most)}}, spec, found); err != nil {
 		return nil, nil, err
 	}
-	answer := &answered{Report: found, everywhere: spec.Filters != nil && len(spec.Filters.Namespaces) == 0}
+	answer := answerTo(spec, found)
 	if answer.NextPage != "" {
 		if answer, err = c.ask(ctx, spec); err != nil {
 			return nil, nil, err
@@ -122,7 +122,7 @@ func ranked(a *answered, others []wire.Others, kind string) *table {
 	if kind != "namespaces" {
 		t.columns = append(t.columns, column{name: strings.ToUpper(strings.TrimSuffix(kind, "s")), cuts: true})
 	}
-	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT"}, column{name: "SHARE", right: true})
+	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT", cuts: true}, column{name: "SHARE", right: true})
 	whole := map[string]*big.Int{}
 	for i := range a.Totals {
 		total := &a.Totals[i]
