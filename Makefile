@@ -182,7 +182,8 @@ krew: ## Write kubectl usage for krew into dist/, with the version VERSION.
 ##@ Release: docs/releasing.md
 
 # A version that is said, and not the one that git describes.
-RELEASE_FLAGS = $(if $(filter command environment,$(origin VERSION)),-version $(VERSION)) $(if $(KEY),-key $(abspath $(KEY)))
+RELEASE_FLAGS = $(if $(filter command environment,$(origin VERSION)),-version $(VERSION)) $(if $(KEY),-key $(abspath $(KEY))) \
+	$(if $(PLUGIN_PLATFORMS),-plugin-platforms $(PLUGIN_PLATFORMS))
 
 .PHONY: release-dry-run
 release-dry-run: ## Make all of a release in dist/release, signed with a key of its own, verify it and list it; nothing leaves this machine.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/usage-operator/usage-operator/hack/ship/release"
@@ -45,6 +46,7 @@ func run(ctx context.Context, args []string) error {
 	out := flags.String("out", "", "The `folder` that is made anew (default dist/release in the checkout).")
 	key := flags.String("key", "", "A private key of cosign's in a `file`, with the password in $COSIGN_PASSWORD. A dry run has one of its own otherwise.")
 	registry := flags.String("registry", "", "The `registry` that image and chart belong into (default ghcr.io/usage-operator).")
+	platforms := flags.String("plugin-platforms", "", "Which `platforms` kubectl usage is made for, for a rehearsal that takes less (default: all five).")
 	builder := flags.String("builder", "", "The `address` of who builds, for the provenance.")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), help)
@@ -72,6 +74,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if *registry != "" {
 		o.Registry = *registry
+	}
+	if *platforms != "" {
+		o.PluginPlatforms = strings.Split(*platforms, ",")
 	}
 	if *builder != "" {
 		o.Builder = *builder
