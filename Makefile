@@ -177,7 +177,25 @@ build-installer: manifests control-plane-build ## Write dist/install.yaml and di
 
 .PHONY: krew
 krew: ## Write kubectl usage for krew into dist/, with the version VERSION.
-	@VERSION="$(VERSION)" hack/krew.sh dist
+	@go -C hack/ship run ./cmd/release plugin -out $(CURDIR)/dist $(RELEASE_FLAGS)
+
+##@ Release: docs/releasing.md
+
+# A version that is said, and not the one that git describes.
+RELEASE_FLAGS = $(if $(filter command environment,$(origin VERSION)),-version $(VERSION)) $(if $(KEY),-key $(abspath $(KEY))) \
+	$(if $(PLUGIN_PLATFORMS),-plugin-platforms $(PLUGIN_PLATFORMS))
+
+.PHONY: release-dry-run
+release-dry-run: ## Make all of a release in dist/release, signed with a key of its own, verify it and list it; nothing leaves this machine.
+	@go -C hack/ship run ./cmd/release dry-run $(RELEASE_FLAGS)
+
+.PHONY: release
+release: ## Make and verify the release VERSION=v1.2.3 in dist/release, signed with KEY=file of cosign's, or not signed.
+	@go -C hack/ship run ./cmd/release make $(RELEASE_FLAGS) $(if $(BUILDER),-builder $(BUILDER)) $(if $(REGISTRY),-registry $(REGISTRY))
+
+.PHONY: release-push
+release-push: ## Push the image and the chart of dist/release, and print their digests.
+	@go -C hack/ship run ./cmd/release push $(RELEASE_FLAGS) $(if $(REGISTRY),-registry $(REGISTRY))
 
 ##@ Install: into the cluster of the current kubeconfig context
 

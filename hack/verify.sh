@@ -44,6 +44,7 @@ check "format" "run 'make fmt'" formatted
 check "the page" "run 'make ui' and commit what it wrote" env -C hack/ui go run . -check
 check "go.mod" "run 'go mod tidy'" go mod tidy -diff
 check "go.mod of hack/ship" "run 'go mod tidy' in hack/ship" go -C hack/ship mod tidy -diff
+check "go.mod of hack/ship/krew" "run 'go mod tidy' in hack/ship/krew" go -C hack/ship/krew mod tidy -diff
 check "lint" "see above; 'make lint-fix' repairs some of it" bin/golangci-lint run
 check "lint of hack/ship" "see above" in_ship "$PWD/bin/golangci-lint" run
 

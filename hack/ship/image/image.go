@@ -12,14 +12,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/usage-operator/usage-operator/hack/ship/sbom"
 )
 
 // user is who runs the program: "nonroot" of the distroless images.
@@ -33,14 +37,16 @@ type Program struct {
 	Name string
 	// Version is what the program says it is, by its variable main.version.
 	Version string
+	// Created is the time of the commit: what the program is made of is said with a time.
+	Created time.Time
 	// Labels are annotations of the index, and labels of the images.
 	Labels map[string]string
 }
 
-// Operator is the program that is shipped, from a checkout.
-func Operator(checkout, version string) Program {
+// Operator is the program that is shipped, from a checkout, whose commit was made at a time.
+func Operator(checkout, version string, created time.Time) Program {
 	return Program{
-		Module: checkout, Package: ".", Name: "usage-operator", Version: version,
+		Module: checkout, Package: ".", Name: "usage-operator", Version: version, Created: created,
 		Labels: map[string]string{
 			"org.opencontainers.image.title":    "usage-operator",
 			"org.opencontainers.image.source":   "https://github.com/usage-operator/usage-operator",
@@ -53,8 +59,8 @@ func Operator(checkout, version string) Program {
 // Image is the program for all platforms, and what each is made of.
 type Image struct {
 	Index v1.ImageIndex
-	// SBOMs are CycloneDX documents, by platform.
-	SBOMs map[string][]byte
+	// SBOMs say what the programs are made of, by platform.
+	SBOMs map[string][]sbom.Document
 }
 
 // Platforms are those of the releases.
@@ -67,7 +73,7 @@ func Build(ctx context.Context, p Program, platforms []string) (*Image, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(folder)
-	made := &Image{Index: mutate.IndexMediaType(empty.Index, types.OCIImageIndex), SBOMs: map[string][]byte{}}
+	made := &Image{Index: mutate.IndexMediaType(empty.Index, types.OCIImageIndex), SBOMs: map[string][]sbom.Document{}}
 	var images, documents []mutate.IndexAddendum
 	for _, name := range platforms {
 		platform, err := v1.ParsePlatform(name)
@@ -75,36 +81,43 @@ func Build(ctx context.Context, p Program, platforms []string) (*Image, error) {
 			return nil, err
 		}
 		file := filepath.Join(folder, platform.Architecture, p.Name)
-		if err := p.compile(ctx, platform, file); err != nil {
+		if err := p.Compile(ctx, platform, file); err != nil {
 			return nil, err
 		}
 		image, err := p.assemble(platform, file)
 		if err != nil {
 			return nil, err
 		}
-		document, err := SBOM(file, p.Version)
-		if err != nil {
-			return nil, fmt.Errorf("what %s is made of: %w", name, err)
-		}
-		attached, err := attach(image, document)
+		made.SBOMs[name], err = p.Describe(platform, file)
 		if err != nil {
 			return nil, err
 		}
-		made.SBOMs[name] = document
 		images = append(images, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platform}})
-		// An index may list what no platform runs: container engines choose by platform.
-		documents = append(documents, mutate.IndexAddendum{Add: attached, Descriptor: v1.Descriptor{
-			Platform:     &v1.Platform{OS: "unknown", Architecture: "unknown"},
-			ArtifactType: string(cycloneDX),
-		}})
+		for _, document := range made.SBOMs[name] {
+			attached, err := attach(image, document)
+			if err != nil {
+				return nil, err
+			}
+			// An index may list what no platform runs: container engines choose by platform.
+			documents = append(documents, mutate.IndexAddendum{Add: attached, Descriptor: v1.Descriptor{
+				Platform:     &v1.Platform{OS: "unknown", Architecture: "unknown"},
+				ArtifactType: document.MediaType,
+			}})
+		}
 	}
 	made.Index = mutate.AppendManifests(made.Index, append(images, documents...)...)
 	made.Index = mutate.Annotations(made.Index, p.Labels).(v1.ImageIndex)
 	return made, nil
 }
 
-// compile builds the program, as the Dockerfile does.
-func (p Program) compile(ctx context.Context, platform *v1.Platform, file string) error {
+// Describe says what the compiled program is made of.
+func (p Program) Describe(platform *v1.Platform, file string) ([]sbom.Document, error) {
+	name := p.Name + "_" + platform.OS + "_" + platform.Architecture
+	return sbom.Describe(sbom.Program{File: file, Name: name, Version: p.Version, Created: p.Created})
+}
+
+// Compile builds the program, as the Dockerfile does.
+func (p Program) Compile(ctx context.Context, platform *v1.Platform, file string) error {
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-ldflags=-s -w -X main.version="+p.Version, "-o", file, p.Package)
 	command.Dir = p.Module
@@ -157,8 +170,9 @@ func layerOf(file, name string) (v1.Layer, error) {
 	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer))
 }
 
-// Write writes an OCI layout, in the place of what is in the folder, and the SBOMs beside it.
-func (i *Image) Write(folder string) error {
+// Write writes an OCI layout, in the place of what is in the folder, and the SBOMs beside it: NAME_OS_ARCH.cdx.json and
+// so on.
+func (i *Image) Write(folder, name string, options ...layout.Option) error {
 	if err := os.RemoveAll(folder); err != nil {
 		return err
 	}
@@ -166,26 +180,29 @@ func (i *Image) Write(folder string) error {
 	if err != nil {
 		return err
 	}
-	if err := path.AppendIndex(i.Index); err != nil {
+	if err := path.AppendIndex(i.Index, options...); err != nil {
 		return err
 	}
-	for platform, document := range i.SBOMs {
-		name := filepath.Clean(folder) + "-" + strings.ReplaceAll(platform, "/", "-") + ".cdx.json"
-		if err := os.WriteFile(name, document, 0o644); err != nil {
-			return err
+	for platform, documents := range i.SBOMs {
+		for _, document := range documents {
+			file := name + "_" + strings.ReplaceAll(platform, "/", "_") + document.Extension
+			if err := os.WriteFile(filepath.Join(filepath.Dir(filepath.Clean(folder)), file), document.Content, 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // attach makes an artifact of the document, which refers to the image: registries list it with the image's referrers.
-func attach(image v1.Image, document []byte) (v1.Image, error) {
+func attach(image v1.Image, document sbom.Document) (v1.Image, error) {
 	subject, err := partial.Descriptor(image)
 	if err != nil {
 		return nil, err
 	}
-	artifact := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), cycloneDX)
-	artifact, err = mutate.AppendLayers(artifact, documentLayer(document))
+	kind := types.MediaType(document.MediaType)
+	artifact := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), kind)
+	artifact, err = mutate.AppendLayers(artifact, static.NewLayer(document.Content, kind))
 	if err != nil {
 		return nil, err
 	}

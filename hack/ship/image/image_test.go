@@ -2,8 +2,6 @@ package image_test
 
 import (
 	"archive/tar"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"log"
@@ -15,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -25,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/usage-operator/usage-operator/hack/ship/image"
+	"github.com/usage-operator/usage-operator/hack/ship/sbom"
 )
 
 const root = "../../.."
@@ -37,9 +37,9 @@ var host = "linux/" + runtime.GOARCH
 func TestTheOperatorsImage(t *testing.T) {
 	here, err := filepath.Abs(root)
 	require(t, err)
-	made, err := image.Build(t.Context(), image.Operator(here, "v1.2.3"), []string{host})
+	made, err := image.Build(t.Context(), image.Operator(here, "v1.2.3", time.Unix(0, 0)), []string{host})
 	require(t, err)
-	again, err := image.Build(t.Context(), image.Operator(copied(t, here), "v1.2.3"), []string{host})
+	again, err := image.Build(t.Context(), image.Operator(copied(t, here), "v1.2.3", time.Unix(0, 0)), []string{host})
 	require(t, err)
 	digest, err := made.Index.Digest()
 	require(t, err)
@@ -70,8 +70,8 @@ func TestTheOperatorsImage(t *testing.T) {
 	isAttached(t, to, pulled, made.SBOMs[host])
 }
 
-// isAttached asks the registry what refers to the image: the document that says what it is made of.
-func isAttached(t *testing.T, at name.Reference, of v1.Image, want []byte) {
+// isAttached asks the registry what refers to the image: the documents that say what it is made of.
+func isAttached(t *testing.T, at name.Reference, of v1.Image, want []sbom.Document) {
 	t.Helper()
 	digest, err := of.Digest()
 	require(t, err)
@@ -79,31 +79,31 @@ func isAttached(t *testing.T, at name.Reference, of v1.Image, want []byte) {
 	require(t, err)
 	manifest, err := referrers.IndexManifest()
 	require(t, err)
-	if len(manifest.Manifests) != 1 {
-		t.Fatalf("%d artifacts refer to the image, want one", len(manifest.Manifests))
+	attached := map[string]string{}
+	for _, descriptor := range manifest.Manifests {
+		artifact, err := remote.Image(at.Context().Digest(descriptor.Digest.String()))
+		require(t, err)
+		layers, err := artifact.Layers()
+		require(t, err)
+		content, err := layers[0].Uncompressed()
+		require(t, err)
+		text, err := io.ReadAll(content)
+		require(t, err)
+		attached[descriptor.ArtifactType] = string(text)
 	}
-	artifact, err := remote.Image(at.Context().Digest(manifest.Manifests[0].Digest.String()))
-	require(t, err)
-	layers, err := artifact.Layers()
-	require(t, err)
-	content, err := layers[0].Uncompressed()
-	require(t, err)
-	got, err := io.ReadAll(content)
-	require(t, err)
-	if !bytes.Equal(got, want) {
-		t.Errorf("attached is %.200s", got)
+	if len(manifest.Manifests) != len(want) {
+		t.Errorf("%d artifacts refer to the image, want %d", len(manifest.Manifests), len(want))
 	}
-	var document struct {
-		Components []struct{ Name, Version string }
-	}
-	require(t, json.Unmarshal(got, &document))
-	versions := map[string]string{}
-	for _, component := range document.Components {
-		versions[component.Name] = component.Version
-	}
-	for _, module := range []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "stdlib"} {
-		if versions[module] == "" {
-			t.Errorf("the SBOM has no %s: %v", module, versions)
+	for _, document := range want {
+		if attached[document.MediaType] != string(document.Content) {
+			t.Errorf("attached as %s is %.200s", document.MediaType, attached[document.MediaType])
+		}
+		versions, err := sbom.Check(document.Extension, document.Content)
+		require(t, err)
+		for _, module := range []string{"github.com/usage-operator/usage-operator", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "stdlib"} {
+			if versions[module] == "" {
+				t.Errorf("the document %s has no %s: %v", document.Extension, module, versions)
+			}
 		}
 	}
 }
@@ -116,7 +116,7 @@ func TestOneLayoutForAllPlatforms(t *testing.T) {
 	made, err := image.Build(t.Context(), image.Program{Module: module, Package: ".", Name: "program", Version: "v1"}, image.Platforms)
 	require(t, err)
 	folder := filepath.Join(t.TempDir(), "image")
-	require(t, made.Write(folder))
+	require(t, made.Write(folder, "program"))
 
 	path, err := layout.FromPath(folder)
 	require(t, err)
@@ -134,8 +134,8 @@ func TestOneLayoutForAllPlatforms(t *testing.T) {
 	if !slices.Equal(platforms, image.Platforms) {
 		t.Errorf("the index is for %v, want %v", platforms, image.Platforms)
 	}
-	for _, platform := range image.Platforms {
-		if _, err := os.Stat(folder + "-" + strings.ReplaceAll(platform, "/", "-") + ".cdx.json"); err != nil {
+	for _, file := range []string{"linux_amd64.cdx.json", "linux_arm64.cdx.json", "linux_amd64.spdx.json", "linux_arm64.spdx.json"} {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(folder), "program_"+file)); err != nil {
 			t.Error(err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/usage-operator/usage-operator/hack/ship/image"
+	"github.com/usage-operator/usage-operator/hack/ship/release"
 	"github.com/usage-operator/usage-operator/test/buildcache"
 )
 
@@ -38,14 +39,19 @@ func run(ctx context.Context, out, version, push string, platforms []string) err
 	if err != nil {
 		return err
 	}
-	made, err := image.Build(ctx, image.Operator(checkout, version), platforms)
+	created, err := release.Committed(ctx, checkout)
+	if err != nil {
+		return err
+	}
+	operator := image.Operator(checkout, version, created)
+	made, err := image.Build(ctx, operator, platforms)
 	if err != nil {
 		return err
 	}
 	if !filepath.IsAbs(out) {
 		out = filepath.Join(checkout, out)
 	}
-	if err := made.Write(out); err != nil {
+	if err := made.Write(out, operator.Name); err != nil {
 		return err
 	}
 	digest, err := made.Index.Digest()
