@@ -882,17 +882,12 @@ func TestHoldingsInPiecesAreTheSame(t *testing.T) {
 		for held := range s.Holdings(&q.Filters, interval, nil) {
 			wantKeys, whole[held.HoldingKey] = append(wantKeys, held.HoldingKey), held.Segments
 		}
-		shown := func(list []usage.Segment) (text string) {
-			for _, x := range list {
-				text += fmt.Sprintln(x, x.End, *x.Subject)
-			}
-			return text
-		}
 		for held := range s.HoldingsUpTo(t.Context(), &q.Filters, interval, nil, most) {
 			keys = append(keys, held.HoldingKey)
 			want := whole[held.HoldingKey]
-			if got := shown(held.Segments); got != shown(want[:len(held.Segments)]) || held.More != (len(held.Segments) < len(want)) || held.More && len(held.Segments) < most {
-				t.Fatalf("%v: more %v, got\n%swant\n%s", held.HoldingKey, held.More, got, shown(want))
+			n := len(held.Segments)
+			if got := shownHeld(held.Segments); got != shownHeld(want[:n]) || held.More != (n < len(want)) || n < min(most, len(want)) {
+				t.Fatalf("%v: more %v, got\n%swant\n%s", held.HoldingKey, held.More, got, shownHeld(want))
 			}
 			from := rapid.IntRange(-1, len(want)-1).Draw(t, "from")
 			var after *usage.Segment
@@ -902,21 +897,32 @@ func TestHoldingsInPiecesAreTheSame(t *testing.T) {
 					from++
 				}
 			}
-			var got []usage.Segment
-			for some, err := range s.HoldingFrom(t.Context(), &q.Filters, held.HoldingKey, after, most) {
-				if err != nil || len(some) == 0 {
-					t.Fatal(len(some), err)
-				}
-				got = append(got, some...)
-			}
-			if shown(got) != shown(want[from+1:]) {
-				t.Fatalf("%v after %v: got\n%swant\n%s", held.HoldingKey, after, shown(got), shown(want[from+1:]))
+			if got := heldAfter(t, s, &q.Filters, held.HoldingKey, after, most); got != shownHeld(want[from+1:]) {
+				t.Fatalf("%v after %v: got\n%swant\n%s", held.HoldingKey, after, got, shownHeld(want[from+1:]))
 			}
 		}
 		if !slices.Equal(keys, wantKeys) {
 			t.Fatalf("holdings %v: want %v", keys, wantKeys)
 		}
 	})
+}
+
+func shownHeld(list []usage.Segment) (text string) {
+	for _, x := range list {
+		text += fmt.Sprintln(x, x.End, *x.Subject)
+	}
+	return text
+}
+
+// heldAfter is what a holding has after a segment, some at a time.
+func heldAfter(t *rapid.T, s *timeline.Snapshot, f *timeline.Filters, key timeline.HoldingKey, after *usage.Segment, most int) (text string) {
+	for some, err := range s.HoldingFrom(t.Context(), f, key, after, most) {
+		if err != nil || len(some) == 0 {
+			t.Fatal(len(some), err)
+		}
+		text += shownHeld(some)
+	}
+	return text
 }
 
 // cut are the segments, but for corrections, cut to intervals.
