@@ -19,6 +19,9 @@ ARGS ?=
 # The version that the program says it has.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# Not a module of hack/tools: it is no part of what is built here, and needs the network to run.
+GOVULNCHECK_VERSION ?= v1.9.0
+
 BIN := $(CURDIR)/bin
 CONTROLLER_GEN := $(BIN)/controller-gen
 GOLANGCI_LINT := $(BIN)/golangci-lint
@@ -74,6 +77,11 @@ lint: $(GOLANGCI_LINT) ## Lint: the rules are in .golangci.yml.
 .PHONY: lint-fix
 lint-fix: $(GOLANGCI_LINT) ## Lint, and repair what can be repaired.
 	@$(GOLANGCI_LINT) run --fix
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what is called. Needs the network: https://vuln.go.dev.
+	@go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+	@cd hack/ship && go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
 .PHONY: verify
 verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Fail unless all that is generated is up to date, formatted, tidy and lint-free.

@@ -14,11 +14,12 @@ trap 'rm -rf "$tmp"' EXIT
 # The image is replaced in what was built, so that no file in Git changes.
 "$KUBECTL" kustomize config/default |
 	awk -v img="$IMG" '$1 == "image:" { sub(/image:.*/, "image: " img) } { print }' >"$tmp/install.yaml"
-# The kinds are kept, and with them all meters and records; and so is the namespace, which has the journal.
+# The kinds are kept, and with them all meters and records; the namespace, which has the journal; and what clients verify
+# the usage API by.
 awk 'function put() { if (kept) printf "---\n%s", text; text = ""; kept = 1 }
 	BEGIN { kept = 1 }
 	/^---$/ { put(); next }
-	/^kind: (CustomResourceDefinition|Namespace)$/ { kept = 0 }
+	/^kind: (CustomResourceDefinition|Namespace)$/ || /^  name: usage-api-ca$/ { kept = 0 }
 	{ text = text $0 "\n" }
 	END { put() }' "$tmp/install.yaml" >"$tmp/uninstall.yaml"
 "$KUBECTL" kustomize config/meters >"$tmp/meters.yaml"

@@ -5,7 +5,8 @@
 // flows that wait and are below their limit, the one that has been admitted the least
 // weight is next. Its first waiter waits until there is room, and no lighter one
 // overtakes it. So a flow with a thousand waiting requests delays a flow with a
-// single one by no more than what is admitted already.
+// single one by no more than what is admitted already; and by no more than a moment if
+// that is given up for others now and then, see Share.Yield.
 //
 // API priority and fairness of k8s.io/apiserver assigns flows to a fixed number of
 // queues by shuffle sharding, because the number of its flows is unbounded. Here few
@@ -106,10 +107,7 @@ func (q *Queue) enqueue(name string, weight int64) (*flow, *waiter, error) {
 		q.flows[name] = f
 	}
 	if len(f.waiting) == 0 {
-		// An idle flow does not accumulate credit.
-		f.tag = max(f.tag, q.virtual)
-		f.order = q.arrived
-		q.arrived++
+		q.begins(f)
 	}
 	w := &waiter{weight: max(1, min(weight, q.limits.Flow)), ready: make(chan struct{})}
 	f.waiting = append(f.waiting, w)
@@ -190,6 +188,69 @@ func (s *Share) Shrink(to int64) {
 	s.flow.admitted -= less
 	q.forget(s.flow)
 	q.dispatch()
+}
+
+// Yield gives the share to another flow, if one waits that is below its limit, and waits
+// in front of its own flow until it is admitted again. If no other flow waits, it returns
+// at once. So flows that yield at equal intervals take turns at what they share for longer
+// than that. With an error, which is the context's, the share is given back.
+func (s *Share) Yield(ctx context.Context) error {
+	q := s.queue
+	w := q.hand(s)
+	if w == nil {
+		return ctx.Err()
+	}
+	weight := s.weight
+	s.weight = 0
+	select {
+	case <-w.ready:
+		s.weight = weight
+		return nil
+	case <-ctx.Done():
+	}
+	if !q.abandon(s.flow, w) {
+		s.weight = weight // it has been admitted meanwhile
+		s.Release()
+	}
+	return ctx.Err()
+}
+
+// hand gives a share's weight to the flows that wait, and has it wait in front of its own;
+// nil: no other flow could take it.
+func (q *Queue) hand(s *Share) *waiter {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s.weight == 0 || !q.wanted(s.flow) {
+		return nil
+	}
+	f := s.flow // it is known: it has an admitted share
+	if len(f.waiting) == 0 {
+		q.begins(f)
+	}
+	w := &waiter{weight: s.weight, ready: make(chan struct{})}
+	f.waiting = append([]*waiter{w}, f.waiting...)
+	q.waiting++
+	f.admitted -= s.weight
+	q.admitted -= s.weight
+	q.dispatch()
+	return w
+}
+
+// wanted tells whether a flow other than this one waits, and is below its limit.
+func (q *Queue) wanted(than *flow) bool {
+	for _, f := range q.flows {
+		if f != than && len(f.waiting) > 0 && f.admitted+f.waiting[0].weight <= q.limits.Flow {
+			return true
+		}
+	}
+	return false
+}
+
+// begins sets the order of a flow that begins to wait: an idle flow does not accumulate credit.
+func (q *Queue) begins(f *flow) {
+	f.tag = max(f.tag, q.virtual)
+	f.order = q.arrived
+	q.arrived++
 }
 
 // Release gives the share back. It may be called more than once.

@@ -68,6 +68,25 @@ func (m *model) giveBack(t *rapid.T) {
 	}
 }
 
+// handOver has one that is admitted yield: what it gives up goes to another flow or to nobody,
+// and it is the next of its own.
+func (m *model) handOver(t *rapid.T) {
+	if len(m.all) == 0 {
+		t.Skip()
+	}
+	i := rapid.IntRange(0, len(m.all)-1).Draw(t, "which")
+	a := m.all[i]
+	if a.share == nil || a.share.weight == 0 {
+		return
+	}
+	w := m.hand(a.share)
+	if w == nil {
+		return
+	}
+	m.all = append(m.all[:i:i], m.all[i+1:]...)
+	m.all = append([]*asked{{name: a.name, flow: a.flow, waiter: w}}, m.all...)
+}
+
 func (m *model) goAway(t *rapid.T) {
 	if len(m.all) == 0 {
 		t.Skip()
@@ -135,7 +154,7 @@ func TestTheLimitsHoldAndNothingWaitsThatThereIsRoomFor(t *testing.T) {
 		m := &model{Queue: New(Limits{
 			Total: rapid.Int64Range(1, 20).Draw(t, "total"), Flow: rapid.Int64Range(1, 20).Draw(t, "flow"), Waiting: 30, FlowWaiting: 10,
 		})}
-		t.Repeat(map[string]func(*rapid.T){"ask": m.ask, "give back": m.giveBack, "go away": m.goAway, "": m.check})
+		t.Repeat(map[string]func(*rapid.T){"ask": m.ask, "give back": m.giveBack, "hand over": m.handOver, "go away": m.goAway, "": m.check})
 	})
 }
 
@@ -200,6 +219,84 @@ func TestAFloodDelaysOthersByWhatIsAdmittedAlone(t *testing.T) {
 	flood[0].Release()
 	if load := q.Load(); load.Waiting != 97 || load.Admitted != 4 {
 		t.Errorf("after one of the flood is done: %+v: want the victim's to be admitted", load)
+	}
+}
+
+// Flows that yield at equal intervals get as many of them as each other, whatever they
+// have waiting; and one alone is never interrupted.
+func TestFlowsThatYieldTakeTurns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		total := rapid.Int64Range(1, 4).Draw(t, "total")
+		q := New(Limits{Total: total, Flow: max(1, total-1)})
+		flows := rapid.SliceOfN(rapid.IntRange(1, 40), 1, 6).Draw(t, "jobs")
+		var jobs []*asked
+		for i, n := range flows {
+			for range n {
+				f, w, _ := q.enqueue(fmt.Sprint(i), 1)
+				jobs = append(jobs, &asked{name: fmt.Sprint(i), flow: f, waiter: w})
+			}
+		}
+		used := map[string]int{}
+		var running []*asked // whose interval ends first is first
+		for used["0"] < 200 {
+			running = append(running, admittedOf(q, jobs)...)
+			a := running[0]
+			running = running[1:]
+			used[a.name]++
+			if w := q.hand(a.share); w != nil {
+				a.waiter, a.share = w, nil
+			} else if running = append(running, a); len(flows) > int(total) {
+				t.Fatal("it goes on, and others wait")
+			}
+		}
+		for i := range flows {
+			for j := range flows {
+				few := min(flows[i], flows[j]) < int(total) // not always some of both wait
+				if a, b := used[fmt.Sprint(i)], used[fmt.Sprint(j)]; !few && a-b > 2*int(total) {
+					t.Fatalf("they got %v", used)
+				}
+			}
+		}
+	})
+}
+
+// admittedOf are those of some jobs that are admitted by now.
+func admittedOf(q *Queue, jobs []*asked) (admitted []*asked) {
+	for _, a := range jobs {
+		if a.share == nil && a.waiter.admitted() {
+			a.share = &Share{queue: q, flow: a.flow, weight: 1}
+			admitted = append(admitted, a)
+		}
+	}
+	return admitted
+}
+
+// One that waits to go on, and whose context ends, has given everything back.
+func TestWhoYieldsAndGoesAwayHoldsNothing(t *testing.T) {
+	q := New(Limits{Total: 1, Flow: 1})
+	first, err := q.Acquire(t.Context(), "a", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Yield(t.Context()); err != nil || first.Weight() != 1 {
+		t.Fatalf("alone: %v, %d", err, first.Weight())
+	}
+	f, w, _ := q.enqueue("b", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error)
+	go func() { failed <- first.Yield(ctx) }()
+	<-w.ready
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("it says %v", err)
+	}
+	if load := q.Load(); load.Admitted != 1 || load.Waiting != 0 {
+		t.Errorf("while the other is admitted: %+v", load)
+	}
+	first.Release()
+	(&Share{queue: q, flow: f, weight: 1}).Release()
+	if load := q.Load(); load != (Load{}) {
+		t.Errorf("in the end there is %+v", load)
 	}
 }
 

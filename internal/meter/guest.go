@@ -7,7 +7,6 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
-	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // guestFunctions read virtual machines.
@@ -50,9 +49,10 @@ func guestCPUs(instance map[string]any) (int64, error) {
 		if !there {
 			continue
 		}
-		quantity, err := resource.ParseQuantity(fmt.Sprint(amount))
+		text := fmt.Sprint(amount)
+		quantity, err := parseQuantity(text)
 		if err != nil || quantity.Sign() < 0 || quantity.Value() > mostGuestCPUs {
-			return 0, fmt.Errorf("spec.domain.resources.%s.cpu is %v; want a quantity up to %d", list, amount, mostGuestCPUs)
+			return 0, fmt.Errorf("spec.domain.resources.%s.cpu is %s; want a quantity up to %d", list, printable(text, 64), mostGuestCPUs)
 		}
 		return max(1, quantity.Value()), nil
 	}

@@ -1,8 +1,11 @@
 package meter
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 const (
@@ -12,6 +15,18 @@ const (
 	// either too large for any unit or nothing at all.
 	maxExponent = 420
 )
+
+// errLongNumber is why a text is not read as a number.
+var errLongNumber = fmt.Errorf("a number has at most %d bytes", maxNumber)
+
+// parseQuantity is resource.ParseQuantity of a text that an object has, which may be as long as
+// the object: parsing takes time by the square of its length, a second for 100 kB.
+func parseQuantity(text string) (resource.Quantity, error) {
+	if len(text) > maxNumber {
+		return resource.Quantity{}, errLongNumber
+	}
+	return resource.ParseQuantity(text)
+}
 
 // number is a non-negative number as it was written:
 // digits x 10^exponent x 2^shift.

@@ -329,7 +329,7 @@ func (r *podReader) quantity(name string, value any) resource.Quantity {
 	case float64:
 		text = strconv.FormatFloat(value, 'f', -1, 64)
 	}
-	quantity, err := resource.ParseQuantity(text)
+	quantity, err := parseQuantity(text)
 	if err == nil && quantity.Sign() < 0 {
 		err = errNegative
 	}

@@ -63,6 +63,35 @@ func For(in Input) []*v1alpha1.UsageRecord {
 	return records
 }
 
+// Part is the record of one part of an account's segments, which are those of the input,
+// listed one by one: the part with that number, of so many. A Splitter says which they are.
+func Part(in Input, index, count int) *v1alpha1.UsageRecord {
+	return one(in, in.Segments, index, count)
+}
+
+// Splitter divides segments that are listed one by one, in canonical order, into parts that fit
+// an object. The zero value begins with the first segment of a part.
+type Splitter struct {
+	segments, bytes int
+	subject         *usage.Subject
+}
+
+// Begins takes the next segment, and tells whether it begins another part.
+func (p *Splitter) Begins(s *usage.Segment) bool {
+	size := segmentBytes + dimensionBytes(&s.Dimension)
+	whole := size + subjectBytes(s.Subject)
+	if !same(s.Subject, p.subject) {
+		size = whole
+	}
+	p.subject = s.Subject
+	if p.segments == maxSegments || p.segments > 0 && p.bytes+size > maxBytes {
+		p.segments, p.bytes = 1, whole
+		return true
+	}
+	p.segments, p.bytes = p.segments+1, p.bytes+size
+	return false
+}
+
 // split cuts the segments into parts that fit an object.
 func split(segments []usage.Segment, detail usage.Detail) [][]usage.Segment {
 	switch detail {
@@ -72,20 +101,13 @@ func split(segments []usage.Segment, detail usage.Detail) [][]usage.Segment {
 		return pack(byTotal(segments))
 	}
 	var parts [][]usage.Segment
-	start, bytes := 0, 0
-	var subject *usage.Subject
+	var splitter Splitter
+	start := 0
 	for i := range segments {
-		size := segmentBytes + dimensionBytes(&segments[i].Dimension)
-		if !same(segments[i].Subject, subject) {
-			size += subjectBytes(segments[i].Subject)
-		}
-		subject = segments[i].Subject
-		if i-start == maxSegments || (i > start && bytes+size > maxBytes) {
+		if splitter.Begins(&segments[i]) {
 			parts = append(parts, segments[start:i])
-			start, bytes = i, 0
-			size = segmentBytes + dimensionBytes(&segments[i].Dimension) + subjectBytes(subject)
+			start = i
 		}
-		bytes += size
 	}
 	if start < len(segments) {
 		parts = append(parts, segments[start:])

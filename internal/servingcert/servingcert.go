@@ -216,6 +216,7 @@ func (c *Certificate) authorities(ctx context.Context) (set authority.Set, err e
 		secret.Data = map[string][]byte{secretKey: text}
 		if missing {
 			_, err = c.Secrets.Create(ctx, secret, metav1.CreateOptions{})
+			err = notInstalled(err, "create secret generic "+secretName)
 		} else {
 			_, err = c.Secrets.Update(ctx, secret, metav1.UpdateOptions{})
 		}
@@ -246,6 +247,7 @@ func (c *Certificate) publish(ctx context.Context, authorities []*x509.Certifica
 		published.Data = map[string]string{wire.CAKey: string(bundle)}
 		if missing {
 			_, err = c.ConfigMaps.Create(ctx, published, metav1.CreateOptions{})
+			err = notInstalled(err, "create configmap "+wire.CAConfigMap)
 		} else {
 			_, err = c.ConfigMaps.Update(ctx, published, metav1.UpdateOptions{})
 		}
@@ -255,6 +257,15 @@ func (c *Certificate) publish(ctx context.Context, authorities []*x509.Certifica
 		return fmt.Errorf("ConfigMap %s: %w", wire.CAConfigMap, err)
 	}
 	return nil
+}
+
+// notInstalled says what to do if an object that is installed with the operator is not there and may not be created by it.
+// Where its rights allow it, as on a developer's machine, it is.
+func notInstalled(err error, command string) error {
+	if !apierrors.IsForbidden(err) {
+		return err
+	}
+	return fmt.Errorf("it is not there, and is created by the installation: apply that again, or run kubectl %s in the operator's namespace: %w", command, err)
 }
 
 func described(name string) metav1.ObjectMeta {

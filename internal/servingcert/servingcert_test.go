@@ -202,6 +202,35 @@ func TestWhatIsServedIsPublishedFirst(t *testing.T) {
 	serves("fourth")
 }
 
+// Installed empty, with no right to create: both are filled in. If one is missing, what is said has the command that makes it.
+func TestWhatIsInstalledEmptyIsFilledIn(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: secretName}}
+	bundle := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: wire.CAConfigMap}}
+	for _, at := range []struct {
+		have []runtime.Object
+		says string
+	}{
+		{[]runtime.Object{secret, bundle}, ""},
+		{[]runtime.Object{bundle}, "kubectl create secret generic usage-api-ca"},
+		{[]runtime.Object{secret}, "kubectl create configmap usage-api-ca"},
+	} {
+		cluster := fake.NewClientset(at.have...)
+		cluster.PrependReactor("create", "*", func(a clientgotesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(a.GetResource().GroupResource(), "", nil)
+		})
+		c, _ := replicaOf(t, cluster, "")
+		err := c.refresh(t.Context())
+		if at.says == "" && err != nil || at.says != "" && (err == nil || !strings.Contains(err.Error(), at.says)) {
+			t.Errorf("with %d objects: %v: want %q", len(at.have), err, at.says)
+		}
+		if err == nil {
+			if err := handshakeWith(t, c, bundleOf(t, cluster), "localhost"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // Without the right to the Secret there is a certificate that is verified by nobody, until there is the right.
 func TestWithoutRightsNobodyVerifies(t *testing.T) {
 	cluster := fake.NewClientset()

@@ -3,7 +3,6 @@ package timeline
 import (
 	"cmp"
 	"math/bits"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -103,7 +102,7 @@ func (t *Tally) integrate(s *Snapshot, from, until int64) error {
 	close(work)
 	look := newLook(t.calendar, from, until, s.summed)
 	cold := t.cold(busy, since)
-	adders := make([]*adder, min(runtime.GOMAXPROCS(0), len(work)))
+	adders := make([]*adder, min(processors(t.ctx), len(work)))
 	errs := make([]error, len(adders))
 	var working sync.WaitGroup
 	for i := range adders {
@@ -213,7 +212,11 @@ func (in *integral) class(c *class, l *look, summed int64) error {
 
 // segments adds what the segments of a class say of where it is looked at.
 func (in *integral) segments(c *class, w usage.Window) (err error) {
+	looked := 0
 	c.each(w, func(_ who, x span) {
+		if looked++; looked%lookedAtOnce == 0 && err == nil {
+			err = in.tally.gone()
+		}
 		if err == nil {
 			err = in.span(&x)
 		}

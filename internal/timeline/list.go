@@ -3,7 +3,6 @@ package timeline
 import (
 	"cmp"
 	"context"
-	"runtime"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -37,7 +36,10 @@ func (s *Snapshot) Resources(ctx context.Context, f *Filters, w usage.Window, fr
 	if err := o.collect(found); err != nil {
 		return nil, nil, err
 	}
-	return inOrder(found), more, nil
+	if list, err = inOrder(ctx, found); err != nil {
+		return nil, nil, err
+	}
+	return list, more, nil
 }
 
 // outline is which resources a page has, before they are collected.
@@ -53,17 +55,6 @@ type outline struct {
 	holders  map[uint64]*holderIn // of the class that is being counted
 	looked   int
 	err      error
-}
-
-// lookedAtOnce is how many segments are looked at between two checks of the context. At
-// each check the goroutine yields the processor: a small request does not have to wait
-// until the runtime preempts a large one, which it does every 10 ms.
-const lookedAtOnce = 1024
-
-// pause yields the processor, and returns the context's error.
-func pause(ctx context.Context) error {
-	runtime.Gosched()
-	return ctx.Err()
 }
 
 // goesOn counts a segment that is looked at; false: there is no point in going on.

@@ -203,12 +203,22 @@ func (r *reading) part(at step) (*rows, error) {
 	if kept, known := r.parts.Get(key); known {
 		return kept, nil
 	}
-	select {
-	case r.building <- struct{}{}:
-	case <-r.ctx.Done():
-		return nil, r.ctx.Err() // nobody is there to read it
+	builds := false
+	err := rest(r.ctx, func() error {
+		select {
+		case r.building <- struct{}{}:
+			builds = true
+			return nil
+		case <-r.ctx.Done():
+			return r.ctx.Err() // nobody is there to read it
+		}
+	})
+	if builds { // also when it may not go on
+		defer func() { <-r.building }()
 	}
-	defer func() { <-r.building }()
+	if err != nil {
+		return nil, err
+	}
 	if kept, known := r.parts.Get(key); known { // by now
 		return kept, nil
 	}

@@ -58,16 +58,19 @@ func (h *History) Totals(w usage.Window) []Total {
 
 var always = usage.Window{Start: math.MinInt64, End: math.MaxInt64}
 
-func inOrder(found map[ResourceKey]*History) []History {
+func inOrder(ctx context.Context, found map[ResourceKey]*History) ([]History, error) {
 	list := make([]History, 0, len(found))
 	for _, key := range slices.SortedFunc(maps.Keys(found), ResourceKey.Compare) {
+		if err := pause(ctx); err != nil {
+			return nil, err
+		}
 		r := found[key]
 		for _, segments := range [][]usage.Segment{r.Segments, r.Less, r.More} {
 			slices.SortFunc(segments, usage.Segment.Compare)
 		}
 		list = append(list, *r)
 	}
-	return list
+	return list, nil
 }
 
 // listed are the classes that the filters let through and that may say something
@@ -106,10 +109,19 @@ func (c *class) occurrences(f *Filters, some func(*class, *object) bool, w usage
 
 // occurring has call called with what some of the class's holders held.
 func (c *class) occurring(f *Filters, some func(*class, *object) bool, call func(occurrence)) func(who, span) {
+	return c.occurringUpTo(f, some, math.MaxInt, call)
+}
+
+// occurringUpTo is occurring that knows no more subjects at a time than most: there may be
+// several that are the same.
+func (c *class) occurringUpTo(f *Filters, some func(*class, *object) bool, most int, call func(occurrence)) func(who, span) {
 	subjects := map[uint64]*usage.Subject{} // by holder; nil: it is none of them
 	return func(of who, x span) {
 		subject, known := subjects[of.number()]
 		if !known {
+			if len(subjects) >= most {
+				clear(subjects)
+			}
 			if h := of.holder(); f.holds(h) && some(c, h.resource) {
 				subject = c.subject(h)
 			}

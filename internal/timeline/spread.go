@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"math"
@@ -93,9 +94,12 @@ func cloneLabels(labels []label) []label {
 func (t *Tally) spread(ctx context.Context, s *Snapshot, w usage.Window, seed maphash.Seed) (*spread, error) {
 	found := newSpread(seed)
 	looked := 0
+	var failed error
 	done := func() bool {
-		looked++
-		return looked%lookedAtOnce == 0 && pause(ctx) != nil
+		if looked++; looked%lookedAtOnce == 0 && failed == nil {
+			failed = pause(ctx)
+		}
+		return failed != nil
 	}
 	frozen := map[int]spreadOf{}
 	s.since(w.Start, func(id int, c *class) {
@@ -124,7 +128,7 @@ func (t *Tally) spread(ctx context.Context, s *Snapshot, w usage.Window, seed ma
 			return nil, err
 		}
 	}
-	return found, ctx.Err()
+	return found, cmp.Or(failed, ctx.Err())
 }
 
 // spreadOf is a class, and what its groups have in common.

@@ -868,6 +868,63 @@ func TestHoldingsAreTheSegmentsCut(t *testing.T) {
 	})
 }
 
+// However few are asked for at a time: together they are what was held, in the same order.
+func TestHoldingsInPiecesAreTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w, q := drawWorld(t), drawQuery(t)
+		interval := usage.Interval(second0+rapid.Int64Range(0, length).Draw(t, "moment"), rapid.SampledFrom([]int64{3600, 86400}).Draw(t, "interval"))
+		line := timeline.New()
+		load(line, timeline.Commit{Changes: w.segments, Meters: w.meters, Sealed: []usage.Window{interval}})
+		s := line.Snapshot()
+		most := rapid.IntRange(1, 6).Draw(t, "most")
+		var keys, wantKeys []timeline.HoldingKey
+		whole := map[timeline.HoldingKey][]usage.Segment{}
+		for held := range s.Holdings(&q.Filters, interval, nil) {
+			wantKeys, whole[held.HoldingKey] = append(wantKeys, held.HoldingKey), held.Segments
+		}
+		for held := range s.HoldingsUpTo(t.Context(), &q.Filters, interval, nil, most) {
+			keys = append(keys, held.HoldingKey)
+			want := whole[held.HoldingKey]
+			n := len(held.Segments)
+			if got := shownHeld(held.Segments); got != shownHeld(want[:n]) || held.More != (n < len(want)) || n < min(most, len(want)) {
+				t.Fatalf("%v: more %v, got\n%swant\n%s", held.HoldingKey, held.More, got, shownHeld(want))
+			}
+			from := rapid.IntRange(-1, len(want)-1).Draw(t, "from")
+			var after *usage.Segment
+			if from >= 0 {
+				after = &want[from]
+				for from+1 < len(want) && want[from+1].Compare(*after) == 0 {
+					from++
+				}
+			}
+			if got := heldAfter(t, s, &q.Filters, held.HoldingKey, after, most); got != shownHeld(want[from+1:]) {
+				t.Fatalf("%v after %v: got\n%swant\n%s", held.HoldingKey, after, got, shownHeld(want[from+1:]))
+			}
+		}
+		if !slices.Equal(keys, wantKeys) {
+			t.Fatalf("holdings %v: want %v", keys, wantKeys)
+		}
+	})
+}
+
+func shownHeld(list []usage.Segment) (text string) {
+	for _, x := range list {
+		text += fmt.Sprintln(x, x.End, *x.Subject)
+	}
+	return text
+}
+
+// heldAfter is what a holding has after a segment, some at a time.
+func heldAfter(t *rapid.T, s *timeline.Snapshot, f *timeline.Filters, key timeline.HoldingKey, after *usage.Segment, most int) (text string) {
+	for some, err := range s.HoldingFrom(t.Context(), f, key, after, most) {
+		if err != nil || len(some) == 0 {
+			t.Fatal(len(some), err)
+		}
+		text += shownHeld(some)
+	}
+	return text
+}
+
 // cut are the segments, but for corrections, cut to intervals.
 func (w *world) cut(q timeline.Query, intervals []usage.Window) map[timeline.HoldingKey]string {
 	cut := map[timeline.HoldingKey]string{}

@@ -17,7 +17,8 @@ import (
 // An answer takes memory until it has been read, and a processor while it is made.
 // Both are admitted fairly among tenants: memory by the most that the answer may take,
 // which pages bound, and the processor in turns. An answer that waits, for its client
-// or for the API server, gives its turn up meanwhile.
+// or for the API server, gives its turn up meanwhile; one that takes long, after a
+// quantum, if another tenant waits.
 
 const (
 	// defaultMemory bounds the answers that are being made or read, in bytes.
@@ -28,8 +29,11 @@ const (
 	waitingEach, waitingAll = 64, 1024
 	// turnsEach is how many turns one tenant has at most: fewer than the parts of the
 	// timeline that may be computed at a time, so that it cannot block others from that.
-	// If there are two processors, one is left to other tenants.
+	// One processor is left to other tenants: while it is idle, the runtime waits for the
+	// network with it, and a request is seen at once. While none is, that takes 10 ms.
 	turnsEach = 3
+	// quantum is how long a turn lasts at least before it goes to another tenant that waits.
+	quantum = 500 * time.Microsecond
 	// baseWeight is the memory of a request besides its answer, in bytes, approximately:
 	// its connection's buffers, its goroutines, and what is written at once.
 	baseWeight = 128 << 10
@@ -63,7 +67,7 @@ func newAdmission(memory int64) *admission {
 	processors := int64(runtime.GOMAXPROCS(0))
 	return &admission{
 		memory:  fairqueue.New(fairqueue.Limits{Total: memory, Flow: memory / memoryEach, Waiting: waitingAll, FlowWaiting: waitingEach}),
-		working: fairqueue.New(fairqueue.Limits{Total: 2 * processors, Flow: max(1, min(processors-1, turnsEach))}),
+		working: fairqueue.New(fairqueue.Limits{Total: processors, Flow: max(1, min(processors-1, turnsEach))}),
 	}
 }
 
@@ -134,9 +138,39 @@ func (c *call) work() error {
 	if err != nil {
 		return tooBusy(err)
 	}
-	c.turn = turn
+	c.turn, c.turnBegan, c.wrote = turn, machine.Now(), false
 	return nil
 }
+
+// pause gives the call's turn to another tenant if one waits and it has lasted a quantum, and
+// waits for the next. It is called wherever much is done, and returns an error once there is
+// no point in going on.
+func (c *call) pause() error {
+	if c.wrote {
+		return c.work()
+	}
+	if c.turn == nil || machine.Since(c.turnBegan) < quantum {
+		return c.ctx.Err()
+	}
+	runtime.Gosched() // to what is no answer
+	err := c.turn.Yield(c.ctx)
+	c.turnBegan = machine.Now()
+	return err
+}
+
+// writing gives the turn to others while something is written. The call takes another with
+// its next pause: after the last bytes it needs none.
+func (c *call) writing(write func() error) error {
+	c.turn.Release()
+	c.wrote = c.turn != nil
+	return write()
+}
+
+// pacer paces what the timeline computes for a call.
+type pacer struct{ *call }
+
+func (p pacer) Pause() error                    { return p.pause() }
+func (p pacer) Rest(waiting func() error) error { return p.rest(waiting) }
 
 // rest gives the call's turn to others while it waits for something.
 func (c *call) rest(waiting func() error) error {

@@ -148,9 +148,12 @@ type call struct {
 	byCookie bool   // who asks is known by the page's cookie
 	tenant   string // on whose account the answer is made
 	share    *fairqueue.Share
-	turn     *fairqueue.Share // a processor; nil: none is needed yet
 	snapshot *timeline.Snapshot
 	now      int64 // seconds since the epoch
+
+	turn      *fairqueue.Share // a processor; nil: none is needed yet
+	turnBegan time.Time        // or was taken up again
+	wrote     bool             // it was given up for something to be written
 }
 
 // known is up to when there are figures: what happened after the last sealed

@@ -1,6 +1,7 @@
 package usageapi_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
@@ -90,6 +91,85 @@ func TestRecordsComeInPages(t *testing.T) {
 	slices.Sort(names)
 	if len(slices.Compact(names)) != len(all) {
 		t.Error("a record is there twice")
+	}
+}
+
+// However much one account held: pages are small, and together they have its records as they
+// were published, in the same order.
+func TestRecordsOfALargeAccountComeInPages(t *testing.T) {
+	f := newFixture()
+	want := largeAccount(f)
+	h := f.handler()
+	var got []v1alpha1.UsageRecord
+	pages := 0
+	for next := ""; pages == 0 || next != ""; pages++ {
+		page := decode[v1alpha1.UsageRecordList](t, ask(t, h, "admin", "GET", "/v1alpha1/records?interval=2026-11-19T00:00:00Z&cursor="+next, ""))
+		next = page.Continue
+		if n := segmentsOf(page.Items); n > 6000 {
+			t.Errorf("page %d has %d segments", pages, n)
+		}
+		got = append(got, page.Items...)
+	}
+	if pages < 4 || len(got) != len(want)+2 {
+		t.Fatalf("%d records in %d pages: want %d", len(got), pages, len(want)+2)
+	}
+	if got[0].Spec.Deployment != "before" || got[len(got)-1].Spec.Deployment != "small" {
+		t.Errorf("the first is of %s, the last of %s", got[0].Spec.Deployment, got[len(got)-1].Spec.Deployment)
+	}
+	for i := range want {
+		said := func(r *v1alpha1.UsageRecord) string {
+			return fmt.Sprintf("%s, part %d of %d, %s", r.Name, r.Spec.Part.Index, r.Status.Parts, r.Status.Digest)
+		}
+		if g, w := said(&got[i+1]), said(want[i]); g != w {
+			t.Errorf("record %d is %s: want %s", i, g, w)
+		}
+	}
+}
+
+// largeAccount has the ledger have 21,000 segments of one account in an hour, between two small
+// ones, and gives that account's records.
+func largeAccount(f *fixture) []*v1alpha1.UsageRecord {
+	hour := usage.Interval(at("2026-11-19T00:00:00Z"), 3600)
+	var segments []usage.Segment
+	var c timeline.Commit
+	for i := range 21_000 {
+		s := subject("vm", "bank", bankUID, "large", fmt.Sprint("large-", i/3))
+		change := held("vm", s, []usage.Dimension{vcpu, memory}[i%2], int64(1000+i), "2026-11-19T00:00:00Z", "2026-11-19T01:00:00Z")
+		change.Start.At += int64(i % 600)
+		part, _ := change.Cut(hour, hour.End)
+		c.Changes, segments = append(c.Changes, change), append(segments, part)
+	}
+	for _, deployment := range []string{"before", "small"} {
+		c.Changes = append(c.Changes, held("vm", subject("vm", "bank", bankUID, deployment, deployment), vcpu, 1, "2026-11-19T00:00:00Z", "2026-11-19T01:00:00Z"))
+	}
+	f.ledger.Take(c)
+	f.ledger.Publish()
+	slices.SortFunc(segments, usage.Segment.Compare)
+	return record.For(record.Input{
+		Key: record.Key{Account: segments[0].Subject.Account, Interval: hour}, Segments: segments, Namespace: "bank", Final: true,
+	})
+}
+
+func segmentsOf(records []v1alpha1.UsageRecord) (n int) {
+	for i := range records {
+		for _, used := range records[i].Status.Usage {
+			n += len(used.Segments)
+		}
+	}
+	return n
+}
+
+// A cursor that no page gave is refused, whatever it has.
+func TestCursorsOfRecordsAreChecked(t *testing.T) {
+	h := newFixture().handler()
+	for _, cursor := range []string{
+		`null`, `{"Part":1,"Parts":3}`, `{"Part":3,"Parts":3,"Last":{"Subject":{}}}`, `{"Part":1,"Parts":3,"Last":{}}`,
+		`{"Part":1,"Parts":3,"Last":{"Subject":{}},"Interval":{"Start":1,"End":2}}`,
+	} {
+		text := base64.RawURLEncoding.EncodeToString([]byte(cursor))
+		if w := ask(t, h, "admin", "GET", "/v1alpha1/records?cursor="+text, ""); w.Code != http.StatusBadRequest {
+			t.Errorf("%s: status %d", cursor, w.Code)
+		}
 	}
 }
 

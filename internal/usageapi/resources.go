@@ -70,7 +70,9 @@ func (c *call) writeResources(about wire.ResourceList, histories []timeline.Hist
 			return err
 		}
 		if shown := c.resource(&histories[i]); len(shown.Segments)+len(shown.Corrections) > 0 {
-			if err := out.add(shown); err != nil {
+			segments := shown.Segments
+			shown.Segments = []wire.Segment{}
+			if err := addList(out, shown, "segments", segments, func(s *wire.Segment) error { return out.value(s) }); err != nil {
 				return err
 			}
 		}
@@ -178,6 +180,7 @@ func (c *call) metersOf(histories []timeline.History) ([]wire.Meter, error) {
 
 // evident is a segment with what it adds up to within a window.
 func (c *call) evident(s *usage.Segment, w usage.Window) wire.Segment {
+	_ = c.pause() // that the call has ended is seen before the next resource
 	made := wire.Segment{
 		ID: wire.SegmentID(s), Dimension: s.Dimension.Name, ExactLevel: s.Level,
 		Seconds: s.Part(w).Seconds(), Quantity: s.Dimension.Unit.Hours(s.Within(w), digits), HourUnit: s.Dimension.Unit.HourUnit(s.Dimension.Name),

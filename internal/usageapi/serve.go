@@ -1,6 +1,7 @@
 package usageapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/apiserver/pkg/authentication/user"
 
+	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
@@ -73,8 +75,9 @@ func (a *API) answer(r route, w http.ResponseWriter, request *http.Request) (err
 			err = fmt.Errorf("panic: %v\n%s", recovered, debug.Stack())
 		}
 	}()
-	c := &call{API: a, ctx: request.Context(), request: request, now: a.Clock.Now().Unix()}
-	c.writer = &paced{ResponseWriter: w, clock: machine, within: writeWithin, rest: c.rest}
+	c := &call{API: a, request: request, now: a.Clock.Now().Unix()}
+	c.ctx = timeline.WithPacer(request.Context(), pacer{c})
+	c.writer = &paced{ResponseWriter: w, clock: machine, within: writeWithin, rest: c.writing}
 	if err := c.authenticate(); err != nil {
 		return err
 	}
@@ -183,6 +186,9 @@ func (c *call) alive() error {
 	}
 	return nil
 }
+
+// ended is the error of what ended early: that nobody reads it any more, if that is why.
+func (c *call) ended(err error) error { return cmp.Or(c.alive(), err) }
 
 func (c *call) begin() {
 	header := c.writer.Header()

@@ -145,7 +145,9 @@ func (c *call) writeRecords(page pagination, histories []timeline.History, inste
 			return err
 		}
 		if record, used := c.record(&histories[i]); used {
-			if err := out.add(record); err != nil {
+			dimensions := record.Dimensions
+			record.Dimensions = []usageDimension{}
+			if err := addList(out, record, "dimensions", dimensions, out.dimension); err != nil {
 				return err
 			}
 		}
@@ -157,6 +159,18 @@ func (c *call) writeRecords(page pagination, histories []timeline.History, inste
 		}
 	}
 	return out.end()
+}
+
+// dimension writes one of a record's.
+func (a *array) dimension(d *usageDimension) error {
+	if len(d.Children) == 0 {
+		return a.value(d)
+	}
+	head := struct {
+		*usageSegment
+		Children []usageSegment `json:"children"`
+	}{&d.usageSegment, []usageSegment{}}
+	return a.object(head, "children", len(d.Children), func(i int) error { return a.value(&d.Children[i]) })
 }
 
 // unlikePublic are the filters without the types of that API: there are these, metered or not.
@@ -296,7 +310,8 @@ func (c *call) record(h *timeline.History) (record usageRecord, used bool) {
 	w := h.Window
 	stays, rest := h.Stays(w)
 	record = usageRecord{
-		Dimensions: []usageDimension{}, ProjectID: h.Namespace, ResourceID: h.UID, ResourceType: publicType(h.Type), Name: h.Name,
+		Dimensions: make([]usageDimension, 0, len(stays)+len(rest)+len(h.Less)+len(h.More)),
+		ProjectID:  h.Namespace, ResourceID: h.UID, ResourceType: publicType(h.Type), Name: h.Name,
 	}
 	within := usage.Window{Start: math.MaxInt64, End: math.MinInt64}
 	note := func(s *usage.Segment, part usage.Window) {
@@ -306,7 +321,7 @@ func (c *call) record(h *timeline.History) (record usageRecord, used bool) {
 	}
 	for i := range stays {
 		stay := &stays[i]
-		head := usageDimension{usageSegment: c.stay(stay)}
+		head := usageDimension{usageSegment: c.stay(stay), Children: make([]usageSegment, 0, len(stay.Segments))}
 		for j := range stay.Segments {
 			note(&stay.Segments[j], stay.Segments[j].Part(w))
 			head.Children = append(head.Children, c.segment(&stay.Segments[j], w))
@@ -338,16 +353,33 @@ func (c *call) record(h *timeline.History) (record usageRecord, used bool) {
 	if len(record.Dimensions) == 0 {
 		return record, false
 	}
-	slices.SortStableFunc(record.Dimensions, func(a, b usageDimension) int {
-		return cmp.Or(cmp.Compare(a.StartedAt, b.StartedAt), cmp.Compare(a.Dimension, b.Dimension),
-			cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Container, b.Container), cmp.Compare(a.ID, b.ID))
-	})
+	record.Dimensions = byStart(record.Dimensions)
 	record.StartedAt, record.EndedAt = stamp(within.Start), stamp(within.End)
 	return record, true
 }
 
+// byStart are the dimensions in the order in which they are shown. There may be thousands, and
+// each is large: what is sorted is where they are.
+func byStart(list []usageDimension) []usageDimension {
+	order := make([]int, len(list))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := &list[i], &list[j]
+		return cmp.Or(cmp.Compare(a.StartedAt, b.StartedAt), cmp.Compare(a.Dimension, b.Dimension),
+			cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Container, b.Container), cmp.Compare(a.ID, b.ID), cmp.Compare(i, j))
+	})
+	sorted := make([]usageDimension, len(list))
+	for to, from := range order {
+		sorted[to] = list[from]
+	}
+	return sorted
+}
+
 // segment is one as that API shows it, cut to a window.
 func (c *call) segment(s *usage.Segment, w usage.Window) usageSegment {
+	_ = c.pause() // that the call has ended is seen before the next resource
 	part := s.Part(w)
 	amount := s.Within(w)
 	accuracy := usage.Exact

@@ -103,7 +103,9 @@ var _ = Describe("The installation", func() {
 				Eventually(may(operatorUser, verb, kind+"usage-api-ca")).WithContext(ctx).Should(HavePrefix("yes"))
 				Expect(may(operatorUser, verb, kind+"other")()).To(HavePrefix("no"))
 			}
+			Expect(may(operatorUser, "delete", kind+"usage-api-ca")()).To(HavePrefix("no"))
 		}
+		Expect(allowed(ctx, operatorUser, "create", "secrets", "", operatorNamespace)).To(BeFalse())
 		Eventually(may("somebody", "get", "configmaps/usage-api-ca")).WithContext(ctx).Should(HavePrefix("yes"))
 		Expect(may("somebody", "update", "configmaps/usage-api-ca")()).To(HavePrefix("no"))
 		Expect(may("somebody", "get", "secrets/usage-api-ca")()).To(HavePrefix("no"))
