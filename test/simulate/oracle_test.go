@@ -289,8 +289,8 @@ func (s *simulation) compareBounds(accounts map[stream]*account, coverage []usag
 	}
 }
 
-// lagged is for how many seconds a watch may lag at most.
-const lagged = 10
+// lagged is for how many seconds at most a watch lags, or the API server is away.
+const lagged = 40
 
 // compareDigests recomputes every seal from what the journal has now.
 func (s *simulation) compareDigests(state *journal.State) {

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	slsa "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	intoto "github.com/in-toto/attestation/go/v1"
 
 	"github.com/usage-operator/usage-operator/hack/ship/image"
@@ -115,6 +116,11 @@ func (o Options) attest(imageDigest, chartDigest v1.Hash) error {
 	if err := os.WriteFile(o.file(checksumsFile), text, 0o644); err != nil || o.Key == nil {
 		return err
 	}
+	return o.signAll(of, sums, text, imageDigest, chartDigest)
+}
+
+// signAll signs the checksums, the provenance, the image and the chart.
+func (o Options) signAll(of *slsa.Provenance, sums map[string]string, text []byte, imageDigest, chartDigest v1.Hash) error {
 	subjects := []*intoto.ResourceDescriptor{
 		{Name: o.imageRepository(), Digest: map[string]string{imageDigest.Algorithm: imageDigest.Hex}},
 		{Name: o.chartRepository(), Digest: map[string]string{chartDigest.Algorithm: chartDigest.Hex}},

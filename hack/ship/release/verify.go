@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp" //nolint:depguard // what a verification finds is told to people
 
 	"github.com/usage-operator/usage-operator/hack/ship/sbom"
 	"github.com/usage-operator/usage-operator/hack/ship/signing"

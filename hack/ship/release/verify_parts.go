@@ -31,24 +31,32 @@ func (o Options) verifyArchives(context.Context) error {
 		return fmt.Errorf("the manifest is of %s, for %d platforms", manifest.Spec.Version, len(manifest.Spec.Platforms))
 	}
 	for _, platform := range manifest.Spec.Platforms {
-		file, found := strings.CutPrefix(platform.URI, repository+"/releases/download/"+o.Version+"/")
-		if !found || strings.Contains(file, "/") {
-			return fmt.Errorf("%s is no file of this release", platform.URI)
-		}
-		content, err := os.ReadFile(o.file(file))
-		if err != nil {
+		if err := o.verifyArchive(platform); err != nil {
 			return err
 		}
-		if digest := sha256.Sum256(content); hex.EncodeToString(digest[:]) != platform.SHA256 {
-			return fmt.Errorf("%s is not what the manifest says: %x", file, digest)
-		}
-		files, err := unpack(o.file(file))
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		if len(files) != 2 || files[0].name != platform.Bin || files[0].mode != 0o755 || len(files[0].content) == 0 || files[1].name != "LICENSE" {
-			return fmt.Errorf("%s does not hold %s and a LICENSE", file, platform.Bin)
-		}
+	}
+	return nil
+}
+
+// verifyArchive reads one.
+func (o Options) verifyArchive(platform krewPlatform) error {
+	file, found := strings.CutPrefix(platform.URI, repository+"/releases/download/"+o.Version+"/")
+	if !found || strings.Contains(file, "/") {
+		return fmt.Errorf("%s is no file of this release", platform.URI)
+	}
+	content, err := os.ReadFile(o.file(file))
+	if err != nil {
+		return err
+	}
+	if digest := sha256.Sum256(content); hex.EncodeToString(digest[:]) != platform.SHA256 {
+		return fmt.Errorf("%s is not what the manifest says: %x", file, digest)
+	}
+	files, err := unpack(o.file(file))
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	if len(files) != 2 || files[0].name != platform.Bin || files[0].mode != 0o755 || len(files[0].content) == 0 || files[1].name != "LICENSE" {
+		return fmt.Errorf("%s does not hold %s and a LICENSE", file, platform.Bin)
 	}
 	return nil
 }

@@ -77,9 +77,6 @@ func LoadVerifier(text []byte) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cryptoutils.ValidatePubKey(public); err != nil {
-		return nil, err
-	}
 	verifier, err := signature.LoadVerifier(public, crypto.SHA256)
 	if err != nil {
 		return nil, err

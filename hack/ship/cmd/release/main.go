@@ -24,7 +24,7 @@ usage: go -C hack/ship run ./cmd/release COMMAND [flags]
 
 commands:
   dry-run   make everything, sign it, verify it, and list it; nothing leaves this machine
-  make      make and verify everything; with -key it is signed, otherwise cosign has to sign it
+  make      everything, verified; with -key it is signed, otherwise cosign has to sign it
   push      push the image and the chart that make has made, and print their digests
   plugin    make kubectl usage, and its manifest for krew
 
