@@ -25,7 +25,7 @@ usage: go -C hack/ship run ./cmd/release COMMAND [flags]
 commands:
   dry-run   make everything, sign it, verify it, and list it; nothing leaves this machine
   make      everything, verified; with -key it is signed, otherwise cosign has to sign it
-  push      push the image and the chart that make has made, and print their digests
+  push      send the image and the chart that make has made to the registry, and print their digests
   plugin    make kubectl usage, and its manifest for krew
 
 flags:
