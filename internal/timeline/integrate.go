@@ -395,10 +395,13 @@ func (in *integral) doubt(x *span) error {
 		err = in.note(x.start, x.end, usage.Estimated)
 	}
 	// What else was held in the window in which metering started, or stopped, nobody knows.
-	if starts := x.start; err == nil && x.startEvidence == usage.MeteringStarted && in.sees(starts) && c[c.at(starts)] < starts {
+	if !x.startsPartial() && !x.endsPartial() || err != nil {
+		return err
+	}
+	if starts := x.start; x.startsPartial() && in.sees(starts) && c[c.at(starts)] < starts {
 		err = in.note(starts, starts+1, usage.Partial)
 	}
-	if last := x.end - 1; err == nil && x.endEvidence == usage.MeteringStopped && in.sees(last) && c[c.at(last)+1] > x.end {
+	if last := x.end - 1; err == nil && x.endsPartial() && in.sees(last) && c[c.at(last)+1] > x.end {
 		err = in.note(last, last+1, usage.Partial)
 	}
 	return err

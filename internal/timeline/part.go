@@ -62,6 +62,16 @@ func (x *span) isDoubtful() bool {
 	return x.startSlack|x.endSlack != 0 || x.startEvidence > usage.ReplayBound || x.endEvidence > usage.ReplayBound
 }
 
+// startsPartial and endsPartial tell that metering started as it did, or stopped. What lasted
+// no time says nothing.
+func (x *span) startsPartial() bool {
+	return x.startEvidence == usage.MeteringStarted && x.start < x.end
+}
+
+func (x *span) endsPartial() bool {
+	return x.endEvidence == usage.MeteringStopped && x.start < x.end
+}
+
 func (x *span) isOpen() bool { return x.endEvidence == usage.NoEvidence }
 
 // record is a span that ended on the day of a part, in 32 bytes and without

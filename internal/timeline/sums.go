@@ -218,10 +218,10 @@ func (m *summer) doubt(x *span, w usage.Window) {
 		}
 		note(second, second+1, d)
 	}
-	if x.startEvidence == usage.MeteringStarted {
+	if x.startsPartial() {
 		at(x.start, x.start%secondsOfHour == 0, startsPartial)
 	}
-	if x.endEvidence == usage.MeteringStopped {
+	if x.endsPartial() {
 		at(x.end-1, x.end%secondsOfHour == 0, endsPartial)
 	}
 }

@@ -379,6 +379,9 @@ func doubtOf(c *usage.Change, passed, window usage.Window) usage.Accuracy {
 		c.Start.Evidence == usage.LastKnown && overlaps(c.Start.At, spanOf(c).End) {
 		doubt = usage.Estimated
 	}
+	if spanOf(c).Seconds() == 0 {
+		return doubt // what lasted no time says nothing of when metering started
+	}
 	if c.Start.Evidence == usage.MeteringStarted && passed.Contains(c.Start.At) && c.Start.At > window.Start ||
 		c.End.Evidence == usage.MeteringStopped && passed.Contains(c.End.At-1) && c.End.At < window.End {
 		doubt = usage.Partial
