@@ -34,7 +34,7 @@ export function Nothing({ report }) {
   const title = zero ? 'Nothing was used' : known ? 'Nothing was used in the time that is known' : coverage ? 'Unknown' : 'It has not begun'
   return <section class="state">
     <h2>{title}</h2>
-    <p class="said">{report.summary || (zero ? 'All of this time was observed.' : '')}</p>
+    <p class="said">{zero ? 'All of this time was observed.' : report.summary}</p>
     {coverage && !zero && report.meteringBegan && <p>In your time zone that is <Moment at={report.meteringBegan} />. What was used before is unknown, not zero.</p>}
   </section>
 }
@@ -87,10 +87,10 @@ export function Choice({ label, of, value, onChoose }) {
   </div>
 }
 
-/** Table scrolls by itself where it is wider than the page. */
-export function Table({ caption, head, children }) {
+/** Table scrolls by itself where it is wider than the page; or, stacked, has its cells below each other there. */
+export function Table({ caption, head, children, stacked }) {
   return <div class="scroll" tabIndex="0" role="region" aria-label={caption}>
-    <table>
+    <table class={stacked ? 'stacked' : ''}>
       <caption class="sr">{caption}</caption>
       <thead><tr>{head.map(([name, right]) => <th key={name} scope="col" class={right ? 'right' : ''}>{name}</th>)}</tr></thead>
       <tbody>{children}</tbody>

@@ -25,10 +25,10 @@ export function Health() {
         const gaps = r.coverage?.gaps || []
         if (gaps.length === 0) return <p>{r.coverage ? 'There is none: every meter saw all of this time.' : 'No time has passed in this window.'}</p>
         return <>
-          <Table caption="Gaps of coverage" head={[['Meter'], ['Coverage'], ['From'], ['To'], ['Lasted', true]]}>
+          <Table stacked caption="Gaps of coverage" head={[['Meter'], ['Coverage'], ['From'], ['To'], ['Lasted', true]]}>
             {gaps.map((g, i) => <tr key={i}>
-              <th scope="row">{g.meter || '(none metered)'}</th><td class={'k-' + g.coverage.toLowerCase()}>{g.coverage}</td><td><Moment at={g.startTime} /></td><td><Moment at={g.endTime} /></td>
-              <td class="right">{duration((Date.parse(g.endTime) - Date.parse(g.startTime)) / 1000)}</td>
+              <th scope="row">{g.meter || '(none metered)'}</th><td data-label="Coverage">{g.coverage}</td><td data-label="From"><Moment at={g.startTime} /></td><td data-label="To"><Moment at={g.endTime} /></td>
+              <td class="right" data-label="Lasted">{duration((Date.parse(g.endTime) - Date.parse(g.startTime)) / 1000)}</td>
             </tr>)}
           </Table>
           {gaps.length === 20 && <p class="note">Only the first 20 are listed: choose a shorter window for others.</p>}
@@ -53,10 +53,10 @@ function Status({ of: s }) {
     </div>
     <section class="card">
       <header class="bar"><h2>Meters that need attention</h2></header>
-      {s.attention.length === 0 ? <p>There is none.</p> : <Table caption="Meters that need attention" head={[['Meter'], ['Reason'], ['Quarantined', true], ['What it says'], ['What to do']]}>
+      {s.attention.length === 0 ? <p>There is none.</p> : <Table stacked caption="Meters that need attention" head={[['Meter'], ['Reason'], ['Quarantined', true], ['What it says'], ['What to do']]}>
         {s.attention.map((m) => <tr key={m.name}>
-          <th scope="row">{m.name}</th><td>{m.reason}</td><td class="right">{m.quarantined || 0}</td><td>{m.message || '–'}</td>
-          <td>{(remedies[m.reason] || 'kubectl describe usagemeter NAME says more.').replace('NAME', m.name)}</td>
+          <th scope="row">{m.name}</th><td data-label="Reason">{m.reason}</td><td class="right" data-label="Quarantined">{m.quarantined || 0}</td><td data-label="What it says">{m.message || '–'}</td>
+          <td data-label="What to do">{(remedies[m.reason] || 'kubectl describe usagemeter NAME says more.').replace('NAME', m.name)}</td>
         </tr>)}
       </Table>}
     </section>
