@@ -97,9 +97,9 @@ test: control-plane-build crds-build prometheus ## Run every test, on a real con
 		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
 		go test $(RACE) -timeout 45m $(TEST_FLAGS) $(PACKAGES)
 	@test "$(PACKAGES)" != ./... || $(MAKE) --no-print-directory test-ship
-	@test "$(PACKAGES)" != ./... || { echo "==> all draws of the journal and the archive, and 1,800 histories, without the race detector" && \
+	@test "$(PACKAGES)" != ./... || { echo "==> all draws of the journal and the archive, and 2,000 histories, without the race detector" && \
 		go test -count=1 ./internal/journal ./internal/archive && \
-		go test -count=1 -timeout 30m ./test/simulate -run TestSeeds -args -simulate.seeds=1800; }
+		go test -count=1 -timeout 30m ./test/simulate -run TestSeeds -args -simulate.seeds=2000; }
 
 .PHONY: test-ship
 test-ship: control-plane-build crds-build ## Test what is shipped: the chart, installed and uninstalled on a real control plane.
