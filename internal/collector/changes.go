@@ -53,6 +53,7 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	if f.collector.ctx.Err() != nil {
 		return // the next run takes it in, in its turn
 	}
+	f.moved.Store(e.revision)
 	f.doubtBehind(e)
 	f.amendBefore(object, e)
 	if change.Type == watch.Deleted {

@@ -53,10 +53,11 @@ type feed struct {
 	err             error
 	resourceVersion string
 	observed        time.Time
-	passed          atomic.Int64 // everything before has been seen: seconds since the epoch
-	estimated       int64        // up to here, what nobody saw is estimated
-	checked         int64        // everything that was known was there then, by a list
-	started         int64        // seconds since the epoch
+	passed          atomic.Int64  // everything before has been seen: seconds since the epoch
+	moved           atomic.Uint64 // the revision of what was taken in last
+	estimated       int64         // up to here, what nobody saw is estimated
+	checked         int64         // everything that was known was there then, by a list
+	started         int64         // seconds since the epoch
 }
 
 // attach lets the feed of mapping's kind read for the meter; it starts one
@@ -118,6 +119,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool, met uint64) *fe
 		from.Checked = from.Time
 	}
 	f.resourceVersion, f.checked = from.ResourceVersion, from.Checked
+	f.moved.Store(source.Revision(from.ResourceVersion))
 	f.passed.Store(from.Time)
 	f.observed = timeOf(from.Time)
 	f.source = source.New(client, f, c.Clock, source.Options{

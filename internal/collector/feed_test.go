@@ -38,20 +38,28 @@ func driven(t *testing.T, state *journal.State) (*Collector, *feed) {
 		Metadata: metadatafake.NewSimpleMetadataClient(runtime.NewScheme()),
 	})
 	c.Prepare(t.Context(), state)
+	return c, follow(t, c, claimKind, "persistentvolumeclaims")
+}
+
+// follow is a kind's feed that goes on where the journal knows it, driven by hand.
+func follow(t *testing.T, c *Collector, kind schema.GroupKind, resource string) *feed {
+	t.Helper()
 	_, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	from := c.position(claimKind)
+	from := c.position(kind)
 	f := &feed{
 		collector: c, cancel: cancel, whole: true, settled: make(chan struct{}), resourceVersion: from.ResourceVersion,
+		started: c.now().Unix(),
 		mapping: &meta.RESTMapping{
-			Resource: schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}, GroupVersionKind: claimKind.WithVersion("v1"),
+			Resource: schema.GroupVersionResource{Version: "v1", Resource: resource}, GroupVersionKind: kind.WithVersion("v1"),
 			Scope: meta.RESTScopeNamespace,
 		},
 	}
-	f.source = source.New(nil, f, clock, source.Options{From: source.Position{ResourceVersion: from.ResourceVersion, Time: timeOf(from.Time)}})
-	c.feeds[claimKind] = f
+	f.moved.Store(source.Revision(from.ResourceVersion))
+	f.source = source.New(nil, f, c.Clock, source.Options{From: source.Position{ResourceVersion: from.ResourceVersion, Time: timeOf(from.Time)}})
+	c.feeds[kind] = f
 	c.turns.enter(f)
-	return c, f
+	return f
 }
 
 func claimObject(uid string, revision int) *unstructured.Unstructured {
@@ -235,6 +243,40 @@ func TestWhatAKindBehindOthersSaysIsEstimated(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, collector.coverage, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("coverage (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// An operator that is killed while a kind catches up leaves the others where nothing has happened in them since:
+// the next one does not take them to be ahead of it.
+func TestAKindInWhichNothingHappenedIsNotAheadOfOneThatCatchesUp(t *testing.T) {
+	for name, c := range map[string]struct {
+		do   func(c *Collector, pods, claims *feed)
+		want string
+	}{
+		"nothing happened":          {func(*Collector, *feed, *feed) {}, "100"},
+		"something happened before": {func(_ *Collector, pods, _ *feed) { pods.moved.Store(95) }, "100"},
+		"something happened":        {func(_ *Collector, pods, _ *feed) { pods.moved.Store(150) }, "150"},
+		"the slower gets on": {func(c *Collector, _, claims *feed) {
+			claims.Changed(source.Change{Type: watch.Modified, Object: claimObject("data", 120), Replayed: true}, c.now())
+			claims.Progress("120", c.now())
+		}, "120"},
+		"a meter began in between":     {func(_ *Collector, pods, _ *feed) { pods.meters = []*metering{{from: 160}} }, "160"},
+		"the slower is not waited for": {func(c *Collector, _, claims *feed) { c.turns.missing(claims) }, "200"},
+		"the slower cannot catch up":   {func(_ *Collector, _, claims *feed) { claims.started -= 121 }, "200"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := journalHolding()
+			state.Positions = append(state.Positions, journal.Position{Kind: podKind.Kind, ResourceVersion: "90", Time: second0 - 5})
+			collector, claims := driven(t, state)
+			pods := follow(t, collector, podKind, "pods")
+			pods.Progress("200", collector.now())
+			c.do(collector, pods, claims)
+			for _, p := range collector.positions() {
+				if p.Kind == podKind.Kind && p.ResourceVersion != c.want {
+					t.Errorf("pods go on at %s, want %s", p.ResourceVersion, c.want)
+				}
 			}
 		})
 	}

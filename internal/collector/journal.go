@@ -5,6 +5,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -303,10 +305,19 @@ func (at *metering) goesOn() bool {
 	return at.from != 0 && (!at.feed.source.Behind() || at.from <= source.Revision(at.feed.resourceVersion))
 }
 
+// positions are where the kinds go on after a restart. What is said to be ahead of a kind
+// that catches up has something that the other may not have been placed by: a kind in which
+// nothing has happened meanwhile goes on from where that one is.
+// Called under the lock.
 func (c *Collector) positions() []journal.Position {
 	positions := make([]journal.Position, 0, len(c.feeds))
+	slowest, behind := c.slowest()
 	for kind, f := range c.feeds {
-		positions = append(positions, f.position(kind))
+		p := f.position(kind)
+		if at := max(f.unmovedSince(), source.Revision(slowest.ResourceVersion)); behind && at < source.Revision(p.ResourceVersion) {
+			p.ResourceVersion, p.Time = strconv.FormatUint(at, 10), min(p.Time, slowest.Time)
+		}
+		positions = append(positions, p)
 	}
 	for _, p := range c.restored.positions {
 		positions = append(positions, p)
@@ -315,6 +326,33 @@ func (c *Collector) positions() []journal.Position {
 		return cmp.Compare(a.Group+"/"+a.Kind, b.Group+"/"+b.Kind)
 	})
 	return positions
+}
+
+// slowest is where the kind is that catches up, is waited for, and has come least far;
+// false: none catches up. Called under the lock.
+func (c *Collector) slowest() (journal.Position, bool) {
+	var slowest journal.Position
+	found, patient := false, c.now().Unix()-int64(turnsAtMost/time.Second)
+	for kind, f := range c.feeds {
+		if f.ended || f.started < patient || !c.turns.awaited(f) {
+			continue
+		}
+		p := f.position(kind)
+		if at := source.Revision(p.ResourceVersion); at > 0 && (!found || at < source.Revision(slowest.ResourceVersion)) {
+			slowest, found = p, true
+		}
+	}
+	return slowest, found
+}
+
+// unmovedSince is the revision after which the kind has taken in nothing, and no meter of it
+// began: it can go on from there as well as from where it is. Called under the lock.
+func (f *feed) unmovedSince() uint64 {
+	since := f.moved.Load()
+	for _, at := range f.meters {
+		since = max(since, at.from)
+	}
+	return since
 }
 
 // position is where the feed goes on after a restart. In the middle of a list

@@ -90,6 +90,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	}
 	f.listed, f.listing, f.checking = nil, false, false
 	f.synced, f.known = true, true
+	f.moved.Store(source.Revision(resourceVersion))
 	f.advanced(resourceVersion, now)
 	if list.ResourceVersion == "" {
 		c.chronology.After(source.Revision(resourceVersion), list.Began.Unix())

@@ -102,6 +102,14 @@ func (t *turns) missing(f *feed) {
 	t.tell()
 }
 
+// awaited tells whether the kind catches up, and others wait for it.
+func (t *turns) awaited(f *feed) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.lanes[f]
+	return l != nil && !l.given && !l.optional && f.source.Behind()
+}
+
 // tell wakes those that wait. Called under the lock.
 func (t *turns) tell() {
 	if t.waits > 0 {
