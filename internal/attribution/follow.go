@@ -50,18 +50,18 @@ func (g *Graph) Followers(uid string) []string {
 	return slices.Compact(found)
 }
 
-// Release tells that the object holds nothing more, by no change of its own: Node.Holds.
-// It returns what Upsert returns.
-func (g *Graph) Release(uid string) []string {
+// Hold tells that the object holds something now, or nothing more, by no change of its own:
+// Node.Holds. It returns what Upsert returns.
+func (g *Graph) Hold(uid string, holds bool) []string {
 	v := g.vertices[uid]
 	if v == nil {
 		return nil
 	}
 	f, follows := v.part.(*follower)
-	if !follows || !f.holds {
+	if !follows || f.holds == holds {
 		return nil
 	}
-	f.holds = false
+	f.holds = holds
 	g.touch(v)
 	return g.settle()
 }

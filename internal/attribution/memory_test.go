@@ -106,7 +106,7 @@ func TestWhatHoldsNothingKeepsNothing(t *testing.T) {
 		if kind == "Gateway" {
 			g.places("service/web", "")
 		}
-		g.compare("release", []string{uid}, g.Release(uid))
+		g.compare("release", []string{uid}, g.Hold(uid, false))
 		g.places(uid, "")
 	}
 }

@@ -121,7 +121,7 @@ func TestGraphAgreesWithTheOracle(t *testing.T) {
 			},
 			"release": func(t *rapid.T) {
 				id := uids.Draw(t, "uid")
-				change(t, g, o, func() []string { o.release(id); return g.Release(id) })
+				change(t, g, o, func() []string { o.release(id); return g.Hold(id, false) })
 			},
 			"seed": func(t *rapid.T) {
 				id := uids.Draw(t, "uid")

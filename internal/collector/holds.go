@@ -28,6 +28,9 @@ func (f *feed) holds(uid string, readings []reading) bool {
 		}
 	}
 	return slices.ContainsFunc(f.meters, func(at *metering) bool {
+		if p := at.parts[uid]; p != nil && p.represented { // until it is decided anew
+			return false
+		}
 		i := slices.IndexFunc(readings, func(r reading) bool { return r.at == at && r.current(f.collector) })
 		if i >= 0 && slices.ContainsFunc(readings[i].members, holdsAny) {
 			return true
@@ -56,8 +59,16 @@ func (f *feed) release(moment int64) {
 	slices.Sort(idle)
 	for _, uid := range idle {
 		c.recent.outside(uid)
-		c.reattribute(c.graph.Release(uid), "", ledger.Between(ledger.Live, moment, moment))
+		c.reattribute(c.graph.Hold(uid, false), "", ledger.Between(ledger.Live, moment, moment))
 	}
+}
+
+// holdsNow tells the graph whether an object holds something, when another one has come to
+// represent it for a meter, or does not any more. Called under the lock, when the ledger has
+// it so.
+func (c *Collector) holdsNow(uid string, moments ledger.Moments) {
+	_, holds := c.ledger.Holding(uid)
+	c.reattribute(c.graph.Hold(uid, holds), uid, moments)
 }
 
 // refuses tells whether a meter of the feed could not have the object, for another one

@@ -91,6 +91,7 @@ func (c *Collector) decide(at *metering, p *part, known, holds bool, e event) {
 		c.hand(at, &o, p.object)
 		c.hand(at, p.at(nil, since, c.now().Unix()), p.object)
 	}
+	c.holdsNow(o.UID, e.moments())
 }
 
 // beganAt is since when an object says that it holds something, and the other
@@ -132,6 +133,7 @@ func (c *Collector) turn(at *metering, changed []string, except string, moments 
 		p.represented = represented
 		if represented {
 			c.hand(at, p.at(nil, since, c.now().Unix()), p.object)
+			c.holdsNow(uid, moments)
 			continue
 		}
 		members := slices.Clone(p.read.Members)
@@ -143,6 +145,7 @@ func (c *Collector) turn(at *metering, changed []string, except string, moments 
 			when = attribution.Span{After: p.began, Before: p.began}
 		}
 		c.hand(at, p.at(members, when, c.now().Unix()), p.object)
+		c.holdsNow(uid, moments)
 	}
 }
 
