@@ -48,11 +48,13 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 	if change.Replayed {
 		e.origin = ledger.Replayed
 	}
-	f.date(&e, change)
+	f.collector.chronology.Before(e.revision, e.now)
+	f.learn(e.revision, e.written, change.Type)
 	f.collector.turns.wait(f.collector.ctx, f, e.revision, now)
 	if f.collector.ctx.Err() != nil {
 		return // the next run takes it in, in its turn
 	}
+	f.date(&e, change)
 	f.moved.Store(e.revision)
 	f.doubtBehind(e)
 	f.amendBefore(object, e)
@@ -83,11 +85,11 @@ func (f *feed) doubtBehind(e event) {
 	c.doubtPlacements(f, e.after, c.restored.time)
 }
 
-// date finds out when the change can have happened, and learns from it.
+// date finds out when the change can have happened. It is done in the change's turn, when
+// all that the other kinds have before it has been learnt from: so what comes of it does not
+// depend on which kind was faster.
 func (f *feed) date(e *event, change source.Change) {
 	c := f.collector
-	c.chronology.Before(e.revision, e.now)
-	f.learn(e.revision, e.written, change.Type)
 	e.after, e.before = c.chronology.Bounds(e.revision, e.now)
 	if !change.Replayed {
 		return
