@@ -83,9 +83,11 @@ const sameWrite = 10
 
 // writtenIsNews tells whether the newest write is the one that brought this
 // observation: later than what was seen before. A write that only removes
-// fields leaves no time, so an old one tells nothing.
+// fields leaves no time, so an old one tells nothing. Nor does one that is more than
+// a second outside of what is known of the change otherwise: who writes the object
+// can write the times in its managedFields, too.
 func (o *Observation) writtenIsNews(at *object) bool {
-	if o.Written == 0 || o.Written > o.Now || o.Written < o.After-skew {
+	if o.Written == 0 || o.Written > o.latest()+aSecond || o.Written < o.After-aSecond {
 		return false
 	}
 	return o.Written > at.seen ||
