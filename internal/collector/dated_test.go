@@ -1,0 +1,62 @@
+package collector
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// A tenant that takes ports of its Service away, or adds some, can write into the same
+// object's managedFields when that was: the change is where the operator's clock has it.
+func TestADateInManagedFieldsMovesNoChangeByMoreThanASecond(t *testing.T) {
+	const made, changed = 1010, 1050 // the API server was asked a second before the change
+	for _, c := range []struct{ ports, then int }{{3, 1}, {1, 3}} {
+		for _, dated := range []int64{changed - 30, changed - 6, changed - 5, changed - 2, changed, changed + 1, changed + 5, changed + 6} {
+			t.Run(fmt.Sprintf("%d to %d ports, dated %+d s", c.ports, c.then, dated-changed), func(t *testing.T) {
+				d := newDesk(t, map[string]schema.GroupVersionKind{"load-balancer": {Version: "v1", Kind: "Service"}})
+				d.settle()
+				f := d.feeds["Service"]
+				f.meters[0].from = 1
+				delivers := func(what watch.EventType, revision, at int64, ports int, dated int64) {
+					d.clock.SetTime(time.Unix(at, 0))
+					d.chronology.After(uint64(revision-1), at-1)
+					object := parsed(t, `{apiVersion: v1, kind: Service, metadata: {namespace: shop, name: web, uid: web, resourceVersion: "`+
+						strconv.FormatInt(revision, 10)+`", creationTimestamp: "`+stamped(made)+`", managedFields: [{time: "`+stamped(dated)+`"}]},
+						spec: {type: LoadBalancer, ports: [`+strings.TrimSuffix(strings.Repeat("{port: 80}, ", ports), ", ")+`]},
+						status: {loadBalancer: {ingress: [{ip: 203.0.113.9}]}}}`)
+					f.Changed(source.Change{Type: what, Object: object}, d.clock.Now())
+				}
+				delivers(watch.Added, made, made, c.ports, made)
+				delivers(watch.Modified, changed, changed, c.then, dated)
+
+				window, found := usage.Window{Start: 0, End: 1100}, 0
+				for _, account := range d.Accounts(window, window.End) {
+					for _, s := range d.Cut(account, window, window.End) {
+						if s.Dimension.Name != "listener" {
+							continue
+						}
+						found++
+						at := s.Start.At
+						if s.Level == int64(1000*c.ports) {
+							at = s.End.At
+						}
+						if at < changed-2 || at > changed+1 { // it was asked for in the second before
+							t.Errorf("%d listeners: [%d, %d)", s.Level/1000, s.Start.At, s.End.At)
+						}
+					}
+				}
+				if found != 2 {
+					t.Errorf("%d segments, want 2", found)
+				}
+			})
+		}
+	}
+}
