@@ -21,8 +21,10 @@
 //     they are up to d seconds apart, a truth is at most d outside.
 //   - Marks that contradict each other are both believed, if they are no more
 //     than 5 seconds apart: between them, the bounds contain both moments.
-//   - Of marks further apart, the operator's clock is believed: tenants can
-//     write times of their own into managedFields. For that, Before is told of a
-//     revision before its AtLeast is. The operator's own clock, set
+//   - Of marks further apart, the operator's clock is believed. For that, Before is
+//     told of a revision before its AtLeast is. The operator's own clock, set
 //     back or forward, is believed as it is now.
+//   - What tenants can write is no mark: a date in managedFields of an object in a
+//     namespace says nothing of what others wrote. Its creationTimestamp, which the
+//     API server sets, does, and so do dates of cluster-scoped objects and system Leases.
 package chronology

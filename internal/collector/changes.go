@@ -15,7 +15,7 @@ import (
 // Coming learns from changes that nobody saw when they happened.
 func (f *feed) Coming(changes []source.Change) {
 	for _, change := range changes {
-		f.learn(source.Revision(change.Object.GetResourceVersion()), writtenBy(change), change.Type)
+		f.learn(change)
 	}
 }
 
@@ -29,14 +29,20 @@ func writtenBy(change source.Change) int64 {
 	return written
 }
 
-// learn learns from when a change was written.
-func (f *feed) learn(revision uint64, written int64, what watch.EventType) {
-	c := f.collector
-	switch {
-	case written == 0:
-	case what == watch.Deleted: // its last state was written before
-	default: // and committed some time later
-		c.chronology.AtLeast(revision, written)
+// learn learns from when a change was written when others can have been: those after it
+// were not before. An object that has a namespace is believed in its creation alone, which
+// the API server states: those who may write it may write the dates in its managedFields,
+// which say nothing of what others wrote.
+func (f *feed) learn(change source.Change) {
+	if change.Type == watch.Deleted { // its last state was written before
+		return
+	}
+	dated := change.Object.GetCreationTimestamp().Unix()
+	if !f.namespaced() {
+		dated = writtenBy(change)
+	}
+	if dated > 0 { // and committed some time later
+		f.collector.chronology.AtLeast(source.Revision(change.Object.GetResourceVersion()), dated)
 	}
 }
 
@@ -49,7 +55,7 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 		e.origin = ledger.Replayed
 	}
 	f.collector.chronology.Before(e.revision, e.now)
-	f.learn(e.revision, e.written, change.Type)
+	f.learn(change)
 	f.collector.turns.wait(f.collector.ctx, f, e.revision, now)
 	if f.collector.ctx.Err() != nil {
 		return // the next run takes it in, in its turn

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -58,5 +59,44 @@ func TestADateInManagedFieldsMovesNoChangeByMoreThanASecond(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What a tenant writes into its own object's managedFields while no operator runs moves no
+// bound of what others wrote after it. The creation is the API server's word, and so are the
+// dates of what has no namespace, which tenants cannot write.
+func TestADateInManagedFieldsBoundsNothingElse(t *testing.T) {
+	const day = 24 * 60 * 60
+	for name, c := range map[string]struct {
+		namespaced       bool
+		what             watch.EventType
+		created, written int64 // after the last run ended
+		earliest         int64
+	}{
+		"a tenant's date":               {true, watch.Modified, -day, 3500, 0},
+		"of the operator's own second":  {true, watch.Modified, -day, 3600, 0},
+		"of a new object":               {true, watch.Added, 20, 3500, 20},
+		"a creation without a date":     {true, watch.Added, 20, 0, 20},
+		"of an object of the cluster's": {false, watch.Modified, -day, 20, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			collector, f := driven(t, journalHolding())
+			if !c.namespaced {
+				f.mapping.Scope = meta.RESTScopeRoot
+			}
+			object := claimObject("data", 110)
+			metadata := object.Object["metadata"].(map[string]any)
+			metadata["creationTimestamp"] = stamped(second0 + c.created)
+			if c.written != 0 {
+				metadata["managedFields"] = []any{map[string]any{"time": stamped(second0 + c.written)}}
+			}
+			change := source.Change{Type: c.what, Object: object, Replayed: true}
+			f.Coming([]source.Change{change})
+			f.Changed(change, collector.now())
+			earliest, latest := collector.chronology.Bounds(120, collector.now().Unix())
+			if want := second0 + c.earliest; earliest != want || latest != second0+3600 {
+				t.Errorf("what came next is in [%d, %d], want [%d, %d]", earliest-second0, latest-second0, c.earliest, 3600)
+			}
+		})
 	}
 }
