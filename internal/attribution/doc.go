@@ -37,7 +37,9 @@
 //   - A claim, service or gateway that holds something keeps the deployment that it
 //     followed last, when nothing mounts, backs or is routed to it, until it follows
 //     another. Followed by two at once it follows neither. Pods and services without a
-//     deployment do not count. What holds nothing (a claim that is not bound, a service
+//     deployment do not count. It keeps it only while its usage is put there: a label of
+//     its own, an owner's name, or a second deployment, and it is forgotten, because the
+//     journal has only where usage is put. What holds nothing (a claim that is not bound, a service
 //     without an address of a load balancer) keeps nothing: it has no usage, so that the
 //     journal has no memory of it that a next run could read.
 //   - An owner that was removed goes on naming what still refers to it, as it did

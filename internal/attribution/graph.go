@@ -274,23 +274,17 @@ func (g *Graph) Objects(group, kind string, visit func(uid string)) {
 func placement(v *vertex) (deployment string, workload *identity) {
 	end := climb(v)
 	itself := *end.id == *v.id
-	var followed, volume string
-	if f, follows := v.part.(*follower); follows {
-		followed = f.follow()
-	}
+	var volume string
 	if end.id.role == dataVolume {
 		volume = end.id.name
 	}
 	labels := v.labels.Value()
-	return cmp.Or(
-		labels.deployment,
-		end.label,
-		end.id.nameFor(itself, v.namespace != clusterScoped),
-		followed,
-		volume,
-		labels.instance,
-		labels.name,
-	), end.id
+	named := cmp.Or(labels.deployment, end.label, end.id.nameFor(itself, v.namespace != clusterScoped))
+	rest := cmp.Or(volume, labels.instance, labels.name)
+	if f, follows := v.part.(*follower); follows {
+		return f.place(named, rest), end.id
+	}
+	return cmp.Or(named, rest), end.id
 }
 
 // distinct is list in order, without duplicates.

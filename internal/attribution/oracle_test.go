@@ -111,7 +111,7 @@ func (o *oracle) place(n attribution.Node) attribution.Placement {
 		volume = top.object.Name
 	}
 	return attribution.Placement{
-		Deployment: cmp.Or(n.Deployment, top.label, own, o.followed(n), volume, n.Instance, n.Name),
+		Deployment: o.deployment(n, cmp.Or(n.Deployment, top.label, own), cmp.Or(volume, n.Instance, n.Name)),
 		Workload:   top.object,
 	}
 }
@@ -147,21 +147,27 @@ func follows(n attribution.Node) bool {
 	return slices.Contains([]string{"PersistentVolumeClaim", "ResourceClaim", "Service", "Gateway"}, n.Object.Kind)
 }
 
-func (o *oracle) followed(n attribution.Node) string {
+// deployment is what is named, followed, or the rest. What was followed last is that only while it places the object.
+func (o *oracle) deployment(n attribution.Node, named, rest string) string {
 	if !follows(n) {
-		return ""
+		return cmp.Or(named, rest)
 	}
-	names := o.counted(n)
-	if !n.Holds {
-		delete(o.last, n.Object.UID)
+	names := slices.Collect(maps.Keys(o.counted(n)))
+	last := o.last[n.Object.UID]
+	delete(o.last, n.Object.UID)
+	switch {
+	case named != "":
+		return named
+	case len(names) > 1:
+		return rest
+	case len(names) == 1:
+		o.last[n.Object.UID] = names[0]
+		return names[0]
+	case n.Holds && last != "" && last != rest:
+		o.last[n.Object.UID] = last
+		return last
 	}
-	if len(names) > 1 {
-		return ""
-	}
-	for name := range names {
-		o.last[n.Object.UID] = name
-	}
-	return o.last[n.Object.UID]
+	return rest
 }
 
 // counted is the deployments of those that n follows.

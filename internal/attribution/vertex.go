@@ -1,6 +1,7 @@
 package attribution
 
 import (
+	"cmp"
 	"slices"
 	"unique"
 
@@ -48,8 +49,11 @@ type follower struct {
 	backend   *backend   // a service's
 }
 
-// follow is the deployment that the follower is placed under by rules 3 and 4.
-func (f *follower) follow() string {
+// place is the deployment of the follower: the name that rules 1 and 2 give, that which it
+// follows or followed last, or else the rest. It remembers what it followed last only while
+// that is what places it: the deployment under which its usage is put tells what it is, so
+// that a next run, which knows no more, places it alike.
+func (f *follower) place(named, rest string) string {
 	var name string
 	var many bool
 	switch {
@@ -58,16 +62,15 @@ func (f *follower) follow() string {
 	case f.selection != nil:
 		name, many = f.selection.verdict()
 	}
-	if !f.holds {
+	switch {
+	case named != "", many:
+		f.last = ""
+	case name != "":
+		f.last = name
+	case !f.holds, f.last == rest:
 		f.last = ""
 	}
-	if many {
-		return ""
-	}
-	if name != "" {
-		f.last = name
-	}
-	return f.last
+	return cmp.Or(named, f.last, rest)
 }
 
 // link connects v with what n says that it mounts, selects or routes to.

@@ -37,8 +37,12 @@ type event struct {
 
 // moments are when the change happened: the same, unless nobody saw it.
 func (e event) moments() ledger.Moments {
+	latest := e.before
+	if e.origin == ledger.First { // for an edited meter: what the list shows may be later than the edit
+		latest = e.now
+	}
 	// A write that only takes fields away leaves the time of the one before it.
-	stated := e.isNews() && e.written >= e.after-1 && e.written <= e.before+1
+	stated := e.isNews() && e.written >= e.after-1 && e.written <= latest+1
 	if stated && (!e.existed || e.written > e.after+1 || e.before-e.after <= vague) {
 		written := usage.Boundary{At: e.written, Evidence: usage.ManagedFields}
 		return ledger.Moments{End: written, Start: written}

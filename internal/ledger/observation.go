@@ -87,7 +87,11 @@ const sameWrite = 10
 // a second outside of what is known of the change otherwise: who writes the object
 // can write the times in its managedFields, too.
 func (o *Observation) writtenIsNews(at *object) bool {
-	if o.Written == 0 || o.Written > o.latest()+aSecond || o.Written < o.After-aSecond {
+	latest := o.latest()
+	if o.Origin == First { // of an edited meter: what there is now is not all of the edit's moment
+		latest = o.Now
+	}
+	if o.Written == 0 || o.Written > latest+aSecond || o.Written < o.After-aSecond {
 		return false
 	}
 	return o.Written > at.seen ||

@@ -147,14 +147,18 @@ func (w *world) deployment(t *thing) string {
 	if nameless[top.kind] || top == t && !workloads[top.kind] && t.namespace != "" {
 		named = ""
 	}
-	return cmp.Or(
-		t.label(deploymentLabel), top.label(deploymentLabel), named, w.follow(t), t.label("app.kubernetes.io/instance"), t.label("app.kubernetes.io/name"),
-	)
+	named = cmp.Or(t.label(deploymentLabel), top.label(deploymentLabel), named)
+	rest := cmp.Or(t.label("app.kubernetes.io/instance"), t.label("app.kubernetes.io/name"))
+	followed := w.follow(t, rest)
+	if named != "" || followed == "" {
+		t.followed = "" // it keeps what places it, and nothing else
+	}
+	return cmp.Or(named, followed, rest)
 }
 
 // follow is the deployment of what mounts a claim, what a service selects, or what a
 // gateway's routes send to, when it is one; the last one, when there is none and it holds something.
-func (w *world) follow(t *thing) string {
+func (w *world) follow(t *thing, rest string) string {
 	found := map[string]bool{}
 	switch t.kind {
 	case "PersistentVolumeClaim":
@@ -188,6 +192,9 @@ func (w *world) follow(t *thing) string {
 	}
 	if len(found) > 1 {
 		return ""
+	}
+	if len(found) == 0 && t.followed == rest {
+		t.followed = "" // that places it without
 	}
 	for name := range found {
 		t.followed = name
