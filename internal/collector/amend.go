@@ -204,6 +204,9 @@ func (f *feed) amendBefore(object *unstructured.Unstructured, e event) {
 		return
 	}
 	after := max(e.after, stated(object, readers, e.now))
+	if change := e.moments().Start; change.Evidence == usage.ManagedFields {
+		after = max(after, change.At) // so it will be dated
+	}
 	for left := f.carryOutBefore(after); left > 0; {
 		if err := f.source.ReplayNow(); err != nil {
 			f.doubtAmendments(e.now)
