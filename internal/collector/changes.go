@@ -61,6 +61,7 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 		return // the next run takes it in, in its turn
 	}
 	f.date(&e, change)
+	f.datedBefore(&e, string(object.GetUID()))
 	f.moved.Store(e.revision)
 	f.doubtBehind(e)
 	f.amendBefore(object, e)
@@ -105,6 +106,24 @@ func (f *feed) date(e *event, change source.Change) {
 		c.probe(e.revision)
 		e.after, e.before = c.chronology.Bounds(e.revision, e.now)
 		f.probed = [2]int64{e.after, e.before}
+	}
+}
+
+// datedBefore bounds a change by the date of the one of the same object before it, where
+// nothing else is known of the time between the two: one that only takes fields away has
+// that very date, and came later. What an object says of itself bounds no other's changes.
+func (f *feed) datedBefore(e *event, uid string) {
+	if e.after >= f.datedLast {
+		clear(f.dated)
+		f.datedLast = 0
+	}
+	e.after = max(e.after, min(f.dated[uid], e.before))
+	if e.written > e.after {
+		if f.dated == nil {
+			f.dated = map[string]int64{}
+		}
+		f.dated[uid] = e.written
+		f.datedLast = max(f.datedLast, e.written)
 	}
 }
 

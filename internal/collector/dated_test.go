@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 
+	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -98,5 +99,30 @@ func TestADateInManagedFieldsBoundsNothingElse(t *testing.T) {
 				t.Errorf("what came next is in [%d, %d], want [%d, %d]", earliest-second0, latest-second0, c.earliest, 3600)
 			}
 		})
+	}
+}
+
+// A change that only takes fields away has the date of the change before it, and came later: it is not dated by that,
+// though the object's own dates bound no other object's changes.
+func TestTheSameDateAgainDatesNothing(t *testing.T) {
+	_, f := driven(t, journalHolding())
+	dated := func(uid string, written, after, before int64) ledger.Moments {
+		e := event{written: written, after: after, before: before, now: before, existed: true, origin: ledger.Replayed}
+		f.datedBefore(&e, uid)
+		return e.moments()
+	}
+	exactly := usage.Boundary{At: 1013, Evidence: usage.ManagedFields}
+	if got := dated("web", 1013, 1010, 1030); got.Start != exactly {
+		t.Errorf("the first change is dated %v, want %v", got.Start, exactly)
+	}
+	want := ledger.Between(ledger.Replayed, 1013, 1030)
+	if got := dated("web", 1013, 1010, 1030); got != want {
+		t.Errorf("the second change is dated %v, want %v", got, want)
+	}
+	if got := dated("api", 1013, 1010, 1030); got.Start != exactly {
+		t.Errorf("another object's change is dated %v, want %v", got.Start, exactly)
+	}
+	if dated("web", 1041, 1040, 1041); len(f.dated) != 1 {
+		t.Errorf("%d dates are kept, of what is known better by now", len(f.dated)-1)
 	}
 }

@@ -32,6 +32,10 @@ type feed struct {
 	// probed are the bounds of the last change that was dated by the history. Its
 	// own goroutine's.
 	probed [2]int64
+	// dated is when each object was written last, by its own word, of those of which nothing
+	// else says that; datedLast is the latest of these. Its own goroutine's.
+	dated     map[string]int64
+	datedLast int64
 	// doubted tells that the kind was found to be behind others. Its own goroutine's.
 	doubted bool
 
