@@ -168,6 +168,8 @@ type NodeReference struct {
 // part of. The object names the other one, and the keys by which that one has to
 // vouch for it. A key stands for one object: of several that show the same, the
 // oldest is represented.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.goesBy) || !has(self.namespace) && !has(self.uid)",message="whoever goesBy a name may be in any namespace, and may be several: leave namespace and uid out"
 type Representation struct {
 	// target is the other object's kind.
 	//
@@ -197,6 +199,13 @@ type Representation struct {
 	//
 	// +required
 	Keys Expression `json:"keys"`
+
+	// goesBy is a CEL expression, read on the other object, as self: a name that it goes
+	// by, of which there may be others, in any namespace: its class. The name is then
+	// compared with that, and not with its own. Each of those that go by it may vouch.
+	//
+	// +optional
+	GoesBy Expression `json:"goesBy,omitempty"`
 
 	// vouchesFor is a CEL expression, read on the other object, as self: the list of
 	// keys that it vouches for. Read only what its controller writes, such as its status.

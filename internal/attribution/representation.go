@@ -31,8 +31,10 @@ type Representative struct {
 	Kind            usage.GroupKind
 	Namespace, Name string
 	UID             string
-	// Vouches are the keys that it vouches for, by the meter's rules.
+	// Vouches are the keys that it vouches for, by the meter's rules, and Shares the names
+	// that it goes by beside its own, by the same; "": none.
 	Vouches [][]string
+	Shares  []string
 	// Since is from when on it vouches for those that it did not vouch for before.
 	Since Span
 	// Active tells whether it holds something by any meter, Began since when.
@@ -51,6 +53,7 @@ type Representative struct {
 type Representations struct {
 	parts   map[string]*part
 	others  map[named]*representative
+	shared  map[sharedName]*company
 	changed map[*part]struct{}
 }
 
@@ -64,7 +67,8 @@ type named struct {
 type part struct {
 	uid     string
 	created int64
-	claims  []claiming
+	said    []usage.Claim
+	claims  []claiming // what it said, with those that share a name one by one
 	// What is decided: by whom it is represented, nil by nobody.
 	by    *representative
 	byUID string
@@ -90,6 +94,8 @@ type representative struct {
 	uid     string // "": it is not known
 	active  bool
 	began   Span
+	shares  []string         // by rule
+	kept    bool             // for a moment, whoever leaves
 	vouched map[vouched]Span // since when
 	seats   map[seat][]*part // in the order of their age
 }
@@ -102,7 +108,8 @@ type vouched struct {
 // NewRepresentations is an index of nothing.
 func NewRepresentations() *Representations {
 	return &Representations{
-		parts: map[string]*part{}, others: map[named]*representative{}, changed: map[*part]struct{}{},
+		parts: map[string]*part{}, others: map[named]*representative{},
+		shared: map[sharedName]*company{}, changed: map[*part]struct{}{},
 	}
 }
 
@@ -122,11 +129,9 @@ func (r *Representations) Claim(p Part) []string {
 		return nil
 	}
 	r.leave(at)
-	at.created = p.Created
-	for _, c := range p.Claims {
-		r.enter(at, c)
-	}
-	if len(at.claims) == 0 {
+	at.created, at.said = p.Created, cloned(p.Claims)
+	r.enterAll(at)
+	if len(at.said) == 0 {
 		delete(r.parts, at.uid)
 	}
 	r.changed[at] = struct{}{}
@@ -135,9 +140,9 @@ func (r *Representations) Claim(p Part) []string {
 
 // says tells whether the object says what is known of it already.
 func (at *part) says(p *Part) bool {
-	return at.created == p.Created && slices.EqualFunc(at.claims, p.Claims, func(a claiming, b usage.Claim) bool {
-		return a.of.named == named{b.Kind, b.Namespace, b.Name} && a.uid == b.UID &&
-			slices.EqualFunc(a.seats, b.Keys, func(s seat, key string) bool { return s.rule == b.Rule && s.key == key })
+	return at.created == p.Created && slices.EqualFunc(at.said, p.Claims, func(a, b usage.Claim) bool {
+		return a.Kind == b.Kind && a.Namespace == b.Namespace && a.Name == b.Name && a.UID == b.UID && a.Rule == b.Rule &&
+			a.Shared == b.Shared && slices.Equal(a.Keys, b.Keys)
 	})
 }
 
@@ -180,12 +185,16 @@ func (r *Representations) Know(o Representative) []string {
 		for _, key := range keys {
 			v := vouched{rule, key}
 			since, known := before[v]
-			if !known {
+			if !known || nameOf(at.shares, rule) != nameOf(o.Shares, rule) {
 				since, v.key = o.Since, strings.Clone(key)
 			}
 			at.vouched[v] = since
 		}
 	}
+	if !vouches {
+		o.Shares = nil
+	}
+	r.goesBy(at, o.Shares)
 	r.reconsider(at)
 	r.release(at)
 	return r.decide()
@@ -200,6 +209,7 @@ func (r *Representations) Lose(kind usage.GroupKind, namespace, name, uid string
 	}
 	r.reconsider(at)
 	at.uid, at.active, at.vouched = "", false, nil
+	r.goesBy(at, nil)
 	r.release(at)
 	return r.decide()
 }
@@ -210,17 +220,12 @@ func (r *Representations) By(uid string) (by string, since Span, represented boo
 	if at == nil || at.by == nil {
 		return "", Span{}, false
 	}
-	since = at.by.began
-	for _, c := range at.claims {
-		if c.of != at.by || !c.holds(at) {
-			continue
+	for i := range at.claims {
+		if c := &at.claims[i]; c.of == at.by && c.holds(at) {
+			return at.byUID, c.since(), true
 		}
-		for _, s := range c.seats {
-			since = since.later(c.of.vouched[vouched{s.rule, s.key}])
-		}
-		break
 	}
-	return at.byUID, since, true
+	return at.byUID, at.by.began, true
 }
 
 // Active tells whether an object was known to be active when it was known last.
@@ -229,17 +234,13 @@ func (r *Representations) Active(kind usage.GroupKind, namespace, name, uid stri
 	return at != nil && at.uid == uid && at.active
 }
 
-// Claims are what an object claims, without the keys.
+// Claims are what an object claims.
 func (r *Representations) Claims(uid string) []usage.Claim {
 	at := r.parts[uid]
 	if at == nil {
 		return nil
 	}
-	claims := make([]usage.Claim, len(at.claims))
-	for i, c := range at.claims {
-		claims[i] = usage.Claim{Kind: c.of.kind, Namespace: c.of.namespace, Name: c.of.name, UID: c.uid}
-	}
-	return claims
+	return at.said
 }
 
 // Missing are those of a kind that are known, and of which there tells no, as
@@ -278,7 +279,7 @@ func (r *Representations) other(name named) *representative {
 
 // release forgets a representative that nobody claims, and that vouches for nobody.
 func (r *Representations) release(at *representative) {
-	if len(at.seats) == 0 && len(at.vouched) == 0 {
+	if len(at.seats) == 0 && len(at.vouched) == 0 && !at.kept {
 		delete(r.others, at.named)
 	}
 }
@@ -318,6 +319,7 @@ func (r *Representations) leave(at *part) {
 		r.release(c.of)
 	}
 	at.claims = nil
+	r.leaveShared(at)
 }
 
 // older orders objects by their age.
@@ -368,13 +370,7 @@ func (c *claiming) holds(at *part) bool {
 func (r *Representations) decide() []string {
 	var changed []string
 	for at := range r.changed {
-		var by *representative
-		for i := range at.claims {
-			if at.claims[i].holds(at) {
-				by = at.claims[i].of
-				break
-			}
-		}
+		by := at.represented()
 		if (by == nil) != (at.by == nil) {
 			changed = append(changed, at.uid)
 		}

@@ -106,10 +106,18 @@ type representing struct {
 	others map[string]Representative // by name
 }
 
+// names tells whether an object names the other one: by its name, or one that others may go by too.
+func names(c usage.Claim, o Representative) bool {
+	if c.Shared {
+		return o.Shares[c.Rule] == c.Name
+	}
+	return c.Name == o.Name
+}
+
 func (w representing) represented() []string {
 	claims := func(p Part, o Representative, rule int, key string) bool {
 		return slices.ContainsFunc(p.Claims, func(c usage.Claim) bool {
-			return c.Name == o.Name && c.Rule == rule && (c.UID == "" || c.UID == o.UID) && slices.Contains(c.Keys, key)
+			return names(c, o) && c.Rule == rule && (c.UID == "" || c.UID == o.UID) && slices.Contains(c.Keys, key)
 		})
 	}
 	oldest := func(o Representative, rule int, key string) string {
@@ -127,13 +135,14 @@ func (w representing) represented() []string {
 	for _, uid := range slices.Sorted(maps.Keys(w.parts)) {
 		p := w.parts[uid]
 		if slices.ContainsFunc(p.Claims, func(c usage.Claim) bool {
-			o, known := w.others[c.Name]
-			if !known || !o.Active || c.UID != "" && c.UID != o.UID {
-				return false
+			for _, o := range w.others {
+				if names(c, o) && o.Active && (c.UID == "" || c.UID == o.UID) && !slices.ContainsFunc(c.Keys, func(key string) bool {
+					return !slices.Contains(o.Vouches[c.Rule], key) || oldest(o, c.Rule, key) != uid
+				}) {
+					return true
+				}
 			}
-			return !slices.ContainsFunc(c.Keys, func(key string) bool {
-				return !slices.Contains(o.Vouches[c.Rule], key) || oldest(o, c.Rule, key) != uid
-			})
+			return false
 		}) {
 			all = append(all, uid)
 		}
@@ -147,13 +156,17 @@ func (w *representing) step(t *rapid.T, r *Representations) (changed []string, g
 	keys := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 3, rapid.ID[string])
 	name := rapid.SampledFrom([]string{"db", "web"})
 	uid := rapid.SampledFrom([]string{"vmi-1", "vmi-2"})
+	class := rapid.SampledFrom([]string{"large", "db"})
 	switch rapid.SampledFrom([]string{"claim", "claim", "forget", "know", "know", "lose"}).Draw(t, "step") {
 	case "claim":
 		p := Part{UID: fmt.Sprintf("pod-%d", rapid.IntRange(0, 5).Draw(t, "pod")), Created: rapid.Int64Range(0, 2).Draw(t, "created")}
 		for range rapid.IntRange(0, 2).Draw(t, "claims") {
 			claimed := usage.Claim{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), Rule: rapid.IntRange(0, 1).Draw(t, "rule"), Keys: keys.Draw(t, "keys")}
-			if rapid.Bool().Draw(t, "knows the UID") {
+			switch rapid.SampledFrom([]string{"name", "UID", "class"}).Draw(t, "by") {
+			case "UID":
 				claimed.UID = uid.Draw(t, "uid")
+			case "class":
+				claimed.Namespace, claimed.Name, claimed.Shared = "", class.Draw(t, "class"), true
 			}
 			p.Claims = append(p.Claims, claimed)
 		}
@@ -165,10 +178,13 @@ func (w *representing) step(t *rapid.T, r *Representations) (changed []string, g
 		changed = r.Forget(gone)
 	case "know":
 		o := Representative{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), UID: uid.Draw(t, "uid"), Active: rapid.Bool().Draw(t, "active")}
-		o.Vouches = [][]string{nil, nil}
+		o.Vouches, o.Shares = [][]string{nil, nil}, []string{"", ""}
 		for rule := range o.Vouches {
 			if rapid.Bool().Draw(t, "vouches") {
 				o.Vouches[rule] = keys.Draw(t, "vouched")
+			}
+			if rapid.Bool().Draw(t, "goes by a class") {
+				o.Shares[rule] = class.Draw(t, "class")
 			}
 		}
 		w.others[o.Name] = o
@@ -216,8 +232,8 @@ func TestRepresentationsAgreeWithALookThroughEverything(t *testing.T) {
 		for _, o := range w.others {
 			r.Lose(o.Kind, o.Namespace, o.Name, o.UID)
 		}
-		if len(r.parts)+len(r.others) > 0 {
-			t.Fatalf("remembers %d parts and %d others of nothing", len(r.parts), len(r.others))
+		if len(r.parts)+len(r.others)+len(r.shared) > 0 {
+			t.Fatalf("remembers %d parts, %d others and %d classes of nothing", len(r.parts), len(r.others), len(r.shared))
 		}
 	})
 }

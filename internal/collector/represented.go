@@ -188,7 +188,8 @@ func (c *Collector) decideOne(at *metering, p *part, anyway bool) {
 // vouching is what an object vouches for, to one meter.
 type vouching struct {
 	reader
-	keys [][]string
+	keys   [][]string
+	shares []string
 }
 
 // vouches reads what an object of the feed vouches for.
@@ -196,7 +197,8 @@ func (f *feed) vouches(object *unstructured.Unstructured) []vouching {
 	asking := f.asking()
 	read := make([]vouching, len(asking))
 	for i, r := range asking {
-		read[i] = vouching{reader: r, keys: r.meter.Vouches(f.groupKind(), object)}
+		read[i].reader = r
+		read[i].keys, read[i].shares = r.meter.Vouches(f.groupKind(), object)
 	}
 	return read
 }
@@ -246,7 +248,7 @@ func (c *Collector) know(f *feed, v vouching, object *unstructured.Unstructured,
 	}
 	c.turn(v.at, v.at.represented.Know(attribution.Representative{
 		Kind: f.groupKind(), Namespace: object.GetNamespace(), Name: object.GetName(), UID: uid,
-		Vouches: v.keys, Since: since, Active: active, Began: began,
+		Vouches: v.keys, Shares: v.shares, Since: since, Active: active, Began: began,
 	}), "", moments)
 }
 

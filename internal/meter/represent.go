@@ -20,6 +20,7 @@ type claim struct {
 	kind                       usage.GroupKind
 	namespace, name, uid, keys *expression
 	rule                       int
+	shared                     bool
 }
 
 // vouching is what is read on the other object. Relations to the same kind that
@@ -28,21 +29,25 @@ type vouching struct {
 	kind usage.GroupKind
 	text v1alpha1.Expression
 	keys *expression
+	// goesBy is the name that it goes by beside its own; nil: none.
+	byText v1alpha1.Expression
+	goesBy *expression
 }
 
 func (c *compiler) representations(relations []v1alpha1.Representation) {
 	for i, r := range relations {
 		path := fmt.Sprintf("spec.representedBy[%d]", i)
 		kind := usage.GroupKind{Group: r.Target.Group, Kind: r.Target.Kind}
-		rule := slices.IndexFunc(c.meter.vouching, func(v vouching) bool { return v.kind == kind && v.text == r.VouchesFor })
+		rule := slices.IndexFunc(c.meter.vouching, func(v vouching) bool { return v.kind == kind && v.text == r.VouchesFor && v.byText == r.GoesBy })
 		if rule < 0 {
 			rule = len(c.meter.vouching)
 			c.meter.vouching = append(c.meter.vouching, vouching{
 				kind: kind, text: r.VouchesFor, keys: c.compile(c.object, path+".vouchesFor", r.VouchesFor, wantList),
+				byText: r.GoesBy, goesBy: c.optional(c.object, path+".goesBy", r.GoesBy, wantText),
 			})
 		}
 		c.meter.claims = append(c.meter.claims, claim{
-			kind: kind, rule: rule,
+			kind: kind, rule: rule, shared: r.GoesBy != "",
 			namespace: c.optional(c.object, path+".namespace", r.Namespace, wantText),
 			name:      c.compile(c.object, path+".name", r.Name, wantText),
 			uid:       c.optional(c.object, path+".uid", r.UID, wantText),
@@ -71,13 +76,16 @@ func (m *Meter) Claims(object *unstructured.Unstructured) []usage.Claim {
 	var claims []usage.Claim
 	for _, relation := range m.claims {
 		r := newReading(m, object)
-		claimed := usage.Claim{Kind: relation.kind, Rule: relation.rule, Name: r.text(relation.name)}
+		claimed := usage.Claim{Kind: relation.kind, Rule: relation.rule, Name: r.text(relation.name), Shared: relation.shared}
 		if claimed.Name == "" {
 			continue
 		}
-		claimed.Namespace = r.ownNamespace
-		if relation.namespace != nil {
+		switch {
+		case relation.shared: // wherever they are
+		case relation.namespace != nil:
 			claimed.Namespace = r.text(relation.namespace)
+		default:
+			claimed.Namespace = r.ownNamespace
 		}
 		if relation.uid != nil {
 			// One that has to be said, and is not, is no claim.
@@ -96,9 +104,10 @@ func (m *Meter) Claims(object *unstructured.Unstructured) []usage.Claim {
 }
 
 // Vouches are the keys that an object of the kind vouches for, in order, by the
-// meter's rules: none, where it cannot be read.
-func (m *Meter) Vouches(kind usage.GroupKind, object *unstructured.Unstructured) [][]string {
-	all := make([][]string, len(m.vouching))
+// meter's rules, and shares the names that it goes by beside its own: none, where it
+// cannot be read.
+func (m *Meter) Vouches(kind usage.GroupKind, object *unstructured.Unstructured) (all [][]string, shares []string) {
+	all, shares = make([][]string, len(m.vouching)), make([]string, len(m.vouching))
 	for i, rule := range m.vouching {
 		if rule.kind != kind {
 			continue
@@ -107,8 +116,13 @@ func (m *Meter) Vouches(kind usage.GroupKind, object *unstructured.Unstructured)
 		if keys := r.keys(rule.keys); r.failed == nil {
 			all[i] = keys[:min(len(keys), maxKeys)]
 		}
+		if rule.goesBy != nil {
+			if name := r.text(rule.goesBy); r.failed == nil {
+				shares[i] = name
+			}
+		}
 	}
-	return all
+	return all, shares
 }
 
 // keys are the texts of a list, in order, each once.

@@ -88,6 +88,8 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 		"an owner that need not control":  {"load-balancer", patchedText(t, service, `metadata: {ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1beta1, kind: Gateway, name: edge, uid: gateway-1}]}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", UID: "gateway-1", Keys: addresses}}, "", nil},
 		"a label":                         {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
 		"labels, from another namespace":  {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gateway-name: edge, gateway.envoyproxy.io/owning-gateway-namespace: shop}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
+		"the label of a class":            {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gatewayclass: eg}}`), []usage.Claim{{Kind: gateways, Name: "eg", Rule: 1, Shared: true, Keys: addresses}}, "", nil},
+		"of a class, and a Gateway of it": {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.envoyproxy.io/owning-gatewayclass: eg, gateway.envoyproxy.io/owning-gateway-name: edge}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
 		"a Service without an address":    {"load-balancer", patchedText(t, service, `{metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}, status: null}`), nil, patchedText(t, gateway, `status: null`), nil},
 		"a machine of a pool":             {"machine", machine, []usage.Claim{{Kind: pools, Namespace: "shop", Name: "workers", Keys: []string{"n1"}}}, pool, []string{"n1", "n2"}},
 		"one that is no node yet":         {"machine", patchedText(t, machine, `status: null`), nil, patchedText(t, pool, `status: null`), nil},
@@ -125,7 +127,8 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 			if c.other == "" {
 				return
 			}
-			if diff := cmp.Diff(c.vouches, m.Vouches(m.Representatives()[0], object(t, c.other))[0]); diff != "" {
+			keys, _ := m.Vouches(m.Representatives()[0], object(t, c.other))
+			if diff := cmp.Diff(c.vouches, keys[0]); diff != "" {
 				t.Errorf("vouches for: want (-), got (+):\n%s", diff)
 			}
 		})
@@ -145,7 +148,7 @@ func TestClaimsAreBounded(t *testing.T) {
 		t.Errorf("claims %v", claims)
 	}
 	gateway := object(t, `{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g, namespace: shop, uid: g1}, status: {addresses: `+list+`}}`)
-	if keys := m.Vouches(m.Representatives()[0], gateway); len(keys[0]) != maxKeys {
+	if keys, _ := m.Vouches(m.Representatives()[0], gateway); len(keys[0]) != maxKeys {
 		t.Errorf("vouches for %d keys", len(keys[0]))
 	}
 }

@@ -8,7 +8,10 @@ type Claim struct {
 	Name      string
 	UID       string // "": whichever bears the name
 	Rule      int    // which of the meter's vouching rules the other one goes by
-	Keys      []string
+	// Shared tells that the name is one that others of the kind may go by too, wherever
+	// they are (a class), and none's own: any of them may vouch.
+	Shared bool
+	Keys   []string
 }
 
 // GroupKind names a kind, in whichever version.

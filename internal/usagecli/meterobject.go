@@ -70,6 +70,10 @@ func (s *surroundings) representation(m *meter.Meter, object *unstructured.Unstr
 			hints = append(hints, fmt.Sprintf("metered with %s instead, while that is metered and vouches for it", other))
 			continue
 		}
+		if claim.Shared {
+			hints = append(hints, fmt.Sprintf("metered with any %s that goes by %q, while that is metered and vouches for it", claim.Kind.Kind, claim.Name))
+			continue
+		}
 		switch at := s.others[i]; {
 		case at == nil:
 			hints = append(hints, fmt.Sprintf("says that it is a part of %s, which cannot be read: metered by itself", other))
@@ -85,8 +89,8 @@ func (s *surroundings) representation(m *meter.Meter, object *unstructured.Unstr
 }
 
 func vouches(m *meter.Meter, other *unstructured.Unstructured, claim *usage.Claim) bool {
-	keys := m.Vouches(claim.Kind, other)[claim.Rule]
-	return !slices.ContainsFunc(claim.Keys, func(key string) bool { return !slices.Contains(keys, key) })
+	keys, _ := m.Vouches(claim.Kind, other)
+	return !slices.ContainsFunc(claim.Keys, func(key string) bool { return !slices.Contains(keys[claim.Rule], key) })
 }
 
 // graph has the object and its owners.
@@ -242,6 +246,10 @@ func (r *clusterReader) around(ctx context.Context, m *meter.Meter, object *unst
 		s.node = node
 	}
 	for _, claim := range m.Claims(object) {
+		if claim.Shared {
+			s.others = append(s.others, nil)
+			continue
+		}
 		kind := schema.GroupKind{Group: claim.Kind.Group, Kind: claim.Kind.Kind}
 		other, err := r.find(ctx, kind, claim.Namespace, claim.Name)
 		if err != nil {
