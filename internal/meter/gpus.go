@@ -12,7 +12,21 @@ import (
 func nodeGPUs(node map[string]any) int64 {
 	labels, capacity := branch(node, "metadata", "labels"), branch(node, "status", "capacity")
 	annotations := branch(node, "metadata", "annotations")
-	return nvidiaGPUs(labels, annotations, capacity) + amdGPUs(labels, capacity) + intelGPUs(labels, capacity)
+	gpus := nvidiaGPUs(labels, annotations, capacity) + amdGPUs(labels, capacity) + intelGPUs(labels, capacity)
+	if gpus == 0 {
+		gpus = launchedGPUs(labels)
+	}
+	return gpus
+}
+
+// launchedGPUs are those of the machine that Karpenter launched: a node has it from the
+// beginning, and its device plugin minutes later.
+func launchedGPUs(labels map[string]any) int64 {
+	switch entry(labels, "karpenter.k8s.aws/instance-gpu-manufacturer") {
+	case "", "nvidia", "amd":
+		return max(labelled(labels, "karpenter.k8s.aws/instance-gpu-count"), labelled(labels, "karpenter.azure.com/sku-gpu-count"))
+	}
+	return 0 // accelerators, which are extended resources
 }
 
 // nvidiaGPUs are those that GPU feature discovery counts, or GKE; without that, those
@@ -27,7 +41,7 @@ func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 		return registeredGPUs(entry(annotations, "volcano.sh/node-vgpu-register"))
 	}
 	if counted == 0 {
-		if counted = labelled(labels, "cloud.google.com/gke-accelerator-count"); counted > 0 {
+		if counted = gkeGPUs(labels); counted > 0 {
 			return counted
 		}
 		if shared := capacityOf(capacity, "nvidia.com/gpu.shared"); stated == 0 {
@@ -45,6 +59,14 @@ func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 		return atLeast(counted, slicesPerGPU(model, size, labelled(labels, "nvidia.com/gpu.slices.gi")))
 	}
 	return counted
+}
+
+// gkeGPUs are those that GKE's label counts, which counts TPUs too.
+func gkeGPUs(labels map[string]any) int64 {
+	if !strings.HasPrefix(entry(labels, "cloud.google.com/gke-accelerator"), "nvidia-") {
+		return 0
+	}
+	return labelled(labels, "cloud.google.com/gke-accelerator-count")
 }
 
 // atLeast is how many GPUs so many parts of them are, if a GPU has no more than perGPU.
