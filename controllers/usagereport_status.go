@@ -51,6 +51,9 @@ func reported(r *report.Resolved, figures *v1alpha1.UsageReportStatus, sealed, i
 func (m *made) suspended(is bool) *made {
 	if is {
 		m.standing, m.reason, m.message = ready, v1alpha1.ReasonSuspended, "spec.suspend is true: the report goes no further than the seal at which it is"
+		if m.figures != nil && m.figures.Window == nil {
+			m.message = "spec.suspend is true since before the report was made: it has no figures"
+		}
 		m.rolls, m.next = 0, 0
 	}
 	return m
@@ -60,11 +63,11 @@ func (m *made) suspended(is bool) *made {
 func (m *made) keeps() bool { return m.figures == nil && m.standing != stalled }
 
 // found makes the conditions of a report without totals say why: nothing was used, it is
-// unknown, or a filter has a name that does not exist.
+// unknown, or the spec has a name that does not exist.
 func (m *made) found(noSuch error) *made {
 	f, said := report.Found(m.figures), m.figures.Summary
 	if noSuch != nil {
-		m.reason, said = v1alpha1.ReasonNoSuchName, "spec.filters: "+noSuch.Error()
+		m.reason, said = v1alpha1.ReasonNoSuchName, noSuch.Error()
 		if f != report.Used {
 			m.figures.Summary = limit(said, maxSummary)
 		}
