@@ -252,7 +252,13 @@ func refusal(status int, answer []byte) error {
 		switch {
 		case status == http.StatusForbidden:
 			return &refused{said.Message}
-		case status == http.StatusBadRequest, said.Code == wire.NoSuchName:
+		case said.Code == wire.NoSuchName:
+			_, what, is := strings.Cut(said.Message, ": ") // the parameter's name is not a flag's
+			if !is || strings.ContainsAny(strings.TrimSuffix(said.Message, what), ` "`) {
+				what = said.Message
+			}
+			return misused("%s", what)
+		case status == http.StatusBadRequest:
 			return misused("%s", said.Message)
 		}
 		return errors.New(said.Message)
