@@ -161,3 +161,28 @@ func TestAReportOfTheClusterSaysWhichNameDoesNotExist(t *testing.T) {
 		}
 	}
 }
+
+// A schedule that a person has to change tells so once, as a report does.
+func TestAStalledScheduleTells(t *testing.T) {
+	stalled := func(reason, message string) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason, Message: message}}
+	}
+	of := &v1alpha1.UsageReportSchedule{}
+	s := &series{Object: of, status: &of.Status}
+	for _, c := range []struct {
+		before, after []metav1.Condition
+		want          string
+	}{
+		{nil, stalled("InvalidSchedule", "that never comes"), "Warning that never comes"},
+		{stalled("InvalidSchedule", "that never comes"), stalled("InvalidSchedule", "that never comes"), " "},
+		{stalled("InvalidSchedule", "that never comes"), stalled("NameTaken", "it is there"), "Warning it is there"},
+		{stalled("InvalidSchedule", "that never comes"), nil, " "},
+	} {
+		told := &events{}
+		s.status.Conditions = c.after
+		(&UsageReportScheduleReconciler{Events: told}).announce(s, c.before)
+		if got := told.kind + " " + told.note; got != c.want {
+			t.Errorf("%v, then %v: it tells %q, want %q", c.before, c.after, got, c.want)
+		}
+	}
+}

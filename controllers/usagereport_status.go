@@ -119,24 +119,25 @@ const makeReport = "MakeReport"
 
 // announce creates an Event for a report that is now complete, or that needs action.
 func (r *UsageReportReconciler) announce(s *subject, made *made, before *v1alpha1.UsageReportStatus) {
-	turned := func(condition string) *metav1.Condition {
-		now := meta.FindStatusCondition(s.status.Conditions, condition)
-		was := meta.FindStatusCondition(before.Conditions, condition)
-		if now == nil || now.Status != metav1.ConditionTrue || was != nil && was.Status == now.Status && was.Reason == now.Reason {
-			return nil
-		}
-		return now
-	}
-	if turned(v1alpha1.ConditionComplete) != nil {
+	if turned(before.Conditions, s.status.Conditions, v1alpha1.ConditionComplete) != nil {
 		kind := corev1.EventTypeNormal
 		if made.warns {
 			kind = corev1.EventTypeWarning
 		}
 		r.Events.Eventf(s.Object, nil, kind, v1alpha1.ConditionComplete, makeReport, "%s", limit(note(s.status), maxNote))
 	}
-	if stalled := turned(v1alpha1.ConditionStalled); stalled != nil {
+	if stalled := turned(before.Conditions, s.status.Conditions, v1alpha1.ConditionStalled); stalled != nil {
 		r.Events.Eventf(s.Object, nil, corev1.EventTypeWarning, stalled.Reason, makeReport, "%s", limit(stalled.Message, maxNote))
 	}
+}
+
+// turned is a condition that is True now, and was not before, or for another reason.
+func turned(before, after []metav1.Condition, condition string) *metav1.Condition {
+	now, was := meta.FindStatusCondition(after, condition), meta.FindStatusCondition(before, condition)
+	if now == nil || now.Status != metav1.ConditionTrue || was != nil && was.Status == now.Status && was.Reason == now.Reason {
+		return nil
+	}
+	return now
 }
 
 // note is what the Event of a complete report says.
