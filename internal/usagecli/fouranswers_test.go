@@ -189,6 +189,17 @@ func reportsOf(w http.ResponseWriter, r *http.Request) {
 		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyPartial}}
 		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
 		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonNoSuchName, Message: `the figures are those of the ledger: spec.filters: nothing was ever recorded under a deployment "wbe"`}}
+	case parts[name] == "goes-on":
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(100)}
+		status.Coverage = &v1alpha1.ReportCoverage{Percent: "100"}
+		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyExact}}
+		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
+	case parts[name] == "unsealed": // the first interval of its window goes on
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(71), EndTime: at(100)}
+		status.Summary = "no interval of the window is sealed yet"
+	case parts[name] == "nothing-so-far":
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(100)}
+		status.Coverage, status.Summary = &v1alpha1.ReportCoverage{Percent: "100"}, "nothing was used"
 	case parts[name] == "suspended":
 		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is true since before the report was made: it has no figures"}}
 	case parts[name] == "stalled":
@@ -218,12 +229,15 @@ func TestAReportSaysWhyItHasNoFigures(t *testing.T) {
 		status int
 		said   string
 	}{
-		"new":          {exitFailed, "error: report new has not been made yet: --wait waits for it\n"},
-		"suspended":    {exitFailed, "error: report suspended has no figures: spec.suspend is true since before the report was made: it has no figures\n"},
-		"stalled":      {exitFailed, "error: report stalled is stalled: spec.timeZone: there is no time zone\n"},
-		"misspelt":     {exitMisused, "error: report misspelt: spec.filters: there is no resource type \"vmm\": did you mean \"vm\"? there are vm\nSee kubectl usage report --help.\n"},
-		"october":      {exitDone, "It is unknown whether anything was used from 2026-09-22T00:00:00Z to 2026-10-23T00:00:00Z: metering began at 2026-11-01T00:00:00Z.\n"},
-		"misspelt-too": {exitDone, "note: the figures may not be those that were asked for: spec.filters: nothing was ever recorded under a deployment \"wbe\"\n\n?  partial: a part of the time was not seen\nWhat was used from 2026-11-01T00:00:00Z to 2026-11-01T05:00:00Z is unknown.\n"},
+		"new":            {exitFailed, "error: report new has not been made yet: --wait waits for it\n"},
+		"suspended":      {exitFailed, "error: report suspended has no figures: spec.suspend is true since before the report was made: it has no figures\n"},
+		"goes-on":        {exitDone, "\nFinal up to 2026-11-03T23:00:00Z; what was used after that is not counted yet.\n"},
+		"unsealed":       {exitDone, "There are no figures yet from 2026-11-03T23:00:00Z to 2026-11-05T04:00:00Z: no interval of the window is sealed yet.\n"},
+		"nothing-so-far": {exitDone, "Nothing was used from 2026-11-01T00:00:00Z to 2026-11-03T23:00:00Z.\n"},
+		"stalled":        {exitFailed, "error: report stalled is stalled: spec.timeZone: there is no time zone\n"},
+		"misspelt":       {exitMisused, "error: report misspelt: spec.filters: there is no resource type \"vmm\": did you mean \"vm\"? there are vm\nSee kubectl usage report --help.\n"},
+		"october":        {exitDone, "It is unknown whether anything was used from 2026-09-22T00:00:00Z to 2026-10-23T00:00:00Z: metering began at 2026-11-01T00:00:00Z.\n"},
+		"misspelt-too":   {exitDone, "note: the figures may not be those that were asked for: spec.filters: nothing was ever recorded under a deployment \"wbe\"\n\n?  partial: a part of the time was not seen\nWhat was used from 2026-11-01T00:00:00Z to 2026-11-01T05:00:00Z is unknown.\n"},
 	} {
 		for _, out := range []string{"", "-o=json"} {
 			status, _, stderr := run(strings.Fields("report " + name + " " + out + " --kubeconfig=" + shop)...)

@@ -119,11 +119,7 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 		text += fmt.Sprintf("Of what you may see, which is in %s of the namespaces: shares are of that, too.\n", seen)
 	}
 	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
-		reached := "Nothing is final yet; it is"
-		if a.SealedTime != nil {
-			reached = "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest"
-		}
-		text += reached + " as of now.\n"
+		text += a.reaches()
 	}
 	if text == "" {
 		return nil
@@ -132,12 +128,34 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 	return err
 }
 
+// reaches says up to when the figures are final, and what they are after that. Those of a report
+// that has been made are of sealed intervals alone.
+func (a *answered) reaches() string {
+	switch {
+	case a.SealedTime == nil && a.made:
+		return "No interval is sealed yet: nothing is counted.\n"
+	case a.SealedTime == nil:
+		return "Nothing is final yet; it is as of now.\n"
+	case a.made:
+		return "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; what was used after that is not counted yet.\n"
+	}
+	return "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest as of now.\n"
+}
+
 // sayNothing says why a report has no figures, if it has none.
 func (c *cli) sayNothing(a *answered) bool {
 	if a.Window == nil || slices.ContainsFunc(a.Rows, func(r wire.Row) bool { return r.Quantity != "" }) {
 		return false
 	}
-	t, when := a.told(), between(&a.Window.StartTime, &a.Window.EndTime)
+	t, end := a.told(), &a.Window.EndTime
+	if a.made && a.SealedTime != nil && a.SealedTime.Before(end) {
+		end = a.SealedTime // of what comes after it nothing is counted yet
+	}
+	when := between(&a.Window.StartTime, end)
+	if a.made && t.percent == "" {
+		fmt.Fprintf(c.ErrOut, "There are no figures yet %s: %s.\n", between(&a.Window.StartTime, &a.Window.EndTime), a.Summary)
+		return true
+	}
 	if a.within != "" {
 		when = "in namespace " + plain(a.within) + " " + when
 	}
