@@ -2,6 +2,7 @@ package usagecli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -48,6 +49,9 @@ func (c *cli) connect(ctx context.Context) (*connection, error) {
 	config, err := c.config.ToRESTConfig()
 	if err != nil {
 		return nil, noCluster(err)
+	}
+	if c.server == "" && os.Getenv(serverVariable) != "" { // its certificate goes with it
+		c.server, c.serverCertificate = os.Getenv(serverVariable), cmp.Or(c.serverCertificate, os.Getenv(certificateVariable))
 	}
 	if err := c.findOperator(ctx, config); err != nil {
 		return nil, err
