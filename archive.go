@@ -15,23 +15,24 @@ import (
 	"github.com/usage-operator/usage-operator/internal/archive"
 )
 
-const aboutArchive = `List, verify and export the days in an archive. Nothing is written to it, and no cluster
-is needed.
+const aboutArchive = `List, verify and export the days in an archive. Nothing is written to it, and no
+cluster is needed.
 
 Usage:
   usage-operator archive list --archive URL [flags]
   usage-operator archive verify --archive URL [flags]
-  usage-operator archive export --archive URL [--from DAY] [--to DAY] > usage.csv
+  usage-operator archive export --archive URL [--from DAY] [--to DAY] [flags]
 
 list says what there is of each day.
 
-verify reads every day's file, and makes sure that it is what its manifest says, that
-each manifest is the one that the next was written after, and that the segments in it
-amount to every seal of the day. It prints the last seal: usage-operator verify --seal
-says whether the cluster's journal has it, too.
+verify reads every day's file, and makes sure that it is what its manifest says,
+that each manifest is the one that the next was written after, and that the
+segments in it amount to every seal of the day. It prints the last seal:
+usage-operator verify --seal says whether the cluster's journal has it, too.
 
-export writes what was held on each of the days as CSV, one line for each segment, and
-the corrections that these days' files have. base_unit_seconds adds up.
+export writes what was held on each of the days as CSV, one line for each
+segment, and the corrections that these days' files have. base_unit_seconds adds
+up.
 
 Exit status:
   0  the archive is whole
@@ -40,8 +41,10 @@ Exit status:
 
 Examples:
   usage-operator archive list --archive file:///var/lib/usage
-  usage-operator archive verify --archive 's3://usage?region=eu-central-1&prefix=prod/'
-  usage-operator archive export --archive file:///var/lib/usage --from 2026-11-01 --to 2026-11-30
+  usage-operator archive verify \
+    --archive 's3://usage?region=eu-central-1&prefix=prod/'
+  usage-operator archive export --archive file:///var/lib/usage \
+    --from 2026-11-01 --to 2026-11-30 > usage.csv
 
 Flags:
 `
@@ -77,7 +80,7 @@ type archiveCommand struct {
 func (c *archiveCommand) parse(args []string, help io.Writer) error {
 	flags := pflag.NewFlagSet("usage-operator archive", pflag.ContinueOnError)
 	flags.SortFlags = false
-	flags.Usage = func() { fmt.Fprint(help, aboutArchive+flags.FlagUsagesWrapped(100)) }
+	flags.Usage = func() { fmt.Fprint(help, aboutArchive+usages(flags)) }
 	flags.StringVar(&c.location, "archive", "", "Where the archive is: the operator's `URL`.")
 	flags.StringVar(&c.cluster, "cluster", "", "The `UID` of the cluster's namespace kube-system, which the archive must be of. Empty: any.")
 	flags.StringVarP(&c.output, "output", "o", "text", "text or json.")

@@ -60,8 +60,11 @@ What is metered is said by UsageMeters: kubectl get usagemeters.
 
 Usage:
   usage-operator [flags]
-  usage-operator verify [flags]    Verify that the ledger adds up: see usage-operator verify --help.
-  usage-operator archive COMMAND   List, verify and export the days in the archive: see usage-operator archive --help.
+  usage-operator check [flags]     Check that it is installed as it should be.
+  usage-operator verify [flags]    Verify that the ledger adds up.
+  usage-operator archive COMMAND   List, verify and export archived days.
+
+usage-operator COMMAND --help says more of each.
 
 Flags:
 `
@@ -88,7 +91,7 @@ func (o *options) flags() *pflag.FlagSet {
 	*o = options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20, usageMemory: 64 << 20}
 	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
 	flags.SortFlags = false
-	flags.Usage = func() { fmt.Fprint(os.Stderr, about+flags.FlagUsagesWrapped(100)) }
+	flags.Usage = func() { fmt.Fprint(os.Stderr, about+usages(flags)) }
 	flags.DurationVar(&o.interval, "interval", time.Hour, "How long the interval of one record is. It divides an hour, and is at least 1m. Intervals are aligned to UTC.")
 	flags.DurationVar(&o.refresh, "live-refresh", 5*time.Minute, "How often the Open record of the current interval is brought up to date, at most; a new deployment's is sooner, at first. 0: there are no Open records.")
 	flags.DurationVar(&o.retention, "record-retention", 72*time.Hour, "How long a record is kept after its interval ended.")

@@ -28,7 +28,8 @@ Exit status:
 ` + verification.ExitStatuses + `
 Examples:
   usage-operator verify
-  usage-operator verify --interval-from 2026-11-01T00:00:00Z --interval-to 2026-12-01T00:00:00Z
+  usage-operator verify --interval-from 2026-11-01T00:00:00Z \
+    --interval-to 2026-12-01T00:00:00Z
   usage-operator verify -o json | jq .firstDifference
 
 Flags:
@@ -59,7 +60,7 @@ func parseVerification(args []string, help io.Writer) (*verification.Verificatio
 	v := &verification.Verification{}
 	flags := pflag.NewFlagSet("usage-operator verify", pflag.ContinueOnError)
 	flags.SortFlags = false
-	flags.Usage = func() { fmt.Fprint(help, aboutVerify+flags.FlagUsagesWrapped(100)) }
+	flags.Usage = func() { fmt.Fprint(help, aboutVerify+usages(flags)) }
 	flags.StringVar(&v.Namespace, "namespace", "usage-system", "The operator's own namespace, with the journal.")
 	v.AddFlags(flags)
 	if kubeconfig := flag.Lookup("kubeconfig"); kubeconfig != nil {

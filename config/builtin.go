@@ -59,9 +59,9 @@ func read(name string, into any) error {
 	return nil
 }
 
-// createdMeters is the ConfigMap, in the operator's namespace, whose keys are the built-in meters that were created
+// CreatedMeters is the ConfigMap, in the operator's namespace, whose keys are the built-in meters that were created
 // once: what a person deletes stays deleted.
-const createdMeters = "usage-operator-meters"
+const CreatedMeters = "usage-operator-meters"
 
 // CreateMeters creates the built-in meters that it has never created in this cluster, and returns their names. A meter
 // that exists is left alone, whatever it says, and one that was deleted stays deleted: what is metered must not change
@@ -71,7 +71,7 @@ func CreateMeters(ctx context.Context, cluster client.Client, namespace string) 
 	if err != nil {
 		return nil, err
 	}
-	known := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: createdMeters}}
+	known := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: CreatedMeters}}
 	if err := cluster.Get(ctx, client.ObjectKeyFromObject(known), known); client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("which built-in meters were created before: %w", err)
 	}

@@ -107,3 +107,82 @@ func TestAReportSaysWhyItHasNoFigures(t *testing.T) {
 		})
 	}
 }
+
+// A report of the cluster says which namespace does not exist, and that a selector selects none:
+// that nothing was used there would be another answer. So does one that is told apart by an
+// attribute that nothing has.
+func TestAReportOfTheClusterSaysWhichNameDoesNotExist(t *testing.T) {
+	const began = int64(1_793_491_200)
+	vcpu := usage.Dimension{Name: "vcpu", Unit: usage.Core}
+	object := usage.Object{Kind: "VirtualMachine", Name: "db", UID: "uid-db"}
+	answers := NewAnswers()
+	answers.Begin()
+	answers.Committed(&journal.Batch{
+		Time:   began + 3600,
+		Meters: []journal.Meter{{Name: "vm", ResourceType: "vm", Since: began, Dimensions: []usage.Dimension{vcpu}}},
+		Changes: []usage.Change{{Segment: usage.Segment{
+			Meter: "vm", Dimension: vcpu, Level: 1000, Start: usage.Boundary{At: began, Evidence: usage.CreationTime}, End: usage.Boundary{At: began + 60, Evidence: usage.Observed},
+			Subject: &usage.Subject{
+				ResourceType: "vm", Resource: object, Instance: object, Attributes: usage.NewAttributes(map[string]string{"class": "fast"}),
+				Account: usage.Account{Namespace: "gone", NamespaceUID: "1", Deployment: "web"},
+			},
+		}}},
+		Seals: []journal.Seal{{Interval: usage.Window{Start: began, End: began + 3600}}},
+	})
+	answers.Current()
+	for name, c := range map[string]struct {
+		namespaces  []v1alpha1.FilterValue
+		selectsNone bool
+		groupBy     v1alpha1.GroupKey
+		want        string
+	}{
+		"one that exists":                     {namespaces: []v1alpha1.FilterValue{"shop"}, groupBy: "deployment"},
+		"one that is gone":                    {namespaces: []v1alpha1.FilterValue{"gone"}, groupBy: "deployment"},
+		"one that does not exist":             {namespaces: []v1alpha1.FilterValue{"shop", "shpo"}, groupBy: "deployment", want: `spec.filters.namespaces: nothing was ever recorded under a namespace "shpo": did you mean "shop"? there are gone, shop`},
+		"none has the labels":                 {selectsNone: true, groupBy: "deployment", want: "spec.filters.namespaceSelector: no namespace has these labels now"},
+		"none of some has the labels":         {namespaces: []v1alpha1.FilterValue{"shop"}, selectsNone: true, groupBy: "deployment", want: "spec.filters: no namespace that spec.filters.namespaces has has the labels of namespaceSelector now"},
+		"an attribute":                        {groupBy: "attribute:class"},
+		"an attribute that does not exist":    {groupBy: "attribute:clas", want: `spec.groupBy: nothing was ever recorded under an attribute "clas": did you mean "class"? there are class`},
+		"of nothing no attribute is expected": {namespaces: []v1alpha1.FilterValue{"shop"}, groupBy: "attribute:clas"},
+	} {
+		of := &v1alpha1.ClusterUsageReport{Spec: v1alpha1.ClusterUsageReportSpec{Filters: &v1alpha1.ClusterReportFilters{Namespaces: c.namespaces}}}
+		s := clusterwide(of)
+		s.there, s.selectsNone = []timeline.NamespaceRef{{Name: "shop", UID: "2"}}, c.selectsNone
+		q := &timeline.Query{GroupBy: []timeline.Key{timeline.Key(c.groupBy)}}
+		for _, name := range c.namespaces {
+			q.Namespaces = append(q.Namespaces, timeline.NamespaceRef{Name: string(name)})
+		}
+		got := ""
+		if err := s.checkNames(answers.Snapshot(), q); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %q\nwant %q", name, got, c.want)
+		}
+	}
+}
+
+// A schedule that a person has to change tells so once, as a report does.
+func TestAStalledScheduleTells(t *testing.T) {
+	stalled := func(reason, message string) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: reason, Message: message}}
+	}
+	of := &v1alpha1.UsageReportSchedule{}
+	s := &series{Object: of, status: &of.Status}
+	for _, c := range []struct {
+		before, after []metav1.Condition
+		want          string
+	}{
+		{nil, stalled("InvalidSchedule", "that never comes"), "Warning that never comes"},
+		{stalled("InvalidSchedule", "that never comes"), stalled("InvalidSchedule", "that never comes"), " "},
+		{stalled("InvalidSchedule", "that never comes"), stalled("NameTaken", "it is there"), "Warning it is there"},
+		{stalled("InvalidSchedule", "that never comes"), nil, " "},
+	} {
+		told := &events{}
+		s.status.Conditions = c.after
+		(&UsageReportScheduleReconciler{Events: told}).announce(s, c.before)
+		if got := told.kind + " " + told.note; got != c.want {
+			t.Errorf("%v, then %v: it tells %q, want %q", c.before, c.after, got, c.want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -113,11 +115,11 @@ func (r *UsageReportReconciler) again(reports []reportKey) {
 	}
 }
 
-// selecting are the reports that choose namespaces by their labels.
-func (r *UsageReportReconciler) selecting(ctx context.Context, _ client.Object) []reconcile.Request {
+// selecting are the reports that choose namespaces by their labels, or name this one.
+func (r *UsageReportReconciler) selecting(ctx context.Context, namespace client.Object) []reconcile.Request {
 	var requests []reconcile.Request
 	for _, s := range r.all(ctx) {
-		if s.cluster != nil && s.cluster.NamespaceSelector != nil {
+		if s.cluster != nil && (s.cluster.NamespaceSelector != nil || slices.Contains(s.cluster.Namespaces, v1alpha1.FilterValue(namespace.GetName()))) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
 		}
 	}
@@ -131,6 +133,10 @@ type subject struct {
 	filters *v1alpha1.ReportFilters
 	cluster *v1alpha1.ClusterReportFilters // of a ClusterUsageReport that has filters
 	status  *v1alpha1.UsageReportStatus
+	// there are the namespaces that exist now, where the filters name some; selectsNone is that
+	// their selector lets none through.
+	there       []timeline.NamespaceRef
+	selectsNone bool
 }
 
 // isDone tells whether a seal changes nothing about the report: its window is over
@@ -298,7 +304,7 @@ func (r *UsageReportReconciler) reckon(s *subject, resolved *report.Resolved) (*
 	if err != nil {
 		return nil, err
 	}
-	return reported(resolved, figures, snapshot.Sealed(), r.Interval).found(snapshot.Check(&resolved.Filters)).suspended(s.window.Suspend), nil
+	return reported(resolved, figures, snapshot.Sealed(), r.Interval).found(s.checkNames(snapshot, &resolved.Query)).suspended(s.window.Suspend), nil
 }
 
 // reckonAgain computes again what a suspended report said: another client may have
@@ -316,7 +322,7 @@ func (r *UsageReportReconciler) reckonAgain(s *subject, request report.Request, 
 		return nil, err
 	}
 	sealed := min(reached(s.status), snapshot.Sealed())
-	return reported(resolved, figures, sealed, r.Interval).found(snapshot.Check(&resolved.Filters)).suspended(true), nil
+	return reported(resolved, figures, sealed, r.Interval).found(s.checkNames(snapshot, &resolved.Query)).suspended(true), nil
 }
 
 // reached is up to when a status says that it reaches, in seconds since the epoch; 0: it does not.
@@ -343,9 +349,16 @@ func (r *UsageReportReconciler) request(ctx context.Context, s *subject) (report
 	if s.cluster == nil {
 		return request, nil
 	}
+	if len(s.cluster.Namespaces) > 0 {
+		there, err := namespacesNow(ctx, r, labels.Everything())
+		if err != nil {
+			return request, err
+		}
+		s.there = there
+	}
 	if s.cluster.NamespaceSelector != nil {
 		selected, err := r.selected(ctx, s.cluster)
-		request.Namespaces = selected
+		request.Namespaces, s.selectsNone = selected, len(selected) == 0
 		return request, err
 	}
 	for _, name := range s.cluster.Namespaces {

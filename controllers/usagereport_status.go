@@ -51,6 +51,9 @@ func reported(r *report.Resolved, figures *v1alpha1.UsageReportStatus, sealed, i
 func (m *made) suspended(is bool) *made {
 	if is {
 		m.standing, m.reason, m.message = ready, v1alpha1.ReasonSuspended, "spec.suspend is true: the report goes no further than the seal at which it is"
+		if m.figures != nil && m.figures.Window == nil {
+			m.message = "spec.suspend is true since before the report was made: it has no figures"
+		}
 		m.rolls, m.next = 0, 0
 	}
 	return m
@@ -60,11 +63,11 @@ func (m *made) suspended(is bool) *made {
 func (m *made) keeps() bool { return m.figures == nil && m.standing != stalled }
 
 // found makes the conditions of a report without totals say why: nothing was used, it is
-// unknown, or a filter has a name that does not exist.
+// unknown, or the spec has a name that does not exist.
 func (m *made) found(noSuch error) *made {
 	f, said := report.Found(m.figures), m.figures.Summary
 	if noSuch != nil {
-		m.reason, said = v1alpha1.ReasonNoSuchName, "spec.filters: "+noSuch.Error()
+		m.reason, said = v1alpha1.ReasonNoSuchName, noSuch.Error()
 		if f != report.Used {
 			m.figures.Summary = limit(said, maxSummary)
 		}
@@ -116,24 +119,25 @@ const makeReport = "MakeReport"
 
 // announce creates an Event for a report that is now complete, or that needs action.
 func (r *UsageReportReconciler) announce(s *subject, made *made, before *v1alpha1.UsageReportStatus) {
-	turned := func(condition string) *metav1.Condition {
-		now := meta.FindStatusCondition(s.status.Conditions, condition)
-		was := meta.FindStatusCondition(before.Conditions, condition)
-		if now == nil || now.Status != metav1.ConditionTrue || was != nil && was.Status == now.Status && was.Reason == now.Reason {
-			return nil
-		}
-		return now
-	}
-	if turned(v1alpha1.ConditionComplete) != nil {
+	if turned(before.Conditions, s.status.Conditions, v1alpha1.ConditionComplete) != nil {
 		kind := corev1.EventTypeNormal
 		if made.warns {
 			kind = corev1.EventTypeWarning
 		}
 		r.Events.Eventf(s.Object, nil, kind, v1alpha1.ConditionComplete, makeReport, "%s", limit(note(s.status), maxNote))
 	}
-	if stalled := turned(v1alpha1.ConditionStalled); stalled != nil {
+	if stalled := turned(before.Conditions, s.status.Conditions, v1alpha1.ConditionStalled); stalled != nil {
 		r.Events.Eventf(s.Object, nil, corev1.EventTypeWarning, stalled.Reason, makeReport, "%s", limit(stalled.Message, maxNote))
 	}
+}
+
+// turned is a condition that is True now, and was not before, or for another reason.
+func turned(before, after []metav1.Condition, condition string) *metav1.Condition {
+	now, was := meta.FindStatusCondition(after, condition), meta.FindStatusCondition(before, condition)
+	if now == nil || now.Status != metav1.ConditionTrue || was != nil && was.Status == now.Status && was.Reason == now.Reason {
+		return nil
+	}
+	return now
 }
 
 // note is what the Event of a complete report says.

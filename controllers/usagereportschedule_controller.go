@@ -136,12 +136,21 @@ func (r *UsageReportScheduleReconciler) Reconcile(ctx context.Context, req ctrl.
 	setConditions(&s.status.Conditions, s.GetGeneration(), metav1.NewTime(r.Clock.Now().Truncate(time.Second)), standing.conditions()...)
 	r.said.Store(req.NamespacedName, saidStatus{uid: s.GetUID(), ReportScheduleStatus: *s.status.DeepCopy()})
 	if !equality.Semantic.DeepEqual(before, s.status) {
-		err = r.Status().Update(ctx, s.Object)
+		if err = r.Status().Update(ctx, s.Object); err == nil {
+			r.announce(s, before.Conditions)
+		}
 	}
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
 	}
 	return ctrl.Result{RequeueAfter: wait}, client.IgnoreNotFound(err)
+}
+
+// announce creates an Event for a schedule that makes no reports any more until a person acts.
+func (r *UsageReportScheduleReconciler) announce(s *series, before []metav1.Condition) {
+	if stalled := turned(before, s.status.Conditions, v1alpha1.ConditionStalled); stalled != nil {
+		r.Events.Eventf(s.Object, nil, corev1.EventTypeWarning, stalled.Reason, "CreateReport", "%s", limit(stalled.Message, maxNote))
+	}
 }
 
 // keepUp creates the reports that are due, within the limits. What needs action is in

@@ -52,7 +52,7 @@ func (s *stage) install(ctx context.Context) error {
 	if err := s.waitFor(ctx, "the admission policy is in force", s.mayNotForge); err != nil {
 		return err
 	}
-	s.say("  from here on nobody but the operator can write a UsageRecord: not even this demo, an administrator")
+	s.say("  from here on the operator alone can write a UsageRecord: this demo cannot,\n  though it is an administrator")
 	return nil
 }
 

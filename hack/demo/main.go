@@ -104,7 +104,7 @@ func show(ctx context.Context, out console, keep bool) (err error) {
 	out.say("")
 	out.say("Everything is as the script says, %s after all was built.", time.Since(begun).Round(time.Second))
 	if keep {
-		stage.explain()
+		return stage.explain(ctx)
 	}
 	return nil
 }

@@ -11,14 +11,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 	"github.com/usage-operator/usage-operator/test/buildcache"
 	"github.com/usage-operator/usage-operator/test/controlplane"
 	"github.com/usage-operator/usage-operator/test/crds"
@@ -136,13 +137,13 @@ func (s *stage) build(ctx context.Context) error {
 	if _, err := controlplane.Build(ctx, s.progress()); err != nil {
 		return err
 	}
-	s.say("  the operator, its kubectl plugin, a control plane, and the CRDs of KubeVirt, Karpenter, Cluster API and Gateway API")
+	s.say("  the operator, its kubectl plugin, a control plane, and the CRDs of KubeVirt,\n  Karpenter, Cluster API and Gateway API")
 	return nil
 }
 
 // set starts everything. fail is called when the operator ends by itself.
 func (s *stage) set(ctx context.Context, fail context.CancelCauseFunc) (err error) {
-	s.title("A control plane: etcd, kube-apiserver, controller manager, scheduler, and kwok for kubelets")
+	s.title("A control plane: etcd, Kubernetes, and kwok for kubelets")
 	s.plane, err = controlplane.Start(ctx, controlplane.Options{
 		Dir:               s.path("control-plane"),
 		EtcdUnsafeNoFsync: true,
@@ -210,9 +211,18 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 	return s.writeProps(props{OperatorPID: command.Process.Pid})
 }
 
-// directly are the flags by which the plugin asks the operator itself: no Service of the cluster leads to a process.
-func (s *stage) directly() []string {
-	return []string{"--usage-api=https://" + s.usageAPI, "--insecure-skip-usage-api-verify"}
+// directly are the variables by which the plugin asks the operator itself, for no Service of the cluster leads to a
+// process: its address, and a file of what it is verified by, which the operator publishes.
+func (s *stage) directly(ctx context.Context) ([]string, error) {
+	published := &corev1.ConfigMap{}
+	if err := s.cluster.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: wire.CAConfigMap}, published); err != nil {
+		return nil, fmt.Errorf("read what the usage API is verified by: %w", err)
+	}
+	file := s.path("usage-api-ca.crt")
+	if err := os.WriteFile(file, []byte(published.Data[wire.CAKey]), 0o600); err != nil {
+		return nil, err
+	}
+	return []string{"USAGE_OPERATOR_API=https://" + s.usageAPI, "USAGE_OPERATOR_API_CERTIFICATE_AUTHORITY=" + file}, nil
 }
 
 // freeAddress is a loopback address on which nothing listens.
@@ -269,21 +279,30 @@ func down(ctx context.Context, out console) error {
 }
 
 // explain says how to go on with a demo that is kept.
-func (s *stage) explain() {
+func (s *stage) explain(ctx context.Context) error {
+	variables, err := s.directly(ctx)
+	if err != nil {
+		return err
+	}
 	programs := filepath.Dir(s.plane.Binaries().Path("kubectl"))
 	s.say(`
-Everything goes on running. To play with it:
+Everything goes on running. To play with it, in a shell (bash or zsh):
 
   export KUBECONFIG=%s
-  export PATH=%s:%s:$PATH   # kubectl, and its plugin
+  export PATH=%s:%s:$PATH
+  export %s
+  export %s
+
+Then what the documentation shows can be tried as it is there, such as:
 
   kubectl get usagerecords -A --watch
-  kubectl usage %s list -A --last 1h
-  kubectl usage %[4]s explain vm/db -n shop
+  kubectl usage list -A --last 1h
+  kubectl usage explain vm/db -n shop
   kubectl scale -n shop deployment web --replicas=5
   kubectl explain usagerecord.status --recursive
   kubectl get usagemeter vm -o yaml
   tail -f %s
 
-To end it: make demo-down`, s.plane.Kubeconfig(), programs, filepath.Dir(s.plugin()), strings.Join(s.directly(), " "), s.operatorLog())
+To end it: make demo-down`, s.plane.Kubeconfig(), programs, filepath.Dir(s.plugin()), variables[0], variables[1], s.operatorLog())
+	return nil
 }

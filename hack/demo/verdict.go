@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
@@ -21,7 +24,7 @@ func perform(ctx context.Context, s *stage) error {
 	}
 	s.title("A small cloud. Times are the API server's own, UTC")
 	s.say("  Pods and claims are the controller manager's, the scheduler's and kwok's work.\n" +
-		"  For KubeVirt, the cloud and the gateway, whose controllers are not here, the demo writes their status.\n")
+		"  For KubeVirt, the cloud and the gateway, whose controllers are not here, the\n  demo writes their status.\n")
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
@@ -126,14 +129,19 @@ func (c *cloud) tables(ctx context.Context, first int64) error {
 	if err := c.kubectl(ctx, "get", "usagerecords", "--all-namespaces"); err != nil {
 		return err
 	}
-	c.say("\nFinal records are the minutes that have ended. Open ones are the live view of the minute that goes on.")
+	c.say("\nFinal records are the minutes that have ended. Open ones are the live view of\nthe minute that goes on.")
 	c.title("Who used most, asked with kubectl usage")
 	return c.usage(ctx, "top", "deployments", "--all-namespaces", "--from="+time.Unix(first, 0).UTC().Format(time.RFC3339), "--dimension=vcpu,memory,storage")
 }
 
 // usage shows a command of the plugin and what it prints.
 func (c *cloud) usage(ctx context.Context, args ...string) error {
-	command := exec.CommandContext(ctx, c.plugin(), append(append(args, c.directly()...), "--kubeconfig="+c.plane.Kubeconfig())...)
+	variables, err := c.directly(ctx)
+	if err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, c.plugin(), append(args, "--kubeconfig="+c.plane.Kubeconfig())...)
+	command.Env = append(os.Environ(), variables...)
 	text, err := command.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("kubectl usage: %w: %s", err, text)
@@ -156,15 +164,20 @@ func (c *cloud) shown(command, text string) {
 	c.say("$ %s", command)
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
-		if len(line) > widest {
+		if widest := widest(); len(line) > widest {
 			line = line[:widest-3] + "..."
 		}
 		c.say("%s", line)
 	}
 }
 
-// widest is how much of a table's line is shown.
-const widest = 160
+// widest is how much of a table's line is shown: what fits the terminal, if there is one.
+func widest() int {
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && width > 40 {
+		return width
+	}
+	return 160
+}
 
 // said is what a record says of one total.
 type said struct {
@@ -200,7 +213,7 @@ func (c *cloud) compare(records []v1alpha1.UsageRecord, first, beyond int64) err
 	check.kinds(records)
 	c.say("")
 	if check.doubts > 0 {
-		c.say("A removal leaves no time on any object: the operator's watch and the demo's saw it within a second.")
+		c.say("A removal leaves no time on any object: the operator's watch and the demo's saw\nit within a second.")
 	}
 	if len(check.problems) > 0 {
 		slices.Sort(check.problems)

@@ -21,7 +21,8 @@ const (
 	PartlyUnknown Finding = "PartlyUnknown"
 	// Unknown: no second of the window was seen.
 	Unknown Finding = "Unknown"
-	// NotBegun: the window has not begun, as far as there are figures.
+	// NotBegun: there are no figures of any part of the window yet. It is to begin, or, for what
+	// is of sealed intervals alone, none of it is sealed.
 	NotBegun Finding = "NotBegun"
 )
 
@@ -59,7 +60,7 @@ func Say(f Finding, c *timeline.Coverage) string {
 	case Unknown:
 		return "it is unknown whether anything was used" + since(c)
 	case NotBegun:
-		return "the window has not begun"
+		return "no interval of the window is sealed yet" // it may have begun
 	}
 	return ""
 }

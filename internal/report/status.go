@@ -214,10 +214,14 @@ func Coverage(c timeline.Coverage) *v1alpha1.ReportCoverage {
 	return out
 }
 
-// percent is rounded down to hundredths: 100 is all of it. There is some of it.
+// percent is rounded down to hundredths, and up where that would be 0: 100 is all of it, and 0
+// nothing of it. There is some of it.
 func percent(part, whole int64) string {
 	hundredths := part / whole * 10000
 	hundredths += part % whole * 10000 / whole
+	if hundredths == 0 && part > 0 {
+		hundredths = 1
+	}
 	if hundredths%100 == 0 {
 		return fmt.Sprint(hundredths / 100)
 	}

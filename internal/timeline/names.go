@@ -28,8 +28,11 @@ const listedNames = 12
 // nameWords are what people call what a key names.
 var nameWords = map[Key]string{
 	ResourceType: "resource type", Dimension: "dimension", Deployment: "deployment", Region: "region",
-	Resource: "resource", Container: "container", Namespace: "namespace", "metric": "metric",
+	Resource: "resource", Container: "container", Namespace: "namespace", "metric": "metric", attributeName: "attribute",
 }
+
+// attributeName is the key of the names of attributes.
+const attributeName Key = "attribute"
 
 // Error lists the names that exist: the closest one, if one is similar, and the first of
 // all.
@@ -40,7 +43,11 @@ func (e *NoSuchName) Error() string {
 	}
 	text := fmt.Sprintf("there is no %s %q", what, e.Name)
 	if e.Key != ResourceType && e.Key != Dimension && e.Key != "metric" {
-		text = fmt.Sprintf("nothing was ever recorded under a %s %q", what, e.Name)
+		article := "a"
+		if strings.ContainsAny(what[:min(len(what), 1)], "aeiou") {
+			article = "an"
+		}
+		text = fmt.Sprintf("nothing was ever recorded under %s %s %q", article, what, e.Name)
 	}
 	if like := Nearest(e.Name, e.Known); like != "" {
 		text += fmt.Sprintf(": did you mean %q?", like)
@@ -143,6 +150,31 @@ func (s *Snapshot) Check(f *Filters) error {
 			if missing[a.key][name] {
 				return &NoSuchName{Key: a.key, Name: name, Known: s.known(f, a.key)}
 			}
+		}
+	}
+	return nil
+}
+
+// CheckKeys returns a *NoSuchName if rows are to be told apart by an attribute that nothing has
+// of what the filters let through, though there is something: one that is misspelt would tell
+// nothing apart.
+func (s *Snapshot) CheckKeys(f *Filters, keys []Key) error {
+	attributes := slices.ContainsFunc(keys, func(key Key) bool { _, is := key.Attribute(); return is })
+	if !attributes {
+		return nil
+	}
+	known, something := map[string]bool{}, false
+	s.classes.all(func(_ int, at **class) {
+		if w := &(*at).words; f.measures(w) && f.within(w) {
+			something = true
+			for name := range w.Attributes.Map() {
+				known[name] = true
+			}
+		}
+	})
+	for _, key := range keys {
+		if name, is := key.Attribute(); is && something && !known[name] {
+			return &NoSuchName{Key: attributeName, Name: name, Known: slices.Sorted(maps.Keys(known))}
 		}
 	}
 	return nil

@@ -230,3 +230,13 @@ func (s *Snapshot) Namespaces() []NamespaceRef {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 	})
 }
+
+// NamesOf are the names of namespaces, each once, in order.
+func NamesOf(refs []NamespaceRef) []string {
+	names := make([]string, len(refs))
+	for i, ref := range refs {
+		names[i] = ref.Name
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

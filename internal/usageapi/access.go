@@ -60,12 +60,7 @@ func (c *call) within() ([]timeline.NamespaceRef, error) {
 
 // noSuchNamespace is that there is none of that name, among all.
 func noSuchNamespace(name string, all []timeline.NamespaceRef) error {
-	var names []string
-	for _, ref := range all {
-		names = append(names, ref.Name)
-	}
-	slices.Sort(names)
-	return noSuchName(&timeline.NoSuchName{Key: timeline.Namespace, Name: name, Known: slices.Compact(names)}, http.StatusNotFound)
+	return noSuchName(&timeline.NoSuchName{Key: timeline.Namespace, Name: name, Known: timeline.NamesOf(all)}, http.StatusNotFound)
 }
 
 // named is one namespace, if who asks may see it.

@@ -111,7 +111,7 @@ func (c *call) reportRequest(spec *v1alpha1.ClusterUsageReportSpec) (*report.Req
 		if f.NamespaceSelector != nil {
 			request.Namespaces, err = c.selected(f)
 			if err == nil && len(request.Namespaces) == 0 {
-				err = c.selectsNothing()
+				err = c.selectsNothing(len(names) > 0)
 			}
 			return request, err
 		}
@@ -132,14 +132,15 @@ func (c *call) reportRequest(spec *v1alpha1.ClusterUsageReportSpec) (*report.Req
 }
 
 // selectsNothing is that a selector lets no namespace through that who asks may see.
-func (c *call) selectsNothing() error {
+func (c *call) selectsNothing(named bool) error {
 	if _, err := c.all(); err != nil {
 		return err
 	}
-	return &problem{
-		status: http.StatusNotFound, code: wire.NoSuchName,
-		message: "filters.namespaceSelector: no namespace that you may see has these labels now, and one of filters.namespaces",
+	message := "filters.namespaceSelector: no namespace that you may see has these labels now"
+	if named {
+		message += " and one of the names in filters.namespaces"
 	}
+	return &problem{status: http.StatusNotFound, code: wire.NoSuchName, message: message}
 }
 
 // selected are the namespaces that a selector lets through, of those that who asks

@@ -32,6 +32,9 @@ const (
 func Run(program string, args []string, streams genericiooptions.IOStreams, now func() time.Time) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if file, is := streams.ErrOut.(interface{ Fd() uintptr }); is && isTerminal(file) {
+		streams.ErrOut = &folding{streams.ErrOut, file}
+	}
 	root := newCommand(pluginOf(program), streams, now)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -2,6 +2,7 @@ package usagecli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -48,6 +49,9 @@ func (c *cli) connect(ctx context.Context) (*connection, error) {
 	config, err := c.config.ToRESTConfig()
 	if err != nil {
 		return nil, noCluster(err)
+	}
+	if c.server == "" && os.Getenv(serverVariable) != "" { // its certificate goes with it
+		c.server, c.serverCertificate = os.Getenv(serverVariable), cmp.Or(c.serverCertificate, os.Getenv(certificateVariable))
 	}
 	if err := c.findOperator(ctx, config); err != nil {
 		return nil, err
@@ -252,7 +256,13 @@ func refusal(status int, answer []byte) error {
 		switch {
 		case status == http.StatusForbidden:
 			return &refused{said.Message}
-		case status == http.StatusBadRequest, said.Code == wire.NoSuchName:
+		case said.Code == wire.NoSuchName:
+			_, what, is := strings.Cut(said.Message, ": ") // the parameter's name is not a flag's
+			if !is || strings.ContainsAny(strings.TrimSuffix(said.Message, what), ` "`) {
+				what = said.Message
+			}
+			return misused("%s", what)
+		case status == http.StatusBadRequest:
 			return misused("%s", said.Message)
 		}
 		return errors.New(said.Message)

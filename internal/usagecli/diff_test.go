@@ -1,8 +1,14 @@
 package usagecli
 
 import (
+	"bytes"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 func TestWhatPeopleSeeOfChanges(t *testing.T) {
@@ -72,6 +78,25 @@ func TestIdleOfWhatIsNotMeteredIsUnknown(t *testing.T) {
 	for _, args := range []string{"idle --by year", "idle -o parquet", "idle x"} {
 		if status, _, _ := run(append(strings.Fields(args), "--kubeconfig=x")...); status != exitMisused {
 			t.Errorf("%s: status %d", args, status)
+		}
+	}
+}
+
+// A month of a cluster fits a terminal; what is left out there is in the words below the table.
+func TestIdleFitsATerminal(t *testing.T) {
+	var out, said bytes.Buffer
+	c := &cli{IOStreams: genericiooptions.IOStreams{Out: &out, ErrOut: &said}, width: 80}
+	figure := func(n string) *wire.Figure { return &wire.Figure{Quantity: n, Exact: "1"} }
+	d := wire.CapacityDimension{Dimension: "memory", Unit: "GiB-hour"}
+	d.Total = wire.CapacityFigures{
+		Capacity: figure("99999.311111"), Attributed: figure("12345.528333"), Unattributed: figure("1234.5"), Idle: figure("86419.782778"), Beyond: figure("0"), UnknownSeconds: 2505730,
+	}
+	if err := c.printTable(capacityTable(&wire.Capacity{Dimensions: []wire.CapacityDimension{d}}, false), false); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
 		}
 	}
 }

@@ -70,6 +70,12 @@ var faces = map[string]map[string]string{
 	"report": {
 		zero: "report idle", unknown: "report october", notVisible: "report idle -n bank", noSuchName: "report nosuch",
 	},
+	"report that names something": {
+		zero: "report idle", unknown: "report october", notVisible: "report idle -n bank", noSuchName: "report misspelt",
+	},
+	"report that names something, as csv": {
+		zero: "report idle -o csv", unknown: "report october -o csv", notVisible: "report idle -n bank -o csv", noSuchName: "report misspelt -o csv",
+	},
 	"report as json": {
 		zero: "report idle -o json", unknown: "report october -o json", notVisible: "report idle -n bank -o json", noSuchName: "report nosuch -o json",
 	},
@@ -172,8 +178,36 @@ func reportsOf(w http.ResponseWriter, r *http.Request) {
 	case parts[name] == "idle":
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
 		status.Coverage = &v1alpha1.ReportCoverage{Percent: "100"}
+	case parts[name] == "misspelt": // as the operator has it: all of the window is known, and nothing is counted
+		const what = `spec.filters: there is no resource type "vmm": did you mean "vm"? there are vm`
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
+		status.Coverage, status.Summary = &v1alpha1.ReportCoverage{Percent: "100"}, what
+		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonNoSuchName, Message: "the figures are those of the ledger: " + what}}
+	case parts[name] == "misspelt-too": // one of two names
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
+		status.Coverage = &v1alpha1.ReportCoverage{Percent: "50", Gaps: []v1alpha1.CoverageGap{{TimeWindow: v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(5)}, Coverage: "Unknown"}}}
+		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyPartial}}
+		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
+		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonNoSuchName, Message: `the figures are those of the ledger: spec.filters: nothing was ever recorded under a deployment "wbe"`}}
+	case parts[name] == "goes-on":
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(100)}
+		status.Coverage = &v1alpha1.ReportCoverage{Percent: "100"}
+		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyExact}}
+		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
+	case parts[name] == "unsealed": // the first interval of its window goes on
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(71), EndTime: at(100)}
+		status.Summary = "no interval of the window is sealed yet"
+	case parts[name] == "nothing-so-far":
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(100)}
+		status.Coverage, status.Summary = &v1alpha1.ReportCoverage{Percent: "100"}, "nothing was used"
+	case parts[name] == "suspended":
+		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSuspended, Message: "spec.suspend is true since before the report was made: it has no figures"}}
+	case parts[name] == "stalled":
+		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: "UnknownTimeZone", Message: "spec.timeZone: there is no time zone"}}
+	case parts[name] == "new":
 	case parts[name] == "october":
-		october := v1alpha1.TimeWindow{StartTime: at(-31 * 24), EndTime: at(0)}
+		october := v1alpha1.TimeWindow{StartTime: at(-40 * 24), EndTime: at(-9 * 24)}
+		status.Summary = "it is unknown whether anything was used: metering began at 2026-11-01T00:00:00Z"
 		status.Window = &october
 		status.Coverage = &v1alpha1.ReportCoverage{Percent: "0", Gaps: []v1alpha1.CoverageGap{{TimeWindow: october, Coverage: "Unknown"}}}
 		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: october, Accuracy: v1alpha1.AccuracyPartial}}
@@ -184,4 +218,32 @@ func reportsOf(w http.ResponseWriter, r *http.Request) {
 	sealed := metav1.NewTime(time.Unix(day+71*3600, 0))
 	status.SealedTime = &sealed
 	_ = json.NewEncoder(w).Encode(report)
+}
+
+// A report says why it has no figures, or that they may not be the intended ones; and when metering
+// began only if it knows that: what is unknown may be a time in which nothing metered.
+func TestAReportSaysWhyItHasNoFigures(t *testing.T) {
+	server := cluster(t)
+	shop := kubeconfig(t, server, "shop", "shop")
+	for name, want := range map[string]struct {
+		status int
+		said   string
+	}{
+		"new":            {exitFailed, "error: report new has not been made yet: --wait waits for it\n"},
+		"suspended":      {exitFailed, "error: report suspended has no figures: spec.suspend is true since before the report was made: it has no figures\n"},
+		"goes-on":        {exitDone, "\nFinal up to 2026-11-03T23:00:00Z; what was used after that is not counted yet.\n"},
+		"unsealed":       {exitDone, "There are no figures yet from 2026-11-03T23:00:00Z to 2026-11-05T04:00:00Z: no interval of the window is sealed yet.\n"},
+		"nothing-so-far": {exitDone, "Nothing was used from 2026-11-01T00:00:00Z to 2026-11-03T23:00:00Z.\n"},
+		"stalled":        {exitFailed, "error: report stalled is stalled: spec.timeZone: there is no time zone\n"},
+		"misspelt":       {exitMisused, "error: report misspelt: spec.filters: there is no resource type \"vmm\": did you mean \"vm\"? there are vm\nSee kubectl usage report --help.\n"},
+		"october":        {exitDone, "It is unknown whether anything was used from 2026-09-22T00:00:00Z to 2026-10-23T00:00:00Z: metering began at 2026-11-01T00:00:00Z.\n"},
+		"misspelt-too":   {exitDone, "note: the figures may not be those that were asked for: spec.filters: nothing was ever recorded under a deployment \"wbe\"\n\n?  partial: a part of the time was not seen\nWhat was used from 2026-11-01T00:00:00Z to 2026-11-01T05:00:00Z is unknown.\n"},
+	} {
+		for _, out := range []string{"", "-o=json"} {
+			status, _, stderr := run(strings.Fields("report " + name + " " + out + " --kubeconfig=" + shop)...)
+			if status != want.status || out == "" && stderr != want.said || status != exitDone && stderr != want.said {
+				t.Errorf("%s %s: status %d, %q\nwant %d, %q", name, out, status, stderr, want.status, want.said)
+			}
+		}
+	}
 }

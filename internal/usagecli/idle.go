@@ -84,7 +84,7 @@ It is for those who may list usagerecords in all namespaces.`,
 func capacityTable(a *wire.Capacity, windows bool) *table {
 	t := &table{columns: []column{
 		{name: "DIMENSION"}, {name: "CAPACITY", right: true}, {name: "ATTRIBUTED", right: true}, {name: "UNATTRIBUTED", right: true},
-		{name: "IDLE", right: true}, {name: "IDLE %", right: true}, {name: "BEYOND", right: true}, {name: "UNIT"}, {name: "UNKNOWN", right: true},
+		{name: "IDLE", right: true}, {name: "IDLE %", right: true}, {name: "BEYOND", right: true, spare: true}, {name: "UNIT"}, {name: "UNKNOWN", right: true, spare: true},
 	}}
 	if windows {
 		t.columns = slices.Insert(t.columns, 1, column{name: "FROM"})

@@ -15,6 +15,8 @@ import (
 const (
 	// operatorNamespaceVariable names the operator's namespace where the flag does not.
 	operatorNamespaceVariable = "USAGE_OPERATOR_NAMESPACE"
+	// serverVariable and certificateVariable are the flags' of the usage API's own address.
+	serverVariable, certificateVariable = "USAGE_OPERATOR_API", "USAGE_OPERATOR_API_CERTIFICATE_AUTHORITY"
 	// usualNamespace is the one that config/default installs into.
 	usualNamespace = "usage-system"
 	// operatorLabels are those of the usage API's Service.

@@ -1,6 +1,7 @@
 package usagecli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ func (c *cli) report() *cobra.Command {
 				found, err = c.waitForReport(cmd.Context(), reader, key, timeout)
 			}
 			if err != nil {
+				return err
+			}
+			if err := c.says(found, key); err != nil {
 				return err
 			}
 			answer := madeReport(&found.status)
@@ -151,13 +155,33 @@ func (c *cli) waitForReport(ctx context.Context, reader client.Reader, key clien
 	return found, err
 }
 
+// says is why a report has no figures, or why they may not be the intended ones.
+func (c *cli) says(found *foundReport, key client.ObjectKey) error {
+	status := &found.status
+	said := func(condition string) *metav1.Condition {
+		return cmp.Or(meta.FindStatusCondition(status.Conditions, condition), &metav1.Condition{})
+	}
+	stalled, ready := said(v1alpha1.ConditionStalled), said(v1alpha1.ConditionReady)
+	switch {
+	case stalled.Status == metav1.ConditionTrue:
+		return fmt.Errorf("report %s is stalled: %s", key.Name, stalled.Message)
+	case status.Window == nil && ready.Reason == v1alpha1.ReasonSuspended:
+		return fmt.Errorf("report %s has no figures: %s", key.Name, ready.Message)
+	case status.Window == nil:
+		return fmt.Errorf("report %s has not been made yet: --wait waits for it", key.Name)
+	case ready.Reason == v1alpha1.ReasonNoSuchName && len(status.Totals) == 0:
+		return misused("report %s: %s", key.Name, status.Summary)
+	case ready.Reason == v1alpha1.ReasonNoSuchName:
+		_, what, _ := strings.Cut(ready.Message, ": ") // the figures are those of the ledger
+		fmt.Fprintf(c.ErrOut, "note: the figures may not be those that were asked for: %s\n", plain(what))
+	}
+	return nil
+}
+
 func (c *cli) printReport(found *foundReport, answer *answered, out string) error {
 	keys := texts(found.spec.GroupBy)
 	if done, err := c.forPrograms(out, answer, keys...); done {
 		return err
-	}
-	if answer.Window == nil {
-		return errors.New("the report has no rows yet: --wait waits for them")
 	}
 	t := &table{columns: []column{{name: "START"}, {name: "END", spare: true}}}
 	for _, key := range append(keys, "dimension") {

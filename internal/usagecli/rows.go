@@ -82,6 +82,8 @@ type answered struct {
 	everywhere bool
 	// within is the one namespace that it was asked about; "": others, or no one namespace.
 	within string
+	// made tells that it is the status of a report that has been made.
+	made bool
 }
 
 // answerTo is the answer to a question.

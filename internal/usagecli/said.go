@@ -19,6 +19,7 @@ type told struct {
 	percent string    // of the window that is known; "": the window has not begun
 	began   time.Time // metering, of what is asked for; zero: nothing meters it
 	visible string    // "all", or "namespaces=2"
+	because string    // why something is unknown, as a report says that has been made
 }
 
 // toldBy reads an answer's headers.
@@ -49,6 +50,9 @@ func (t *told) nothing(what, when string) string {
 
 // why says why something is unknown.
 func (t *told) why() string {
+	if t.because != "" {
+		return t.because
+	}
 	if t.began.IsZero() {
 		return "nothing meters it"
 	}
@@ -63,14 +67,26 @@ func (a *answered) told() told {
 	}
 	if began, err := time.Parse(time.RFC3339, a.MeteringBegan); err == nil {
 		t.began = began
-	} else if a.Coverage != nil && a.Window != nil { // of a report that has been made
-		for _, gap := range a.Coverage.Gaps {
-			if gap.Meter == "" && gap.StartTime.Equal(&a.Window.StartTime) {
-				t.began = gap.EndTime.Time
-			}
-		}
+	}
+	if a.made && len(a.Totals) == 0 {
+		_, t.because, _ = strings.Cut(a.Summary, ": ")
 	}
 	return t
+}
+
+// unseen says which time at the beginning of a report's window is unknown: before metering began,
+// or while nothing metered. "" is none.
+func (a *answered) unseen() string {
+	if !a.made || a.Coverage == nil {
+		return ""
+	}
+	for i := range a.Coverage.Gaps {
+		gap := &a.Coverage.Gaps[i]
+		if gap.Coverage == "Unknown" && gap.StartTime.Equal(&a.Window.StartTime) {
+			return "What was used " + between(&gap.StartTime, &gap.EndTime) + " is unknown.\n"
+		}
+	}
+	return ""
 }
 
 // sinceMetering are the rows as the time since metering began has them: what was before
@@ -98,15 +114,12 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 		text += fmt.Sprintf("Metering began at %s: what was used before that, from %s on, is unknown.\n",
 			t.began.UTC().Format(stampLayout), start.UTC().Format(stampLayout))
 	}
+	text += a.unseen()
 	if seen, is := strings.CutPrefix(t.visible, "namespaces="); is && a.everywhere {
 		text += fmt.Sprintf("Of what you may see, which is in %s of the namespaces: shares are of that, too.\n", seen)
 	}
 	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
-		reached := "Nothing is final yet; it is"
-		if a.SealedTime != nil {
-			reached = "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest"
-		}
-		text += reached + " as of now.\n"
+		text += a.reaches()
 	}
 	if text == "" {
 		return nil
@@ -115,12 +128,34 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 	return err
 }
 
+// reaches says up to when the figures are final, and what they are after that. Those of a report
+// that has been made are of sealed intervals alone.
+func (a *answered) reaches() string {
+	switch {
+	case a.SealedTime == nil && a.made:
+		return "No interval is sealed yet: nothing is counted.\n"
+	case a.SealedTime == nil:
+		return "Nothing is final yet; it is as of now.\n"
+	case a.made:
+		return "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; what was used after that is not counted yet.\n"
+	}
+	return "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest as of now.\n"
+}
+
 // sayNothing says why a report has no figures, if it has none.
 func (c *cli) sayNothing(a *answered) bool {
 	if a.Window == nil || slices.ContainsFunc(a.Rows, func(r wire.Row) bool { return r.Quantity != "" }) {
 		return false
 	}
-	t, when := a.told(), between(&a.Window.StartTime, &a.Window.EndTime)
+	t, end := a.told(), &a.Window.EndTime
+	if a.made && a.SealedTime != nil && a.SealedTime.Before(end) {
+		end = a.SealedTime // of what comes after it nothing is counted yet
+	}
+	when := between(&a.Window.StartTime, end)
+	if a.made && t.percent == "" {
+		fmt.Fprintf(c.ErrOut, "There are no figures yet %s: %s.\n", between(&a.Window.StartTime, &a.Window.EndTime), a.Summary)
+		return true
+	}
 	if a.within != "" {
 		when = "in namespace " + plain(a.within) + " " + when
 	}
@@ -138,7 +173,7 @@ func madeReport(status *v1alpha1.UsageReportStatus) *answered {
 	for i := range status.Rows {
 		made.Rows = append(made.Rows, wire.Row{ReportRow: status.Rows[i]})
 	}
-	return &answered{Report: made}
+	return &answered{Report: made, made: true}
 }
 
 // refused is an answer that is none: the caller may not see what it is about.

@@ -202,13 +202,34 @@ var _ = Describe("Reports", func() {
 			spec.Filters = &v1alpha1.ClusterReportFilters{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": team}}}
 		})
 		Eventually(reported(ctx, selected, ofCluster)).WithContext(ctx).Should(And(
-			HaveField("RowCount", int64(0)), WithTransform(says(v1alpha1.ConditionReady), Equal("True/Reported"))))
+			HaveField("RowCount", int64(0)), WithTransform(says(v1alpha1.ConditionReady), Equal("True/NoSuchName")),
+			HaveField("Summary", "spec.filters.namespaceSelector: no namespace has these labels now")))
 
 		kubectl(ctx, "label", "namespace", other.namespace, "team="+team)
 
-		Eventually(reported(ctx, selected, ofCluster)).WithContext(ctx).Should(WithTransform(rows("namespace"), HaveKey(other.namespace)))
+		Eventually(reported(ctx, selected, ofCluster)).WithContext(ctx).Should(And(
+			WithTransform(rows("namespace"), HaveKey(other.namespace)), WithTransform(says(v1alpha1.ConditionReady), Equal("True/Reported"))))
 		Expect(selected.Status.Rows).To(HaveLen(1))
 		Expect(selected.Status.NextReportTime).NotTo(BeNil())
+	})
+
+	It("of a namespace that does not exist say so, and not that nothing was used there, until it exists", func(ctx SpecContext) {
+		_, d := begin(ctx)
+		apply(ctx, meterOf("widgets", widgetKind))
+		ready(ctx, "widgets")
+		later := d.namespace + "-later"
+		named := clusterReport(ctx, "named", func(spec *v1alpha1.ClusterUsageReportSpec) {
+			spec.ReportWindow = v1alpha1.ReportWindow{Period: &v1alpha1.Period{Unit: "day"}}
+			spec.Filters = &v1alpha1.ClusterReportFilters{Namespaces: []v1alpha1.FilterValue{v1alpha1.FilterValue(later)}}
+		})
+		Eventually(reported(ctx, named, ofCluster)).WithContext(ctx).Should(And(
+			WithTransform(says(v1alpha1.ConditionReady), Equal("True/NoSuchName")),
+			HaveField("Summary", ContainSubstring("spec.filters.namespaces: nothing was ever recorded under a namespace %q: did you mean %q?", later, d.namespace))))
+
+		kubectl(ctx, "create", "namespace", later)
+		DeferCleanup(kubectl, "delete", "namespace", later, "--wait=false")
+
+		Eventually(reported(ctx, named, ofCluster)).WithContext(ctx).Should(WithTransform(says(v1alpha1.ConditionReady), Equal("True/Reported")))
 	})
 
 	It("say what is wrong with them, and what to do", func(ctx SpecContext) {

@@ -1,0 +1,53 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/timeline"
+)
+
+// checkNames says which name in the spec does not exist, if there is one: without it, what is
+// misspelt would look as if nothing had been used.
+func (s *subject) checkNames(snapshot *timeline.Snapshot, q *timeline.Query) error {
+	if err := s.checkNamespaces(snapshot); err != nil {
+		return err
+	}
+	if err := snapshot.Check(&q.Filters); err != nil {
+		return fmt.Errorf("spec.filters: %w", err)
+	}
+	if err := snapshot.CheckKeys(&q.Filters, q.GroupBy); err != nil {
+		return fmt.Errorf("spec.groupBy: %w", err)
+	}
+	return nil
+}
+
+// checkNamespaces does that for the namespaces that a report of the cluster is about. One that
+// is gone exists, if anything was recorded in it.
+func (s *subject) checkNamespaces(snapshot *timeline.Snapshot) error {
+	if s.cluster == nil {
+		return nil
+	}
+	missing := func(among []timeline.NamespaceRef) string {
+		for _, name := range s.cluster.Namespaces {
+			if !slices.ContainsFunc(among, func(ref timeline.NamespaceRef) bool { return ref.Name == string(name) }) {
+				return string(name)
+			}
+		}
+		return ""
+	}
+	if missing(s.there) != "" {
+		all := append(slices.Clone(s.there), snapshot.Namespaces()...)
+		if name := missing(all); name != "" {
+			return fmt.Errorf("spec.filters.namespaces: %w", &timeline.NoSuchName{Key: timeline.Namespace, Name: name, Known: timeline.NamesOf(all)})
+		}
+	}
+	switch {
+	case s.selectsNone && len(s.cluster.Namespaces) > 0:
+		return errors.New("spec.filters: no namespace that spec.filters.namespaces has has the labels of namespaceSelector now")
+	case s.selectsNone:
+		return errors.New("spec.filters.namespaceSelector: no namespace has these labels now")
+	}
+	return nil
+}
