@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // interval is the length of one, in seconds.
@@ -79,7 +80,7 @@ func (v *verdict) second(t *truth, l *ledger, s stream, second int64) difference
 	case agrees(possible, said), said.deployment != "" && t.settles(s, second, said.deployment) && agrees(possible, unattributed(said)):
 		v.within++
 		return difference{}
-	case bounded(l, s, possible, second):
+	case bounded(t, l, s, possible, second):
 		v.bounded++
 		return difference{}
 	case covered(l, s, possible, said, second), remembered(t, l, s, said, second):
@@ -117,12 +118,16 @@ func agrees(possible []held, said held) bool {
 }
 
 // bounded tells whether a segment that is not in an Exact record, or a correction,
-// says that it may have reached into the second, and what it held was so.
-func bounded(l *ledger, s stream, possible []held, second int64) bool {
+// says that it may have reached into the second, and what it held was so. It may have been
+// under no deployment first, and soon after it was said to have begun under the one that it
+// is put under.
+func bounded(t *truth, l *ledger, s stream, possible []held, second int64) bool {
 	return slices.ContainsFunc(l.parts[s], func(p part) bool {
 		inside := p.sign > 0 && p.earliest-1 <= second && second <= p.latest
 		outside := p.from <= second && second < p.to
-		return inside && !outside && (p.earliest < p.from || p.latest > p.to) && agrees(possible, p.held) && !l.exact(p.held, second)
+		held := agrees(possible, p.held) ||
+			agrees(possible, unattributed(p.held)) && t.settlesFrom(s, second, p.deployment, func(fact) time.Time { return time.Unix(p.from, 0) })
+		return inside && !outside && (p.earliest < p.from || p.latest > p.to) && held && !l.exact(p.held, second)
 	})
 }
 

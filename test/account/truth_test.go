@@ -175,6 +175,11 @@ const settle = 10 * time.Second
 // settles tells whether the stream was under no deployment in the second, and under
 // that one soon after it had begun.
 func (t *truth) settles(s stream, second int64, deployment string) bool {
+	return t.settlesFrom(s, second, deployment, func(f fact) time.Time { return f.latest })
+}
+
+// settlesFrom is settles, with the moment at which what was under no deployment was seen to begin.
+func (t *truth) settlesFrom(s stream, second int64, deployment string, seen func(fact) time.Time) bool {
 	facts := t.facts[s]
 	at := time.Unix(second, 0)
 	for i, f := range facts {
@@ -183,7 +188,7 @@ func (t *truth) settles(s stream, second int64, deployment string) bool {
 			continue
 		}
 		for _, next := range facts[i+1:] {
-			if next.level == 0 || next.earliest.Sub(f.latest) > settle+2*tolerance {
+			if next.level == 0 || next.earliest.Sub(seen(f)) > settle+2*tolerance {
 				break
 			}
 			if next.deployment == deployment && at.Before(next.latest.Add(tolerance)) {
