@@ -742,3 +742,14 @@ func TestStatus(t *testing.T) {
 		t.Errorf("without rights: status %d: %s", status, stderr)
 	}
 }
+
+// The usage API's own address may be in the environment; the flag wins.
+func TestTheAddressMayBeInTheEnvironment(t *testing.T) {
+	who := kubeconfig(t, cluster(t), "shop", "shop")
+	t.Setenv(serverVariable, "http://variable")
+	for flag, want := range map[string]string{"": "--usage-api=http://variable: want", "--usage-api=http://flag": "--usage-api=http://flag: want"} {
+		if status, _, said := run(strings.Fields("list --kubeconfig=" + who + " " + flag)...); status != exitMisused || !strings.Contains(said, want) {
+			t.Errorf("%q: status %d, %s: want %s", flag, status, said, want)
+		}
+	}
+}

@@ -53,6 +53,11 @@ func TestALifeOnACluster(t *testing.T) {
 		u.start()
 		u.seesUsage(begun)
 	})
+	step("helm test: all is as it should be", func(t *testing.T) {
+		if said, err := u.helmTest("--wait=1m"); err != nil || strings.Count(said, "ok ") != 4 {
+			t.Errorf("%v\n%s", err, said)
+		}
+	})
 	step("a second release is refused", func(t *testing.T) {
 		err := u.tryInstall("another", "")
 		if err == nil || !strings.Contains(err.Error(), "another usage-operator is installed") {
@@ -62,6 +67,9 @@ func TestALifeOnACluster(t *testing.T) {
 	step("helm upgrade: a meter more, and CRDs brought up to date", func(t *testing.T) {
 		u.kubectl("annotate", "crd", "usagemeters.metering.usage-operator.dev", "controller-gen.kubebuilder.io/version=v0.0.1", "--overwrite")
 		u.stop()
+		if said, err := u.helmTest("--wait=0"); err == nil || !strings.Contains(said, "no replica meters: the last one gave the Lease back") || !strings.Contains(said, "Not right: leader, usage API.") {
+			t.Errorf("helm test without an operator: %v\n%s", err, said)
+		}
 		u.upgrade(extraMeter)
 		u.start()
 		u.eventually("the meter of the values is Ready", func() bool {
@@ -219,6 +227,45 @@ func (u *user) uninstall() {
 	if _, err := action.NewUninstall(u.helm()).Run(name); err != nil {
 		u.Fatal(err)
 	}
+}
+
+// helmTest runs helm test, and its pod's program as a kubelet would: with the pod's arguments and account, and more
+// arguments. It returns what that says, and whether the test failed.
+func (u *user) helmTest(more ...string) (string, error) {
+	u.Helper()
+	const pod = name + "-check"
+	u.kubectl("delete", "pod", pod, "-n", namespace, "--ignore-not-found", "--force")
+	testing := action.NewReleaseTesting(u.helm())
+	testing.Namespace, testing.Timeout = namespace, 2*time.Minute
+	ended := make(chan error, 1)
+	go func() {
+		_, err := testing.Run(name)
+		ended <- err
+	}()
+	u.eventually("the pod of the test is there", func() bool {
+		return u.kubectl("get", "pod", pod, "-n", namespace, "--ignore-not-found", "-o", "name") != ""
+	})
+	account := u.kubectl("get", "pod", pod, "-n", namespace, "-o", "jsonpath={.spec.serviceAccountName}")
+	audience := u.kubectl("get", "pod", pod, "-n", namespace, "-o", "jsonpath={.spec.volumes[0].projected.sources[0].serviceAccountToken.audience}")
+	args := u.kubectl("get", "pod", pod, "-n", namespace, "-o", `jsonpath={range .spec.containers[0].args[*]}{@}{"\n"}{end}`)
+	folder := u.TempDir()
+	kubeconfig, token := filepath.Join(folder, "kubeconfig"), filepath.Join(folder, "token")
+	if err := u.cp.ServiceAccountKubeconfig(u.Context(), namespace, account, kubeconfig); err != nil {
+		u.Fatal(err)
+	}
+	if err := os.WriteFile(token, []byte(u.kubectl("create", "token", account, "-n", namespace, "--audience="+audience)), 0o600); err != nil {
+		u.Fatal(err)
+	}
+	args = strings.NewReplacer("$(POD_NAMESPACE)", namespace, "/var/run/secrets/usage-api/token", token).Replace(args)
+	command := exec.CommandContext(u.Context(), u.program, append(append(strings.Fields(args), more...), "--kubeconfig="+kubeconfig, "--usage-api=https://"+u.usageAPI)...)
+	said, err := command.CombinedOutput()
+	phase := "Succeeded"
+	if err != nil {
+		phase = "Failed"
+	}
+	u.kubectl("patch", "pod", pod, "-n", namespace, "--subresource=status", "--type=merge", "-p", `{"status":{"phase":"`+phase+`"}}`)
+	u.Logf("helm test: %s\n%s", phase, said)
+	return string(said), <-ended
 }
 
 // start runs the operator with the arguments, the account and the meters of its Deployment.

@@ -33,6 +33,7 @@ func TestTheChartSaysWhatConfigSays(t *testing.T) {
 				}
 			}
 			got := mustRender(t, c.values).without(t, added...)
+			delete(got, checkPod) // helm test's, which is no part of what is installed
 			if difference := cmp.Diff(want, got); difference != "" {
 				t.Errorf("config/%s (-) and the chart (+) differ:\n%s", c.base, difference)
 			}
@@ -73,6 +74,36 @@ func TestNamesFollowTheRelease(t *testing.T) {
 		}
 		if difference := cmp.Diff(numbers(t, want), renamed); difference != "" {
 			t.Errorf("release %s with %q:\n%s", c.release, c.values, difference)
+		}
+	}
+}
+
+// checkPod is what helm test runs.
+const checkPod = "Pod usage-system/usage-operator-check"
+
+// TestHelmTestRunsTheOperatorsOwnCheck looks at the pod of helm test: it is a hook, has the operator's image and account, and
+// no Service or policy takes it for a replica.
+func TestHelmTestRunsTheOperatorsOwnCheck(t *testing.T) {
+	made := mustRender(t, "image: {tag: v9}\ninstallMeters: false\nimagePullSecrets: [{name: mine}]\nnetworkPolicy: {enabled: true}")
+	pod := &unstructured.Unstructured{Object: made[checkPod]}
+	if pod.GetAnnotations()["helm.sh/hook"] != "test" {
+		t.Fatalf("it is no test: %v", pod.Object)
+	}
+	spec := pod.Object["spec"].(map[string]any)
+	container := spec["containers"].([]any)[0].(map[string]any)
+	if spec["serviceAccountName"] != name || container["image"] != "ghcr.io/usage-operator/usage-operator:v9" || spec["restartPolicy"] != "Never" || spec["imagePullSecrets"] == nil {
+		t.Errorf("it runs as %v", spec)
+	}
+	want := []any{"check", "--wait=2m", "--namespace=$(POD_NAMESPACE)", "--install-meters=false", "--usage-api-token-file=/var/run/secrets/usage-api/token"}
+	if difference := cmp.Diff(want, container["args"]); difference != "" {
+		t.Error(difference)
+	}
+	for key, object := range made {
+		for _, path := range [][]string{{"spec", "selector"}, {"spec", "selector", "matchLabels"}, {"spec", "podSelector", "matchLabels"}} {
+			selects, found, err := unstructured.NestedStringMap(object, path...)
+			if err == nil && found && selects["app.kubernetes.io/name"] == pod.GetLabels()["app.kubernetes.io/name"] {
+				t.Errorf("%s selects it", key)
+			}
 		}
 	}
 }
