@@ -34,7 +34,7 @@ func usages(flags *pflag.FlagSet) string {
 		}
 		b.WriteString(line + "\n")
 		line = helpIndent
-		for _, word := range strings.Fields(does) {
+		for word := range strings.FieldsSeq(does) {
 			if line != helpIndent && len([]rune(line))+1+len([]rune(word)) > helpWidth {
 				b.WriteString(line + "\n")
 				line = helpIndent

@@ -140,10 +140,10 @@ func TestAReportOfTheClusterSaysWhichNameDoesNotExist(t *testing.T) {
 		"one that is gone":                    {namespaces: []v1alpha1.FilterValue{"gone"}, groupBy: "deployment"},
 		"one that does not exist":             {namespaces: []v1alpha1.FilterValue{"shop", "shpo"}, groupBy: "deployment", want: `spec.filters.namespaces: nothing was ever recorded under a namespace "shpo": did you mean "shop"? there are gone, shop`},
 		"none has the labels":                 {selectsNone: true, groupBy: "deployment", want: "spec.filters.namespaceSelector: no namespace has these labels now"},
-		"none of some has the labels":         {namespaces: []v1alpha1.FilterValue{"shop"}, selectsNone: true, groupBy: "deployment", want: "spec.filters: no namespace that spec.filters.namespaces has has the labels of namespaceSelector now"},
+		"none of some has the labels":         {namespaces: []v1alpha1.FilterValue{"shop"}, selectsNone: true, groupBy: "deployment", want: "spec.filters: no namespace of spec.filters.namespaces has the labels of namespaceSelector now"},
 		"an attribute":                        {groupBy: "attribute:class"},
-		"an attribute that does not exist":    {groupBy: "attribute:clas", want: `spec.groupBy: nothing was ever recorded under an attribute "clas": did you mean "class"? there are class`},
-		"of nothing no attribute is expected": {namespaces: []v1alpha1.FilterValue{"shop"}, groupBy: "attribute:clas"},
+		"an attribute that does not exist":    {groupBy: "attribute:klass", want: `spec.groupBy: nothing was ever recorded under an attribute "klass": did you mean "class"? there are class`},
+		"of nothing no attribute is expected": {namespaces: []v1alpha1.FilterValue{"shop"}, groupBy: "attribute:klass"},
 	} {
 		of := &v1alpha1.ClusterUsageReport{Spec: v1alpha1.ClusterUsageReportSpec{Filters: &v1alpha1.ClusterReportFilters{Namespaces: c.namespaces}}}
 		s := clusterwide(of)

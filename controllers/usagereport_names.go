@@ -45,7 +45,7 @@ func (s *subject) checkNamespaces(snapshot *timeline.Snapshot) error {
 	}
 	switch {
 	case s.selectsNone && len(s.cluster.Namespaces) > 0:
-		return errors.New("spec.filters: no namespace that spec.filters.namespaces has has the labels of namespaceSelector now")
+		return errors.New("spec.filters: no namespace of spec.filters.namespaces has the labels of namespaceSelector now")
 	case s.selectsNone:
 		return errors.New("spec.filters.namespaceSelector: no namespace has these labels now")
 	}

@@ -121,13 +121,9 @@ func (w representing) represented() []string {
 		})
 	}
 	oldest := func(o Representative, rule int, key string) string {
-		var found []Part
-		for _, p := range w.parts {
-			if claims(p, o, rule, key) {
-				found = append(found, p)
-			}
-		}
-		return slices.MinFunc(found, func(a, b Part) int {
+		found := maps.Clone(w.parts)
+		maps.DeleteFunc(found, func(_ string, p Part) bool { return !claims(p, o, rule, key) })
+		return slices.MinFunc(slices.Collect(maps.Values(found)), func(a, b Part) int {
 			return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.UID, b.UID))
 		}).UID
 	}

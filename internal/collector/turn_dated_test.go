@@ -1,8 +1,8 @@
 package collector
 
 import (
+	"runtime"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -49,7 +49,7 @@ func TestAChangeIsDatedByAllThatCameBeforeIt(t *testing.T) {
 				defer close(done)
 				claim()
 			}()
-			for waits := false; !waits; time.Sleep(time.Millisecond) {
+			for waits := false; !waits; runtime.Gosched() {
 				c.turns.mu.Lock()
 				waits = c.turns.lanes[claims].next == 110
 				c.turns.mu.Unlock()

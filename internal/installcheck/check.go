@@ -191,7 +191,7 @@ func text(found []finding) string {
 func paragraph(b *strings.Builder, result, name, said string) {
 	line := fmt.Sprintf("%-5s %-10s", result, name)
 	used := 0 // of this line
-	for _, word := range strings.Fields(said) {
+	for word := range strings.FieldsSeq(said) {
 		for _, part := range pieces(word) {
 			if used > 0 && indent+used+1+len(part) > width {
 				b.WriteString(line + "\n")

@@ -117,7 +117,7 @@ func (i *installation) lease(holder string, ago time.Duration) {
 	i.Helper()
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: leaseName}}
 	i.must(client.IgnoreNotFound(i.admin.Delete(i.Context(), lease)))
-	at := metav1.NewMicroTime(time.Now().Add(-ago))
+	at := metav1.NewMicroTime(clock.RealClock{}.Now().Add(-ago))
 	lease.Spec = coordinationv1.LeaseSpec{HolderIdentity: &holder, RenewTime: &at}
 	i.must(i.admin.Create(i.Context(), lease))
 }
@@ -143,13 +143,13 @@ func (i *installation) meter(name, reason string, change ...func(*v1alpha1.Usage
 // serve serves a usage API, with a certificate for names, and publishes its authority.
 func (i *installation) serve() {
 	i.Helper()
-	set, _, err := authority.Set{}.Renewed(wire.Names(namespace), time.Now())
+	set, _, err := authority.Set{}.Renewed(wire.Names(namespace), clock.RealClock{}.Now())
 	i.must(err)
-	i.certificate, err = set.Serving(nil, wire.Names(namespace), time.Now())
+	i.certificate, err = set.Serving(nil, wire.Names(namespace), clock.RealClock{}.Now())
 	i.must(err)
 	ca := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: wire.CAConfigMap}}
 	i.must(client.IgnoreNotFound(i.admin.Delete(i.Context(), ca)))
-	ca.Data = map[string]string{wire.CAKey: string(authority.Bundle(nil, set.Certificates(), time.Now()))}
+	ca.Data = map[string]string{wire.CAKey: string(authority.Bundle(nil, set.Certificates(), clock.RealClock{}.Now()))}
 	i.must(i.admin.Create(i.Context(), ca))
 	if i.check.address != "" {
 		return

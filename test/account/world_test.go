@@ -185,6 +185,11 @@ func (w *world) follow(t *thing, rest string) string {
 		return ""
 	}
 	delete(found, "")
+	return t.keep(found, rest)
+}
+
+// keep is the deployment that a thing follows of those that were found, or followed last.
+func (t *thing) keep(found map[string]bool, rest string) string {
 	if !slices.ContainsFunc(holdings(t.object), func(h holding) bool {
 		return slices.ContainsFunc(slices.Collect(maps.Values(h.levels)), func(level int64) bool { return level != 0 })
 	}) {

@@ -27,7 +27,7 @@ func dated(object *unstructured.Unstructured, by time.Duration) {
 	if len(entries) == 0 {
 		entries = []metav1.ManagedFieldsEntry{{
 			Manager: "made-up", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
-			FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{"f:a":{}}}}`)},
+			FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{"f:annotations":{"f:a":{}}}}`),
 		}}
 	}
 	for i := range entries {
