@@ -219,34 +219,40 @@ func TestACrashAtAnyWriteOfACut(t *testing.T) {
 	}
 	for at := 1; at <= calm.writes; at++ {
 		for _, after := range []bool{false, true} {
-			c := &crashing{blocks: blockStore{}, objects: objects{}, at: at, after: after}
-			if err := c.site().run(h.batches); !errors.Is(err, errStopped) {
-				t.Fatalf("write %d: %v", at, err)
-			}
-			left := site{c.blocks, c.objects}
-			got, err := left.read()
-			if err != nil {
-				t.Fatalf("write %d, after: %t: what is left: %v", at, after, err)
-			}
-			if !slices.ContainsFunc(states, func(s map[string]any) bool {
-				s = maps.Clone(s)
-				if got["time"].(int64) > h.batches[len(h.batches)-1].Time {
-					s["time"] = got["time"] // one of those that say nothing more
-				}
-				return cmp.Equal(s, got)
-			}) {
-				t.Fatalf("write %d, after: %t: what is left is no state that there was: %v", at, after, got)
-			}
-			if err := left.run(h.batches); err != nil {
-				t.Fatalf("write %d, after: %t: the next operator: %v", at, after, err)
-			}
-			got, err = left.read()
-			if diff := cmp.Diff(want, got); err != nil || diff != "" {
-				t.Fatalf("write %d, after: %t: the next operator (%v), want - got +:\n%s", at, after, err, diff)
-			}
+			crashed(t, h, states, want, at, after)
 		}
 	}
 	t.Logf("%d writes", calm.writes)
+}
+
+// crashed has an operator end at a write, and another one complete its work.
+func crashed(t *testing.T, h *history, states []map[string]any, want map[string]any, at int, after bool) {
+	t.Helper()
+	c := &crashing{blocks: blockStore{}, objects: objects{}, at: at, after: after}
+	if err := c.site().run(h.batches); !errors.Is(err, errStopped) {
+		t.Fatalf("write %d: %v", at, err)
+	}
+	left := site{c.blocks, c.objects}
+	got, err := left.read()
+	if err != nil {
+		t.Fatalf("write %d, after: %t: what is left: %v", at, after, err)
+	}
+	if !slices.ContainsFunc(states, func(s map[string]any) bool {
+		s = maps.Clone(s)
+		if got["time"].(int64) > h.batches[len(h.batches)-1].Time {
+			s["time"] = got["time"] // one of those that say nothing more
+		}
+		return cmp.Equal(s, got)
+	}) {
+		t.Fatalf("write %d, after: %t: what is left is no state that there was: %v", at, after, got)
+	}
+	if err := left.run(h.batches); err != nil {
+		t.Fatalf("write %d, after: %t: the next operator: %v", at, after, err)
+	}
+	got, err = left.read()
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Fatalf("write %d, after: %t: the next operator (%v), want - got +:\n%s", at, after, err, diff)
+	}
 }
 
 // asked are the answers to a question in some shapes, as text.
@@ -277,36 +283,42 @@ func asked(t *rapid.T, s *timeline.Snapshot, q timeline.Query) map[string]string
 	return answers
 }
 
+// cutSometimes is the ledger of a history that is archived and cut at random moments.
+func cutSometimes(t *rapid.T, h *history) site {
+	cut := site{blockStore{}, objects{}}
+	o, _, err := cut.start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, batch := range h.batches {
+		if err := o.append(batch); err != nil {
+			t.Fatal(err)
+		}
+		if rapid.Bool().Draw(t, "archived") {
+			if err := o.archive(batch.Time); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if rapid.Bool().Draw(t, "merged") {
+			if _, err := o.written.Compact(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if rapid.IntRange(0, 9).Draw(t, "another") == 0 {
+			if o, _, err = cut.start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return cut
+}
+
 // Whatever happened, and whenever the journal was cut: whoever reads it with the archive
 // has the same state as if it had not been, and answers any question with the same bytes.
 func TestACutChangesNoAnswer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := anyHistory(t)
-		cut := site{blockStore{}, objects{}}
-		o, _, err := cut.start()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, batch := range h.batches {
-			if err := o.append(batch); err != nil {
-				t.Fatal(err)
-			}
-			if rapid.Bool().Draw(t, "archived") {
-				if err := o.archive(batch.Time); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if rapid.Bool().Draw(t, "merged") {
-				if _, err := o.written.Compact(context.Background()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if rapid.IntRange(0, 9).Draw(t, "another") == 0 {
-				if o, _, err = cut.start(); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
+		cut := cutSometimes(t, h)
 		retention := rapid.SampledFrom([]int64{0, 0, 3 * aDay}).Draw(t, "retention")
 		hot := timeline.Hot{Days: rapid.SampledFrom([]int64{0, 1, 40}).Draw(t, "hot days")}
 		lines := map[bool]timelines.Follower{}
