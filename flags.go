@@ -44,6 +44,7 @@ type options struct {
 	usageRate                           float64
 	serveOnly                           bool
 	archive                             string
+	archiveCut                          bool
 	hotDays                             int64
 	installMeters                       bool
 	extraMeters                         string
@@ -124,6 +125,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")
 	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
 	flags.StringVar(&o.archive, "archive", "", "Where each day is written to once it is sealed: file:///a/directory or s3://bucket?region=eu-central-1&prefix=ledger/. The `URL` has no credentials: they come from the environment, as the cloud has it. Empty: nowhere.")
+	flags.BoolVar(&o.archiveCut, "archive-cut", false, "Remove from the journal what is in the archive, once the journal says so. Whatever starts later needs the archive to read it.")
 	flags.Int64Var(&o.hotDays, "hot-days", 2, "How many days (UTC), before the one that is being sealed, every replica keeps in memory as they are. Older days are packed: they take less memory, and what needs single segments of them takes longer.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
 	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
@@ -143,6 +145,9 @@ func (o *options) validate(rest []string) error {
 		if err := archive.CheckURL(o.archive); err != nil {
 			return fmt.Errorf("--archive: %w", err)
 		}
+	}
+	if o.archiveCut && o.archive == "" {
+		return errors.New("--archive-cut: want --archive, too")
 	}
 	_, level := zapcore.ParseLevel(o.logLevel)
 	checks := []struct {

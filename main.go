@@ -128,6 +128,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		UsageMetrics: controllers.UsageMetrics{Series: o.metricsSeries, ByDeployment: o.metricsDeployments, Namespaces: o.metricsNamespaces.Selector},
 		Memory:       limit,
 		Archive:      o.archive,
+		ArchiveCut:   o.archiveCut,
 		HotDays:      o.hotDays,
 		Serving:      controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, OnlyBoundTokens: !o.usageClusterTokens, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/internal/archive"
+	"github.com/usage-operator/usage-operator/internal/journal"
 )
 
 // Archivist writes the chapters of days that are sealed into the archive, while this
@@ -23,6 +24,9 @@ type Archivist struct {
 	Open func(context.Context) (*archive.Archive, error)
 	// Journal is what chapters are made of.
 	Journal archive.Journal
+	// Written is the journal that says what is archived, and leaves it out; nil: it
+	// keeps everything.
+	Written interface{ Archived() *journal.Archived }
 	// Sealed tells what is sealed.
 	Sealed *Sealed
 	// Announce makes an Event; nil: none is made.
@@ -33,6 +37,8 @@ type Archivist struct {
 	looked  int64     // up to which day everything that is sealed is archived
 	err     error     // why the archive cannot be written; nil when it can
 	since   time.Time // since when
+	// proven is what the journal may say of the archive.
+	proven *journal.Archived
 }
 
 const (
@@ -80,7 +86,37 @@ func (a *Archivist) due() bool {
 	sealed := a.Sealed.Through()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return sealed > 0 && (a.err != nil || int64(archive.DayOf(sealed)) > a.looked)
+	return sealed > 0 && (a.err != nil || int64(archive.DayOf(sealed)) > a.looked || a.unproven())
+}
+
+// unproven tells whether there are chapters of which the journal neither says that they
+// are there, nor may say it yet. Called under the lock.
+func (a *Archivist) unproven() bool {
+	return a.Written != nil && a.through > a.said() && ended(a.proven) <= a.said()
+}
+
+// said is up to which moment the journal says that it is archived.
+func (a *Archivist) said() int64 { return ended(a.Written.Archived()) }
+
+// Says is what the journal is to say of the archive with its next entry; nil: nothing new.
+func (a *Archivist) Says() *journal.Archived {
+	if a == nil || a.Written == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if ended(a.proven) <= a.said() {
+		return nil
+	}
+	return a.proven
+}
+
+// ended is the end of the last day that is archived; 0: there is none.
+func ended(said *journal.Archived) int64 {
+	if said == nil {
+		return 0
+	}
+	return said.End
 }
 
 // catchUp writes every chapter that is not there.
@@ -98,11 +134,29 @@ func (a *Archivist) catchUp(ctx context.Context) error {
 		}
 		_, last, some := to.Days()
 		if written == 0 {
+			if err := a.prove(ctx, to); err != nil {
+				return err
+			}
 			a.archived(through, last, some)
 			return nil
 		}
 		a.Log.Info("archived", "days", written, "through", last.String())
 	}
+}
+
+// prove finds out what the journal may say of the archive, and leave out then.
+func (a *Archivist) prove(ctx context.Context, of *archive.Archive) error {
+	if a.Written == nil {
+		return nil
+	}
+	proven, err := of.Prove(ctx, a.Journal, a.said())
+	if err != nil || proven == nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.proven = proven
+	return nil
 }
 
 // archived notes that every day is archived that was sealed by a moment; last is that of

@@ -119,8 +119,51 @@ func TestDaysAreArchivedOnceTheStoreCanBeWritten(t *testing.T) {
 	if archivist.due() {
 		t.Error("there is something to archive, and all is")
 	}
+	if archivist.Says() != nil {
+		t.Error("the journal is to say what is archived, and keeps everything")
+	}
 	archivist.Sealed.Add(journal.Seal{Interval: usage.Window{Start: midnight + days*86400, End: midnight + days*86400 + 3600}})
 	if archivist.due() {
 		t.Error("an hour is sealed, and there is a day to archive")
+	}
+}
+
+// saying is a journal that says what it was given.
+type saying struct {
+	said atomic.Pointer[journal.Archived]
+}
+
+func (s *saying) Archived() *journal.Archived { return s.said.Load() }
+
+// With --archive-cut the journal is to say what is in the archive, a week at a time, once
+// it was proven; and nothing while it says so.
+func TestTheJournalIsToSayWhatIsArchived(t *testing.T) {
+	const days = 9
+	store, now, seals := sealedDays(t, days)
+	var journals saying
+	folder := "file://" + t.TempDir()
+	archivist := &Archivist{
+		Log: logr.Discard(), Clock: now, Sealed: NewSealed(), Written: &journals,
+		Journal: archive.Journal{Store: store, Clock: now, Log: logr.Discard()},
+		Open: func(ctx context.Context) (*archive.Archive, error) {
+			return archive.Open(ctx, archive.Options{URL: folder, Cluster: "cluster", Writes: true})
+		},
+	}
+	archivist.Sealed.Add(seals...)
+	for _, through := range []int64{7, 9} {
+		if err := archivist.catchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		said := archivist.Says()
+		if said == nil || said.Start != midnight || said.End != midnight+through*86400 {
+			t.Fatalf("it is to say %+v, want %d days", said, through)
+		}
+		if archivist.due() {
+			t.Error("there is something to do before the journal has said that")
+		}
+		journals.said.Store(said)
+		if archivist.Says() != nil || archivist.due() != (through < days) {
+			t.Errorf("%d days are said to be archived: there is something to say, or nothing to do", through)
+		}
 	}
 }

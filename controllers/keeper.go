@@ -30,6 +30,8 @@ type Keeper struct {
 	Sealed *Sealed
 	// Health is told how the journal gets on.
 	Health *Health
+	// Says is what the journal is to say of the archive; nil: nothing.
+	Says func() *journal.Archived
 	// Timings observe how long appends and seals take; nil disables it.
 	Timings *Timings
 	Log     logr.Logger
@@ -108,6 +110,9 @@ func (k *Keeper) batch(seal *usage.Window) {
 	for i := range k.pending.Seals {
 		k.pending.Seals[i].Limits = k.Schedule.limits(holdings(k.Collector, k.pending.Seals[i].Interval))
 	}
+	if k.Says != nil {
+		k.pending.Archived = k.Says()
+	}
 	k.Health.batched(now, k.pending)
 }
 
@@ -155,6 +160,8 @@ func (k *Keeper) compact(ctx context.Context) error {
 	switch {
 	case errors.Is(err, journal.ErrFenced):
 		return fmt.Errorf("this replica meters no more: %w", err)
+	case errors.Is(err, journal.ErrNotArchived):
+		k.Health.Archivist.failed(err)
 	case err != nil && ctx.Err() == nil:
 		k.Log.Info("cannot merge the journal's blocks; trying again", "error", err.Error())
 	case deleted > 0:

@@ -54,6 +54,8 @@ type Options struct {
 	HotDays int64
 	// Archive is the URL of the archive; empty: there is none.
 	Archive string
+	// ArchiveCut has the journal leave out what is in the archive.
+	ArchiveCut bool
 }
 
 // pendingNews is how many meters' news may wait; what is lost comes with the
@@ -103,7 +105,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := addArchivist(mgr, health, sealed, &o, steady); err != nil {
+	if err := addArchivist(mgr, health, sealed, written, &o, steady); err != nil {
 		return nil, err
 	}
 	meters := &UsageMeterReconciler{
@@ -124,6 +126,9 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		Collector: collected, Journal: written,
 		Clock: steady, Schedule: o.Schedule, TakeUp: meters.TakeUp(mgr.GetAPIReader()), Sealed: sealed, Health: health, Timings: timings,
 		Log: mgr.GetLogger().WithName("keeper"),
+	}
+	if o.ArchiveCut {
+		keeper.Says = health.Archivist.Says
 	}
 	budget := NewReportBudget(o.Schedule.ReportBudget)
 	if o.Metrics != nil {
@@ -151,7 +156,12 @@ func newJournal(mgr ctrl.Manager, o *Options, follower journal.Follower, time cl
 	if err != nil {
 		return nil, err
 	}
+	var past journal.Past
+	if o.Archive != "" {
+		past = archive.Past{Options: archive.Options{URL: o.Archive, Cluster: o.Cluster}}
+	}
 	return journal.New(journal.Options{
+		Past: past, Cuts: o.ArchiveCut,
 		Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: time, Log: mgr.GetLogger().WithName("journal"), Follower: follower,
 		Retention: o.Schedule.Retention, Fits: memory.NewGuard(o.Memory).Fits,
 	}), nil
@@ -161,7 +171,7 @@ func newJournal(mgr ctrl.Manager, o *Options, follower journal.Follower, time cl
 const archivePart = 4
 
 // addArchivist has this replica archive while it leads, if there is an archive.
-func addArchivist(mgr ctrl.Manager, health *Health, sealed *Sealed, o *Options, time clock.WithTicker) error {
+func addArchivist(mgr ctrl.Manager, health *Health, sealed *Sealed, written *journal.Journal, o *Options, time clock.WithTicker) error {
 	if o.Archive == "" {
 		return nil
 	}
@@ -176,6 +186,9 @@ func addArchivist(mgr ctrl.Manager, health *Health, sealed *Sealed, o *Options, 
 		Open: func(ctx context.Context) (*archive.Archive, error) {
 			return archive.Open(ctx, archive.Options{URL: o.Archive, Cluster: o.Cluster, Writes: true})
 		},
+	}
+	if o.ArchiveCut {
+		health.Archivist.Written = written
 	}
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(health.Archivist); err != nil {

@@ -7,9 +7,16 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // "17-19" or "17,20-22".
 const AnnotationAcceptGap = Group + "/accept-gap"
 
-// BlockFormat is the format of the blocks that this version writes, and the
-// newest one that it reads.
-const BlockFormat = 1
+// The formats of blocks.
+const (
+	// BlockFormat is the newest format that this version reads.
+	BlockFormat = BlockFormatArchived
+	// BlockFormatPlain is that of the blocks that say nothing of an archive.
+	BlockFormatPlain = 1
+	// BlockFormatArchived is that of the blocks that do: whoever does not know of an
+	// archive would take what was left out of them for nothing.
+	BlockFormatArchived = 2
+)
 
 // BlockKind says how a block came about.
 //
@@ -36,8 +43,8 @@ type BlockCoverage string
 // +kubebuilder:validation:XValidation:rule="self.part.index < self.part.count",message="part.index counts from 0: it must be less than part.count"
 // +kubebuilder:validation:XValidation:rule="has(self.segments) == (self.rows > 0)",message="segments has as many rows as rows says"
 type UsageBlockSpec struct {
-	// format is the version of the block's form: 1. An operator that does not
-	// know a block's format does not go on.
+	// format is the version of the block's form: 1, or 2 where it has archived or
+	// leftOut. An operator that does not know a block's format does not go on.
 	//
 	// +required
 	// +kubebuilder:validation:Minimum=1
@@ -129,6 +136,18 @@ type UsageBlockSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=4000
 	Gaps []BlockGap `json:"gaps,omitempty"`
+
+	// archived says that days are in the archive: the last such statement of the
+	// blocks that a Compacted one covers.
+	//
+	// +optional
+	Archived *BlockArchived `json:"archived,omitempty"`
+
+	// leftOut says which days' segments, seals and coverage are not in this block, or
+	// not all of them, because the archive has them.
+	//
+	// +optional
+	LeftOut *BlockArchived `json:"leftOut,omitempty"`
 
 	// segments are the changes of segments: a Parquet file, compressed with zstd,
 	// in base64; left out where there are none.
@@ -446,6 +465,46 @@ type BlockGap struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Reason string `json:"reason,omitempty"`
+}
+
+// BlockArchived says that what was sealed in some days is in the archive.
+type BlockArchived struct {
+	// startTime is the beginning of the first day, in UTC.
+	//
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+
+	// endTime is the end of the last day.
+	//
+	// +required
+	EndTime metav1.Time `json:"endTime"`
+
+	// manifest is the name of the last day's manifest in the archive.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Manifest string `json:"manifest"`
+
+	// digest is the manifest's. It stands for those of all days before: each names
+	// that of the day before.
+	//
+	// +required
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest"`
+
+	// seal is the digest that the last day's last interval was sealed with.
+	//
+	// +required
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	// +kubebuilder:validation:MaxLength=71
+	Seal string `json:"seal"`
+
+	// sequence is that of the entry that said so; left out in that entry.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Sequence int64 `json:"sequence,omitempty"`
 }
 
 // UsageBlock is one piece of the journal: what the operator knows, in the order

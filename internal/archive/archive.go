@@ -244,26 +244,39 @@ type Size struct {
 // is a *Problem. each is told how far it has come.
 func (a *Archive) Verify(ctx context.Context, each func(*Manifest)) (Size, error) {
 	var size Size
+	err := a.walk(ctx, a.first, a.last, func(m *Manifest, _ *Chapter, _ journal.Digest) error {
+		size.Chapters, size.Rows, size.Bytes = size.Chapters+1, size.Rows+m.Segments.Rows, size.Bytes+m.Segments.Size
+		each(m)
+		return nil
+	})
+	return size, err
+}
+
+// walk reads the chapters from the first to the last, and makes sure that each is whole,
+// and follows the one before. each has a chapter with its manifest, and the digest of that.
+func (a *Archive) walk(ctx context.Context, first, last Day, each func(*Manifest, *Chapter, journal.Digest) error) error {
 	var link, seal journal.Digest
-	for day := a.first; day <= a.last; day = day.Next() {
+	for day := first; day <= last; day = day.Next() {
 		m, digest, err := a.Manifest(ctx, day)
 		if err != nil {
-			return size, err
+			return err
 		}
-		if m.Previous != textOrNone(link) {
-			return size, a.blame(&Problem{Fault: Damaged, Detail: fmt.Sprintf(
+		begins := day == first && first != a.first // what is before is not looked at
+		if m.Previous != textOrNone(link) && !begins {
+			return a.blame(&Problem{Fault: Damaged, Detail: fmt.Sprintf(
 				"it was written after a manifest with the digest %s, and that of the day before has %s", m.Previous, link)}, day.manifest())
 		}
 		c, err := a.read(ctx, m)
 		if err != nil {
-			return size, err
+			return err
 		}
-		if day > a.first && c.PreviousSeal != seal {
-			return size, a.blame(&Problem{Fault: Damaged, Detail: "its first interval was sealed after another one than the last of the day before"}, day.manifest())
+		if day > first && c.PreviousSeal != seal {
+			return a.blame(&Problem{Fault: Damaged, Detail: "its first interval was sealed after another one than the last of the day before"}, day.manifest())
 		}
 		link, seal = digest, c.lastSeal()
-		size.Chapters, size.Rows, size.Bytes = size.Chapters+1, size.Rows+m.Segments.Rows, size.Bytes+m.Segments.Size
-		each(m)
+		if err := each(m, c, digest); err != nil {
+			return err
+		}
 	}
-	return size, nil
+	return nil
 }

@@ -76,7 +76,7 @@ func BenchmarkADay(b *testing.B) {
 	}
 	before := heap()
 	c := &collection{begin: firstDay, end: firstDay.Next()}
-	if err := c.read(b.Context(), h.source(), clusterA); err != nil {
+	if err := c.read(b.Context(), h.source(), &Archive{cluster: clusterA}); err != nil {
 		b.Fatal(err)
 	}
 	chapter := c.chapter(firstDay, [32]byte{})

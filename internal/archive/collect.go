@@ -57,7 +57,7 @@ func (a *Archive) CatchUp(ctx context.Context, from Journal, through int64) (int
 	} else {
 		// Which day is the first is not known yet: a reading that collects nothing tells.
 		ledger := &collection{begin: end, end: end}
-		if err := ledger.read(ctx, from, a.cluster); err != nil || len(ledger.seals) == 0 {
+		if err := ledger.read(ctx, from, a); err != nil || len(ledger.seals) == 0 {
 			return 0, err
 		}
 		if begin = DayOf(ledger.seals[0].Interval.Start); begin >= end {
@@ -68,7 +68,7 @@ func (a *Archive) CatchUp(ctx context.Context, from Journal, through int64) (int
 	if a.end != nil {
 		c.known = a.end.Corrections
 	}
-	if err := c.read(ctx, from, a.cluster); err != nil {
+	if err := c.read(ctx, from, a); err != nil {
 		return 0, a.blame(err, "")
 	}
 	if c.large {
@@ -131,6 +131,9 @@ type collection struct {
 	begin, end Day
 	// known is how many corrections are in chapters already.
 	known int
+	// since is the archive's first day, and before how many segments had ended before it.
+	since  Day
+	before int
 	// most is how many segments and corrections may be held; 0: any. large tells that the
 	// first day has more: nothing is held any more.
 	most  int
@@ -151,10 +154,10 @@ type collection struct {
 	corrections int
 }
 
-// read collects what the journal has.
-func (c *collection) read(ctx context.Context, from Journal, cluster string) error {
+// read collects what the journal has. Of what it has left out the last day is enough.
+func (c *collection) read(ctx context.Context, from Journal, a *Archive) error {
 	state, err := journal.Replay(ctx, journal.Options{
-		Store: from.Store, Writer: "archive", Cluster: cluster, Clock: from.Clock, Log: from.Log, Follower: c,
+		Store: from.Store, Writer: "archive", Cluster: a.cluster, Clock: from.Clock, Log: from.Log, Follower: c, Past: lastDay{a},
 	})
 	if err != nil {
 		return err
@@ -168,6 +171,7 @@ func (c *collection) read(ctx context.Context, from Journal, cluster string) err
 // Begin begins anew.
 func (c *collection) Begin() {
 	c.keyed, c.brief, c.fresh, c.corrections, c.large = map[usage.SegmentKey]usage.Change{}, nil, nil, 0, false
+	c.before = 0
 }
 
 // Committed takes what lasted in one of the days, and every correction.
@@ -187,6 +191,9 @@ func (c *collection) Committed(batch *journal.Batch) {
 }
 
 func (c *collection) take(change *usage.Change) {
+	if _, latest := change.End.EndBounds(); change.Kind == usage.Put && !change.End.IsZero() && latest < int64(c.since) {
+		c.before++
+	}
 	switch {
 	case change.Kind == usage.Less || change.Kind == usage.More:
 		if c.corrections++; c.corrections > c.known && c.begin < c.end {

@@ -71,6 +71,7 @@ type history struct {
 	late     []usage.Change           // Less and More
 	coverage []usage.Stretch
 	seals    []journal.Seal
+	batches  []*journal.Batch
 }
 
 func newHistory() (*history, error) {
@@ -150,9 +151,11 @@ func (h *history) advance(until int64, changes []usage.Change, coverage []usage.
 			break
 		}
 		previous = ledger.Digest(previous, interval, sealedParts(h.segments, interval), usage.CutCoverage(h.coverage, interval))
-		seal := journal.Seal{Interval: interval, Digest: previous}
+		unknown := func(s usage.Stretch) bool { return s.Coverage == usage.CoverageUnknown }
+		seal := journal.Seal{Interval: interval, Digest: previous, Partial: slices.ContainsFunc(usage.CutCoverage(h.coverage, interval), unknown)}
 		batch.Seals, h.seals = append(batch.Seals, seal), append(h.seals, seal)
 	}
+	h.batches = append(h.batches, batch)
 	if err := h.journal.Append(context.Background(), batch); err != nil {
 		return err
 	}

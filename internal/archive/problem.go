@@ -3,6 +3,8 @@ package archive
 import (
 	"errors"
 	"fmt"
+
+	"github.com/usage-operator/usage-operator/internal/journal"
 )
 
 // Fault is why nothing is built on an archive as it is.
@@ -35,7 +37,12 @@ type Problem struct {
 	Archive, Object string
 	// Detail says what differs, and from what.
 	Detail string
+	// Cut tells that the journal has left out what is to be there.
+	Cut bool
 }
+
+// Is makes a fault of what the journal has left out one that it knows.
+func (p *Problem) Is(target error) bool { return p.Cut && target == journal.ErrNotArchived }
 
 // Error says what is wrong with which object, and what a person can do.
 func (p *Problem) Error() string {
@@ -47,6 +54,14 @@ const another = "or begin another archive, beside this one, with another prefix:
 
 // Remedy is what a person can do.
 func (p *Problem) Remedy() string {
+	switch {
+	case p.Cut && p.Fault == OtherCluster:
+		return "Set --archive to the archive of this cluster"
+	case p.Cut && p.Fault == NewerFormat:
+		return "Run the newer version"
+	case p.Cut:
+		return "Set --archive to the archive that has it, or restore the object from the store's versions, or a copy: the journal has left out what is there"
+	}
 	switch p.Fault {
 	case OtherCluster:
 		return "Give each cluster a bucket, or a prefix in it, of its own: --archive=...?prefix=CLUSTER/"

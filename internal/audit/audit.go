@@ -49,6 +49,8 @@ type Input struct {
 	Records Records
 	// Reports may be nil: there are none.
 	Reports Reports
+	// Past reads what the journal has left out; nil: there is no archive.
+	Past journal.Past
 	// Namespace is the operator's own: records of namespaces that are gone are there.
 	Namespace string
 	// From and To bound the intervals whose content is recomputed, in seconds
@@ -117,7 +119,7 @@ type auditor struct {
 // up what they say.
 func (a *auditor) readJournal(ctx context.Context) error {
 	a.blamed, a.sealedAt = map[journal.Key]bool{}, map[int64]int64{}
-	options := journal.Options{Store: &checked{auditor: a}, Clock: a.Clock, Log: logr.Discard()}
+	options := journal.Options{Store: &checked{auditor: a}, Clock: a.Clock, Log: logr.Discard(), Past: a.Past}
 	if len(a.reports) > 0 {
 		a.timeline = timelines.New()
 		options.Follower = a.timeline

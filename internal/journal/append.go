@@ -29,6 +29,10 @@ type Options struct {
 	// leave it out, if it was sealed too; 0: everything is in the State. What it
 	// leaves out, neither Load nor Follow keep in memory.
 	Retention int64
+	// Past reads what was left out of the journal since the archive has it; nil: there is no archive.
+	Past Past
+	// Cuts has Compact leave out what the journal says that the archive has.
+	Cuts bool
 	// Fits, when not nil, is asked after each block that is read, with how many rows
 	// of how many were. An error of it, ErrTooLarge, ends Load and Follow.
 	Fits func(read, all int64) error
@@ -48,6 +52,9 @@ type Journal struct {
 	retention int64
 	// fits is Options.Fits.
 	fits func(read, all int64) error
+	// past and cuts are those of the options.
+	past Past
+	cuts bool
 	// follower is told under order.
 	follower Follower
 	// replays tells that what is read is told to the follower, and not added up.
@@ -77,6 +84,10 @@ type Journal struct {
 	link Digest
 	// accepted are gaps that are to be put on record.
 	accepted []Gap
+	// archived is what the journal says of the archive; nil: nothing. What is before
+	// cut has been left out, as far as that goes.
+	archived *Archived
+	cut      int64
 }
 
 // spare is a block that is to be deleted.
@@ -106,6 +117,7 @@ func New(o Options) *Journal {
 	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
 		follower: o.Follower, retention: o.Retention, fits: o.Fits,
+		past: o.Past, cuts: o.Cuts,
 	}
 	if j.follower == nil {
 		j.follower = nobody{}
@@ -256,6 +268,9 @@ func (j *Journal) commit() {
 	for _, p := range j.pending.parts {
 		j.chain = append(j.chain, p.block)
 		j.next, j.link = p.block.To+1, p.block.link
+	}
+	if said := j.pending.batch.Archived; said != nil {
+		j.archived = said.in(j.next - 1)
 	}
 	// Gaps that it put on record.
 	j.accepted = j.accepted[len(j.pending.gaps):]

@@ -28,6 +28,8 @@ type block struct {
 	previous Digest
 	// link is the digest that the next block names.
 	link Digest
+	// leftOut is what was left out of it, since the archive has it; nil: nothing.
+	leftOut *Archived
 	// spent tells that what the block says was let go of.
 	spent bool
 }
@@ -150,6 +152,9 @@ func (b *block) check() error {
 		if b.previous, err = ParseDigest(s.PreviousDigest); err != nil {
 			return err
 		}
+	}
+	if b.leftOut, err = archivedOf(s.LeftOut, &reader{words: newWords()}); err != nil {
+		return err
 	}
 	switch {
 	case said != b.Key || uint64(s.Sequence) != b.To:

@@ -27,6 +27,10 @@ type builder struct {
 	horizon func(last Seal) int64
 	// fits tells whether what is read fits into memory; nil: it does.
 	fits func(read, all int64) error
+	// without is what is left out of blocks, since chapters have it; nil: nothing.
+	without *without
+	// leftOut is what was left out of blocks that were read, before they were.
+	leftOut *Archived
 	// rowsRead is how many rows were added up.
 	rowsRead int64
 }
@@ -37,9 +41,9 @@ func newBuilder(whole bool, follower Follower) *builder {
 	return &builder{words: newWords(), fold: newFold(whole), follower: follower}
 }
 
-// unreadable says which block cannot be read, though it is as it was written.
+// unreadable says which blocks cannot be read, though they are as they were written.
 type unreadable struct {
-	Key
+	keys []Key
 	error
 }
 
@@ -70,7 +74,7 @@ func (b *builder) extend(chain []*block, fetch func(*block) error) error {
 				}
 			}
 			if err := b.add(next); err != nil {
-				return &unreadable{next.Key, err}
+				return &unreadable{[]Key{next.Key}, err}
 			}
 			b.rowsRead += int64(next.spec.Rows)
 		case chain[len(chain)-1].batch() == next.batch():
@@ -103,6 +107,11 @@ func (b *builder) add(from *block) error {
 	}
 	if rows := len(b.rows) - before; rows != int(from.spec.Rows) {
 		return fmt.Errorf("it has %d rows, and says %d", rows, from.spec.Rows)
+	}
+	b.leftOut = later(b.leftOut, said.leftOut)
+	if b.without.concerns(from) {
+		said.seals, said.coverage = b.without.seals(said.seals), b.without.coverage(said.coverage)
+		b.rows = b.rows[:before+len(b.without.changes(b.rows[before:]))]
 	}
 	if b.fold != nil {
 		b.addSegments(said.seals, b.rows[before:])
@@ -140,6 +149,9 @@ func (b *builder) commit(from *block) {
 	s.Coverage = append(s.Coverage, said.coverage...)
 	s.Seals = append(s.Seals, said.seals...)
 	s.Gaps = append(s.Gaps, said.gaps...)
+	if said.archived != nil {
+		s.Archived = later(s.Archived, said.archived.in(from.To))
+	}
 	b.follower.Committed(&Batch{
 		Time: s.Time, Changes: b.rows, Meters: said.meters, Positions: said.positions, Coverage: said.coverage, Seals: said.seals,
 	})
@@ -189,6 +201,7 @@ func (l *lists) add(more lists) {
 	l.coverage = append(l.coverage, more.coverage...)
 	l.seals = append(l.seals, more.seals...)
 	l.gaps = append(l.gaps, more.gaps...)
+	l.archived = later(l.archived, more.archived)
 }
 
 // extended is both lists; nil only when both are.

@@ -161,8 +161,11 @@ func (f *found) hole(from, to uint64) (Problem, uint64) {
 	for key, err := range f.broken {
 		if key.From <= from && from <= key.To {
 			fault := Damaged
-			if errors.Is(err, errNewerFormat) {
+			switch {
+			case errors.Is(err, errNewerFormat):
 				fault = NewerFormat
+			case errors.Is(err, ErrNotArchived):
+				fault = NotArchived
 			}
 			stretch := Key{From: from, To: min(to, key.To)}
 			return Problem{Fault: fault, Key: stretch, Detail: fmt.Sprintf("UsageBlock %s: %v", key, err)}, stretch.To + 1

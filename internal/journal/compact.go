@@ -36,12 +36,15 @@ func (j *Journal) Compact(ctx context.Context) (int, error) {
 	for merged := true; merged; {
 		merged = false
 		for _, run := range plan(j.units()) {
-			err := j.mergeRun(ctx, run)
+			err := j.mergeRun(ctx, run, nil)
 			if err != nil && !smaller(err) {
 				return deleted, fmt.Errorf("journal: merge the blocks %d to %d: %w", run[0].From, run[len(run)-1].To, err)
 			}
 			merged = merged || err == nil
 		}
+	}
+	if err := j.leaveOut(ctx); err != nil {
+		return deleted, fmt.Errorf("journal: leave out what the archive has: %w", err)
 	}
 	return deleted, nil
 }
@@ -139,13 +142,13 @@ func (j *Journal) units() []unit {
 func smaller(err error) bool { return errors.Is(err, errTooLarge) || errors.Is(err, errTaken) }
 
 // mergeRun merges a run, or the first half of it where that does not do.
-func (j *Journal) mergeRun(ctx context.Context, run []unit) error {
+func (j *Journal) mergeRun(ctx context.Context, run []unit, w *without) error {
 	for ; len(run) > 1; run = run[:len(run)/2] {
 		blocks, err := j.read(ctx, Key{From: run[0].From, To: run[len(run)-1].To})
 		if err != nil {
 			return err
 		}
-		merged, encoded, err := merge(blocks)
+		merged, encoded, err := merge(blocks, w)
 		if err == nil {
 			err = j.replace(ctx, merged, encoded)
 		}
@@ -177,16 +180,19 @@ func (j *Journal) read(ctx context.Context, run Key) ([]*block, error) {
 }
 
 // merge is one block that says what a run of blocks says: the same one,
-// whoever merges them.
-func merge(run []*block) (*block, []byte, error) {
+// whoever merges them. What the archive has may be left out.
+func merge(run []*block, w *without) (*block, []byte, error) {
 	first, last := run[0], run[len(run)-1]
 	b := newBuilder(first.From == 1, nobody{})
+	if b.without = w; w != nil {
+		b.leftOut = &w.Archived
+	}
 	if err := b.extend(run, nil); err != nil {
 		return nil, nil, err
 	}
 	said := b.result()
 	spec := &v1alpha1.UsageBlockSpec{
-		Format: v1alpha1.BlockFormat, Kind: v1alpha1.BlockCompacted, Sequence: int64(last.To), Part: v1alpha1.BlockPart{Count: 1},
+		Format: v1alpha1.BlockFormatPlain, Kind: v1alpha1.BlockCompacted, Sequence: int64(last.To), Part: v1alpha1.BlockPart{Count: 1},
 		Covers:         &v1alpha1.BlockCovers{From: int64(first.From), To: int64(last.To), Digest: last.link.String()},
 		PreviousDigest: first.spec.PreviousDigest,
 		Time:           last.spec.Time, Writer: last.spec.Writer, Cluster: last.spec.Cluster,
@@ -197,6 +203,10 @@ func merge(run []*block) (*block, []byte, error) {
 	}
 	setSegments(spec, chunk{changes: said.Segments, file: file})
 	setLists(spec, said)
+	spec.Archived, spec.LeftOut = blockArchived(said.Archived), blockArchived(b.leftOut)
+	if spec.Archived != nil || spec.LeftOut != nil {
+		spec.Format = v1alpha1.BlockFormatArchived
+	}
 	encoded, digest, err := encodeBlock(spec)
 	if err != nil {
 		return nil, nil, err
@@ -208,7 +218,7 @@ func merge(run []*block) (*block, []byte, error) {
 	spec.Segments = "" // encoded has it
 	return &block{
 		Key: Key{From: first.From, To: last.To}, spec: spec, bytes: len(encoded),
-		digest: digest, previous: first.previous, link: last.link,
+		digest: digest, previous: first.previous, link: last.link, leftOut: b.leftOut,
 	}, encoded, nil
 }
 

@@ -21,6 +21,8 @@ const (
 	NewerFormat Fault = "NewerFormat"
 	// OtherCluster: a block tells of another cluster.
 	OtherCluster Fault = "OtherCluster"
+	// NotArchived: what was left out of a block cannot be read from the archive.
+	NotArchived Fault = "NotArchived"
 	// AheadOfClock: a block is of a time that the clock has not reached.
 	AheadOfClock Fault = "AheadOfClock"
 )
@@ -58,6 +60,8 @@ func (p Problem) Remedy() string {
 	switch p.Fault {
 	case NewerFormat:
 		return "Run the newer version; or, to go on without these blocks, " + accept
+	case NotArchived:
+		return "Start with the --archive that has it, or restore there what is missing; or, to go on without these blocks, " + accept
 	case OtherCluster:
 		return "If the journal was taken over from the other cluster on purpose, " + accept + "; else delete its blocks, or use another namespace"
 	case AheadOfClock:

@@ -112,7 +112,7 @@ func TestDamage(t *testing.T) {
 		},
 		"a block is of a newer format": {
 			do: func(t testing.TB, m *memory) {
-				m.edit(at(4), func(spec []byte) []byte { return journal.Redigest(t, replacing(`"format":1`, `"format":2`)(spec)) })
+				m.edit(at(4), func(spec []byte) []byte { return journal.Redigest(t, replacing(`"format":1`, `"format":3`)(spec)) })
 			},
 			problem: "block 4: NewerFormat: ", says: []string{"Run the newer version"},
 			vms: 5, accept: "4", then: 5,

@@ -15,12 +15,15 @@ type lists struct {
 	coverage  []usage.Stretch
 	seals     []Seal
 	gaps      []Gap
+	archived  *Archived // nil: nothing is said
+	leftOut   *Archived // nil: nothing was
 }
 
 // listsOf reads what blockPosition and its like wrote.
 func listsOf(spec *v1alpha1.UsageBlockSpec, w *words) (lists, error) {
 	r := &reader{words: w}
 	var out lists
+	var err error
 	if spec.Positions != nil {
 		out.positions = []Position{}
 	}
@@ -64,7 +67,29 @@ func listsOf(spec *v1alpha1.UsageBlockSpec, w *words) (lists, error) {
 			From: uint64(g.From), To: uint64(g.To), Accepted: g.AcceptedTime.Unix(), Lost: g.Lost, Reason: r.text(g.Reason),
 		})
 	}
+	if out.archived, err = archivedOf(spec.Archived, r); err != nil {
+		return lists{}, err
+	}
+	if out.leftOut, err = archivedOf(spec.LeftOut, r); err != nil {
+		return lists{}, err
+	}
 	return out, r.err
+}
+
+// archivedOf reads what blockArchived wrote.
+func archivedOf(said *v1alpha1.BlockArchived, r *reader) (*Archived, error) {
+	if said == nil {
+		return nil, nil
+	}
+	digest, err := ParseDigest(said.Digest)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := ParseDigest(said.Seal)
+	return &Archived{
+		Window:   usage.Window{Start: said.StartTime.Unix(), End: said.EndTime.Unix()},
+		Manifest: r.text(said.Manifest), Digest: digest, Seal: seal, Sequence: uint64(said.Sequence),
+	}, err
 }
 
 // Changes hands out what a block says of segments, once it is known to be whole: a

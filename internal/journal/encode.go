@@ -53,6 +53,12 @@ func specsOf(batch *Batch, gaps []Gap) ([]*v1alpha1.UsageBlockSpec, error) {
 		p.segments(c)
 	}
 	p.list(batch, gaps)
+	if batch.Archived != nil {
+		p.specs[0].Archived = blockArchived(batch.Archived)
+		for _, spec := range p.specs {
+			spec.Format = v1alpha1.BlockFormatArchived
+		}
+	}
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -77,7 +83,7 @@ type parts struct {
 const specBytes = 4096
 
 func (p *parts) add() *v1alpha1.UsageBlockSpec {
-	spec := &v1alpha1.UsageBlockSpec{Format: v1alpha1.BlockFormat, Kind: v1alpha1.BlockEntry, Time: p.time}
+	spec := &v1alpha1.UsageBlockSpec{Format: v1alpha1.BlockFormatPlain, Kind: v1alpha1.BlockEntry, Time: p.time}
 	p.specs = append(p.specs, spec)
 	return spec
 }
@@ -222,6 +228,16 @@ func blockSeal(s Seal) v1alpha1.BlockSeal {
 		out.Limits = &v1alpha1.BlockLimits{Bytes: s.Limits.Bytes, Deployments: s.Limits.Deployments}
 	}
 	return out
+}
+
+func blockArchived(a *Archived) *v1alpha1.BlockArchived {
+	if a == nil {
+		return nil
+	}
+	return &v1alpha1.BlockArchived{
+		StartTime: seconds(a.Start), EndTime: seconds(a.End), Manifest: text(a.Manifest),
+		Digest: a.Digest.String(), Seal: a.Seal.String(), Sequence: int64(a.Sequence),
+	}
 }
 
 func blockGap(g Gap) v1alpha1.BlockGap {

@@ -99,6 +99,8 @@ type Batch struct {
 	// Coverage are the stretches, other than observed, that were learnt of.
 	Coverage []usage.Stretch
 	Seals    []Seal
+	// Archived says that days are in the archive; nil: nothing is said.
+	Archived *Archived
 }
 
 // Follower is told everything that is committed, whoever wrote it: by a standby's
@@ -137,4 +139,6 @@ type State struct {
 	Coverage []usage.Stretch
 	Seals    []Seal
 	Gaps     []Gap
+	// Archived is what was said last of the archive; nil: nothing was.
+	Archived *Archived
 }

@@ -63,7 +63,9 @@ func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
 			v.release()
 			return v, err
 		}
-		f.broken[bad.Key] = bad.error
+		for _, key := range bad.keys {
+			f.broken[key] = bad.error
+		}
 		f.blocks = slices.DeleteFunc(f.blocks, func(b *block) bool { return f.broken[b.Key] != nil })
 	}
 }
@@ -84,6 +86,9 @@ func (j *Journal) newBuilder() *builder {
 // extend adds up what follows in the view's chain.
 func (j *Journal) extend(ctx context.Context, v *view) error {
 	v.found.held = 0 // what is held now is let go of
+	if err := j.recall(ctx, v); err != nil {
+		return err
+	}
 	return v.builder.extend(v.verdict.chain, func(b *block) error { return j.fetch(ctx, b) })
 }
 
@@ -288,6 +293,7 @@ func (j *Journal) begin(v *view) {
 		j.link = j.chain[last].link
 	}
 	j.accepted, j.damage = v.verdict.accepted, nil
+	j.archived, j.cut = v.builder.state.Archived, 0
 	j.pending = nil
 	if len(v.verdict.problems) > 0 {
 		j.damage = &DamageError{Problems: v.verdict.problems}

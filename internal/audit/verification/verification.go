@@ -27,6 +27,8 @@ it again. Nothing is written.
   1. Every UsageBlock of the journal is read. Its digest must be that of its
      content, and the block after it must name that digest, from the first block
      to the last, without a gap.
+     What a journal has left out since the archive has it is read with
+     usage-operator verify --archive.
   2. The segments that the blocks add up to are cut to every sealed interval.
      Their digest, chained to that of the interval before, must be what the
      interval was sealed with.
@@ -60,6 +62,8 @@ const ExitStatuses = `  0  all of it adds up
 type Verification struct {
 	// Namespace is the operator's own, with the journal.
 	Namespace string
+	// Past reads what the journal has left out; nil: there is no archive.
+	Past journal.Past
 	// from, to and seal are flags as they were given.
 	from, to, seal, output string
 }
@@ -127,6 +131,7 @@ func (v *Verification) Run(ctx context.Context, config *rest.Config, stdout, std
 		return false, err
 	}
 	in.Reports = audit.ClusterReports(records)
+	in.Past = v.Past
 	in.Records, in.Namespace = audit.ClusterRecords(records), v.Namespace
 	in.Clock, in.Progress = clock.RealClock{}, audit.Progress(stderr, clock.RealClock{})
 	report, err := audit.Verify(ctx, in)

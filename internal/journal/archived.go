@@ -1,0 +1,259 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
+
+// Archived says that what was sealed in some days is in an archive, as a chapter for
+// each. The journal says it in an entry, before anything is left out of blocks.
+type Archived struct {
+	// Window is from the beginning of the first day to the end of the last, in UTC.
+	usage.Window
+	// Manifest is the name of the last day's, and Digest the SHA-256 of it: that stands
+	// for those of all days before.
+	Manifest string
+	Digest   Digest
+	// Seal is that of the last day's last interval.
+	Seal Digest
+	// Sequence is that of the entry that said so; 0 in the batch that says it.
+	Sequence uint64
+}
+
+// in is what an entry with a sequence says, or one that it stands for.
+func (a *Archived) in(sequence uint64) *Archived {
+	said := *a
+	if said.Sequence == 0 {
+		said.Sequence = sequence
+	}
+	return &said
+}
+
+// later is which of two goes further.
+func later(a, b *Archived) *Archived {
+	if a == nil || b != nil && b.End >= a.End {
+		return b
+	}
+	return a
+}
+
+// ErrNotArchived says that an archive does not have, or not as it was, what the journal
+// says that it has. Any other error of a Past is one that may pass.
+var ErrNotArchived = errors.New("the archive does not have it")
+
+// Past reads what was left out of a journal.
+type Past interface {
+	// Recall hands out the days that are archived, from the one with a moment on: what
+	// ended in each of them, of the first what had ended before, too; the seals and the
+	// coverage. And it hands out what went on when the last day ended.
+	Recall(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
+}
+
+// without tells what of the blocks is archived. It goes by what a row, a seal or a
+// stretch says, and not by where it is: so it does not matter from which blocks it was
+// left out already.
+type without struct {
+	Archived
+	open map[foldKey]struct{} // what went on at the end of the last day
+	hash hasher
+}
+
+// recallFrom reads what is archived, from the day with a moment on.
+func (j *Journal) recallFrom(ctx context.Context, said *Archived, from int64, day func(*Batch) error) (*without, error) {
+	if j.past == nil {
+		return nil, fmt.Errorf("%w: the days until %s, with %s (%s), are in an archive, and there is none here", ErrNotArchived,
+			time.Unix(said.End, 0).UTC().Format(timeFormat), said.Manifest, said.Digest)
+	}
+	w := &without{Archived: *said, open: map[foldKey]struct{}{}, hash: newHasher()}
+	err := j.past.Recall(ctx, said, from, day, func(c *usage.Change) { w.open[w.hash.key(c)] = struct{}{} })
+	return w, err
+}
+
+// concerns tells whether a block is from before the entry that says what is archived, or begins so.
+func (w *without) concerns(b *block) bool { return w != nil && b.From <= w.Sequence }
+
+// has tells whether chapters have all that there is to say of a change's segment.
+func (w *without) has(c *usage.Change) bool {
+	switch {
+	case c.Kind == usage.Less || c.Kind == usage.More || c.Start.At >= w.End:
+		return false
+	case !c.HasKey():
+		return true
+	}
+	_, open := w.open[w.hash.key(c)]
+	return !open
+}
+
+func (w *without) changes(rows []usage.Change) []usage.Change {
+	kept := rows[:0]
+	for i := range rows {
+		if !w.has(&rows[i]) {
+			kept = append(kept, rows[i])
+		}
+	}
+	clear(rows[len(kept):])
+	return kept
+}
+
+func (w *without) seals(seals []Seal) []Seal {
+	var kept []Seal
+	for _, seal := range seals {
+		if seal.Interval.End > w.End {
+			kept = append(kept, seal)
+		}
+	}
+	return kept
+}
+
+func (w *without) coverage(stretches []usage.Stretch) []usage.Stretch {
+	var kept []usage.Stretch
+	for _, s := range stretches {
+		if s.Start = max(s.Start, w.End); s.Seconds() > 0 {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+// recall reads from the archive what was left out of the blocks that come next.
+func (j *Journal) recall(ctx context.Context, v *view) error {
+	b := v.builder
+	var said *Archived
+	var from []Key
+	for _, next := range v.verdict.chain {
+		if next.To <= b.read || next.leftOut == nil {
+			continue
+		}
+		said, from = later(said, next.leftOut), append(from, next.Key)
+	}
+	switch {
+	case said == nil || b.without != nil && said.End <= b.without.End:
+		return nil
+	case b.read > 0:
+		return fmt.Errorf("%w: what was not read yet is in the archive by now", errOutdated)
+	}
+	w, err := j.recallFrom(ctx, said, said.Start, func(day *Batch) error { return b.recalled(day, said) })
+	if errors.Is(err, ErrNotArchived) {
+		return &unreadable{from, err}
+	}
+	b.without = w
+	return err
+}
+
+// recalled adds up one of the days that are in the archive.
+func (b *builder) recalled(day *Batch, of *Archived) error {
+	if b.fold != nil {
+		b.addSegments(day.Seals, day.Changes)
+	}
+	b.state.Coverage = append(b.state.Coverage, day.Coverage...)
+	b.state.Seals = append(b.state.Seals, day.Seals...)
+	b.rowsRead += int64(len(day.Changes))
+	b.follower.Committed(day)
+	if b.fits != nil {
+		all := b.rowsRead * of.Seconds() / max(1, day.Time-of.Start) // if the other days are like these
+		if err := b.fits(b.rowsRead, all); err != nil {
+			return fmt.Errorf("%w: %w", ErrTooLarge, err)
+		}
+	}
+	return nil
+}
+
+// Archived is what the journal says of the archive; nil: nothing.
+func (j *Journal) Archived() *Archived {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.archived
+}
+
+// toLeaveOut is what is archived and in blocks still, and from when on; nil: nothing.
+func (j *Journal) toLeaveOut() (said *Archived, from int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if said = j.archived; !j.cuts || said == nil || said.End <= j.cut {
+		return nil, 0
+	}
+	from = said.Start
+	for _, b := range j.chain {
+		if b.leftOut != nil {
+			from = max(from, b.leftOut.End)
+		}
+	}
+	return said, min(from, said.End-1)
+}
+
+// leaveOut merges what is before the last entry that says what is archived, without that.
+func (j *Journal) leaveOut(ctx context.Context) error {
+	said, from := j.toLeaveOut()
+	if said == nil {
+		return nil
+	}
+	// Each of the days is read once more before anything of it is left out.
+	w, err := j.recallFrom(ctx, said, from, func(*Batch) error { return nil })
+	if err != nil {
+		return err
+	}
+	var run []unit
+	kept := 0 // bytes, about
+	merge := func() error {
+		var err error
+		if len(run) > 1 {
+			err = j.mergeRun(ctx, run, w)
+		}
+		if run, kept = nil, 0; smaller(err) {
+			return nil
+		}
+		return err
+	}
+	for _, u := range j.units() {
+		if u.To > said.Sequence {
+			break
+		}
+		most, err := j.kept(ctx, u, w)
+		if err != nil {
+			return err
+		}
+		if kept+most > maxSpecBytes {
+			if err := merge(); err != nil {
+				return err
+			}
+		}
+		run, kept = append(run, u), kept+most
+	}
+	if err := merge(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cut = max(j.cut, said.End)
+	return nil
+}
+
+// kept is about how many bytes of a unit are not archived.
+func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
+	blocks, err := j.read(ctx, u.Key)
+	if err != nil {
+		return 0, err
+	}
+	bytes := 0
+	for _, b := range blocks {
+		file, err := fileOf(b.spec)
+		if err != nil {
+			return 0, err
+		}
+		rows, left := 0, 0
+		err = decodeRows(file, newWords(), func(c *usage.Change) {
+			if rows++; !w.has(c) {
+				left++
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+		bytes += b.bytes - len(b.spec.Segments)*(rows-left)/max(rows, 1)
+	}
+	return bytes, nil
+}
