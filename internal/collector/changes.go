@@ -61,7 +61,10 @@ func (f *feed) Changed(change source.Change, now time.Time) {
 		return // the next run takes it in, in its turn
 	}
 	f.date(&e, change)
-	f.datedBefore(&e, string(object.GetUID()))
+	if f.collector.ctx.Err() != nil {
+		return // and dates it, which may have ended early
+	}
+	f.datedBefore(&e, string(object.GetUID()), change.Type)
 	f.moved.Store(e.revision)
 	f.doubtBehind(e)
 	f.amendBefore(object, e)
@@ -112,20 +115,27 @@ func (f *feed) date(e *event, change source.Change) {
 // datedBefore bounds a change by the date of the one of the same object before it, where
 // nothing else is known of the time between the two: one that only takes fields away has
 // that very date, and came later. What an object says of itself bounds no other's changes.
-func (f *feed) datedBefore(e *event, uid string) {
-	if e.after >= f.datedLast {
-		clear(f.dated)
-		f.datedLast = 0
+func (f *feed) datedBefore(e *event, uid string, what watch.EventType) {
+	if e.after >= f.datedLast || len(f.dated) > datedAtMost {
+		f.dated, f.datedLast = nil, 0
 	}
-	e.after = max(e.after, min(f.dated[uid], e.before))
-	if e.written > e.after {
+	e.after = max(e.after, f.dated[uid])
+	dated := min(e.written, e.before) // what is later is made up, and says nothing of the next one
+	switch {
+	case what == watch.Deleted:
+		delete(f.dated, uid)
+	case dated > e.after+1: // else it is no better than what is known
 		if f.dated == nil {
 			f.dated = map[string]int64{}
 		}
-		f.dated[uid] = e.written
-		f.datedLast = max(f.datedLast, e.written)
+		f.dated[uid] = dated
+		f.datedLast = max(f.datedLast, dated)
 	}
+	e.after = min(e.after, e.before)
 }
+
+// datedAtMost is of how many objects of a kind dates are kept: a list of these lets go of all.
+const datedAtMost = 10_000
 
 // readersOf are the meters to which a change at the revision is news.
 func (f *feed) readersOf(at uint64) []reader {

@@ -108,7 +108,7 @@ func TestTheSameDateAgainDatesNothing(t *testing.T) {
 	_, f := driven(t, journalHolding())
 	dated := func(uid string, written, after, before int64) ledger.Moments {
 		e := event{written: written, after: after, before: before, now: before, existed: true, origin: ledger.Replayed}
-		f.datedBefore(&e, uid)
+		f.datedBefore(&e, uid, watch.Modified)
 		return e.moments()
 	}
 	exactly := usage.Boundary{At: 1013, Evidence: usage.ManagedFields}
@@ -122,7 +122,16 @@ func TestTheSameDateAgainDatesNothing(t *testing.T) {
 	if got := dated("api", 1013, 1010, 1030); got.Start != exactly {
 		t.Errorf("another object's change is dated %v, want %v", got.Start, exactly)
 	}
-	if dated("web", 1041, 1040, 1041); len(f.dated) != 1 {
-		t.Errorf("%d dates are kept, of what is known better by now", len(f.dated)-1)
+	if dated("web", 1041, 1040, 1041); len(f.dated) != 0 {
+		t.Errorf("%d dates are kept, of what is known better by now", len(f.dated))
+	}
+
+	// One that is made up bounds the object's next change no more than the operator's clock does, and keeps nothing for ever.
+	dated("web", 1<<32, 1050, 1070)
+	if got, want := dated("web", 1<<32, 1060, 1090), ledger.Between(ledger.Replayed, 1070, 1090); got != want {
+		t.Errorf("after a date that is made up, a change is dated %v, want %v", got, want)
+	}
+	if dated("api", 0, 1095, 1096); len(f.dated) != 0 {
+		t.Errorf("%d dates are kept after one that was made up", len(f.dated))
 	}
 }

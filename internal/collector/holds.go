@@ -28,7 +28,7 @@ func (f *feed) holds(uid string, readings []reading) bool {
 		}
 	}
 	return slices.ContainsFunc(f.meters, func(at *metering) bool {
-		if p := at.parts[uid]; p != nil && p.represented { // until it is decided anew
+		if p := at.parts[uid]; p != nil && p.represented && at.represented != nil { // until it is decided anew
 			return false
 		}
 		i := slices.IndexFunc(readings, func(r reading) bool { return r.at == at && r.current(f.collector) })

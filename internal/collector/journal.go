@@ -314,7 +314,7 @@ func (c *Collector) positions() []journal.Position {
 	slowest, behind := c.slowest()
 	for kind, f := range c.feeds {
 		p := f.position(kind)
-		if at := max(f.unmovedSince(), source.Revision(slowest.ResourceVersion)); behind && at < source.Revision(p.ResourceVersion) {
+		if at := max(f.unmovedSince(), source.Revision(slowest.ResourceVersion)); behind && !f.looks() && at < source.Revision(p.ResourceVersion) {
 			p.ResourceVersion, p.Time = strconv.FormatUint(at, 10), min(p.Time, slowest.Time)
 		}
 		positions = append(positions, p)
@@ -334,7 +334,7 @@ func (c *Collector) slowest() (journal.Position, bool) {
 	var slowest journal.Position
 	found, patient := false, c.now().Unix()-int64(turnsAtMost/time.Second)
 	for kind, f := range c.feeds {
-		if f.ended || f.started < patient || !c.turns.awaited(f) {
+		if f.ended || max(f.started, c.answered) < patient || !c.turns.awaited(f) {
 			continue
 		}
 		p := f.position(kind)
@@ -343,6 +343,12 @@ func (c *Collector) slowest() (journal.Position, bool) {
 		}
 	}
 	return slowest, found
+}
+
+// looks tells that a list of the kind is under way, which shows what is so at its position.
+// Called under the lock.
+func (f *feed) looks() bool {
+	return f.listing || slices.ContainsFunc(f.meters, func(at *metering) bool { return at.relisting })
 }
 
 // unmovedSince is the revision after which the kind has taken in nothing, and no meter of it

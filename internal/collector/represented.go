@@ -43,6 +43,9 @@ func (c *Collector) represent(r reading, o *ledger.Observation, object *unstruct
 		delete(at.parts, uid)
 		o.Existed = o.Existed || before != nil && before.represented
 		c.hand(at, o, quarantinedOf(object))
+		if before != nil && before.represented {
+			c.holdsNow(uid, e.moments())
+		}
 	} else {
 		c.stand(at, r.claims, o, object, e)
 	}

@@ -77,7 +77,7 @@ func (s *sharer) when(before *sharer) attribution.Span {
 			}
 		}
 	}
-	if o.Origin != ledger.Resumed && o.Written >= o.After && o.Written <= max(o.After, o.Before) && o.Written > 0 {
+	if o.Origin != ledger.Resumed && o.Dates() {
 		return attribution.Span{After: o.Written, Before: o.Written}
 	}
 	return attribution.Span{After: o.After, Before: max(o.After, o.Before)}

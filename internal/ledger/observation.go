@@ -62,7 +62,7 @@ func (at *object) note(o *Observation) {
 // knownAt is the latest moment at which the object was surely as observed: its
 // last write, and never before what the watch had delivered already.
 func (o *Observation) knownAt(seen int64) int64 {
-	if o.Written <= o.Now {
+	if o.Written <= o.newest() {
 		seen = max(seen, o.Written)
 	}
 	return max(seen, o.After-skew)
@@ -81,17 +81,26 @@ func (o *Observation) latest() int64 {
 // is the write that was seen before: what differs is what the meter makes of it.
 const sameWrite = 10
 
+// Dates tells whether the newest write can have been when the object says: not more than a
+// second outside of what is known otherwise. Who writes the object can write the times in
+// its managedFields, too.
+func (o *Observation) Dates() bool {
+	return o.Written != 0 && o.Written <= o.newest() && o.Written >= o.After-aSecond
+}
+
+// newest is the latest moment at which it can say that it was written.
+func (o *Observation) newest() int64 {
+	if o.Origin == First { // of an edited meter: what there is now is not all of the edit's moment
+		return o.Now + aSecond
+	}
+	return o.latest() + aSecond
+}
+
 // writtenIsNews tells whether the newest write is the one that brought this
 // observation: later than what was seen before. A write that only removes
-// fields leaves no time, so an old one tells nothing. Nor does one that is more than
-// a second outside of what is known of the change otherwise: who writes the object
-// can write the times in its managedFields, too.
+// fields leaves no time, so an old one tells nothing.
 func (o *Observation) writtenIsNews(at *object) bool {
-	latest := o.latest()
-	if o.Origin == First { // of an edited meter: what there is now is not all of the edit's moment
-		latest = o.Now
-	}
-	if o.Written == 0 || o.Written > latest+aSecond || o.Written < o.After-aSecond {
+	if !o.Dates() {
 		return false
 	}
 	return o.Written > at.seen ||
