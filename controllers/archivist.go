@@ -149,7 +149,7 @@ func (a *Archivist) prove(ctx context.Context, of *archive.Archive) error {
 	if a.Written == nil {
 		return nil
 	}
-	proven, err := of.Prove(ctx, a.Journal, a.said())
+	proven, err := of.Prove(ctx, a.Journal, a.Written.Archived())
 	if err != nil || proven == nil {
 		return err
 	}

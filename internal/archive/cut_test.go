@@ -69,11 +69,7 @@ func (o *operator) archive(through int64) error {
 	if err != nil {
 		return err
 	}
-	var after int64
-	if said := o.written.Archived(); said != nil {
-		after = said.End
-	}
-	o.proven, err = a.Prove(context.Background(), from, after)
+	o.proven, err = a.Prove(context.Background(), from, o.written.Archived())
 	return err
 }
 
@@ -581,15 +577,36 @@ func TestWhatDiffersIsNotProven(t *testing.T) {
 	h := someDays(t)
 	a := opened(t, t.TempDir())
 	caughtUp(t, a, h)
-	if said, err := a.Prove(t.Context(), h.source(), 0); err != nil || said.End != int64(DayOf(h.end())) {
+	if said, err := a.Prove(t.Context(), h.source(), nil); err != nil || said.End != int64(DayOf(h.end())) {
 		t.Fatalf("%+v: %v", said, err)
 	}
 	stray := held(99, 1, usage.Boundary{At: int64(firstDay) + aDay + 60, Evidence: usage.Observed})
 	if err := h.journal.Append(t.Context(), &journal.Batch{Time: h.end(), Changes: []usage.Change{stray}}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := a.Prove(t.Context(), h.source(), 0)
+	_, err := a.Prove(t.Context(), h.source(), nil)
 	if problem, is := errors.AsType[*Problem](err); !is || problem.Fault != Unproven || problem.Object != (firstDay+aDay).manifest() {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What a journal was cut after begins with the day that it says. An archive that has lost that day proves no other.
+func TestAnArchiveThatHasLostItsFirstDayProvesNothing(t *testing.T) {
+	h := someDays(t)
+	a := opened(t, t.TempDir())
+	caughtUp(t, a, h)
+	said, err := a.Prove(t.Context(), h.source(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := *said
+	before.End = before.Start + aDay
+	if _, err := a.Prove(t.Context(), h.source(), &before); err != nil {
+		t.Errorf("the days after the first are not proven: %v", err)
+	}
+	before.Start -= aDay
+	_, err = a.Prove(t.Context(), h.source(), &before)
+	if problem, is := errors.AsType[*Problem](err); !is || problem.Fault != Missing || problem.Object != Day(before.Start).manifest() {
 		t.Errorf("got %v", err)
 	}
 }

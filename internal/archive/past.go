@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 
@@ -62,15 +63,26 @@ func (a *Archive) recall(ctx context.Context, said *journal.Archived, from int64
 	return err
 }
 
-// Prove makes sure that the journal has of the days after a moment just what their
-// chapters have: of all of them, or of as many as there is room for at once. It is what
-// the journal may say then, and leave out. Nil: there is no day after.
-func (a *Archive) Prove(ctx context.Context, from Journal, after int64) (*journal.Archived, error) {
-	first := max(a.first, DayOf(after))
-	if a.end == nil || first > a.last {
+// Prove makes sure that the journal has of the days after those that it said before just
+// what their chapters have: of all of them, or of as many as there is room for at once. It
+// is what the journal may say then, and leave out. Nil: there is no day after.
+func (a *Archive) Prove(ctx context.Context, from Journal, before *journal.Archived) (*journal.Archived, error) {
+	if a.end == nil {
 		return nil, nil
 	}
-	c := &collection{begin: first, end: min(a.last.Next(), first+daysAtOnce*aDay), most: from.Most, since: a.first}
+	first := a.first
+	if before != nil {
+		if first != Day(before.Start) {
+			return nil, a.blame(&Problem{Fault: Missing, Object: Day(before.Start).manifest(), Cut: true, Detail: fmt.Sprintf(
+				"the journal says that the archive begins with that day, and the first that is there is %s", first)}, "")
+		}
+		first = max(first, DayOf(before.End))
+	}
+	if first > a.last {
+		return nil, nil
+	}
+	// Corrections stay in the journal: they need no room.
+	c := &collection{begin: first, end: min(a.last.Next(), first+daysAtOnce*aDay), most: from.Most, since: a.first, known: math.MaxInt}
 	if err := c.read(ctx, from, a); err != nil {
 		return nil, a.blame(err, "")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
@@ -255,8 +256,12 @@ func (j *Journal) adopt(ctx context.Context, merged *block) (*block, error) {
 		return nil, err
 	}
 	there, err := openBlock(stored)
-	if err == nil && (there.link != merged.link || there.previous != merged.previous) {
+	switch {
+	case err != nil:
+	case there.link != merged.link || there.previous != merged.previous:
 		err = errors.New("it is part of another chain")
+	case !reflect.DeepEqual(there.leftOut, merged.leftOut):
+		err = errors.New("it leaves out something else") // which was not proven here to be in the archive
 	}
 	if err != nil {
 		j.log.Error(err, "a merged block is not what it should be; merging fewer blocks", "block", merged.String())
