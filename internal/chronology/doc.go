@@ -24,7 +24,7 @@
 //   - Of marks further apart, the operator's clock is believed. For that, Before is
 //     told of a revision before its AtLeast is. The operator's own clock, set
 //     back or forward, is believed as it is now.
-//   - What tenants can write is no mark: a date in managedFields of an object in a
-//     namespace says nothing of what others wrote. Its creationTimestamp, which the
-//     API server sets, does, and so do dates of cluster-scoped objects and system Leases.
+//   - What tenants can write is no mark: a date in managedFields says nothing of what
+//     others wrote. The creationTimestamp, which the API server sets, does, and so do dates
+//     of nodes and other kinds of Kubernetes without a namespace, and of system Leases.
 package chronology

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,20 +31,27 @@ func writtenBy(change source.Change) int64 {
 }
 
 // learn learns from when a change was written when others can have been: those after it
-// were not before. An object that has a namespace is believed in its creation alone, which
-// the API server states: those who may write it may write the dates in its managedFields,
-// which say nothing of what others wrote.
+// were not before. An object that tenants may write is believed in its creation alone, which
+// the API server states: they can write the dates in its managedFields, too, which say
+// nothing of what others wrote.
 func (f *feed) learn(change source.Change) {
 	if change.Type == watch.Deleted { // its last state was written before
 		return
 	}
 	dated := change.Object.GetCreationTimestamp().Unix()
-	if !f.namespaced() {
+	if f.ofTheCluster() {
 		dated = writtenBy(change)
 	}
 	if dated > 0 { // and committed some time later
 		f.collector.chronology.AtLeast(source.Revision(change.Object.GetResourceVersion()), dated)
 	}
+}
+
+// ofTheCluster tells that no tenant writes objects of the kind: nodes, volumes and others of
+// Kubernetes itself that have no namespace. Namespaces may be their tenants' to label.
+func (f *feed) ofTheCluster() bool {
+	kind := f.kind()
+	return !f.namespaced() && kind != namespaceKind && (kind.Group == "" || strings.HasSuffix(kind.Group, ".k8s.io"))
 }
 
 // Changed is one change that the watch delivered.
