@@ -194,7 +194,7 @@ func TestHandmadeBlocks(t *testing.T) {
 		"after something that is no digest":       func(s *v1alpha1.UsageBlockSpec) { s.PreviousDigest = "sha256:17" },
 		"that is part 1 of 1":                     func(s *v1alpha1.UsageBlockSpec) { s.Part.Index = 1 },
 		"that is a part of what began before all": func(s *v1alpha1.UsageBlockSpec) { s.Part = v1alpha1.BlockPart{Index: 3, Count: 5} },
-		"of a newer format":                       func(s *v1alpha1.UsageBlockSpec) { s.Format = 2 },
+		"of a newer format":                       func(s *v1alpha1.UsageBlockSpec) { s.Format = v1alpha1.BlockFormatArchived + 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := valid()
