@@ -13,7 +13,7 @@ const (
 	BlockFormat = BlockFormatArchived
 	// BlockFormatPlain is that of the blocks that say nothing of an archive.
 	BlockFormatPlain = 1
-	// BlockFormatArchived is that of the blocks that do: whoever does not know of an
+	// BlockFormatArchived is that of the blocks that do: versions that do not know of an
 	// archive would take what was left out of them for nothing.
 	BlockFormatArchived = 2
 )

@@ -169,7 +169,7 @@ type NodeReference struct {
 // vouch for it. A key stands for one object: of several that show the same, the
 // oldest is represented.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.goesBy) || !has(self.namespace) && !has(self.uid)",message="whoever goesBy a name may be in any namespace, and may be several: leave namespace and uid out"
+// +kubebuilder:validation:XValidation:rule="!has(self.goesBy) || !has(self.namespace) && !has(self.uid)",message="objects that goesBy names may be several, in any namespace: leave namespace and uid out"
 type Representation struct {
 	// target is the other object's kind.
 	//
