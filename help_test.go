@@ -35,7 +35,7 @@ func TestHelpFitsATerminal(t *testing.T) {
 	}
 }
 
-// A wrong flag is told from an installation that is not right.
+// A wrong flag and an installation that is not right have different exit statuses.
 func TestCheckRefusesWrongFlags(t *testing.T) {
 	for _, args := range []string{"--usage-api=http://localhost", "--usage-api=localhost:8444", "--wait=-1s", "--nosuch", "now"} {
 		var out, said bytes.Buffer

@@ -109,7 +109,7 @@ func TestAReportSaysWhyItHasNoFigures(t *testing.T) {
 }
 
 // A report of the cluster says which namespace does not exist, and that a selector selects none:
-// that nothing was used there would be another answer. So does one that is told apart by an
+// that nothing was used there would be another answer. So does one that is grouped by an
 // attribute that nothing has.
 func TestAReportOfTheClusterSaysWhichNameDoesNotExist(t *testing.T) {
 	const began = int64(1_793_491_200)

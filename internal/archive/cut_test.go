@@ -40,7 +40,7 @@ func (p site) journal(o journal.Options) *journal.Journal {
 }
 
 // operator appends batches, archives what is sealed, and cuts the journal: with each
-// batch, or where it is told to.
+// batch, or where the test asks for it.
 type operator struct {
 	site
 	written *journal.Journal
@@ -309,7 +309,7 @@ func cutSometimes(t *rapid.T, h *history) site {
 	return cut
 }
 
-// Whatever happened, and whenever the journal was cut: whoever reads it with the archive
+// Whatever happened, and whenever the journal was cut: a reader that has the archive
 // has the same state as if it had not been, and answers any question with the same bytes.
 func TestACutChangesNoAnswer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

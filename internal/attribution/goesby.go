@@ -32,7 +32,7 @@ func (r *Representations) company(name sharedName) *company {
 	return at
 }
 
-// forgetShared forgets a name that nobody goes by, and that nobody claims.
+// forgetShared forgets a name that no object goes by, and none claims.
 func (r *Representations) forgetShared(name sharedName) {
 	if at := r.shared[name]; at != nil && len(at.by)+len(at.claims) == 0 {
 		delete(r.shared, name)
@@ -116,7 +116,7 @@ func byName(a, b named) int {
 	return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
 }
 
-// represented is by whom an object is represented; nil: by nobody. Of several it is who has
+// represented is by whom an object is represented; nil: by none. Of several it is who has
 // done so longest.
 func (at *part) represented() (by *representative) {
 	var since Span

@@ -95,7 +95,7 @@ type representative struct {
 	active  bool
 	began   Span
 	shares  []string         // by rule
-	kept    bool             // for a moment, whoever leaves
+	kept    bool             // for a moment, also when all that claim it leave
 	vouched map[vouched]Span // since when
 	seats   map[seat][]*part // in the order of their age
 }
