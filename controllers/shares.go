@@ -32,11 +32,21 @@ type shares struct {
 // announced is when something was announced, by what and of which namespace.
 type announced map[[2]string]int64
 
-// may tells whether something may be announced now, and notes that it is.
+// may tells whether something may be announced now, and notes that it is. Each thing has
+// its own number of Events: what is announced of many does not silence another.
 func (t announced) may(what, namespace string, now int64) bool {
 	maps.DeleteFunc(t, func(_ [2]string, at int64) bool { return now-at >= toldAgain })
 	key := [2]string{what, namespace}
-	if _, is := t[key]; is || len(t) >= toldAtMost {
+	if _, is := t[key]; is {
+		return false
+	}
+	told := 0
+	for of := range t {
+		if of[0] == what {
+			told++
+		}
+	}
+	if told >= toldAtMost {
 		return false
 	}
 	t[key] = now
@@ -55,7 +65,8 @@ type excess struct {
 const (
 	// toldAgain is how long the same is not announced of a namespace again, in seconds.
 	toldAgain = 60 * 60
-	// toldAtMost is how many Events there are in that time. Metrics name the others.
+	// toldAtMost is of how many namespaces the same is announced in that time. Metrics
+	// name the others.
 	toldAtMost = 10
 )
 

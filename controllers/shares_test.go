@@ -129,6 +129,15 @@ func TestWhoIsToldOfWhom(t *testing.T) {
 	if got := s.most(10); len(got) != 0 || s.keptFrom("red") != 0 {
 		t.Errorf("the retention prunes all of it, and %v are over their share still", names(got))
 	}
+	reduced := func(namespace string) []record.Reduced {
+		return s.reduced([]record.Reduced{{Namespace: namespace}}, 1010+toldAgain)
+	}
+	if got := reduced("red"); len(got) != 1 {
+		t.Error("what is pruned of many namespaces silenced that the records of one list less")
+	}
+	if got := reduced("red"); len(got) != 0 {
+		t.Error("told of it twice")
+	}
 }
 
 // publishHours has the records of a deployment of the namespace written, of so many
