@@ -228,12 +228,6 @@ func (r *Representations) By(uid string) (by string, since Span, represented boo
 	return at.byUID, at.by.began, true
 }
 
-// Active tells whether an object was known to be active when it was known last.
-func (r *Representations) Active(kind usage.GroupKind, namespace, name, uid string) bool {
-	at := r.others[named{kind, namespace, name}]
-	return at != nil && at.uid == uid && at.active
-}
-
 // Claims are what an object claims.
 func (r *Representations) Claims(uid string) []usage.Claim {
 	at := r.parts[uid]

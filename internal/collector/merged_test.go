@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +55,12 @@ func TestAServiceOfAllGatewaysOfAClass(t *testing.T) {
 			d.removed(t, shop, 1050, 1050)
 			d.removed(t, blog, 1060, 1060)
 		}, []string{"blog/gateway [1040, 1060)", "envoy/envoy-eg [1020, 1030)", "envoy/envoy-eg [1060, 1100)", "shop/gateway [1030, 1050)"}},
+		"the first says that it was programmed before another was seen": {func(d *desk) {
+			d.sees(t, service, ledger.Live, 1020, 1020)
+			idle, _, _ := strings.Cut(gateway("shop", "eg", "", 0), ", status:") // it has no address yet
+			d.sees(t, idle+"}", ledger.Live, 1028, 1028)
+			d.sees(t, shop, ledger.Live, 1032, 1032)
+		}, []string{"envoy/envoy-eg [1020, 1030)", "shop/gateway [1030, 1100)"}},
 		"the Service is seen last": {func(d *desk) {
 			d.sees(t, shop, ledger.Live, 1030, 1030)
 			d.sees(t, blog, ledger.Live, 1040, 1040)

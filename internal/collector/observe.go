@@ -154,6 +154,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 	c.learnNode(f.kind(), object, e)
 	c.asOf(object.GetNamespace(), uid, e, func(late bool) {
 		c.await(uid, e)
+		_, held := c.holding(uid)
 		for _, r := range readings {
 			if r.at.listed != nil {
 				r.at.listed[uid] = struct{}{}
@@ -163,7 +164,7 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 			}
 		}
 		for _, v := range vouched {
-			c.know(f, v, object, e)
+			c.know(f, v, object, e, held)
 		}
 		if late { // it may have been elsewhere since: what it holds stays there, but it was here until then
 			c.put(uid, e.moments())

@@ -229,9 +229,9 @@ func (f *feed) askers() []reader {
 
 func (f *feed) groupKind() usage.GroupKind { return usage.GroupKind(f.kind()) }
 
-// know takes in what an object vouches for. Called under the lock, when the ledger
-// has it as it is.
-func (c *Collector) know(f *feed, v vouching, object *unstructured.Unstructured, e event) {
+// know takes in what an object vouches for, and whether it held something before. Called
+// under the lock, when the ledger has it as it is.
+func (c *Collector) know(f *feed, v vouching, object *unstructured.Unstructured, e event, held bool) {
 	if !v.current(c) {
 		return
 	}
@@ -242,8 +242,8 @@ func (c *Collector) know(f *feed, v vouching, object *unstructured.Unstructured,
 	switch {
 	case e.origin == ledger.First: // it may have done so all the time
 		since = attribution.Span{After: v.at.ledger.Defined, Before: v.at.ledger.Defined}
-	case active && began.After >= e.after && !v.at.represented.Active(f.groupKind(), object.GetNamespace(), object.GetName(), uid):
-		// It had not begun when it was seen before.
+	case active && !held && (e.isNews() || began.After >= e.after):
+		// It had not begun when it was seen before: it has since the ledger says.
 		since = attribution.Span{}
 	}
 	if end, known := c.ledger.LastEnd(uid); !active && known {
