@@ -18,6 +18,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
+	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/test/faults/crash"
 	"github.com/usage-operator/usage-operator/test/widgets"
@@ -47,6 +48,7 @@ type replayed struct {
 	moment    time.Time
 	end       int64 // of the last interval that they seal
 	base      []v1alpha1.UsageBlock
+	said      []string // by the first run: what its digests are of
 	operator  client.Client
 }
 
@@ -180,9 +182,13 @@ func (h *replayed) run(ctx context.Context, point crash.Point, want outcome) (ou
 	Eventually(ctx, func(g Gomega) {
 		got = h.outcome(ctx, op)
 		if want != nil {
-			g.Expect(cmp.Diff(want, got)).To(BeEmpty(), "crashed %s (-want +got): %q, then %q", point, life.Writes(), op.life.Writes())
+			g.Expect(cmp.Diff(want, got)).To(BeEmpty(), "crashed %s (-want +got): %q, then %q\nsays otherwise:\n%s", point,
+				life.Writes(), op.life.Writes(), cmp.Diff(h.said, says(op.state(ctx, g, heldClock{moment: h.moment}))))
 		}
 	}).Should(Succeed())
+	if want == nil {
+		h.said = says(op.state(ctx, NewWithT(GinkgoT()), heldClock{moment: h.moment}))
+	}
 	op.kill()
 	return got, life.Writes()
 }
@@ -231,6 +237,20 @@ func (h *replayed) outcome(ctx context.Context, op *operator) outcome {
 		found["record "+r.Namespace+"/"+r.Name] = string(text)
 	}
 	return found
+}
+
+// says is what a journal says, as text: what is held when, and how it is known.
+func says(state *journal.State) (lines []string) {
+	for i := range state.Segments {
+		s := &state.Segments[i]
+		lines = append(lines, fmt.Sprint(s.Subject.Deployment, " ", s.Subject.Instance.Name, " ", s.Dimension.Name, " ", s.Kind, " ", s.Level,
+			" from ", s.Start, " to ", s.End, " corrects ", s.Corrects))
+	}
+	for _, s := range state.Coverage {
+		lines = append(lines, fmt.Sprint(s))
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // reset takes away what a run has written.

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
@@ -173,20 +174,26 @@ var _ = Describe("A kind", func() {
 // be what specs before this one left to be collected.
 func (op *operator) corrections(ctx context.Context, g Gomega, namespace string, interval int64) map[usage.ChangeKind]int64 {
 	GinkgoHelper()
-	config := op.RESTConfig()
-	httpClient, err := rest.HTTPClientFor(config)
-	g.Expect(err).NotTo(HaveOccurred())
-	store, err := usageblocks.New(config, httpClient, op.namespace)
-	g.Expect(err).NotTo(HaveOccurred())
-	state, err := journal.New(journal.Options{Store: store, Clock: op.clock, Log: GinkgoLogr}).Load(ctx)
-	g.Expect(err).NotTo(HaveOccurred())
 	sums := map[usage.ChangeKind]int64{}
-	for _, change := range state.Segments {
+	for _, change := range op.state(ctx, g, op.clock).Segments {
 		if change.Corrects == interval && change.Subject.Namespace == namespace {
 			sums[change.Kind] += change.Level * (change.End.At - change.Start.At)
 		}
 	}
 	return sums
+}
+
+// state is what the operator's journal says, by a clock that is not behind those that wrote it.
+func (op *operator) state(ctx context.Context, g Gomega, now clock.Clock) *journal.State {
+	GinkgoHelper()
+	config := op.RESTConfig()
+	httpClient, err := rest.HTTPClientFor(config)
+	g.Expect(err).NotTo(HaveOccurred())
+	store, err := usageblocks.New(config, httpClient, op.namespace)
+	g.Expect(err).NotTo(HaveOccurred())
+	state, err := journal.New(journal.Options{Store: store, Clock: now, Log: GinkgoLogr}).Load(ctx)
+	g.Expect(err).NotTo(HaveOccurred())
+	return state
 }
 
 // checkingEvery has what is known compared with what there is as often.
