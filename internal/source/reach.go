@@ -80,7 +80,7 @@ func (s *Source) await(revision uint64) *waiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := &waiter{revision: revision, reached: make(chan struct{})}
-	if revision <= Revision(s.position.ResourceVersion) {
+	if revision <= Revision(s.position.ResourceVersion) && !s.unsaid.Load() {
 		close(w.reached)
 	} else {
 		s.waiters[w] = struct{}{}

@@ -61,6 +61,7 @@ func (s *Source) interrupted() {
 	if at := s.Position(); s.since == nil && at.ResourceVersion != "" {
 		s.since, s.how = &at, Watched
 		s.behind.Store(true)
+		s.unsaid.Store(true)
 	}
 }
 
@@ -185,8 +186,9 @@ func (s *Source) resumed(now time.Time) {
 	from := *s.since
 	s.since = nil
 	s.behind.Store(false)
-	s.came(s.Position().ResourceVersion, now)
 	s.handler.Resumed(s.how, from, now)
+	s.unsaid.Store(false)
+	s.came(s.Position().ResourceVersion, now)
 }
 
 // list hands on every object, a page at a time, all as of one resourceVersion.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -115,6 +116,28 @@ func TestWhatHappenedWhileAwayIsReplayedByTheWatch(t *testing.T) {
 	w.tells(t, source.Watched, from, happened)
 	w.create(t, "live")
 	w.has(t, "resumed: Watched", "ADDED live")
+}
+
+// An interval is sealed when all has been seen of it: by then it is known, too, how.
+func TestWhatIsReplayedIsSeenWhenTheHandlerKnowsHow(t *testing.T) {
+	w := left(t)
+	w.changeThings(t)
+	now := w.now(t)
+	w.restart(dynamicClient(), source.Options{})
+	reached := make(chan struct{})
+	w.resuming = func() {
+		select {
+		case <-reached:
+			t.Error("it was seen before the source had told that it resumed")
+		case <-clockOfTests.After(200 * time.Millisecond):
+		}
+	}
+	w.run(t)
+	if err := w.source.Reach(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	close(reached)
+	w.has(t, "resumed: Watched")
 }
 
 func TestWhatHappenedBeforeTheAPIServerRestartedIsReconstructed(t *testing.T) {

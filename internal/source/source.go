@@ -154,6 +154,7 @@ type Source struct {
 	fresh    chan struct{} // the source is where a check finds what it missed
 
 	behind atomic.Bool // since is set
+	unsaid atomic.Bool // it is, or the handler has not been told Resumed yet
 
 	mu       sync.Mutex
 	ctx      context.Context // of Run; nil before
@@ -191,6 +192,7 @@ func New(client Client, handler Handler, clock clock.Clock, options Options) *So
 	if from.ResourceVersion != "" || !from.Time.IsZero() {
 		s.since = &from
 		s.behind.Store(true)
+		s.unsaid.Store(true)
 	}
 	if from.ResourceVersion == "" {
 		s.lost, s.seeded = true, true
@@ -257,7 +259,8 @@ func (s *Source) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// came notes that everything up to resourceVersion was delivered.
+// came notes that everything up to resourceVersion was delivered. Who waits for that waits
+// also until the handler knows how the stretch in which nobody looked is known.
 func (s *Source) came(resourceVersion string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,6 +268,9 @@ func (s *Source) came(resourceVersion string, now time.Time) {
 	// While it catches up, what comes next may have happened long before now.
 	if s.since == nil && Revision(resourceVersion) >= s.target {
 		s.position.Time = now
+	}
+	if s.unsaid.Load() {
+		return
 	}
 	for w := range s.waiters {
 		if w.revision <= Revision(resourceVersion) {

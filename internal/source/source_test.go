@@ -42,6 +42,7 @@ type diary struct {
 	lines    []string
 	changes  []change
 	resumed  []bridged
+	resuming func() // is called while the source tells that it resumed; nil: nothing is
 	failures []error
 }
 
@@ -102,6 +103,9 @@ func (d *diary) Coming(changes []source.Change) {
 	}
 }
 func (d *diary) Resumed(how source.Bridge, from source.Position, _ time.Time) {
+	if d.resuming != nil {
+		d.resuming()
+	}
 	d.note("resumed: %s", how)
 	d.mu.Lock()
 	defer d.mu.Unlock()
