@@ -239,6 +239,13 @@ func TestSegments(t *testing.T) {
 			},
 			want: []string{"web vcpu 2000 [1010 ManagedFields, 1020 ReplayBound +30)", "web vcpu 4000 [1050 ReplayBound -30, open)"},
 		},
+		"an end that is stated within the bounds of the start is one": {
+			drive: func(b *bench) {
+				b.observe(1055, startedAt(vm("web", 2000), 1010), origin(Resumed, 1005), written(1040))
+				b.observe(1060, stopped(vm("web", 0), 1030))
+			},
+			want: []string{"web vcpu 2000 [1030 ReplayBound -20, 1030 ObjectTime)"},
+		},
 		"an object that cannot be read holds what it last held": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))
