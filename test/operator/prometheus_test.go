@@ -29,6 +29,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/config"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/test/monitoring"
@@ -197,8 +198,26 @@ func numbers(samples []sample) []string {
 	return all
 }
 
+// inAFreshInterval waits for an interval that no other spec's operator has records of: what two
+// operators say of one differs, and the one that comes later says so.
+func inAFreshInterval(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		records := &v1alpha1.UsageRecordList{}
+		g.Expect(admin.List(ctx, records)).To(Succeed())
+		now := time.Now()
+		for i := range records.Items {
+			spec := &records.Items[i].Spec
+			if spec.EndTime.Sub(spec.StartTime.Time) == interval*time.Second { // those of longer ones have other names
+				g.Expect(spec.EndTime.Time).NotTo(BeTemporally(">", now), records.Items[i].Namespace)
+			}
+		}
+	}).WithContext(ctx).WithTimeout(2 * time.Minute).Should(Succeed())
+}
+
 var _ = Describe("Monitoring", func() {
 	It("has a Prometheus that scrapes the operator answer each panel of each dashboard, and load the rules", func(ctx SpecContext) {
+		inAFreshInterval(ctx)
 		served := &exposed{metrics: freeAddress(), api: freeAddress()}
 		op, d := begin(ctx, served.option)
 		meters, err := config.Meters()
