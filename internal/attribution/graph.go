@@ -147,8 +147,8 @@ func (g *Graph) remove(v *vertex) {
 
 // Seed tells which deployment a claim, service or gateway followed last, as a
 // former run of the operator knew it. What this graph has seen since is newer and
-// wins. The object may come later; one that never comes is forgotten by Remove, or
-// Unseed.
+// wins. The object may come later; one that never comes is forgotten by Remove, Unseed
+// or UnseedAll.
 // It returns what Upsert returns.
 func (g *Graph) Seed(uid, deployment string) []string {
 	if deployment == "" {
@@ -168,8 +168,11 @@ func (g *Graph) Seed(uid, deployment string) []string {
 	return g.settle()
 }
 
-// Unseed forgets the seeds of what has not come: it went while nobody looked.
-func (g *Graph) Unseed() { clear(g.seeds) }
+// Unseed forgets the seed of an object that has not come: it holds nothing any more.
+func (g *Graph) Unseed(uid string) { delete(g.seeds, uid) }
+
+// UnseedAll forgets the seeds of what has not come: it went while nobody looked.
+func (g *Graph) UnseedAll() { clear(g.seeds) }
 
 // Recall tells where the object's chain ended as a former run of the operator knew
 // it, under which label of rule 1, where the graph was never told about the owner at

@@ -62,7 +62,7 @@ func TestANextRunPlacesEverythingAlike(t *testing.T) {
 				}) {
 					next.Upsert(n)
 				}
-				next.Unseed()
+				next.UnseedAll()
 				g = next
 			},
 			"": func(t *rapid.T) {

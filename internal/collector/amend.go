@@ -310,7 +310,7 @@ func (c *Collector) editedAway(at *metering, target Target, now int64) {
 	}
 	at.edited = attribution.Span{After: seen, Before: edited}
 	c.cover(at, seen, edited, usage.CoverageEstimated)
-	at.version = target.Version
+	at.unedited, at.version = at.version, target.Version
 	c.ledger.Redefine(at.ledger, at.meter.Dimensions(), edited)
 	if at.from == 0 {
 		at.feed.source.Replay(at) // it began later than where its kind's watch is

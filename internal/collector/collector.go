@@ -138,6 +138,8 @@ type metering struct {
 	// edited is when it was edited, while no operator ran: until a list has shown what it
 	// reads now.
 	edited attribution.Span
+	// unedited is the version that it was edited from, until then.
+	unedited string
 	// parts are the objects that say that they are a part of others, and represented
 	// knows which of them are; nil: the meter has no such objects.
 	parts       map[string]*part

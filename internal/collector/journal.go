@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/meter"
@@ -100,7 +101,7 @@ func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
 	delete(c.restored.meters, m.Name())
 	kind := target.Mapping.GroupVersionKind.GroupKind()
 	if (schema.GroupKind{Group: known.Group, Kind: known.Kind}) != kind {
-		c.ledger.Stop(entry, c.restored.time, now)
+		c.stopRestored(entry, now)
 		return nil
 	}
 	at := newMetering(m, known.Version, entry)
@@ -114,10 +115,25 @@ func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
 // more: they went while nobody looked. Called under the lock.
 func (c *Collector) stopForgotten() {
 	for name := range c.restored.meters {
-		c.ledger.Stop(c.restored.ledger[name], c.restored.time, c.now().Unix())
+		c.stopRestored(c.restored.ledger[name], c.now().Unix())
 	}
 	clear(c.restored.meters)
 	clear(c.restored.ledger)
+}
+
+// stopRestored ends a meter that the journal knows and that is not applied as it was. What
+// holds nothing any more keeps nothing of what it followed. Called under the lock.
+func (c *Collector) stopRestored(entry *ledger.Meter, now int64) {
+	var had []string
+	c.ledger.Objects(entry, func(uid string) { had = append(had, uid) })
+	c.ledger.Stop(entry, c.restored.time, now)
+	slices.Sort(had)
+	for _, uid := range had {
+		if _, holds := c.ledger.Holding(uid); !holds {
+			c.graph.Unseed(uid)
+			c.reattribute(c.graph.Hold(uid, false), "", ledger.Between(ledger.Resumed, c.restored.time, now))
+		}
+	}
 }
 
 // position is where the kind's feed goes on, as the journal knows it.
@@ -138,7 +154,7 @@ func (c *Collector) checkedAll() {
 	c.restored.checking = false
 	close(c.restored.checked)
 	if c.readable() {
-		c.graph.Unseed()
+		c.graph.UnseedAll()
 	}
 	moved, now := c.restored.moved, c.now().Unix()
 	c.restored.moved = nil
@@ -285,7 +301,7 @@ func (c *Collector) journalMeters() []journal.Meter {
 	for name, at := range c.meters {
 		kind := at.feed.kind()
 		meters = append(meters, journal.Meter{
-			Name: name, Version: at.version, ResourceType: at.meter.ResourceType(), Group: kind.Group, Kind: kind.Kind,
+			Name: name, Version: at.taken(), ResourceType: at.meter.ResourceType(), Group: kind.Group, Kind: kind.Kind,
 			Since: at.ledger.Since, Dimensions: at.ledger.Dimensions(), Listed: at.goesOn(),
 			Defined: at.ledger.Defined, Measured: at.ledger.History,
 		})
@@ -303,6 +319,16 @@ func (c *Collector) journalMeters() []journal.Meter {
 // been listed, and no later than that. Called under the lock.
 func (at *metering) goesOn() bool {
 	return at.from != 0 && (!at.feed.source.Behind() || at.from <= source.Revision(at.feed.resourceVersion))
+}
+
+// taken is the version of the meter by which all that the journal has was read: one that is
+// edited while no operator runs counts when a list has shown what it reads differently, so
+// that a run that ends before that leaves it to the next one. Called under the lock.
+func (at *metering) taken() string {
+	if at.edited != (attribution.Span{}) {
+		return at.unedited
+	}
+	return at.version
 }
 
 // positions are where the kinds go on after a restart. What is said to be ahead of a kind

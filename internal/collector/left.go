@@ -17,7 +17,8 @@ import (
 type left struct {
 	deployment string
 	revision   uint64 // at which the pod went
-	gone       int64  // when, in seconds since the epoch
+	after      int64  // when at the earliest, in seconds since the epoch
+	gone       int64  // and when at the latest
 	by         string // its UID
 }
 
@@ -28,7 +29,7 @@ func (c *Collector) leave(uid string, e event) {
 		if len(c.left) >= maxProvisional {
 			clear(c.left)
 		}
-		c.left[claim] = left{deployment: deployment, revision: e.revision, gone: e.before, by: uid}
+		c.left[claim] = left{deployment: deployment, revision: e.revision, after: e.after, gone: e.before, by: uid}
 	}
 }
 
@@ -48,8 +49,8 @@ func (f *feed) seed(object *unstructured.Unstructured, e event) {
 		return
 	}
 	delete(c.left, claim)
-	if !slices.ContainsFunc(f.meters, func(at *metering) bool { return at.ledger.Since <= l.gone }) {
-		return // it held nothing then that it could have kept
+	if !slices.ContainsFunc(f.meters, func(at *metering) bool { return at.ledger.Since <= l.after }) {
+		return // it may have held nothing then that it could have kept
 	}
 	if e.revision > l.revision && object.GetCreationTimestamp().Unix() >= l.gone {
 		return

@@ -156,13 +156,18 @@ func (r *recent) after(namespace, uid string, revision uint64) []*step {
 // upsert updates the graph with an object as it was seen, and returns what moves. Called
 // under the lock.
 func (c *Collector) upsert(n attribution.Node, e event) []string {
-	if !e.isNews() || c.restored.checking {
+	first := e.origin == ledger.First && e.shown != 0
+	if !e.isNews() && !first || c.restored.checking {
 		c.recent.outside(n.Object.UID)
 		return c.graph.Upsert(n)
 	}
+	revision := e.revision
+	if first { // it may have been so for long, and was taken in as of the list
+		revision = e.shown
+	}
 	moved, undo := c.graph.Put(n)
 	if undo != nil {
-		c.recent.note(within(&n), &step{revision: e.revision, uid: n.Object.UID, undo: undo, moments: e.moments(), moved: len(moved), learnt: e.now})
+		c.recent.note(within(&n), &step{revision: revision, uid: n.Object.UID, undo: undo, moments: e.moments(), moved: len(moved), learnt: e.now})
 	}
 	return moved
 }
