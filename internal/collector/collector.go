@@ -266,8 +266,10 @@ func (c *Collector) countsFrom(m *meter.Meter, target Target, now int64) int64 {
 	if _, stopped := c.stopped[m.Name()]; stopped {
 		return now
 	}
-	if c.restored.time > 0 && target.Created >= c.restored.time {
-		return target.Created // a former run may have metered by it, and not have written that yet
+	// Since the last run wrote, it was created or taken up: that run may have metered by it, and
+	// not have written that yet, and one that ran all the time would have.
+	if written := max(target.Created, target.Edited); c.restored.time > 0 && written >= c.restored.time {
+		return min(written, now)
 	}
 	return max(c.began, target.Created)
 }

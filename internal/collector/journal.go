@@ -101,7 +101,7 @@ func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
 	delete(c.restored.meters, m.Name())
 	kind := target.Mapping.GroupVersionKind.GroupKind()
 	if (schema.GroupKind{Group: known.Group, Kind: known.Kind}) != kind {
-		c.stopRestored(entry, now)
+		c.stopRestored(known, entry, now)
 		return nil
 	}
 	at := newMetering(m, known.Version, entry)
@@ -114,24 +114,32 @@ func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
 // stopForgotten ends the meters that the journal knows and that are applied no
 // more: they went while nobody looked. Called under the lock.
 func (c *Collector) stopForgotten() {
-	for name := range c.restored.meters {
-		c.stopRestored(c.restored.ledger[name], c.now().Unix())
+	for name, known := range c.restored.meters {
+		c.stopRestored(known, c.restored.ledger[name], c.now().Unix())
 	}
 	clear(c.restored.meters)
 	clear(c.restored.ledger)
 }
 
 // stopRestored ends a meter that the journal knows and that is not applied as it was. What
-// holds nothing any more keeps nothing of what it followed. Called under the lock.
-func (c *Collector) stopRestored(entry *ledger.Meter, now int64) {
+// came since its kind was seen last is unknown. What holds nothing any more keeps nothing of
+// what it followed. Called under the lock.
+func (c *Collector) stopRestored(known journal.Meter, entry *ledger.Meter, now int64) {
+	kind := schema.GroupKind{Group: known.Group, Kind: known.Kind}
+	seen := c.restored.positions[kind].Time
+	if f := c.feeds[kind]; f != nil {
+		seen = f.position(kind).Time
+	}
+	seen = min(seen, c.restored.time)
+	c.coverMeter(entry, seen, now, usage.CoverageUnknown)
 	var had []string
 	c.ledger.Objects(entry, func(uid string) { had = append(had, uid) })
-	c.ledger.Stop(entry, c.restored.time, now)
+	c.ledger.Stop(entry, seen, now)
 	slices.Sort(had)
 	for _, uid := range had {
 		if _, holds := c.ledger.Holding(uid); !holds {
 			c.graph.Unseed(uid)
-			c.reattribute(c.graph.Hold(uid, false), "", ledger.Between(ledger.Resumed, c.restored.time, now))
+			c.reattribute(c.graph.Hold(uid, false), "", ledger.Between(ledger.Resumed, seen, now))
 		}
 	}
 }
@@ -288,7 +296,11 @@ func (f *feed) cover(from, to int64, coverage usage.Coverage) {
 // cover notes how a stretch is known to one meter, as far as it is not sealed and
 // the meter's. Called under the lock.
 func (c *Collector) cover(at *metering, from, to int64, coverage usage.Coverage) {
-	s := usage.Stretch{Meter: at.meter.Name(), Window: usage.Window{Start: max(from, c.ledger.Sealed(), at.ledger.Since), End: to}, Coverage: coverage}
+	c.coverMeter(at.ledger, from, to, coverage)
+}
+
+func (c *Collector) coverMeter(m *ledger.Meter, from, to int64, coverage usage.Coverage) {
+	s := usage.Stretch{Meter: m.Name, Window: usage.Window{Start: max(from, c.ledger.Sealed(), m.Since), End: to}, Coverage: coverage}
 	if s.Seconds() > 0 {
 		c.coverage = append(c.coverage, s)
 		c.unwritten = append(c.unwritten, s)

@@ -37,7 +37,7 @@ func (c *Collector) leave(uid string, e event) {
 // went: one that is called the same may be another. Called under the lock.
 func (f *feed) seed(object *unstructured.Unstructured, e event) {
 	c := f.collector
-	if len(c.left) == 0 || f.kind() != claimKind && f.kind() != deviceKind || e.isNews() {
+	if len(c.left) == 0 || f.kind() != claimKind && f.kind() != deviceKind || e.isNews() || c.graph.Contains(string(object.GetUID())) {
 		return
 	}
 	claim, uid := attribution.Reference{Namespace: object.GetNamespace(), Name: object.GetName()}, string(object.GetUID())

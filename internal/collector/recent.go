@@ -158,8 +158,11 @@ func (r *recent) after(namespace, uid string, revision uint64) []*step {
 func (c *Collector) upsert(n attribution.Node, e event) []string {
 	first := e.origin == ledger.First && e.shown != 0
 	if !e.isNews() && !first || c.restored.checking {
-		c.recent.outside(n.Object.UID)
-		return c.graph.Upsert(n)
+		moved, changed := c.graph.Put(n)
+		if changed != nil { // a list that shows what is known voids nothing
+			c.recent.outside(n.Object.UID)
+		}
+		return moved
 	}
 	revision := e.revision
 	if first { // it may have been so for long, and was taken in as of the list

@@ -128,6 +128,16 @@ func (d *desk) come(t failer, w written, now int64) {
 	}
 }
 
+// shows delivers an object, as it is known, as a check does.
+func (d *desk) shows(t failer, w written, now int64) {
+	t.Helper()
+	f := d.feeds[w.kind]
+	f.take(parsed(t, w.text), event{
+		revision: uint64(w.at), shown: uint64(w.at), resourceVersion: fmt.Sprint(w.at),
+		now: now, after: w.at, before: now, origin: ledger.Resumed, existed: true, checks: true,
+	}, d.readers(f))
+}
+
 // held is where each second of each instance is put.
 func (d *desk) held() map[string]string {
 	const now = 1100
@@ -156,7 +166,8 @@ func (n *tenant) settled(seconds map[string]string) map[string]string {
 	return seconds
 }
 
-// Each kind's changes come in order, and those of the kinds in any: it is all the same.
+// Each kind's changes come in order, and those of the kinds in any, with checks in between
+// that show what is known: it is all the same.
 func TestTheOrderInWhichKindsComeDoesNotMatter(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := &tenant{label: "desk", pods: map[string]string{}}
@@ -173,6 +184,9 @@ func TestTheOrderInWhichKindsComeDoesNotMatter(t *testing.T) {
 			kind := rapid.SampledFrom(waiting).Draw(t, "next").kind
 			next := slices.IndexFunc(waiting, func(w written) bool { return w.kind == kind })
 			anyhow.come(t, waiting[next], 1090)
+			if !waiting[next].removed && rapid.Bool().Draw(t, "checked") {
+				anyhow.shows(t, waiting[next], 1090)
+			}
 			waiting = slices.Delete(waiting, next, next+1)
 		}
 		want, got := n.settled(inOrder.held()), n.settled(anyhow.held())

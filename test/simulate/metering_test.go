@@ -35,7 +35,7 @@ func (s *simulation) setApplied(m *metered, to applied) {
 func (s *simulation) suspend(m *metered, suspended bool) bool {
 	before := s.howApplied(m)
 	to := before
-	to.suspended = suspended
+	to.suspended, to.edited = suspended, time.Now().Unix()
 	if s.setApplied(m, to); !s.applyNow(m) {
 		s.setApplied(m, before)
 		return false
