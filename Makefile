@@ -133,7 +133,7 @@ test-unit: ## Run the tests of the packages without I/O: seconds.
 	@go test $(TEST_FLAGS) $(PURE:%=./%)
 
 .PHONY: simulate
-simulate: ## Simulate SEEDS=n histories from SEED=x on, each of minutes, in virtual time; FULL=1 with what is known to be wrong.
+simulate: ## Simulate SEEDS=n histories from SEED=x on, each of minutes, in virtual time; FULL=1 excuses nothing.
 	@go test ./test/simulate -count 1 -timeout 0 -v -run TestSeeds $(TEST_FLAGS) -args \
 		-simulate.seeds=$(or $(SEEDS),100) -simulate.seed=$(or $(SEED),1) $(if $(FULL),-simulate.full) $(if $(LOG),-simulate.log)
 

@@ -28,7 +28,7 @@
 // # Running it
 //
 //	make simulate SEEDS=1000 SEED=1   # seeds 1 to 1000; stops at the first that fails
-//	make simulate SEEDS=100 FULL=1    # with all that is known to be wrong
+//	make simulate SEEDS=100 FULL=1    # nothing is excused
 //	make mutants                      # rules that are broken on purpose, and when it finds each
 //	make conformance SESSIONS=10      # the model of the API server against the real one
 //
@@ -42,12 +42,8 @@
 //
 // The entries of corpus.txt that are "known" fail, and TestCorpus wants them to: who
 // puts one right takes its reason away, and it is held from then on. Nothing is
-// excused in them. New seeds, without FULL, leave out what leads there:
+// excused in them. In new seeds, without FULL, this is:
 //
-//   - Steps. There are four kinds of script (scripts in script_test.go): the operator is
-//     killed; the API server fails; watches lag; owners change. In the first three no
-//     label of a deployment is taken away, which leaves no time, and there is nothing
-//     without a deployment; no script has both kills and a failing API server.
 //   - What the journal itself says. In a stretch that its coverage calls Estimated no
 //     difference counts, nor does that of a claim, or of a pod whose owner went in it,
 //     after it; in one that it calls Unknown it may say nothing. With FULL, it may say

@@ -22,7 +22,7 @@ func TestHunt(t *testing.T) {
 		}
 	}
 	for seed := uint64(1); seed <= uint64(*huntFlag); seed++ {
-		if hunted(t, scenario{seed: seed, script: draw(seed, false)}, fmt.Sprint(seed)) {
+		if hunted(t, scenario{seed: seed, script: draw(seed)}, fmt.Sprint(seed)) {
 			return
 		}
 	}

@@ -73,7 +73,7 @@ var faults = map[string]choice[*simulation]{
 	"lose an answer of the journal": {2, (*simulation).loseAnswer},
 }
 
-// rare are faults that every kind of script may have, few at a time.
+// rare are faults of which a script has few.
 var rare = map[string]choice[*simulation]{
 	"let a second operator lead":         {2, (*simulation).lead},
 	"kill it, and change the interval":   {2, (*simulation).killAndReschedule},
@@ -89,14 +89,9 @@ const (
 	interval  = time.Minute
 )
 
-// draw is the script of a seed. Without full it leaves out what is known to come out
-// wrong: see doc.go.
-func draw(seed uint64, full bool) []step {
+// draw is the script of a seed.
+func draw(seed uint64) []step {
 	r := rand.New(rand.NewPCG(seed, 1))
-	var left []string
-	if !full {
-		left = scripts[r.IntN(len(scripts))]
-	}
 	length := between(r, 150_000, 420_000)
 	moment := func() time.Duration {
 		switch r.IntN(5) {
@@ -111,22 +106,22 @@ func draw(seed uint64, full bool) []step {
 		steps = append(steps, step{at: at, what: what, seed: r.Uint64()})
 	}
 	for range 3 + r.IntN(5) {
-		add(between(r, 0, beginning.Milliseconds()-3_000), pick(r, changes, slices.Concat([]string{"delete a", "finish a", "stop a"}, left)))
+		add(between(r, 0, beginning.Milliseconds()-3_000), pick(r, changes, "delete a", "finish a", "stop a"))
 	}
 	for range 4 + r.IntN(40) {
 		at := moment()
-		add(at, pick(r, changes, left))
+		add(at, pick(r, changes))
 		for r.IntN(4) == 0 { // more in the same second
 			at += between(r, 1, 400)
-			add(at, pick(r, changes, left))
+			add(at, pick(r, changes))
 		}
 	}
 	if r.IntN(8) > 0 && len(steps) > 0 {
 		for range 1 + r.IntN(4) {
 			at := beginning + moment()
-			add(at, pick(r, faults, left))
+			add(at, pick(r, faults))
 			for r.IntN(2) == 0 { // and the world goes on meanwhile
-				add(at+between(r, -3_000, 30_000), pick(r, changes, left))
+				add(at+between(r, -3_000, 30_000), pick(r, changes))
 			}
 		}
 	}
@@ -137,7 +132,7 @@ func draw(seed uint64, full bool) []step {
 			if r.IntN(2) == 0 { // soon after an interval is sealed
 				at = interval*time.Duration(1+r.Int64N(int64(length/interval))) + between(r, 1_000, 6_000)
 			}
-			steps = append(steps, step{at: at, what: pick(r, rare, left), seed: r.Uint64()})
+			steps = append(steps, step{at: at, what: pick(r, rare), seed: r.Uint64()})
 		}
 	}
 	if r := rand.New(rand.NewPCG(seed, 6)); r.IntN(3) == 0 {
@@ -168,7 +163,7 @@ func fault(name string) choice[*simulation] {
 }
 
 // pick draws by weight, and none of those that begin like those left out.
-func pick[T any](r *rand.Rand, from map[string]choice[T], left []string) string {
+func pick[T any](r *rand.Rand, from map[string]choice[T], left ...string) string {
 	var names []string
 	for name, c := range from {
 		if slices.ContainsFunc(left, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
