@@ -156,8 +156,12 @@ func (r *recent) after(namespace, uid string, revision uint64) []*step {
 // upsert updates the graph with an object as it was seen, and returns what moves. Called
 // under the lock.
 func (c *Collector) upsert(n attribution.Node, e event) []string {
-	first := e.origin == ledger.First && e.shown != 0
+	// What keeps what it followed does so by what was there when its first list was made.
+	first := e.origin == ledger.First && e.shown != 0 && n.Holds
 	if !e.isNews() && !first || c.restored.checking {
+		if c.recent.of[n.Object.UID] == 0 {
+			return c.graph.Upsert(n)
+		}
 		moved, changed := c.graph.Put(n)
 		if changed != nil { // a list that shows what is known voids nothing
 			c.recent.outside(n.Object.UID)
@@ -165,7 +169,7 @@ func (c *Collector) upsert(n attribution.Node, e event) []string {
 		return moved
 	}
 	revision := e.revision
-	if first { // it may have been so for long, and was taken in as of the list
+	if first {
 		revision = e.shown
 	}
 	moved, undo := c.graph.Put(n)
