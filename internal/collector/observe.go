@@ -191,6 +191,7 @@ func timeOf(seconds int64) time.Time {
 func (c *Collector) observe(r reading, object *unstructured.Unstructured, e event, namespaceUID func(string) string) {
 	uid := string(object.GetUID())
 	o := e.observation(r, c.graph.UID(uid))
+	o.Created = max(0, object.GetCreationTimestamp().Unix())
 	if r.err != nil {
 		c.quarantine(r.at, object, r.err)
 		if len(o.Members) == 0 {

@@ -69,9 +69,10 @@ func (a *account) touches(w usage.Window, now int64) bool {
 }
 
 // Within are the objects, by UID and in order, of which the ledger has segments
-// under the namespace's name, and under another UID than that. Those that a known
-// namespace held before the moment, at which the one of that UID was created, are not
-// among them: nothing outlives its namespace, whether its end was seen yet or not.
+// under the namespace's name, and under another UID than that. Those that were created
+// before the moment, at which the one of that UID was, or that a known namespace held
+// before it, are not among them: nothing is older than its namespace, and nothing outlives
+// it, whether its end was seen yet or not.
 func (l *Ledger) Within(namespace, otherThan string, created int64) []string {
 	found, former := map[string]struct{}{}, map[string]struct{}{}
 	for key, a := range l.accounts {
@@ -80,7 +81,8 @@ func (l *Ledger) Within(namespace, otherThan string, created int64) []string {
 		}
 		for s := a.streams; s != nil; s = s.next {
 			found[s.object.uid] = struct{}{}
-			if key.NamespaceUID != "" && s.heldBefore(created) {
+			older := s.object.created != 0 && s.object.created < created
+			if key.NamespaceUID != "" && (older || s.heldBefore(created)) {
 				former[s.object.uid] = struct{}{}
 			}
 		}

@@ -13,7 +13,11 @@ func TestWhatANamespaceThatIsMadeAgainTakesOver(t *testing.T) {
 	hold := func(uid, namespaceUID string, from, until int64) {
 		m := vm("web", 1)
 		m.Subject.Resource.UID, m.Subject.Instance.UID, m.Subject.NamespaceUID = uid, uid, namespaceUID
-		of := func(o *Observation) { o.UID = uid }
+		of := func(o *Observation) {
+			if o.UID = uid; uid == "older" {
+				o.Created = 1999
+			}
+		}
 		if err := b.Observe(b.at(from, []usage.Member{startedAt(m, from)}, of)); err != nil {
 			t.Fatal(err)
 		}
@@ -27,6 +31,7 @@ func TestWhatANamespaceThatIsMadeAgainTakesOver(t *testing.T) {
 	hold("gone", "former", 1500, 1600)
 	hold("nobody's", "", 1500, 0) // which namespace there was, nobody knew
 	hold("its own", "again", 2003, 0)
+	hold("older", "former", 2000, 2001) // it holds something from the very second on, and was there before
 	want := []string{"came and went", "early", "nobody's"}
 	if got := b.Within("shop", "again", 2000); !slices.Equal(got, want) {
 		t.Errorf("takes over %q, want %q", got, want)

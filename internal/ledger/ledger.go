@@ -110,6 +110,7 @@ type object struct {
 	next       *object
 	streams    []*stream // of the members that are active, by their containers
 	members    *member   // that hold or have held something
+	created    int64     // when the object was; 0: it is not known, since a former run saw it last
 	seen       int64     // the latest moment at which what the object says of itself was known to be so
 	began      int64     // the latest start of a segment that the object itself has ended
 	known      bool      // it has been read at least once

@@ -37,6 +37,8 @@ type Observation struct {
 	// this very string.
 	UID     string
 	Members []usage.Member // in the order of their containers, each once
+	// Created is when the object was created; 0: it is not known.
+	Created int64
 	// Written is the newest time at which the object says that it was written; 0: it does not say.
 	Written int64
 	// Fields is how many fields the object says that somebody manages. A write
@@ -56,6 +58,9 @@ type Observation struct {
 
 // note keeps what the next observation is dated by.
 func (at *object) note(o *Observation) {
+	if o.Created != 0 {
+		at.created = o.Created
+	}
 	at.seen, at.fields, at.absent = o.knownAt(at.seen), o.Fields, len(o.Members) == 0
 }
 

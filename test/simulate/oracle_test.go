@@ -244,7 +244,11 @@ func (s *simulation) compareSecond(key stream, a *account, second int64) string 
 	if is.level == 0 {
 		doubts = slices.Concat(doubts, a.unknown, s.truth.stated[key])
 	}
+	agreed := slices.ContainsFunc(possible, func(h held) bool { return h.level == is.level })
 	for _, d := range doubts {
+		if agreed { // what it is under is in doubt from the second on that cuts its level off
+			d.Start, d.End = d.Start-1, d.End+1
+		}
 		if d.Contains(second) {
 			return ""
 		}

@@ -107,7 +107,7 @@ func (s *simulation) killAndStateLate(r *rand.Rand) {
 		s.in(away+between(r, -400, 30_000), func() {
 			ended := time.Now().Add(-ago)
 			o := one(s.find(widgets, func(o *object) bool {
-				return !o.idle && o.ended.IsZero() && o.created.Before(ended) && o.started.Before(ended) && s.first.Before(ended)
+				return !o.idle && o.ended.IsZero() && o.created.Before(ended) && o.ran.Before(ended) && s.first.Before(ended)
 			}), choice)
 			if o != nil {
 				o.ended = ended

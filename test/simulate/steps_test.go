@@ -308,7 +308,7 @@ func (w *world) makeWidget(in *object, name, label string, r *rand.Rand) {
 		o.idle = true
 		w.in(between(r, 100, 8_000), func() {
 			if o.there && o.ended.IsZero() {
-				o.idle = false
+				o.idle, o.ran = false, time.Now()
 				if r.IntN(2) == 0 {
 					o.started = time.Now()
 				}

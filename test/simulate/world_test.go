@@ -55,10 +55,11 @@ type object struct {
 	phase          string
 	containers     []container
 	claims         []*object
-	bound          bool   // a claim's
-	followed       string // by a claim: the deployment that mounted it last
-	size           int64  // a claim's or widget's
-	idle           bool   // a widget's
+	bound          bool      // a claim's
+	followed       string    // by a claim: the deployment that mounted it last
+	size           int64     // a claim's or widget's
+	idle           bool      // a widget's
+	ran            time.Time // when it was not idle any more; zero: it never was
 	started, ended time.Time
 	batch          bool // a pod's: it is not restarted
 }
