@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// mutant is one rule that is broken: a text of a file, and what is there instead.
-type mutant struct{ name, file, was, is string }
+// mutant is one rule that is broken: a text of a file, and what is there instead. tests is
+// the package whose own tests have to find it, where the simulator does not draw what would.
+type mutant struct{ name, file, was, is, tests string }
 
 // read reads the list: see its own first lines.
 func read(path string) ([]mutant, error) {
@@ -35,12 +36,14 @@ func read(path string) ([]mutant, error) {
 		switch {
 		case what == "file":
 			m.file = rest
+		case what == "tests":
+			m.tests = rest
 		case line[0] == '-':
 			m.was = lines(m.was, line[1:])
 		case line[0] == '+':
 			m.is = lines(m.is, line[1:])
 		default:
-			return nil, fmt.Errorf("%s:%d: neither of mutant, file, - and +", path, n+1)
+			return nil, fmt.Errorf("%s:%d: neither of mutant, file, tests, - and +", path, n+1)
 		}
 	}
 	return all, nil
@@ -100,35 +103,42 @@ func breakAll(root string, mutants []mutant) (map[string]string, error) {
 	return changed, nil
 }
 
-// compile compiles the simulator with all mutants in it.
-func compile(ctx context.Context, mutants []mutant, folder, binary string) error {
+// overlay writes the files with all mutants in them into the folder, and what tells the
+// compiler of them: a file's path.
+func overlay(mutants []mutant, folder string) (description string, err error) {
 	changed, err := breakAll(".", mutants)
 	if err != nil {
-		return err
+		return "", err
 	}
 	replace := map[string]string{}
 	for file, text := range changed {
 		original, err := filepath.Abs(file)
 		if err != nil {
-			return err
+			return "", err
 		}
 		instead := filepath.Join(folder, strings.ReplaceAll(file, "/", "_"))
 		if err := os.WriteFile(instead, []byte(text), 0o600); err != nil {
-			return err
+			return "", err
 		}
 		replace[original] = instead
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	said, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		return err
+		return "", err
 	}
-	description := filepath.Join(folder, "overlay.json")
-	if err := os.WriteFile(description, overlay, 0o600); err != nil {
-		return err
+	description = filepath.Join(folder, "overlay.json")
+	return description, os.WriteFile(description, said, 0o600)
+}
+
+// compile compiles the tests of a package with all mutants in it, once. It returns the program.
+func compile(ctx context.Context, description, pkg string) (string, error) {
+	binary := filepath.Join(filepath.Dir(description), strings.ReplaceAll(pkg, "/", "_")+".test")
+	if _, err := os.Stat(binary); err == nil {
+		return binary, nil
 	}
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", description, "-o", binary, "./test/simulate")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", description, "-o", binary, "./"+pkg)
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+		return "", fmt.Errorf("%w\n%s", err, out)
 	}
-	return nil
+	return binary, nil
 }

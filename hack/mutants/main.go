@@ -1,14 +1,16 @@
 // Command mutants breaks the product's rules, one at a time, and tells how soon the
-// simulator finds it: that is how the simulator itself is tested.
+// simulator finds it: that is how the simulator itself is tested. What the simulator does
+// not draw, such as objects that lie, a package's own tests have to find.
 //
 //	go run ./hack/mutants [-seeds n] [-run regexp] [-list test/simulate/mutants.txt]
 //
-// All mutants are compiled into one program, in which none is chosen: the files are
+// All mutants are compiled into a program, in which none is chosen: the files are
 // replaced for the compiler alone (go build -overlay). The exit code is 1 if one was
 // not found.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -52,8 +54,8 @@ func run(ctx context.Context, list, only string, seeds int) (found, all int, err
 		return 0, 0, err
 	}
 	defer os.RemoveAll(folder)
-	binary := filepath.Join(folder, "simulate.test")
-	if err := compile(ctx, mutants, folder, binary); err != nil {
+	description, err := overlay(mutants, folder)
+	if err != nil {
 		return 0, 0, err
 	}
 	fmt.Println("| broken rule | found by | at seed | seconds |\n|---|---|---|---|")
@@ -63,7 +65,7 @@ func run(ctx context.Context, list, only string, seeds int) (found, all int, err
 		}
 		all++
 		began := time.Now()
-		check, at, err := hunt(ctx, binary, i+1, seeds)
+		check, at, err := look(ctx, description, &m, i+1, seeds)
 		if err != nil {
 			return found, all, fmt.Errorf("%s: %w", m.name, err)
 		}
@@ -80,14 +82,40 @@ func run(ctx context.Context, list, only string, seeds int) (found, all int, err
 // patience is for how long one mutant is looked for.
 const patience = 15 * time.Minute
 
+// simulator is the package of the simulator.
+const simulator = "test/simulate"
+
+// look has the mutant of the number looked for, by the simulator or by a package's own tests.
+func look(ctx context.Context, description string, m *mutant, number, seeds int) (check, at string, err error) {
+	binary, err := compile(ctx, description, cmp.Or(m.tests, simulator))
+	if err != nil {
+		return "", "", err
+	}
+	if m.tests == "" {
+		return hunt(ctx, binary, number, seeds)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tests := exec.CommandContext(ctx, binary)
+	tests.Dir, tests.Env = filepath.FromSlash(m.tests), chosen(number)
+	err = tests.Run()
+	if _, failed := errors.AsType[*exec.ExitError](err); failed {
+		return "tests of " + m.tests, "", nil
+	}
+	return "", "", err
+}
+
+// chosen is the environment in which the mutant of the number is chosen.
+func chosen(number int) []string { return append(os.Environ(), "MUTANT="+strconv.Itoa(number)) }
+
 // hunt runs the simulator with the mutant of the number. The check is empty when no
 // seed finds it.
 func hunt(ctx context.Context, binary string, number, seeds int) (check, at string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	simulator := exec.CommandContext(ctx, binary, "-test.run=TestHunt", "-test.timeout=0", fmt.Sprintf("-simulate.hunt=%d", seeds))
-	simulator.Dir, simulator.Env = filepath.FromSlash("test/simulate"), append(os.Environ(), "MUTANT="+strconv.Itoa(number))
-	out, err := simulator.Output()
+	hunter := exec.CommandContext(ctx, binary, "-test.run=TestHunt", "-test.timeout=0", fmt.Sprintf("-simulate.hunt=%d", seeds))
+	hunter.Dir, hunter.Env = filepath.FromSlash(simulator), chosen(number)
+	out, err := hunter.Output()
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) {
 		return "", "", err
