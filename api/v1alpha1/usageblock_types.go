@@ -267,7 +267,9 @@ type BlockMeter struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// version is that of its spec: its UID and generation.
+	// version is that of its spec: its UID and generation. Two of them, with > in
+	// between, are of one that was edited from the first to the second: what it reads
+	// otherwise since has not been listed yet.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253

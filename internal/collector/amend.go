@@ -118,6 +118,9 @@ func (c *Collector) carryOut(at *metering) {
 		c.stop(at, a.moment)
 		return
 	}
+	if !at.editing() {
+		at.unedited = at.version
+	}
 	at.relisting = true
 	at.meter, at.version = a.meter, a.version
 	at.quarantine, at.named = map[string]Quarantined{}, map[string]struct{}{}
@@ -305,7 +308,13 @@ func (c *Collector) editedAway(at *metering, target Target, now int64) {
 	if passed := at.feed.passed.Load(); passed != 0 {
 		seen = min(seen, passed)
 	}
-	if target.Edited >= seen { // else it is of an edit before; one that only takes away states no time
+	switch {
+	case at.carried != "": // the last run did it, and ended before all was listed
+		seen = min(seen, at.ledger.Defined)
+		if at.carried == target.Version {
+			edited = at.ledger.Defined
+		}
+	case target.Edited >= seen: // else it is of an edit before; one that only takes away states no time
 		edited = min(target.Edited, now)
 	}
 	at.edited = attribution.Span{After: seen, Before: edited}

@@ -138,8 +138,9 @@ type metering struct {
 	// edited is when it was edited, while no operator ran: until a list has shown what it
 	// reads now.
 	edited attribution.Span
-	// unedited is the version that it was edited from, until then.
-	unedited string
+	// unedited is the version that it was edited from, until a list has shown what it reads
+	// now. carried is the version to which the run before had edited it, and had not listed.
+	unedited, carried string
 	// parts are the objects that say that they are a part of others, and represented
 	// knows which of them are; nil: the meter has no such objects.
 	parts       map[string]*part
@@ -250,6 +251,9 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 		}
 		c.meters[m.Name()] = at
 		c.attach(at, target.Mapping)
+		if at.ledger.Since == target.Created && c.restored.time > 0 { // it may have been another one, or suspended, at first
+			c.cover(at, target.Created, min(target.Edited, now), usage.CoverageEstimated)
+		}
 		c.askRepresentatives(at)
 		if at.version != target.Version {
 			c.editedAway(at, target, now)
@@ -266,10 +270,13 @@ func (c *Collector) countsFrom(m *meter.Meter, target Target, now int64) int64 {
 	if _, stopped := c.stopped[m.Name()]; stopped {
 		return now
 	}
-	// Since the last run wrote, it was created or taken up: that run may have metered by it, and
-	// not have written that yet, and one that ran all the time would have.
-	if written := max(target.Created, target.Edited); c.restored.time > 0 && written >= c.restored.time {
-		return min(written, now)
+	// Since the last run wrote, it was created, or written so that it is applied: that run may
+	// have metered by it, and not have written that yet, and one that ran all the time would have.
+	switch {
+	case c.restored.time > 0 && target.Created >= c.restored.time:
+		return target.Created
+	case c.restored.time > 0 && target.Edited >= c.restored.time:
+		return min(target.Edited, now)
 	}
 	return max(c.began, target.Created)
 }

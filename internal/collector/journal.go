@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -104,7 +105,9 @@ func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
 		c.stopRestored(known, entry, now)
 		return nil
 	}
-	at := newMetering(m, known.Version, entry)
+	version, carried, _ := strings.Cut(known.Version, editing)
+	at := newMetering(m, version, entry)
+	at.carried = carried
 	if known.Listed {
 		at.from, at.durable = max(1, source.Revision(c.restored.positions[kind].ResourceVersion)), true
 	}
@@ -126,11 +129,15 @@ func (c *Collector) stopForgotten() {
 // what it followed. Called under the lock.
 func (c *Collector) stopRestored(known journal.Meter, entry *ledger.Meter, now int64) {
 	kind := schema.GroupKind{Group: known.Group, Kind: known.Kind}
-	seen := c.restored.positions[kind].Time
+	position := c.restored.positions[kind]
 	if f := c.feeds[kind]; f != nil {
-		seen = f.position(kind).Time
+		position = f.position(kind)
 	}
-	seen = min(seen, c.restored.time)
+	seen := c.restored.time
+	if position.Time != 0 {
+		seen = min(seen, position.Time)
+	}
+	seen = max(seen, c.ledger.Sealed(), entry.Since) // what is sealed is said already, and how it is known
 	c.coverMeter(entry, seen, now, usage.CoverageUnknown)
 	var had []string
 	c.ledger.Objects(entry, func(uid string) { had = append(had, uid) })
@@ -333,15 +340,22 @@ func (at *metering) goesOn() bool {
 	return at.from != 0 && (!at.feed.source.Behind() || at.from <= source.Revision(at.feed.resourceVersion))
 }
 
-// taken is the version of the meter by which all that the journal has was read: one that is
-// edited while no operator runs counts when a list has shown what it reads differently, so
-// that a run that ends before that leaves it to the next one. Called under the lock.
+// editing is between the versions of a meter that was edited from the first one to the
+// second, where no list has shown yet what it reads differently.
+const editing = ">"
+
+// taken is the version of the meter by which all that the journal has was read. A run that
+// ends before what an edit changes has been listed leaves that to the next one. Called under
+// the lock.
 func (at *metering) taken() string {
-	if at.edited != (attribution.Span{}) {
-		return at.unedited
+	if at.editing() {
+		return at.unedited + editing + at.version
 	}
 	return at.version
 }
+
+// editing tells that no list has shown yet what the meter reads since it was edited.
+func (at *metering) editing() bool { return at.relisting || at.edited != (attribution.Span{}) }
 
 // positions are where the kinds go on after a restart. What is said to be ahead of a kind
 // that catches up has something that the other may not have been placed by: a kind in which

@@ -34,8 +34,8 @@ type step struct {
 	learnt   int64 // seconds since the epoch
 }
 
-// recent are the last steps, by namespace and in the order of their revisions. Those of
-// cluster-scoped objects, and of routes, which reach into other namespaces, are under "".
+// recent are the last steps, by namespace and in the order of their revisions; those of one
+// revision, that of a list, in the order in which they came. Those of cluster-scoped objects, and of routes, which reach into other namespaces, are under "".
 type recent struct {
 	steps map[string][]*step
 	of    map[string]int // steps, by their objects
@@ -60,7 +60,7 @@ func (r *recent) note(namespace string, s *step) {
 		r.steps, r.of, r.all = map[string][]*step{}, map[string]int{}, 0
 	}
 	steps := r.steps[namespace]
-	at, _ := slices.BinarySearchFunc(steps, s.revision, func(s *step, revision uint64) int { return cmp.Compare(s.revision, revision) })
+	at, _ := slices.BinarySearchFunc(steps, s.revision+1, func(s *step, next uint64) int { return cmp.Compare(s.revision, next) })
 	r.steps[namespace] = slices.Insert(steps, at, s)
 	r.of[s.uid]++
 	r.all++
@@ -140,7 +140,7 @@ func (r *recent) after(namespace, uid string, revision uint64) []*step {
 			add(steps)
 		}
 	}
-	slices.SortFunc(later, func(a, b *step) int { return cmp.Compare(b.revision, a.revision) })
+	slices.SortStableFunc(later, func(a, b *step) int { return cmp.Compare(b.revision, a.revision) })
 	moved := 0
 	for i, s := range later {
 		if moved += 1 + s.moved; moved > takenBack {
@@ -156,8 +156,9 @@ func (r *recent) after(namespace, uid string, revision uint64) []*step {
 // upsert updates the graph with an object as it was seen, and returns what moves. Called
 // under the lock.
 func (c *Collector) upsert(n attribution.Node, e event) []string {
-	// What keeps what it followed does so by what was there when its first list was made.
-	first := e.origin == ledger.First && e.shown != 0 && n.Holds
+	// What keeps what it followed does so by what was there when its first list was made, as
+	// long as that takes no other steps' room.
+	first := e.origin == ledger.First && e.shown != 0 && n.Holds && c.recent.all < everySteps/2
 	if !e.isNews() && !first || c.restored.checking {
 		if c.recent.of[n.Object.UID] == 0 {
 			return c.graph.Upsert(n)

@@ -210,13 +210,14 @@ func (o *Observation) found(began usage.Boundary) usage.Boundary {
 // memberEnd is when a member that is not active any more ended: as the object
 // says, when that is not before its activity can have begun, else when the change was seen.
 func (s *stream) memberEnd(member *usage.Member, o *Observation, seen usage.Boundary) usage.Boundary {
-	if stated := member.End; !stated.IsZero() && stated.At >= s.beganAfter() && stated.At <= o.Now {
+	if stated := member.End; !stated.IsZero() && (stated.At >= s.member.began || stated.At > s.beganAfter()) && stated.At <= o.Now {
 		return stated
 	}
 	return seen
 }
 
-// beganAfter is the earliest moment at which the member's present activity can have begun.
+// beganAfter is the earliest moment at which the member's present activity can have begun: a
+// former one may have ended then.
 func (s *stream) beganAfter() int64 {
 	earliest := s.member.began
 	for i := range s.open {
