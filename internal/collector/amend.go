@@ -150,7 +150,10 @@ func (at *metering) effected() {
 // hurryAmendments carries out all amendments of a meter that stops. Called under the lock.
 func (c *Collector) hurryAmendments(at *metering) {
 	for len(at.amendments) > 0 {
-		if !at.relisting {
+		if a := at.amendments[0]; !at.relisting {
+			if at.feed.source.Behind() || at.feed.passed.Load() < a.moment { // it has not been seen up to there
+				c.cover(at, at.feed.position(at.feed.kind()).Time, a.moment, usage.CoverageUnknown)
+			}
 			c.carryOut(at)
 		}
 		if at.relisting {

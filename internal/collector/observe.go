@@ -44,7 +44,8 @@ func (e event) moments() ledger.Moments {
 	// A write that only takes fields away leaves the time of the one before it.
 	stated := e.isNews() && e.written >= e.after-1 && e.written <= latest+1
 	if stated && (!e.existed || e.written > e.after+1 || e.before-e.after <= vague) {
-		written := usage.Boundary{At: e.written, Evidence: usage.ManagedFields}
+		// It was committed after it was dated, and after what is known to be before it.
+		written := usage.Boundary{At: max(e.written, e.after), Evidence: usage.ManagedFields}
 		return ledger.Moments{End: written, Start: written}
 	}
 	return ledger.Between(e.origin, e.after, e.before)

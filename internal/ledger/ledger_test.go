@@ -246,6 +246,19 @@ func TestSegments(t *testing.T) {
 			},
 			want: []string{"web vcpu 2000 [1030 ReplayBound -20, 1030 ObjectTime)"},
 		},
+		"an end from before metering began is one, if the object was not known to go on later": {
+			drive: func(b *bench) {
+				b.observe(1005, startedAt(vm("web", 2000), 900), origin(First, 0), written(905))
+				b.observe(1060, stopped(vm("web", 0), 980))
+			},
+		},
+		"an end from before the object was known to go on is none": {
+			drive: func(b *bench) {
+				b.observe(1005, startedAt(vm("web", 2000), 900), origin(First, 0), written(990))
+				b.observe(1060, stopped(vm("web", 0), 980))
+			},
+			want: []string{"web vcpu 2000 [1000 MeteringStarted, 1060 ManagedFields)"},
+		},
 		"an object that cannot be read holds what it last held": {
 			drive: func(b *bench) {
 				b.observe(1010, vm("web", 2000))

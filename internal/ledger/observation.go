@@ -217,12 +217,16 @@ func (s *stream) memberEnd(member *usage.Member, o *Observation, seen usage.Boun
 }
 
 // beganAfter is the earliest moment at which the member's present activity can have begun: a
-// former one may have ended then.
+// former one may have ended then. One that began before metering did was there when the
+// object was known last.
 func (s *stream) beganAfter() int64 {
 	earliest := s.member.began
 	for i := range s.open {
 		if s.open[i].level != 0 {
 			after, _ := s.open[i].start.StartBounds()
+			if s.open[i].start.Evidence == usage.MeteringStarted {
+				after = s.object.seen
+			}
 			earliest = min(earliest, after)
 		}
 	}

@@ -134,6 +134,17 @@ func (a *account) at(second int64) (held, error) {
 	return one, nil
 }
 
+// began is when the segment that is said of the second starts, where that has bounds: the
+// ledger counts from there in which time it settles.
+func (a *account) began(second int64) time.Time {
+	for _, p := range a.said {
+		if p.from <= second && second < p.to && p.sign > 0 && p.change.Start.Slack > 0 {
+			return time.Unix(p.change.Start.At, 0)
+		}
+	}
+	return time.Time{}
+}
+
 func (h held) String() string {
 	if h.level == 0 {
 		return "nothing"
@@ -233,7 +244,7 @@ func (s *simulation) compareSecond(key stream, a *account, second int64) string 
 	if !unsettled && slices.ContainsFunc(append(s.truth.edited(key, at, is), is), func(said held) bool { return agrees(possible, said) }) {
 		return ""
 	}
-	if deployment, soon := s.truth.settles(key, at); soon && is.deployment == deployment {
+	if deployment, soon := s.truth.settles(key, at, a.began(second)); soon && is.deployment == deployment {
 		nowhere := is
 		nowhere.deployment = ""
 		if agrees(possible, nowhere) {

@@ -101,7 +101,7 @@ func (t *truth) within(s stream, from, to time.Time) []held {
 
 // settles tells whether the stream was in nobody's deployment at the moment for so
 // short a time from its start on that it counts as the next one's from the start.
-func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
+func (t *truth) settles(s stream, at, began time.Time) (deployment string, soon bool) {
 	facts := slices.Concat(t.facts[s], t.brief[s])
 	slices.SortStableFunc(facts, func(a, b fact) int { return a.at.Compare(b.at) })
 	for i := range facts {
@@ -116,7 +116,7 @@ func (t *truth) settles(s stream, at time.Time) (deployment string, soon bool) {
 				continue
 			}
 			if facts[j].deployment != "" {
-				if at.Add(time.Second+tolerance).After(facts[i].at) && at.Before(facts[j].at.Add(tolerance)) && facts[j].at.Sub(t.since(facts[i].at)) < settle {
+				if at.Add(time.Second+tolerance).After(facts[i].at) && at.Before(facts[j].at.Add(tolerance)) && facts[j].at.Sub(t.since(facts[i].at, began)) < settle {
 					return facts[j].deployment, true
 				}
 				break
@@ -140,11 +140,13 @@ func (t *truth) settled(s stream, at time.Time) (deployment string, surely bool)
 	return then.deployment, at.After(began.at.Add(tolerance)) && at.Before(then.at.Add(-tolerance))
 }
 
-// since is the moment, or, without -simulate.full, when the operator began: the
-// ledger counts from where its segment starts.
-func (t *truth) since(at time.Time) time.Time {
-	if !t.full && at.Before(t.first) {
-		return t.first
+// since is the moment, or, without -simulate.full, when the operator or what is said began
+// later: the ledger counts from where its segment starts.
+func (t *truth) since(at, began time.Time) time.Time {
+	for _, other := range []time.Time{t.first, began} {
+		if !t.full && at.Before(other) {
+			at = other
+		}
 	}
 	return at
 }

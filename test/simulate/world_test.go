@@ -297,10 +297,14 @@ func (w *world) follow() {
 				}
 			}
 		}
-		if len(found) == 1 {
+		switch len(found) {
+		case 0: // it keeps what it followed
+		case 1:
 			for d := range found {
 				c.followed = d
 			}
+		default: // it is of several
+			c.followed = ""
 		}
 	}
 }
