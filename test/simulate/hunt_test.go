@@ -51,6 +51,7 @@ func checkOf(problem string) string {
 		{"is taken off, and was not there", "taken off what was not there"},
 		{"things are held at once", "held twice"},
 		{"known better than that", "bounds"},
+		{"was sealed as nothing", "seals"},
 		{"; the journal says", "second by second"},
 		{"digest", "digests"},
 		{"seals, and there were", "digests"},

@@ -64,6 +64,7 @@ func (s *simulation) check(wanted int64) {
 	s.excuse(accounts, state.Coverage, sealed)
 	s.compareStreams(accounts, w)
 	s.compareBounds(accounts, state.Coverage)
+	s.compareSeals(accounts, state)
 	s.compareDigests(state)
 	s.compareTimelines(map[string]*timeline.Snapshot{
 		"a fresh load": answers.Snapshot(), "the operator": s.operator.answers.Snapshot(), "the standby": s.standby.answers.Snapshot(),
