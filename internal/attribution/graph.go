@@ -222,6 +222,19 @@ func (g *Graph) Unknown(uid string) (owner usage.Object, namespace string, unkno
 	return end.id.object(), end.below.namespace.Value(), true
 }
 
+// Below is the object, one of those at or above it in its chain, whose owner Unknown is.
+func (g *Graph) Below(uid string) usage.Object {
+	v := g.vertices[uid]
+	if v == nil {
+		return usage.Object{}
+	}
+	end := climb(v)
+	if end.below == nil {
+		return usage.Object{}
+	}
+	return end.below.id.object()
+}
+
 // Between are the UIDs of the owners between the object and the top of its chain.
 func (g *Graph) Between(uid string) []string {
 	v := g.vertices[uid]

@@ -152,6 +152,9 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 		}
 		e.shown = max(e.shown, owners.restoredAt())
 		found, past, err := c.get(kind, namespace, owner, owners, e)
+		if found == nil && err == nil {
+			found, past, err = c.getEarlier(kind, namespace, owner, owners, uid, e)
+		}
 		if err != nil {
 			break // it is asked for again: see resolve
 		}
@@ -273,6 +276,37 @@ func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner us
 	}
 	found, err = wholeOf(then, mapping.GroupVersionKind)
 	return found, !there, err
+}
+
+// getEarlier reads an owner that was gone by the revision that is taken in, where what it
+// owned was written before that: it was there then. What it owned is above the object.
+func (c *Collector) getEarlier(kind schema.GroupVersionKind, namespace string, owner usage.Object, owners *feed, uid string, e event) (found *unstructured.Unstructured, past bool, err error) {
+	c.mu.Lock()
+	below := c.graph.Below(uid)
+	c.mu.Unlock()
+	gv, err := schema.ParseGroupVersion(below.APIVersion)
+	if err != nil || below.UID == "" || below.UID == uid {
+		return nil, false, nil
+	}
+	mapping, err := c.Mapper.RESTMapping(gv.WithKind(below.Kind).GroupKind())
+	if err != nil {
+		return nil, false, nil // it is of no kind that is there
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, ownersWait)
+	defer cancel()
+	within := namespace
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		within = ""
+	}
+	owned, err := asOf(ctx, c.Metadata.Resource(mapping.Resource).Namespace(within), below, e.shown)
+	if owned == nil || err != nil {
+		return nil, false, err
+	}
+	if written := source.Revision(owned.GetResourceVersion()); written < e.revision {
+		e.revision = written
+		return c.get(kind, namespace, owner, owners, e)
+	}
+	return nil, false, nil
 }
 
 // nowOrLast is the owner as it was then, or, where that is not known, as it is now, or as
