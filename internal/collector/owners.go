@@ -151,10 +151,7 @@ func (c *Collector) findOwners(f *feed, uid string, e event) []string {
 			break
 		}
 		e.shown = max(e.shown, owners.restoredAt())
-		found, past, err := c.get(kind, namespace, owner, owners, e)
-		if found == nil && err == nil {
-			found, past, err = c.getEarlier(kind, namespace, owner, owners, uid, e)
-		}
+		found, past, err := c.lookUp(kind, namespace, owner, owners, uid, e)
 		if err != nil {
 			break // it is asked for again: see resolve
 		}
@@ -276,6 +273,15 @@ func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner us
 	}
 	found, err = wholeOf(then, mapping.GroupVersionKind)
 	return found, !there, err
+}
+
+// lookUp gets an owner above an object, also one that was gone already.
+func (c *Collector) lookUp(kind schema.GroupVersionKind, namespace string, owner usage.Object, owners *feed, uid string, e event) (found *unstructured.Unstructured, past bool, err error) {
+	found, past, err = c.get(kind, namespace, owner, owners, e)
+	if found != nil || err != nil {
+		return found, past, err
+	}
+	return c.getEarlier(kind, namespace, owner, owners, uid, e)
 }
 
 // getEarlier reads an owner that was gone by the revision that is taken in, where what it
