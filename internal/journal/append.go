@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
@@ -88,6 +89,9 @@ type Journal struct {
 	// cut has been left out, as far as that goes.
 	archived *Archived
 	cut      int64
+	// recalled is what the archive had at recalledAt of the days that are left out next.
+	recalled   *without
+	recalledAt time.Time
 }
 
 // spare is a block that is to be deleted.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -185,55 +186,107 @@ func (j *Journal) toLeaveOut() (said *Archived, from int64) {
 	return said, min(from, said.End-1)
 }
 
-// leaveOut merges what is before the last entry that says what is archived, without that.
-func (j *Journal) leaveOut(ctx context.Context) error {
-	said, from := j.toLeaveOut()
+// recallLasts is for how long the archive is believed to have what was read of it.
+const recallLasts = 15 * time.Minute
+
+// ToRecall tells whether there is something that Compact leaves out once Recall has read it.
+func (j *Journal) ToRecall() bool {
+	said, _ := j.toLeaveOut()
 	if said == nil {
+		return false
+	}
+	w := j.recent()
+	return w == nil || w.End < said.End
+}
+
+// Recall reads the days from the archive that Compact is to leave out next, if there are
+// any: nothing is left out that was not there shortly before. It takes as long as the
+// archive does, and neither Append nor Compact waits for it.
+func (j *Journal) Recall(ctx context.Context) error {
+	if !j.ToRecall() {
 		return nil
 	}
-	// Each of the days is read once more before anything of it is left out.
+	said, from := j.toLeaveOut()
 	w, err := j.recallFrom(ctx, said, from, func(*Batch) error { return nil })
 	if err != nil {
-		return err
+		return fmt.Errorf("journal: read again what is to be left out: %w", err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.archived != nil && w.End <= j.archived.End { // else it was loaded anew meanwhile, and says less
+		j.recalled, j.recalledAt = w, j.clock.Now()
+	}
+	return nil
+}
+
+// recent is what was read a short time ago, and is not left out; nil: nothing.
+func (j *Journal) recent() *without {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if w := j.recalled; w != nil && w.End > j.cut && j.clock.Since(j.recalledAt) < recallLasts {
+		return w
+	}
+	return nil
+}
+
+// mergedBytes is how much of blocks is merged at once at most, where little or nothing of
+// them is left; a commit that is larger is merged as a whole.
+var mergedBytes = 8 << 20 // tests set it
+
+// leaveOut merges what is before the entry that says what is archived, without that: as far
+// as it was recalled.
+func (j *Journal) leaveOut(ctx context.Context) error {
+	w := j.recent()
+	if w == nil {
+		return nil
 	}
 	var run []unit
-	kept := 0 // bytes, about
+	kept, read := 0, 0 // bytes; kept is about
 	merge := func() error {
 		var err error
 		if len(run) > 1 {
 			err = j.mergeRun(ctx, run, w)
 		}
-		if run, kept = nil, 0; smaller(err) {
+		if run, kept, read = nil, 0, 0; smaller(err) {
 			return nil
 		}
 		return err
 	}
 	for _, u := range j.units() {
-		if u.To > said.Sequence {
+		// One alone is not merged: what comes after the entry is merged with it, and stays as it is.
+		if u.From > w.Sequence && len(run) != 1 {
 			break
 		}
 		most, err := j.kept(ctx, u, w)
 		if err != nil {
 			return err
 		}
-		if kept+most > maxSpecBytes {
+		if kept+most > maxSpecBytes || len(run) > 1 && read+u.bytes > mergedBytes {
 			if err := merge(); err != nil {
 				return err
 			}
 		}
-		run, kept = append(run, u), kept+most
+		run, kept, read = append(run, u), kept+most, read+u.bytes
+	}
+	if len(run) == 1 && run[0].From <= w.Sequence && !j.isCut(run[0].Key, w.End) {
+		return nil // until something comes after it
 	}
 	if err := merge(); err != nil {
 		return err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.cut = max(j.cut, said.End)
+	if j.cut = max(j.cut, w.End); j.recalled == w {
+		j.recalled = nil
+	}
 	return nil
 }
 
 // kept is about how many bytes of a unit are not archived.
 func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
+	if j.isCut(u.Key, w.End) {
+		return u.bytes, nil
+	}
 	blocks, err := j.read(ctx, u.Key)
 	if err != nil {
 		return 0, err
@@ -256,4 +309,13 @@ func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
 		bytes += b.bytes - len(b.spec.Segments)*(rows-left)/max(rows, 1)
 	}
 	return bytes, nil
+}
+
+// isCut tells whether what is archived until a moment was left out of some blocks already.
+func (j *Journal) isCut(run Key, until int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return !slices.ContainsFunc(j.chain, func(b *block) bool {
+		return run.covers(b.Key) && (b.leftOut == nil || b.leftOut.End < until)
+	})
 }
