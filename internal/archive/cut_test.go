@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
@@ -80,7 +82,8 @@ func TestACutChangesNoAnswer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := anyHistory(t)
 		cut := cutSometimes(t, h)
-		retention := rapid.SampledFrom([]int64{0, 0, 3 * aDay}).Draw(t, "retention")
+		retention := rapid.SampledFrom([]int64{0, 0, 3600, aDay, 2*aDay + 5000, 3 * aDay}).Draw(t, "retention")
+		clock := clocktesting.NewFakeClock(time.Unix(h.batches[len(h.batches)-1].Time+rapid.SampledFrom([]int64{0, 5000, aDay, 40 * aDay}).Draw(t, "later"), 0))
 		hot := timeline.Hot{Days: rapid.SampledFrom([]int64{0, 1, 40}).Draw(t, "hot days")}
 		lines := map[bool]timelines.Follower{}
 		states := map[bool]map[string]any{}
@@ -90,7 +93,7 @@ func TestACutChangesNoAnswer(t *testing.T) {
 				from = cut
 			}
 			lines[isCut] = timelines.NewHot(hot)
-			state, err := from.journal(journal.Options{Past: pastIn{from.objects}, Follower: lines[isCut], Retention: retention}).Load(context.Background())
+			state, err := from.journal(journal.Options{Past: pastIn{from.objects}, Follower: lines[isCut], Retention: retention, Clock: clock}).Load(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,6 +101,13 @@ func TestACutChangesNoAnswer(t *testing.T) {
 		}
 		if diff := cmp.Diff(states[false], states[true]); diff != "" {
 			t.Fatalf("want - got +:\n%s", diff)
+		}
+		lately, err := cut.journal(journal.Options{Past: pastIn{cut.objects}, Retention: retention, Lately: true, Clock: clock}).Load(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(states[false], said(lately)); diff != "" {
+			t.Fatalf("without what is only in the archive, want - got +:\n%s", diff)
 		}
 		for range 3 {
 			from := rapid.Int64Range(began-aDay, h.end()).Draw(t, "from")

@@ -17,7 +17,11 @@ import (
 type pastIn struct{ store }
 
 func (p pastIn) Recall(ctx context.Context, said *journal.Archived, from int64, day func(*journal.Batch) error, open func(*usage.Change)) error {
-	return (&Archive{store: p.store, name: "archive", cluster: clusterA}).recall(ctx, said, from, day, open)
+	return (&Archive{store: p.store, name: "archive", cluster: clusterA}).recall(ctx, said, DayOf(from), from, day, open)
+}
+
+func (p pastIn) RecallLately(ctx context.Context, said *journal.Archived, from int64, day func(*journal.Batch) error, open func(*usage.Change)) error {
+	return (&Archive{store: p.store, name: "archive", cluster: clusterA}).recall(ctx, said, Day(said.Start), from, day, open)
 }
 
 // site is where a ledger is: a journal and an archive.
@@ -27,7 +31,10 @@ type site struct {
 }
 
 func (p site) journal(o journal.Options) *journal.Journal {
-	o.Store, o.Cluster, o.Clock, o.Log = p.blocks, clusterA, someClock(), logr.Discard()
+	o.Store, o.Cluster, o.Log = p.blocks, clusterA, logr.Discard()
+	if o.Clock == nil {
+		o.Clock = someClock()
+	}
 	o.Writer = "operator"
 	return journal.New(o)
 }

@@ -54,6 +54,14 @@ type Past interface {
 	Recall(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
 }
 
+// LatelyPast is a Past of which the seals can be read without all that was sealed.
+type LatelyPast interface {
+	Past
+	// RecallLately does as Recall does, and hands out the days before that with a moment, too:
+	// without what ended in them.
+	RecallLately(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
+}
+
 // without tells what of the blocks is archived. It goes by what a row, a seal or a
 // stretch says, and not by where it is: so it does not matter from which blocks it was
 // left out already.
@@ -65,12 +73,20 @@ type without struct {
 
 // recallFrom reads what is archived, from the day with a moment on.
 func (j *Journal) recallFrom(ctx context.Context, said *Archived, from int64, day func(*Batch) error) (*without, error) {
-	if j.past == nil {
+	var recall recaller
+	if j.past != nil {
+		recall = j.past.Recall
+	}
+	return j.recallBy(ctx, recall, said, from, day)
+}
+
+func (j *Journal) recallBy(ctx context.Context, recall recaller, said *Archived, from int64, day func(*Batch) error) (*without, error) {
+	if recall == nil {
 		return nil, fmt.Errorf("%w: the days until %s, with %s (%s), are in an archive, and there is none here", ErrNotArchived,
 			time.Unix(said.End, 0).UTC().Format(timeFormat), said.Manifest, said.Digest)
 	}
 	w := &without{Archived: *said, open: map[foldKey]struct{}{}, hash: newHasher()}
-	err := j.past.Recall(ctx, said, from, day, func(c *usage.Change) { w.open[w.hash.key(c)] = struct{}{} })
+	err := recall(ctx, said, from, day, func(c *usage.Change) { w.open[w.hash.key(c)] = struct{}{} })
 	return w, err
 }
 
@@ -137,7 +153,8 @@ func (j *Journal) recall(ctx context.Context, v *view) error {
 	case b.read > 0:
 		return fmt.Errorf("%w: what was not read yet is in the archive by now", errOutdated)
 	}
-	w, err := j.recallFrom(ctx, said, said.Start, func(day *Batch) error { return b.recalled(day, said) })
+	begins, recall := j.wanted(said)
+	w, err := j.recallBy(ctx, recall, said, begins, func(day *Batch) error { return b.recalled(day, said, begins) })
 	if errors.Is(err, ErrNotArchived) {
 		return &unreadable{from, err}
 	}
@@ -145,8 +162,23 @@ func (j *Journal) recall(ctx context.Context, v *view) error {
 	return err
 }
 
-// recalled adds up one of the days that are in the archive.
-func (b *builder) recalled(day *Batch, of *Archived) error {
+// recaller is one of the ways to read what is archived.
+type recaller func(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
+
+// wanted is from when on what is archived is read, and how: all of it, or what had not ended
+// before the retention began.
+func (j *Journal) wanted(said *Archived) (from int64, recall recaller) {
+	if lately, can := j.past.(LatelyPast); can && j.lately && j.retention > 0 {
+		return max(said.Start, min(j.clock.Now().Unix()-j.retention, said.End-1)), lately.RecallLately
+	}
+	if j.past == nil {
+		return said.Start, nil
+	}
+	return said.Start, j.past.Recall
+}
+
+// recalled adds up one of the days that are in the archive, which are read from a moment on.
+func (b *builder) recalled(day *Batch, of *Archived, from int64) error {
 	if b.fold != nil {
 		b.addSegments(day.Seals, day.Changes)
 	}
@@ -155,7 +187,7 @@ func (b *builder) recalled(day *Batch, of *Archived) error {
 	b.rowsRead += int64(len(day.Changes))
 	b.follower.Committed(day)
 	if b.fits != nil {
-		all := b.rowsRead * of.Seconds() / max(1, day.Time-of.Start) // if the other days are like these
+		all := b.rowsRead * max(1, of.End-from) / max(1, day.Time-from) // if the other days are like these
 		if err := b.fits(b.rowsRead, all); err != nil {
 			return fmt.Errorf("%w: %w", ErrTooLarge, err)
 		}
