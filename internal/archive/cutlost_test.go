@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
@@ -173,4 +175,41 @@ func TestAnArchiveThatHasLostItsFirstDayProvesNothing(t *testing.T) {
 	if problem, is := errors.AsType[*Problem](err); !is || problem.Fault != Missing || problem.Object != Day(before.Start).manifest() {
 		t.Errorf("got %v", err)
 	}
+}
+
+// What had ended before the retention is not read to write the journal: it may be lost, or
+// away, and the journal is written all the same. Its manifest is read, which has the seals.
+func TestWhatIsOnlyInTheArchiveIsNotNeededToWrite(t *testing.T) {
+	blocks, there, says := cutLedger(t)
+	clock := clocktesting.NewFakeClock(time.Unix(says["time"].(int64), 0))
+	options := journal.Options{Past: pastIn{there}, Retention: aDay / 2, Clock: clock}
+	want, err := site{blocks: blocks}.journal(options).Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := parseManifest(there[firstDay.manifest()])
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(there, m.Segments.Name)
+	if _, err := (site{blocks: blocks}).journal(options).Load(t.Context()); !isDamage(err) {
+		t.Errorf("all that is archived is read, and it is not: %v", err)
+	}
+	options.Lately = true
+	got, err := site{blocks: blocks}.journal(options).Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(said(want), said(got)); diff != "" {
+		t.Errorf("want - got +:\n%s", diff)
+	}
+	delete(there, firstDay.manifest())
+	if _, err := (site{blocks: blocks}).journal(options).Load(t.Context()); !isDamage(err) {
+		t.Errorf("a manifest is not there, and it is not missed: %v", err)
+	}
+}
+
+func isDamage(err error) bool {
+	_, is := errors.AsType[*journal.DamageError](err)
+	return is
 }

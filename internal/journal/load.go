@@ -326,27 +326,35 @@ func (j *Journal) begin(v *view) {
 	j.loaded = true
 }
 
-// followEvery is how far a standby may be behind.
-const followEvery = 5 * time.Second
+const (
+	// followEvery is how far a standby may be behind.
+	followEvery = 5 * time.Second
+	// followLater is how long it waits at most to try again, after errors.
+	followLater = time.Minute
+)
 
 // Follow keeps the state at hand, for a standby, until ctx is done: Load is
 // then a matter of milliseconds. Load ends it, and so does ErrTooLarge.
 func (j *Journal) Follow(ctx context.Context) error {
-	for {
+	for pause := followEvery; ; {
 		loaded, err := j.follow(ctx)
 		if errors.Is(err, ErrTooLarge) {
 			return err
 		}
-		if err != nil && ctx.Err() == nil {
-			j.log.Error(err, "cannot follow the journal; trying again")
-		}
 		if loaded {
 			return nil
+		}
+		wait := followEvery
+		if err != nil && ctx.Err() == nil {
+			j.log.Error(err, "cannot follow the journal; trying again")
+			wait, pause = pause, min(2*pause, followLater)
+		} else {
+			pause = followEvery
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-j.clock.After(followEvery):
+		case <-j.clock.After(wait):
 		}
 	}
 }
