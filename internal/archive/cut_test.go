@@ -63,7 +63,7 @@ func cutSometimes(t *rapid.T, h *history) site {
 			}
 		}
 		if rapid.Bool().Draw(t, "merged") {
-			if _, err := o.compact(); err != nil {
+			if err := o.compact(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -152,7 +152,7 @@ func TestWhatMayHaveEndedOnAnotherDayIsThereOnce(t *testing.T) {
 			if err := errors.Join(o.append(batch), o.archive(min(batch.Time, int64(firstDay)+days*aDay))); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := o.compact(); err != nil {
+			if err := o.compact(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -74,11 +74,12 @@ func (o *operator) archive(through int64) error {
 }
 
 // compact leaves out what is archived, and deletes what others stand for.
-func (o *operator) compact() (int, error) {
+func (o *operator) compact() error {
 	if err := o.written.Recall(context.Background()); err != nil {
-		return 0, err
+		return err
 	}
-	return o.written.Compact(context.Background())
+	_, err := o.written.Compact(context.Background())
+	return err
 }
 
 // run does all that comes after what is there, and says nothing more in the end, until
@@ -102,7 +103,7 @@ func (p site) run(batches []*journal.Batch) error {
 		if err := o.archive(batch.Time); err != nil {
 			return err
 		}
-		if _, err := o.compact(); err != nil {
+		if err := o.compact(); err != nil {
 			return err
 		}
 	}

@@ -272,44 +272,57 @@ func (j *Journal) leaveOut(ctx context.Context) error {
 	if w == nil {
 		return nil
 	}
-	var run []unit
-	kept, read := 0, 0 // bytes; kept is about
-	merge := func() error {
-		var err error
-		if len(run) > 1 {
-			err = j.mergeRun(ctx, run, w)
-		}
-		if run, kept, read = nil, 0, 0; smaller(err) {
-			return nil
-		}
-		return err
-	}
+	var p piece
 	for _, u := range j.units() {
 		// One alone is not merged: what comes after the entry is merged with it, and stays as it is.
-		if u.From > w.Sequence && len(run) != 1 {
+		if u.From > w.Sequence && len(p.run) != 1 {
 			break
 		}
 		most, err := j.kept(ctx, u, w)
 		if err != nil {
 			return err
 		}
-		if kept+most > maxSpecBytes || len(run) > 1 && read+u.bytes > mergedBytes {
-			if err := merge(); err != nil {
+		if p.isFull(u, most) {
+			if err := j.mergePiece(ctx, &p, w); err != nil {
 				return err
 			}
 		}
-		run, kept, read = append(run, u), kept+most, read+u.bytes
+		p.run, p.kept, p.read = append(p.run, u), p.kept+most, p.read+u.bytes
 	}
-	if len(run) == 1 && run[0].From <= w.Sequence && !j.isCut(run[0].Key, w.End) {
+	if len(p.run) == 1 && p.run[0].From <= w.Sequence && !j.isCut(p.run[0].Key, w.End) {
 		return nil // until something comes after it
 	}
-	if err := merge(); err != nil {
+	if err := j.mergePiece(ctx, &p, w); err != nil {
 		return err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.cut = max(j.cut, w.End); j.recalled == w {
 		j.recalled = nil
+	}
+	return nil
+}
+
+// piece is a run of units that are merged at once. Of read bytes about kept are kept.
+type piece struct {
+	run        []unit
+	kept, read int
+}
+
+// isFull tells whether there is no room for a unit of which so many bytes are kept.
+func (p *piece) isFull(u unit, kept int) bool {
+	return p.kept+kept > maxSpecBytes || len(p.run) > 1 && p.read+u.bytes > mergedBytes
+}
+
+// mergePiece merges a piece, and begins another.
+func (j *Journal) mergePiece(ctx context.Context, p *piece, w *without) error {
+	run := p.run
+	*p = piece{}
+	if len(run) < 2 {
+		return nil
+	}
+	if err := j.mergeRun(ctx, run, w); !smaller(err) {
+		return err
 	}
 	return nil
 }
