@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"github.com/usage-operator/usage-operator/internal/archive"
 	"github.com/usage-operator/usage-operator/internal/audit/verification"
 )
 
@@ -64,7 +63,6 @@ func parseVerification(args []string, help io.Writer) (*verification.Verificatio
 	flags.Usage = func() { fmt.Fprint(help, aboutVerify+usages(flags)) }
 	flags.StringVar(&v.Namespace, "namespace", "usage-system", "The operator's own namespace, with the journal.")
 	v.AddFlags(flags)
-	location := flags.String("archive", "", "Where the archive is, which a journal needs that was cut: the operator's `URL`.")
 	if kubeconfig := flag.Lookup("kubeconfig"); kubeconfig != nil {
 		flags.AddGoFlag(kubeconfig)
 	}
@@ -73,12 +71,6 @@ func parseVerification(args []string, help io.Writer) (*verification.Verificatio
 	}
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unknown argument %q: there are flags only", flags.Arg(0))
-	}
-	if *location != "" {
-		if err := archive.CheckURL(*location); err != nil {
-			return nil, fmt.Errorf("--archive: %w", err)
-		}
-		v.Past = archive.Past{Options: archive.Options{URL: *location}}
 	}
 	return v, v.Check()
 }

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ type Archivist struct {
 	Journal archive.Journal
 	// Written is the journal that says what is archived, and leaves it out; nil: it
 	// keeps everything.
-	Written interface{ Archived() *journal.Archived }
+	Written Cutting
 	// Sealed tells what is sealed.
 	Sealed *Sealed
 	// Announce makes an Event; nil: none is made.
@@ -37,8 +38,22 @@ type Archivist struct {
 	looked  int64     // up to which day everything that is sealed is archived
 	err     error     // why the archive cannot be written; nil when it can
 	since   time.Time // since when
+	// uncut is why the journal keeps what is archived, though it is not to; nil when it
+	// does not, or soon will not any more.
+	uncut      error
+	uncutSince time.Time
 	// proven is what the journal may say of the archive.
 	proven *journal.Archived
+}
+
+// Cutting is a journal that leaves out what is archived.
+type Cutting interface {
+	// Archived is what it says of the archive; nil: nothing.
+	Archived() *journal.Archived
+	// ToRecall tells whether it leaves out something once that was read again.
+	ToRecall() bool
+	// Recall reads it. Nothing but the archivist waits for that.
+	Recall(context.Context) error
 }
 
 const (
@@ -67,15 +82,20 @@ func (a *Archivist) Start(ctx context.Context) error {
 			continue
 		}
 		trying, cancel := context.WithTimeout(ctx, archiveWait)
-		err := a.catchUp(trying)
+		err, uncut := a.catchUp(trying)
 		cancel()
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			a.failed(err)
+		}
+		if uncut != nil || err == nil { // else it is not known whether it can be cut
+			a.kept(uncut)
+		}
+		if err != nil || uncut != nil {
 			next, pause = a.Clock.Now().Add(pause), min(2*pause, archiveLater)
-		default:
+		} else {
 			next, pause = time.Time{}, archiveEvery
 		}
 	}
@@ -86,7 +106,8 @@ func (a *Archivist) due() bool {
 	sealed := a.Sealed.Through()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return sealed > 0 && (a.err != nil || int64(archive.DayOf(sealed)) > a.looked || a.unproven())
+	return sealed > 0 && (a.err != nil || a.uncut != nil || int64(archive.DayOf(sealed)) > a.looked || a.unproven() ||
+		a.Written != nil && a.Written.ToRecall())
 }
 
 // unproven tells whether there are chapters of which the journal neither says that they
@@ -119,13 +140,28 @@ func ended(said *journal.Archived) int64 {
 	return said.End
 }
 
-// catchUp writes every chapter that is not there.
-func (a *Archivist) catchUp(ctx context.Context) error {
+// catchUp writes every chapter that is not there; err is why it cannot. And it sees to it
+// that the journal may leave out what is archived; uncut is why it may not.
+func (a *Archivist) catchUp(ctx context.Context) (err, uncut error) {
+	if a.Written != nil { // what the journal says already does not wait for what is archived next
+		uncut = a.Written.Recall(ctx)
+	}
 	to, err := a.Open(ctx)
 	if err != nil {
-		return err
+		return err, uncut
 	}
 	defer to.Close()
+	if err := a.write(ctx, to); err != nil {
+		return err, uncut
+	}
+	if uncut == nil {
+		uncut = a.prove(ctx, to)
+	}
+	return nil, uncut
+}
+
+// write writes every chapter that is not there.
+func (a *Archivist) write(ctx context.Context, to *archive.Archive) error {
 	through := a.Sealed.Through()
 	for {
 		written, err := to.CatchUp(ctx, a.Journal, through)
@@ -134,9 +170,6 @@ func (a *Archivist) catchUp(ctx context.Context) error {
 		}
 		_, last, some := to.Days()
 		if written == 0 {
-			if err := a.prove(ctx, to); err != nil {
-				return err
-			}
 			a.archived(through, last, some)
 			return nil
 		}
@@ -193,6 +226,27 @@ func (a *Archivist) failed(err error) {
 	a.announce(corev1.EventTypeWarning, "ArchiveUnavailable", "Days are not archived; the journal has them: "+err.Error())
 }
 
+// kept notes why the journal keeps what is archived, though it is to leave it out; nil: it
+// leaves it out.
+func (a *Archivist) kept(why error) {
+	a.mu.Lock()
+	before, since := a.uncut, a.uncutSince
+	if before == nil {
+		a.uncutSince = a.Clock.Now()
+	}
+	a.uncut = why
+	a.mu.Unlock()
+	switch {
+	case why != nil && before == nil:
+		a.Log.Error(why, "cannot leave out of the journal what is archived: it keeps it; trying again")
+		a.announce(corev1.EventTypeWarning, "JournalNotCut", "Days are archived, and the journal keeps them, too: "+why.Error())
+	case why == nil && before != nil:
+		note := fmt.Sprintf("The journal can leave out again what is archived. It could not since %s: %v", text(since), before)
+		a.Log.Info(note)
+		a.announce(corev1.EventTypeNormal, "JournalCut", note)
+	}
+}
+
 func (a *Archivist) announce(kind, reason, note string) {
 	if a.Announce != nil {
 		a.Announce(announcement{kind: kind, reason: reason, action: "WriteArchive", note: note})
@@ -206,8 +260,12 @@ func (a *Archivist) finding() string {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.err == nil {
-		return ""
+	var known []string
+	if a.err != nil {
+		known = append(known, fmt.Sprintf("days are not archived since %s, the journal has them: %v", text(a.since), a.err))
 	}
-	return fmt.Sprintf("days are not archived since %s, the journal has them: %v", text(a.since), a.err)
+	if a.uncut != nil {
+		known = append(known, fmt.Sprintf("the journal keeps days that are archived since %s, though there is --archive-cut: %v", text(a.uncutSince), a.uncut))
+	}
+	return strings.Join(known, "; ")
 }

@@ -29,6 +29,8 @@ type Health struct {
 	Memory *Memory
 	// Archivist tells whether days are archived; nil: there is no archive.
 	Archivist *Archivist
+	// History tells whether what is only in the archive can be read; nil: it is not read apart.
+	History *history
 
 	mu         sync.Mutex
 	err        error     // why the journal cannot be written; nil when it can
@@ -75,7 +77,7 @@ func (h *Health) finding() finding {
 	if h.overBudget {
 		known = append(known, h.budgetRemedy())
 	}
-	for _, found := range []string{h.Memory.finding(), h.Archivist.finding()} {
+	for _, found := range []string{h.Memory.finding(), h.Archivist.finding(), h.History.finding()} {
 		if found != "" {
 			known = append(known, found)
 		}

@@ -160,8 +160,6 @@ func (k *Keeper) compact(ctx context.Context) error {
 	switch {
 	case errors.Is(err, journal.ErrFenced):
 		return fmt.Errorf("this replica meters no more: %w", err)
-	case errors.Is(err, journal.ErrNotArchived):
-		k.Health.Archivist.failed(err)
 	case err != nil && ctx.Err() == nil:
 		k.Log.Info("cannot merge the journal's blocks; trying again", "error", err.Error())
 	case deleted > 0:

@@ -101,7 +101,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		return nil, err
 	}
 	health.Memory.Announce, health.Memory.Elected = health.Announce, mgr.Elected()
-	written, err := newJournal(mgr, &o, answers, steady)
+	written, err := addJournal(mgr, health, answers, &o, steady)
 	if err != nil {
 		return nil, err
 	}
@@ -150,21 +150,41 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		addUsageAPI(mgr, answers, &o))
 }
 
-// newJournal is the cluster's, with who is told of what it has.
-func newJournal(mgr ctrl.Manager, o *Options, follower journal.Follower, time clock.Clock) (*journal.Journal, error) {
+// addJournal is the cluster's journal, for this replica to write while it leads. Answers follow
+// it. Where the journal is cut, they follow it by themselves: what is only in the archive is
+// theirs alone, and what is written needs the same however long ago the first day was.
+func addJournal(mgr ctrl.Manager, health *Health, answers *Answers, o *Options, time clock.Clock) (*journal.Journal, error) {
+	if !o.ArchiveCut {
+		return newJournal(mgr, o, journal.Options{Follower: answers, Past: pastOf(o), Clock: time})
+	}
+	health.History = &history{Past: pastOf(o), Log: mgr.GetLogger().WithName("history"), Clock: time}
+	reading, err := newJournal(mgr, o, journal.Options{Follower: answers, Past: health.History, OnlyTold: true, Clock: time})
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.Add(historian{health.History, reading}); err != nil {
+		return nil, err
+	}
+	return newJournal(mgr, o, journal.Options{Past: pastOf(o), Lately: true, Cuts: true, Clock: time})
+}
+
+// newJournal is one for the cluster's.
+func newJournal(mgr ctrl.Manager, o *Options, as journal.Options) (*journal.Journal, error) {
 	blocks, err := usageblocks.New(mgr.GetConfig(), mgr.GetHTTPClient(), o.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	var past journal.Past
-	if o.Archive != "" {
-		past = archive.Past{Options: archive.Options{URL: o.Archive, Cluster: o.Cluster}}
+	as.Store, as.Writer, as.Cluster, as.Log = blocks, o.Identity, o.Cluster, mgr.GetLogger().WithName("journal")
+	as.Retention, as.Fits = o.Schedule.Retention, memory.NewGuard(o.Memory).Fits
+	return journal.New(as), nil
+}
+
+// pastOf is the archive; nil: there is none.
+func pastOf(o *Options) journal.Past {
+	if o.Archive == "" {
+		return nil
 	}
-	return journal.New(journal.Options{
-		Past: past, Cuts: o.ArchiveCut,
-		Store: blocks, Writer: o.Identity, Cluster: o.Cluster, Clock: time, Log: mgr.GetLogger().WithName("journal"), Follower: follower,
-		Retention: o.Schedule.Retention, Fits: memory.NewGuard(o.Memory).Fits,
-	}), nil
+	return archive.Past{Options: archive.Options{URL: o.Archive, Cluster: o.Cluster}}
 }
 
 // archivePart is which part of the memory chapters may take while they are made: a quarter.

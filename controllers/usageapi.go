@@ -28,6 +28,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/connlimit"
+	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/servingcert"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
@@ -200,7 +201,7 @@ func namespacesNow(ctx context.Context, reader client.Reader, selector labels.Se
 // journal that others write.
 func SetupServing(mgr ctrl.Manager, o Options) (*Answers, error) {
 	answers := newHotAnswers(o.HotDays)
-	journal, err := newJournal(mgr, &o, answers, o.Clock)
+	read, err := newJournal(mgr, &o, journal.Options{Follower: answers, Past: pastOf(&o), OnlyTold: true, Clock: o.Clock})
 	if err != nil {
 		return nil, err
 	}
@@ -208,5 +209,5 @@ func SetupServing(mgr ctrl.Manager, o Options) (*Answers, error) {
 		return nil, err
 	}
 	never := make(chan struct{})
-	return answers, errors.Join(mgr.Add(&standby{journal: journal, elected: never}), addUsageAPI(mgr, answers, &o))
+	return answers, errors.Join(mgr.Add(&standby{journal: read, elected: never}), addUsageAPI(mgr, answers, &o))
 }

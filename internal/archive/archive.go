@@ -175,6 +175,15 @@ func (a *Archive) read(ctx context.Context, m *Manifest) (*Chapter, error) {
 	return c, nil
 }
 
+// outline is a chapter as its manifest alone has it: without segments and corrections.
+func (a *Archive) outline(_ context.Context, m *Manifest) (*Chapter, error) {
+	c, err := m.outline()
+	if err != nil {
+		return nil, a.blame(err, m.Day.manifest())
+	}
+	return c, nil
+}
+
 // write adds the chapter of the next day. Where another writer has written that of the
 // same day first, it is taken up, if it has the same seals.
 func (a *Archive) write(ctx context.Context, c *Chapter) error {
@@ -244,7 +253,7 @@ type Size struct {
 // is a *Problem. each is told how far it has come.
 func (a *Archive) Verify(ctx context.Context, each func(*Manifest)) (Size, error) {
 	var size Size
-	err := a.walk(ctx, a.first, a.last, func(m *Manifest, _ *Chapter, _ journal.Digest) error {
+	err := a.walk(ctx, a.first, a.last, a.first, func(m *Manifest, _ *Chapter, _ journal.Digest) error {
 		size.Chapters, size.Rows, size.Bytes = size.Chapters+1, size.Rows+m.Segments.Rows, size.Bytes+m.Segments.Size
 		each(m)
 		return nil
@@ -254,7 +263,8 @@ func (a *Archive) Verify(ctx context.Context, each func(*Manifest)) (Size, error
 
 // walk reads the chapters from the first to the last, and makes sure that each is whole,
 // and follows the one before. each has a chapter with its manifest, and the digest of that.
-func (a *Archive) walk(ctx context.Context, first, last Day, each func(*Manifest, *Chapter, journal.Digest) error) error {
+// Of the days before whole only the manifests are read: these chapters have no segments.
+func (a *Archive) walk(ctx context.Context, first, last, whole Day, each func(*Manifest, *Chapter, journal.Digest) error) error {
 	var link, seal journal.Digest
 	for day := first; day <= last; day = day.Next() {
 		m, digest, err := a.Manifest(ctx, day)
@@ -266,7 +276,11 @@ func (a *Archive) walk(ctx context.Context, first, last Day, each func(*Manifest
 			return a.blame(&Problem{Fault: Damaged, Detail: fmt.Sprintf(
 				"it was written after a manifest with the digest %s, and that of the day before has %s", m.Previous, link)}, day.manifest())
 		}
-		c, err := a.read(ctx, m)
+		read := a.read
+		if day < whole {
+			read = a.outline
+		}
+		c, err := read(ctx, m)
 		if err != nil {
 			return err
 		}

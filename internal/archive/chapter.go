@@ -152,15 +152,8 @@ func (c *Chapter) encode(cluster string, previous journal.Digest) ([]byte, *Mani
 	return file.Bytes(), m, nil
 }
 
-// decode is the chapter that encode made a file and a manifest of. It is checked.
-func (m *Manifest) decode(file []byte) (*Chapter, error) {
-	damaged := func(format string, args ...any) error {
-		return &Problem{Fault: Damaged, Object: m.Segments.Name, Detail: fmt.Sprintf(format, args...)}
-	}
-	if digest := journal.Digest(sha256.Sum256(file)); digest.String() != m.Segments.Digest {
-		return nil, damaged("it has %d bytes with the digest %s, and its manifest says %d with %s",
-			len(file), digest, m.Segments.Size, m.Segments.Digest)
-	}
+// outline is what the manifest has of the chapter.
+func (m *Manifest) outline() (*Chapter, error) {
 	c := &Chapter{Day: m.Day, sequence: m.Sequence, corrections: m.Corrections}
 	var err error
 	if c.Lists, err = m.lists(); err == nil {
@@ -176,6 +169,22 @@ func (m *Manifest) decode(file []byte) (*Chapter, error) {
 	}
 	if err != nil {
 		return nil, &Problem{Fault: Damaged, Object: m.Day.manifest(), Detail: err.Error()}
+	}
+	return c, nil
+}
+
+// decode is the chapter that encode made a file and a manifest of. It is checked.
+func (m *Manifest) decode(file []byte) (*Chapter, error) {
+	damaged := func(format string, args ...any) error {
+		return &Problem{Fault: Damaged, Object: m.Segments.Name, Detail: fmt.Sprintf(format, args...)}
+	}
+	if digest := journal.Digest(sha256.Sum256(file)); digest.String() != m.Segments.Digest {
+		return nil, damaged("it has %d bytes with the digest %s, and its manifest says %d with %s",
+			len(file), digest, m.Segments.Size, m.Segments.Digest)
+	}
+	c, err := m.outline()
+	if err != nil {
+		return nil, err
 	}
 	err = journal.DecodeTable(bytes.NewReader(file), int64(len(file)), func(change *usage.Change) {
 		if change.Kind == usage.Put {

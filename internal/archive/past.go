@@ -18,12 +18,20 @@ type Past struct{ Options }
 
 // Recall opens the archive, and reads.
 func (p Past) Recall(ctx context.Context, said *journal.Archived, from int64, day func(*journal.Batch) error, open func(*usage.Change)) error {
+	return p.with(ctx, func(a *Archive) error { return a.recall(ctx, said, DayOf(from), from, day, open) })
+}
+
+// RecallLately opens the archive, and reads all manifests, and what was there lately.
+func (p Past) RecallLately(ctx context.Context, said *journal.Archived, from int64, day func(*journal.Batch) error, open func(*usage.Change)) error {
+	return p.with(ctx, func(a *Archive) error { return a.recall(ctx, said, Day(said.Start), from, day, open) })
+}
+
+func (p Past) with(ctx context.Context, do func(*Archive) error) error {
 	s, err := openStore(ctx, p.URL)
 	if err != nil {
 		return err
 	}
-	a := &Archive{store: s, name: nameOf(p.URL), cluster: p.Cluster}
-	return errors.Join(a.recall(ctx, said, from, day, open), s.close())
+	return errors.Join(do(&Archive{store: s, name: nameOf(p.URL), cluster: p.Cluster}), s.close())
 }
 
 // lastDay is a journal.Past of an open archive, which has the last day alone.
@@ -31,14 +39,15 @@ type lastDay struct{ *Archive }
 
 func (l lastDay) Recall(ctx context.Context, said *journal.Archived, _ int64, day func(*journal.Batch) error, open func(*usage.Change)) error {
 	a := *l.Archive // where it begins is as the journal says
-	return a.recall(ctx, said, said.End-1, day, open)
+	return a.recall(ctx, said, Day(said.End-aDay), said.End-1, day, open)
 }
 
-// recall reads the chapters that the journal names. Their digests hang on the one that it has.
-func (a *Archive) recall(ctx context.Context, said *journal.Archived, from int64, day func(*journal.Batch) error, open func(*usage.Change)) error {
+// recall reads the chapters that the journal names, from the day with a moment on, and the
+// manifests from another day on. Their digests hang on the one that it has.
+func (a *Archive) recall(ctx context.Context, said *journal.Archived, begin Day, from int64, day func(*journal.Batch) error, open func(*usage.Change)) error {
 	a.first, a.last = Day(said.Start), Day(said.End-aDay)
 	first := DayOf(from)
-	err := a.walk(ctx, first, a.last, func(m *Manifest, c *Chapter, link journal.Digest) error {
+	err := a.walk(ctx, begin, a.last, first, func(m *Manifest, c *Chapter, link journal.Digest) error {
 		if m.Day == a.last && (link != said.Digest || c.lastSeal() != said.Seal || m.Day.manifest() != said.Manifest) {
 			return a.blame(&Problem{Fault: Forked, Object: m.Day.manifest(), Detail: fmt.Sprintf(
 				"its digest is %s, and the journal was cut after %s, with the digest %s", link, said.Manifest, said.Digest)}, "")
@@ -94,7 +103,7 @@ func (a *Archive) Prove(ctx context.Context, from Journal, before *journal.Archi
 			"the journal has %d segments that ended before that day", c.before)}, "")
 	}
 	var said *journal.Archived
-	err := a.walk(ctx, first, c.end-aDay, func(m *Manifest, there *Chapter, link journal.Digest) error {
+	err := a.walk(ctx, first, c.end-aDay, first, func(m *Manifest, there *Chapter, link journal.Digest) error {
 		here := c.chapter(m.Day, there.PreviousSeal)
 		if !slices.EqualFunc(here.Segments, there.Segments, equal) || !slices.Equal(here.Seals, there.Seals) ||
 			!slices.Equal(here.Coverage, there.Coverage) {

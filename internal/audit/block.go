@@ -57,17 +57,25 @@ func (c *checked) check(stored journal.Stored) {
 	c.report.differ(d)
 }
 
-// noteSeals notes when the seals in a block were committed, or merged into it later.
+// noteSeals notes when the seals in a block were committed, or merged into it later; and
+// those that were left out of it.
 func (c *checked) noteSeals(spec []byte) {
 	var said struct {
 		Time   metav1.Time          `json:"time"`
 		Sealed []v1alpha1.BlockSeal `json:"sealed"`
+		// LeftOut is up to when the block leaves out what is archived.
+		LeftOut struct {
+			EndTime metav1.Time `json:"endTime"`
+		} `json:"leftOut"`
 	}
 	if json.Unmarshal(spec, &said) != nil {
 		return // the block is damaged: that is found elsewhere
 	}
 	for _, seal := range said.Sealed {
 		c.sealedAt[seal.StartTime.Unix()] = said.Time.Unix()
+	}
+	if !said.LeftOut.EndTime.IsZero() {
+		c.cuts = append(c.cuts, cut{until: said.LeftOut.EndTime.Unix(), at: said.Time.Unix()})
 	}
 }
 

@@ -94,6 +94,14 @@ func (a *auditor) verifyRecords(ctx context.Context) error {
 // records can be Open any more.
 func (a *auditor) overdue(interval usage.Window) bool {
 	committed, sealed := a.sealedAt[interval.Start]
+	if of, known := a.sealed[interval.Start]; !sealed && known && of == interval {
+		// It is in the archive: it was sealed before any entry that said so.
+		for _, c := range a.cuts {
+			if c.until >= interval.End && (!sealed || c.at < committed) {
+				committed, sealed = c.at, true
+			}
+		}
+	}
 	return sealed && a.Clock.Now().Unix()-committed > publishing
 }
 

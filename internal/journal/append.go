@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
@@ -31,6 +32,11 @@ type Options struct {
 	Retention int64
 	// Past reads what was left out of the journal since the archive has it; nil: there is no archive.
 	Past Past
+	// Lately, with a Retention, leaves in the archive what had ended before that began: the
+	// State is the same, and the Follower is not told of it.
+	Lately bool
+	// OnlyTold is for who needs no State: what is read is told to the Follower, and not kept.
+	OnlyTold bool
 	// Cuts has Compact leave out what the journal says that the archive has.
 	Cuts bool
 	// Fits, when not nil, is asked after each block that is read, with how many rows
@@ -52,9 +58,9 @@ type Journal struct {
 	retention int64
 	// fits is Options.Fits.
 	fits func(read, all int64) error
-	// past and cuts are those of the options.
-	past Past
-	cuts bool
+	// past, cuts and lately are those of the options.
+	past         Past
+	cuts, lately bool
 	// follower is told under order.
 	follower Follower
 	// replays tells that what is read is told to the follower, and not added up.
@@ -88,6 +94,9 @@ type Journal struct {
 	// cut has been left out, as far as that goes.
 	archived *Archived
 	cut      int64
+	// recalled is what the archive had at recalledAt of the days that are left out next.
+	recalled   *without
+	recalledAt time.Time
 }
 
 // spare is a block that is to be deleted.
@@ -117,7 +126,7 @@ func New(o Options) *Journal {
 	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
 		follower: o.Follower, retention: o.Retention, fits: o.Fits,
-		past: o.Past, cuts: o.Cuts,
+		past: o.Past, cuts: o.Cuts, lately: o.Lately, replays: o.OnlyTold,
 	}
 	if j.follower == nil {
 		j.follower = nobody{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -53,6 +54,14 @@ type Past interface {
 	Recall(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
 }
 
+// LatelyPast is a Past of which the seals can be read without all that was sealed.
+type LatelyPast interface {
+	Past
+	// RecallLately does as Recall does, and hands out the days before that with a moment, too:
+	// without what ended in them.
+	RecallLately(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
+}
+
 // without tells what of the blocks is archived. It goes by what a row, a seal or a
 // stretch says, and not by where it is: so it does not matter from which blocks it was
 // left out already.
@@ -64,12 +73,20 @@ type without struct {
 
 // recallFrom reads what is archived, from the day with a moment on.
 func (j *Journal) recallFrom(ctx context.Context, said *Archived, from int64, day func(*Batch) error) (*without, error) {
-	if j.past == nil {
+	var recall recaller
+	if j.past != nil {
+		recall = j.past.Recall
+	}
+	return j.recallBy(ctx, recall, said, from, day)
+}
+
+func (j *Journal) recallBy(ctx context.Context, recall recaller, said *Archived, from int64, day func(*Batch) error) (*without, error) {
+	if recall == nil {
 		return nil, fmt.Errorf("%w: the days until %s, with %s (%s), are in an archive, and there is none here", ErrNotArchived,
 			time.Unix(said.End, 0).UTC().Format(timeFormat), said.Manifest, said.Digest)
 	}
 	w := &without{Archived: *said, open: map[foldKey]struct{}{}, hash: newHasher()}
-	err := j.past.Recall(ctx, said, from, day, func(c *usage.Change) { w.open[w.hash.key(c)] = struct{}{} })
+	err := recall(ctx, said, from, day, func(c *usage.Change) { w.open[w.hash.key(c)] = struct{}{} })
 	return w, err
 }
 
@@ -136,7 +153,8 @@ func (j *Journal) recall(ctx context.Context, v *view) error {
 	case b.read > 0:
 		return fmt.Errorf("%w: what was not read yet is in the archive by now", errOutdated)
 	}
-	w, err := j.recallFrom(ctx, said, said.Start, func(day *Batch) error { return b.recalled(day, said) })
+	begins, recall := j.wanted(said)
+	w, err := j.recallBy(ctx, recall, said, begins, func(day *Batch) error { return b.recalled(day, said, begins) })
 	if errors.Is(err, ErrNotArchived) {
 		return &unreadable{from, err}
 	}
@@ -144,8 +162,23 @@ func (j *Journal) recall(ctx context.Context, v *view) error {
 	return err
 }
 
-// recalled adds up one of the days that are in the archive.
-func (b *builder) recalled(day *Batch, of *Archived) error {
+// recaller is one of the ways to read what is archived.
+type recaller func(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
+
+// wanted is from when on what is archived is read, and how: all of it, or what had not ended
+// before the retention began.
+func (j *Journal) wanted(said *Archived) (from int64, recall recaller) {
+	if lately, can := j.past.(LatelyPast); can && j.lately && j.retention > 0 {
+		return max(said.Start, min(j.clock.Now().Unix()-j.retention, said.End-1)), lately.RecallLately
+	}
+	if j.past == nil {
+		return said.Start, nil
+	}
+	return said.Start, j.past.Recall
+}
+
+// recalled adds up one of the days that are in the archive, which are read from a moment on.
+func (b *builder) recalled(day *Batch, of *Archived, from int64) error {
 	if b.fold != nil {
 		b.addSegments(day.Seals, day.Changes)
 	}
@@ -154,7 +187,7 @@ func (b *builder) recalled(day *Batch, of *Archived) error {
 	b.rowsRead += int64(len(day.Changes))
 	b.follower.Committed(day)
 	if b.fits != nil {
-		all := b.rowsRead * of.Seconds() / max(1, day.Time-of.Start) // if the other days are like these
+		all := b.rowsRead * max(1, of.End-from) / max(1, day.Time-from) // if the other days are like these
 		if err := b.fits(b.rowsRead, all); err != nil {
 			return fmt.Errorf("%w: %w", ErrTooLarge, err)
 		}
@@ -185,55 +218,120 @@ func (j *Journal) toLeaveOut() (said *Archived, from int64) {
 	return said, min(from, said.End-1)
 }
 
-// leaveOut merges what is before the last entry that says what is archived, without that.
-func (j *Journal) leaveOut(ctx context.Context) error {
-	said, from := j.toLeaveOut()
+// recallLasts is for how long the archive is believed to have what was read of it.
+const recallLasts = 15 * time.Minute
+
+// ToRecall tells whether there is something that Compact leaves out once Recall has read it.
+func (j *Journal) ToRecall() bool {
+	said, _ := j.toLeaveOut()
 	if said == nil {
+		return false
+	}
+	w := j.recent()
+	return w == nil || w.End < said.End
+}
+
+// Recall reads the days from the archive that Compact is to leave out next, if there are
+// any: nothing is left out that was not there shortly before. It takes as long as the
+// archive does, and neither Append nor Compact waits for it.
+func (j *Journal) Recall(ctx context.Context) error {
+	if !j.ToRecall() {
 		return nil
 	}
-	// Each of the days is read once more before anything of it is left out.
+	said, from := j.toLeaveOut()
 	w, err := j.recallFrom(ctx, said, from, func(*Batch) error { return nil })
 	if err != nil {
-		return err
+		return fmt.Errorf("journal: read again what is to be left out: %w", err)
 	}
-	var run []unit
-	kept := 0 // bytes, about
-	merge := func() error {
-		var err error
-		if len(run) > 1 {
-			err = j.mergeRun(ctx, run, w)
-		}
-		if run, kept = nil, 0; smaller(err) {
-			return nil
-		}
-		return err
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.archived != nil && w.End <= j.archived.End { // else it was loaded anew meanwhile, and says less
+		j.recalled, j.recalledAt = w, j.clock.Now()
 	}
+	return nil
+}
+
+// recent is what was read a short time ago, and is not left out; nil: nothing.
+func (j *Journal) recent() *without {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if w := j.recalled; w != nil && w.End > j.cut && j.clock.Since(j.recalledAt) < recallLasts {
+		return w
+	}
+	return nil
+}
+
+// mergedBytes is how much of blocks is merged at once at most, where little or nothing of
+// them is left; a commit that is larger is merged as a whole.
+var mergedBytes = 8 << 20 // tests set it
+
+// leaveOut merges what is before the entry that says what is archived, without that: as far
+// as it was recalled.
+func (j *Journal) leaveOut(ctx context.Context) error {
+	w := j.recent()
+	if w == nil {
+		return nil
+	}
+	var p piece
 	for _, u := range j.units() {
-		if u.To > said.Sequence {
+		// One alone is not merged: what comes after the entry is merged with it, and stays as it is.
+		if u.From > w.Sequence && len(p.run) != 1 {
 			break
 		}
 		most, err := j.kept(ctx, u, w)
 		if err != nil {
 			return err
 		}
-		if kept+most > maxSpecBytes {
-			if err := merge(); err != nil {
+		if p.isFull(u, most) {
+			if err := j.mergePiece(ctx, &p, w); err != nil {
 				return err
 			}
 		}
-		run, kept = append(run, u), kept+most
+		p.run, p.kept, p.read = append(p.run, u), p.kept+most, p.read+u.bytes
 	}
-	if err := merge(); err != nil {
+	if len(p.run) == 1 && p.run[0].From <= w.Sequence && !j.isCut(p.run[0].Key, w.End) {
+		return nil // until something comes after it
+	}
+	if err := j.mergePiece(ctx, &p, w); err != nil {
 		return err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.cut = max(j.cut, said.End)
+	if j.cut = max(j.cut, w.End); j.recalled == w {
+		j.recalled = nil
+	}
+	return nil
+}
+
+// piece is a run of units that are merged at once. Of read bytes about kept are kept.
+type piece struct {
+	run        []unit
+	kept, read int
+}
+
+// isFull tells whether there is no room for a unit of which so many bytes are kept.
+func (p *piece) isFull(u unit, kept int) bool {
+	return p.kept+kept > maxSpecBytes || len(p.run) > 1 && p.read+u.bytes > mergedBytes
+}
+
+// mergePiece merges a piece, and begins another.
+func (j *Journal) mergePiece(ctx context.Context, p *piece, w *without) error {
+	run := p.run
+	*p = piece{}
+	if len(run) < 2 {
+		return nil
+	}
+	if err := j.mergeRun(ctx, run, w); !smaller(err) {
+		return err
+	}
 	return nil
 }
 
 // kept is about how many bytes of a unit are not archived.
 func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
+	if j.isCut(u.Key, w.End) {
+		return u.bytes, nil
+	}
 	blocks, err := j.read(ctx, u.Key)
 	if err != nil {
 		return 0, err
@@ -256,4 +354,13 @@ func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
 		bytes += b.bytes - len(b.spec.Segments)*(rows-left)/max(rows, 1)
 	}
 	return bytes, nil
+}
+
+// isCut tells whether what is archived until a moment was left out of some blocks already.
+func (j *Journal) isCut(run Key, until int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return !slices.ContainsFunc(j.chain, func(b *block) bool {
+		return run.covers(b.Key) && (b.leftOut == nil || b.leftOut.End < until)
+	})
 }

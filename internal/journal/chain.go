@@ -18,7 +18,9 @@ type found struct {
 	accepts ranges        // what people accepted
 	now     int64         // by the clock, in seconds since the epoch
 	cluster string        // whose journal it should be; "": anybody's
-	held    int           // bytes of blocks whose content is kept until it is added up
+	// held and heldSmall are bytes of large and of small blocks whose content is kept
+	// until it is added up.
+	held, heldSmall int
 }
 
 // verdict is what to make of it.

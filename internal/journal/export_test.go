@@ -18,9 +18,23 @@ func SetRowsPerBlock(n int) (restore func()) {
 
 // SetHeldBytes makes all that is beyond it be read a second time, and returns what undoes it.
 func SetHeldBytes(n int) (restore func()) {
+	large, small := heldBytes, heldSmallBytes
+	heldBytes, heldSmallBytes = n, n
+	return func() { heldBytes, heldSmallBytes = large, small }
+}
+
+// SetLargeHeldBytes does so for blocks that are too large to be merged.
+func SetLargeHeldBytes(n int) (restore func()) {
 	before := heldBytes
 	heldBytes = n
 	return func() { heldBytes = before }
+}
+
+// SetMergedBytes has fewer blocks merged at once, and returns what undoes it.
+func SetMergedBytes(n int) (restore func()) {
+	before := mergedBytes
+	mergedBytes = n
+	return func() { mergedBytes = before }
 }
 
 // Redigest gives a changed spec the digest that fits.
@@ -44,3 +58,6 @@ func Look(ctx context.Context, j *Journal) error {
 	_, err := j.follow(ctx)
 	return err
 }
+
+// LeaveOut leaves out what is archived, and merges nothing else.
+func LeaveOut(ctx context.Context, j *Journal) error { return j.leaveOut(ctx) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -30,21 +31,32 @@ func (v *view) release() {
 }
 
 // heldBytes is how much of what blocks say is kept from when they are listed
-// until they are added up, which is when all are known. What is beyond is read a
-// second time, when its turn has come: a journal may be larger than memory.
-var heldBytes = 32 << 20 // tests set it
+// until they are added up, which is when all are known: as much of large blocks, and
+// as much of those that are small enough to be merged. What is beyond is read a second
+// time, when its turn has come: a journal may be larger than memory. Small blocks may be
+// gone by then, and there are few of them at any time; a large one goes only once its
+// days are left out.
+var heldBytes, heldSmallBytes = 32 << 20, 8 << 20 // tests set them
 
-// looks is how often everything is read anew, where blocks were merged meanwhile.
+// looks is how often everything is read anew, where blocks were merged meanwhile. It is
+// not counted where that left less to read: what is archived is left out, until all is.
 const looks = 5
 
 // look reads everything that is in the store.
-func (j *Journal) look(ctx context.Context) (v *view, err error) {
-	for range looks {
-		if v, err = j.lookOnce(ctx); !errors.Is(err, errOutdated) {
+func (j *Journal) look(ctx context.Context) (*view, error) {
+	least := math.MaxInt
+	for tries := 1; ; tries++ {
+		v, err := j.lookOnce(ctx)
+		if !errors.Is(err, errOutdated) {
 			return v, err
 		}
+		if bytes := v.found.bytes(); bytes < least {
+			least, tries = bytes, 1
+		}
+		if tries > looks {
+			return nil, err
+		}
 	}
-	return nil, err
 }
 
 func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
@@ -85,7 +97,7 @@ func (j *Journal) newBuilder() *builder {
 
 // extend adds up what follows in the view's chain.
 func (j *Journal) extend(ctx context.Context, v *view) error {
-	v.found.held = 0 // what is held now is let go of
+	v.found.held, v.found.heldSmall = 0, 0 // what is held now is let go of
 	if err := j.recall(ctx, v); err != nil {
 		return err
 	}
@@ -131,9 +143,22 @@ func (j *Journal) take(f *found, stored Stored) {
 	for _, gap := range b.spec.Gaps {
 		f.gaps = append(f.gaps, Gap{From: uint64(gap.From), To: uint64(gap.To), Lost: gap.Lost})
 	}
-	if f.held += b.bytes; f.held > heldBytes {
+	held, most := &f.held, heldBytes
+	if (unit{Key: b.Key, bytes: b.bytes}).tier() < tiers {
+		held, most = &f.heldSmall, heldSmallBytes
+	}
+	if *held += b.bytes; *held > most {
 		b.spend()
 	}
+}
+
+// bytes is how much there is to read.
+func (f *found) bytes() int {
+	n := 0
+	for _, b := range f.blocks {
+		n += b.bytes
+	}
+	return n
 }
 
 // errOutdated says that a view is of no use any more.
@@ -293,7 +318,7 @@ func (j *Journal) begin(v *view) {
 		j.link = j.chain[last].link
 	}
 	j.accepted, j.damage = v.verdict.accepted, nil
-	j.archived, j.cut = v.builder.state.Archived, 0
+	j.archived, j.cut, j.recalled = v.builder.state.Archived, 0, nil
 	j.pending = nil
 	if len(v.verdict.problems) > 0 {
 		j.damage = &DamageError{Problems: v.verdict.problems}
@@ -301,27 +326,35 @@ func (j *Journal) begin(v *view) {
 	j.loaded = true
 }
 
-// followEvery is how far a standby may be behind.
-const followEvery = 5 * time.Second
+const (
+	// followEvery is how far a standby may be behind.
+	followEvery = 5 * time.Second
+	// followLater is how long it waits at most to try again, after errors.
+	followLater = time.Minute
+)
 
 // Follow keeps the state at hand, for a standby, until ctx is done: Load is
 // then a matter of milliseconds. Load ends it, and so does ErrTooLarge.
 func (j *Journal) Follow(ctx context.Context) error {
-	for {
+	for pause := followEvery; ; {
 		loaded, err := j.follow(ctx)
 		if errors.Is(err, ErrTooLarge) {
 			return err
 		}
-		if err != nil && ctx.Err() == nil {
-			j.log.Error(err, "cannot follow the journal; trying again")
-		}
 		if loaded {
 			return nil
+		}
+		wait := followEvery
+		if err != nil && ctx.Err() == nil {
+			j.log.Error(err, "cannot follow the journal; trying again")
+			wait, pause = pause, min(2*pause, followLater)
+		} else {
+			pause = followEvery
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-j.clock.After(followEvery):
+		case <-j.clock.After(wait):
 		}
 	}
 }

@@ -13,9 +13,8 @@ import (
 // for what has to be known of each block. Where blocks are merged meanwhile the follower
 // begins anew. The state has no segments. A journal that is damaged gives a *DamageError.
 func Replay(ctx context.Context, o Options) (*State, error) {
-	j := New(o)
-	j.replays = true
-	return j.Load(ctx)
+	o.OnlyTold = true
+	return New(o).Load(ctx)
 }
 
 // Lists are what a stretch of the journal says beside segments.

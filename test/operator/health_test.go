@@ -247,7 +247,7 @@ var _ = Describe("The operator's health", func() {
 		// What is counted where it happens is in the registry of the whole program, the usage API is not served here, and no
 		// namespace takes more than its share.
 		Expect(slices.Collect(maps.Keys(page))).To(ConsistOf(
-			"usage_operator_archive_through_timestamp_seconds", "usage_operator_archive_degraded", // there is no --archive
+			"usage_operator_archive_through_timestamp_seconds", "usage_operator_archive_degraded", "usage_operator_archive_cut_degraded", // there is no --archive
 			"usage_operator_records_written_total", "usage_operator_record_alarms_total",
 			"usage_operator_api_requests_total", "usage_operator_api_request_duration_seconds", "usage_operator_api_requests_waiting",
 			"usage_operator_api_answers_bytes", "usage_operator_api_connections", "usage_operator_api_connections_refused_total",

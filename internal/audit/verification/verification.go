@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
+	"github.com/usage-operator/usage-operator/internal/archive"
 	"github.com/usage-operator/usage-operator/internal/audit"
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
@@ -27,8 +28,8 @@ it again. Nothing is written.
   1. Every UsageBlock of the journal is read. Its digest must be that of its
      content, and the block after it must name that digest, from the first block
      to the last, without a gap.
-     What a journal has left out since the archive has it is read with
-     usage-operator verify --archive.
+     What a journal has left out since the archive has it is read from there:
+     --archive says where that is, and your own credentials have to do.
   2. The segments that the blocks add up to are cut to every sealed interval.
      Their digest, chained to that of the interval before, must be what the
      interval was sealed with.
@@ -62,10 +63,8 @@ const ExitStatuses = `  0  all of it adds up
 type Verification struct {
 	// Namespace is the operator's own, with the journal.
 	Namespace string
-	// Past reads what the journal has left out; nil: there is no archive.
-	Past journal.Past
-	// from, to and seal are flags as they were given.
-	from, to, seal, output string
+	// from, to, seal and archive are flags as they were given.
+	from, to, seal, archive, output string
 }
 
 // AddFlags adds what says which intervals are recomputed, and how it is told.
@@ -73,6 +72,7 @@ func (v *Verification) AddFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&v.from, "interval-from", "", "Compute again only intervals that start then or later: 2026-11-21T20:00:00Z. The journal is read as a whole all the same.")
 	flags.StringVar(&v.to, "interval-to", "", "Compute again only intervals that end then or earlier.")
 	flags.StringVar(&v.seal, "seal", "", "A seal that an earlier run printed: it must still be there.")
+	flags.StringVar(&v.archive, "archive", "", "Where the archive is, which a journal needs that was cut: the operator's `URL`.")
 	flags.StringVarP(&v.output, "output", "o", "text", "text or json.")
 }
 
@@ -91,6 +91,12 @@ func (v *Verification) input() (in audit.Input, err error) {
 	}
 	if in.To, err = moment("interval-to", v.to, math.MaxInt64); err != nil {
 		return in, err
+	}
+	if v.archive != "" {
+		if err = archive.CheckURL(v.archive); err != nil {
+			return in, fmt.Errorf("--archive: %w", err)
+		}
+		in.Past = archive.Past{Options: archive.Options{URL: v.archive}}
 	}
 	if v.seal != "" {
 		if in.Seal, err = journal.ParseDigest(v.seal); err != nil {
@@ -131,7 +137,6 @@ func (v *Verification) Run(ctx context.Context, config *rest.Config, stdout, std
 		return false, err
 	}
 	in.Reports = audit.ClusterReports(records)
-	in.Past = v.Past
 	in.Records, in.Namespace = audit.ClusterRecords(records), v.Namespace
 	in.Clock, in.Progress = clock.RealClock{}, audit.Progress(stderr, clock.RealClock{})
 	report, err := audit.Verify(ctx, in)
