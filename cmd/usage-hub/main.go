@@ -39,7 +39,7 @@ Commands:
   migrate          bring the database's schema to this version's
   serve            take in what clusters' operators send
   enrol UID        make the hub know a cluster, and print its token
-  send             send a cluster's journal to a hub
+  send             bring a cluster's journal to a hub
   verify UID       tell whether a cluster's ledger adds up
   version          print the version
 

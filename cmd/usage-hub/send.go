@@ -6,18 +6,20 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"time"
 
-	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/usage-operator/usage-operator/internal/hub/sender"
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
@@ -39,7 +41,7 @@ const answerPatience = time.Minute
 
 // sending is what is to be sent where.
 type sending struct {
-	url, ca, tokenFile, kubeconfig, namespace string
+	url, ca, tokenFile, kubeconfig, namespace, probeAddress string
 }
 
 func (p *program) send(ctx context.Context, args []string) (int, error) {
@@ -49,6 +51,7 @@ func (p *program) send(ctx context.Context, args []string) (int, error) {
 	o.StringVar(&v.tokenFile, "token-file", "", "The file with the token that usage-hub enrol printed. It is read for each request: it may be rotated.")
 	o.StringVar(&v.kubeconfig, "kubeconfig", "", "The kubeconfig of the cluster.")
 	o.StringVar(&v.namespace, "namespace", "usage-system", "The operator's own namespace, with the journal.")
+	o.StringVar(&v.probeAddress, "probe-address", "", "Where to listen for /healthz and /metrics; empty: nowhere.")
 	if err := o.parse(args); err != nil {
 		return exitFailed, err
 	}
@@ -88,14 +91,34 @@ func (v *sending) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	zaps, err := zap.NewProduction()
-	if err != nil {
-		return err
-	}
-	log := zapr.NewLogger(zaps)
+	log := zap.New()
 	log.Info("sending", "version", version, "cluster", system.UID, "hub", v.url)
-	sender.New(sender.Options{Blocks: blocks, Hub: hubClient, Clock: clock.RealClock{}, Log: log}).Run(ctx)
+	at := sender.New(sender.Options{Blocks: blocks, Hub: hubClient, Clock: clock.RealClock{}, Log: log})
+	if v.probeAddress != "" {
+		end, err := v.probes(ctx, at)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	at.Run(ctx)
 	return nil
+}
+
+// probes serves what a kubelet and Prometheus ask.
+func (v *sending) probes(ctx context.Context, at *sender.Sender) (end func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", v.probeAddress)
+	if err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(at)
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	routes.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: routes, ReadHeaderTimeout: headerPatience, IdleTimeout: idlePatience}
+	go func() { _ = server.Serve(listener) }() // until it is closed
+	return func() { _ = server.Close() }, nil
 }
 
 func (v *sending) config() (*rest.Config, error) {

@@ -9,10 +9,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/usage-operator/usage-operator/internal/connlimit"
 	"github.com/usage-operator/usage-operator/internal/hub"
@@ -80,11 +79,7 @@ func (p *program) serve(ctx context.Context, args []string) (int, error) {
 
 // listen serves until ctx is done.
 func (p *program) listen(ctx context.Context, s *hub.Store, v serving) error {
-	zaps, err := zap.NewProduction()
-	if err != nil {
-		return err
-	}
-	log := zapr.NewLogger(zaps)
+	log := zap.New()
 	e := endpoint.New(endpoint.Options{Ledgers: s, Clock: clock.RealClock{}, Log: log, AtOnce: v.atOnce, Patience: v.patience})
 	inner, err := (&net.ListenConfig{}).Listen(ctx, "tcp", v.address)
 	if err != nil {

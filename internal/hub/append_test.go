@@ -169,78 +169,86 @@ func TestAReplayIsAcknowledgedAsItWas(t *testing.T) {
 	}
 }
 
-// A hub that begins after blocks were merged takes the merged ones, and goes on with entries.
-func TestMergedBlocks(t *testing.T) {
-	server := postgres.Start(t)
-	s, _ := database(t, server)
-	cluster := enrolled(t, s)
-	a := newSource(t, cluster, "a", &blocks{}, nil)
+// merged is a journal of nine commits, its entries, the block that stands for them, and the
+// acknowledgement of that.
+func merged(t *testing.T, cluster hub.Cluster) (a *source, entries []journal.Stored, block journal.Stored, ack hub.Ack) {
+	t.Helper()
+	a = newSource(t, cluster, "a", &blocks{}, nil)
 	for n := range 9 {
 		a.commit(t, holds("a", n, 2))
 	}
-	entries := a.all()
+	entries = a.all()
 	if _, err := a.Compact(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	merged := a.all()[1]
-	if merged.Key != (journal.Key{From: 1, To: 9}) {
-		t.Fatalf("the merged block is %s", merged.Key)
+	if block = a.all()[1]; block.Key != (journal.Key{From: 1, To: 9}) {
+		t.Fatalf("the merged block is %s", block.Key)
 	}
+	return a, entries, block, hub.Ack{Sequence: 9, Digest: whole(t, entries[8]).Digest}
+}
+
+// acknowledged sends a block, and compares how it is acknowledged, and how many rows and blocks there are then.
+func acknowledged(t *testing.T, s *hub.Store, cluster hub.Cluster, stored journal.Stored, want hub.Ack, rows, blocks int) *kept {
+	t.Helper()
+	if ack := send(t, s, cluster, stored); ack != want {
+		t.Errorf("block %s is acknowledged with %+v, want %+v", stored.Key, ack, want)
+	}
+	k := ledger(t, s, cluster)
+	if len(k.changes) != rows || len(k.blocks) != blocks {
+		t.Errorf("with block %s there are %d rows in %d blocks, want %d in %d", stored.Key, len(k.changes), len(k.blocks), rows, blocks)
+	}
+	return k
+}
+
+// A hub that begins after blocks were merged takes the merged ones, and goes on with entries.
+func TestMergedBlocks(t *testing.T) {
+	s, _ := database(t, postgres.Start(t))
+	cluster := enrolled(t, s)
+	a, entries, block, ack := merged(t, cluster)
+	acknowledged(t, s, cluster, block, ack, 18, 1)
 	a.commit(t, holds("a", 9, 2))
 	tenth := a.all()[len(a.all())-1]
-
-	ack := send(t, s, cluster, merged)
-	if want := (hub.Ack{Sequence: 9, Digest: whole(t, entries[8]).Digest}); ack != want {
-		t.Errorf("a merged block is acknowledged with %+v, want %+v", ack, want)
-	}
-	send(t, s, cluster, tenth)
-	if again := send(t, s, cluster, entries[8]); again != ack {
-		t.Errorf("the last entry that it covers is acknowledged with %+v, want %+v", again, ack)
-	}
+	acknowledged(t, s, cluster, tenth, hub.Ack{Sequence: 10, Digest: whole(t, tenth).Digest}, 20, 2)
+	acknowledged(t, s, cluster, entries[8], ack, 20, 2)
 	refused(t, s, cluster, entries[4], hub.Overlaps)
-	if k := ledger(t, s, cluster); k.counted != 10 || len(k.changes) != 20 {
-		t.Errorf("%d rows up to %d, want 20 up to 10", len(k.changes), k.counted)
-	}
+}
 
-	// One that has some of the entries takes the rest of it: what was acknowledged stays.
-	lagging := enrolledLike(t, server, cluster)
+// A hub that has some of what a merged block stands for takes the rest of it, and keeps what
+// it has; one that has it all takes it for that.
+func TestALaggingHub(t *testing.T) {
+	server := postgres.Start(t)
+	lagging, _ := database(t, server)
+	cluster := enrolled(t, lagging)
+	a, entries, block, ack := merged(t, cluster)
 	for _, stored := range entries[:3] {
 		send(t, lagging, cluster, stored)
 	}
-	if again := send(t, lagging, cluster, merged); again != ack {
-		t.Errorf("a merged block of which a part is there is acknowledged with %+v, want %+v", again, ack)
+	k := acknowledged(t, lagging, cluster, block, ack, 24, 4)
+	if !reflect.DeepEqual(k.changes[:6], changesOf(a.said[:3])) {
+		t.Error("rows changed that were there")
 	}
-	if k := ledger(t, lagging, cluster); len(k.blocks) != 4 || len(k.changes) != 24 || !reflect.DeepEqual(k.changes[:6], changesOf(a.said[:3])) {
-		t.Errorf("%d rows in %d blocks, want 24 in 4", len(k.changes), len(k.blocks))
-	}
-	send(t, lagging, cluster, entries[8])
-	send(t, lagging, cluster, merged)
+	acknowledged(t, lagging, cluster, entries[8], ack, 24, 4)
+	acknowledged(t, lagging, cluster, block, ack, 24, 4)
 	refused(t, lagging, cluster, entries[4], hub.Overlaps)
 
-	// One that has them all takes it for what it has.
 	current := enrolledLike(t, server, cluster)
 	for _, stored := range entries {
 		send(t, current, cluster, stored)
 	}
-	before := ledger(t, current, cluster)
-	if again := send(t, current, cluster, merged); again != ack || !reflect.DeepEqual(ledger(t, current, cluster), before) {
-		t.Errorf("a merged block of what is there is acknowledged with %+v, want %+v, and nothing else", again, ack)
-	}
+	acknowledged(t, current, cluster, block, ack, 18, 9)
+}
 
-	// A merged block that does not begin with what is there is another history.
+// A merged block that does not begin with what the hub has is of another history.
+func TestAMergedBlockOfAnother(t *testing.T) {
+	s, _ := database(t, postgres.Start(t))
+	cluster := enrolled(t, s)
+	_, _, block, _ := merged(t, cluster)
 	other := newSource(t, cluster, "other", &blocks{}, nil)
-	for n := range 3 {
-		other.commit(t, holds("other", n, 2))
-	}
-	forked := enrolledLike(t, server, cluster)
-	for _, stored := range other.all() {
-		send(t, forked, cluster, stored)
-	}
-	less := holds("a", 20, 1)
+	less := holds("other", 20, 1)
 	less.Changes[0].Kind, less.Changes[0].Corrects, less.Changes[0].End = usage.Less, hour0, usage.Boundary{At: hour0, Evidence: usage.Observed}
 	other.commit(t, less)
-	send(t, forked, cluster, other.all()[3])
-	refused(t, forked, cluster, merged, hub.Forked)
+	send(t, s, cluster, other.all()[0])
+	refused(t, s, cluster, block, hub.Forked)
 }
 
 // enrolledLike is another hub, with a database of its own, that knows the cluster.

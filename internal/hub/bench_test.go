@@ -82,3 +82,34 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCopy writes as many rows with as many columns by COPY, with nothing else, to compare.
+func BenchmarkCopy(b *testing.B) {
+	for _, n := range []int{10, 100, 1000} {
+		b.Run(fmt.Sprint("pods=", n), func(b *testing.B) {
+			_, location := database(b, postgres.Start(b))
+			connection, err := pgx.Connect(b.Context(), location)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer connection.Close(context.Background())
+			columns := []string{"cluster", "sequence", "ordinal", "kind", "corrects", "subject", "meter", "dimension", "unit", "level",
+				"starts", "start_slack", "start_evidence", "ends", "end_slack", "end_evidence"}
+			cluster, rows := uid(), 0
+			b.ResetTimer()
+			for i := range b.N {
+				changes := pods(i, n).Changes
+				rows += len(changes)
+				_, err := connection.CopyFrom(b.Context(), pgx.Identifier{"segments"}, columns, pgx.CopyFromSlice(len(changes), func(at int) ([]any, error) {
+					c := &changes[at]
+					return []any{string(cluster), int64(i), int64(at), c.Kind.String(), c.Corrects, int64(at), c.Meter, c.Dimension.Name, string(c.Dimension.Unit), c.Level,
+						c.Start.At, int64(c.Start.Slack), c.Start.Evidence.String(), c.End.At, int64(c.End.Slack), c.End.Evidence.String()}, nil
+				}))
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}

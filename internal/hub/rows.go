@@ -133,7 +133,9 @@ func (a *appending) number(ctx context.Context, known []subject, next int64) ([]
 		digests[i] = known[i].digest[:]
 	}
 	there := map[[sha256.Size]byte]int64{}
-	found, err := a.tx.Query(ctx, "SELECT digest, subject FROM subjects WHERE cluster = $1 AND digest = ANY($2)", a.cluster, digests)
+	// Planned each time: a plan that was kept from when the table was small reads all of it.
+	found, err := a.tx.Query(ctx, "SELECT digest, subject FROM subjects WHERE cluster = $1 AND digest = ANY($2)",
+		pgx.QueryExecModeCacheDescribe, a.cluster, digests)
 	if err != nil {
 		return nil, next, err
 	}

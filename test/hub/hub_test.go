@@ -184,79 +184,94 @@ func output(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// A cluster's journal is sent while it is written and merged, by a program that is ended at any moment, to a hub that
-// is, too: in the end the hub has the cluster's own ledger, by its head, its seals and its segments.
-func TestTheHubHasTheClustersOwnLedger(t *testing.T) {
+// hubOf is a hub that knows a cluster, and who sends to it.
+type hubOf struct {
+	*testing.T
+	*cluster
+	store            *hub.Store
+	address, token   string
+	serving, sending *process
+}
+
+func newHub(t *testing.T) *hubOf {
+	t.Helper()
 	location := postgres.Start(t).Database(t, "hub")
 	t.Setenv("USAGE_HUB_DATABASE", location)
 	output(t, "migrate")
-	c := newCluster(t)
-	token := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(token, output(t, "enrol", c.uid, "--name", "here"), 0o600); err != nil {
+	h := &hubOf{T: t, cluster: newCluster(t), token: filepath.Join(t.TempDir(), "token")}
+	if err := os.WriteFile(h.token, output(t, "enrol", h.uid, "--name", "here"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
+	h.address = listener.Addr().String()
 	_ = listener.Close()
-	serve := func() *process {
-		return start(t, "serve", "--plain-http", "--address", address, "--probe-address", "127.0.0.1:0")
-	}
-	send := func() *process {
-		return start(t, "send", "--url", "http://"+address, "--token-file", token, "--kubeconfig", plane.Kubeconfig())
-	}
-	store, err := hub.Open(t.Context(), location, clock.RealClock{})
-	if err != nil {
+	if h.store, err = hub.Open(t.Context(), location, clock.RealClock{}); err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
-	reaches := func(sequence uint64, by ...*process) {
-		t.Helper()
-		err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
-			head, err := store.Head(ctx, hub.Cluster(c.uid))
-			return err == nil && head.Sequence >= sequence, err
-		})
-		if err != nil {
-			for _, p := range by {
-				p.kill()
-				t.Logf("%s", p.said.Bytes())
-			}
-			t.Fatalf("the hub does not come to sequence %d: %v", sequence, err)
+	t.Cleanup(h.store.Close)
+	return h
+}
+
+// run starts the hub, and who sends to it.
+func (h *hubOf) run() {
+	h.Helper()
+	h.serving = start(h.T, "serve", "--plain-http", "--address", h.address, "--probe-address", "127.0.0.1:0")
+	h.sending = start(h.T, "send", "--url", "http://"+h.address, "--token-file", h.token, "--kubeconfig", plane.Kubeconfig(), "--probe-address", "127.0.0.1:0")
+}
+
+// reaches waits until the hub has come to a sequence.
+func (h *hubOf) reaches(sequence uint64) {
+	h.Helper()
+	err := wait.PollUntilContextTimeout(h.Context(), 10*time.Millisecond, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
+		head, err := h.store.Head(ctx, hub.Cluster(h.uid))
+		return err == nil && head.Sequence >= sequence, err
+	})
+	if err != nil {
+		for _, p := range []*process{h.serving, h.sending} {
+			p.kill()
+			h.Logf("%s", p.said.Bytes())
 		}
+		h.Fatalf("the hub does not come to sequence %d: %v", sequence, err)
 	}
-	serving, sending := serve(), send()
+}
+
+// A cluster's journal is sent while it is written and merged, by a program that is ended at any moment, to a hub that
+// is, too: in the end the hub has the cluster's own ledger, by its head, its seals and its segments.
+func TestTheHubHasTheClustersOwnLedger(t *testing.T) {
+	h := newHub(t)
+	h.run()
 	for round := range uint64(4) {
 		for range 3 {
-			c.hour(t)
+			h.hour(t)
 		}
-		reaches(12*round+3, serving, sending)
-		sending.kill()
+		h.reaches(12*round + 3)
+		h.sending.kill()
 		for range 3 { // away, while blocks are merged and deleted
-			c.hour(t)
-			if _, err := c.journal.Compact(t.Context()); err != nil {
+			h.hour(t)
+			if _, err := h.journal.Compact(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		serving.kill()
-		serving, sending = serve(), send()
+		h.serving.kill()
+		h.run()
 	}
-	last := uint64(2 * c.hours)
-	reaches(last, serving, sending)
+	h.reaches(uint64(2 * h.hours))
 
-	own, err := audit.Verify(t.Context(), audit.Input{Blocks: c.store, Records: none{}, Clock: clock.RealClock{}})
+	own, err := audit.Verify(t.Context(), audit.Input{Blocks: h.cluster.store, Records: none{}, Clock: clock.RealClock{}})
 	if err != nil || !own.OK() {
 		t.Fatalf("the cluster's own ledger: %v, %+v", err, own)
 	}
 	var theirs struct{ Blocks, Recomputed *audit.Report }
-	if err := json.Unmarshal(output(t, "verify", c.uid, "-o", "json"), &theirs); err != nil {
+	if err := json.Unmarshal(output(t, "verify", h.uid, "-o", "json"), &theirs); err != nil {
 		t.Fatal(err)
 	}
 	if got := theirs.Blocks; got.Head != own.Head || got.Sequence != own.Sequence {
 		t.Errorf("the hub has come to %d, %s, and the cluster to %d, %s", got.Sequence, got.Head, own.Sequence, own.Head)
 	}
-	if got := theirs.Recomputed; got.LastSeal != own.LastSeal || got.Intervals != own.Intervals || got.Segments != own.Segments || own.Intervals != int(c.hours) {
+	if got := theirs.Recomputed; got.LastSeal != own.LastSeal || got.Intervals != own.Intervals || got.Segments != own.Segments || own.Intervals != int(h.hours) {
 		t.Errorf("the hub's rows add up to %d segments in %d intervals, %s, and the cluster's to %d in %d, %s",
 			got.Segments, got.Intervals, got.LastSeal, own.Segments, own.Intervals, own.LastSeal)
 	}

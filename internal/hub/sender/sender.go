@@ -193,15 +193,7 @@ func (s *Sender) next(ctx context.Context, after uint64) (*journal.Stored, error
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
-	// The smallest that has what comes next: of what the hub has, it takes no part twice.
-	var merged *journal.Key
-	var end uint64
-	for _, k := range keys {
-		end = max(end, k.To)
-		if k.From <= after+1 && after+1 <= k.To && (merged == nil || k.From > merged.From || k.From == merged.From && k.To < merged.To) {
-			merged = &k
-		}
-	}
+	merged, end := covering(keys, after+1)
 	switch {
 	case merged != nil:
 		stored, err := s.Blocks.Get(ctx, *merged)
@@ -217,4 +209,16 @@ func (s *Sender) next(ctx context.Context, after uint64) (*journal.Stored, error
 			Next: "Look at the journal with usage-operator verify. This version cannot go on after blocks that were lost."}
 	}
 	return nil, nil
+}
+
+// covering is the smallest block that has a sequence, and the last sequence of all. Of what
+// the hub has it says as little as possible again.
+func covering(keys []journal.Key, sequence uint64) (smallest *journal.Key, end uint64) {
+	for _, k := range keys {
+		end = max(end, k.To)
+		if k.From <= sequence && sequence <= k.To && (smallest == nil || k.To-k.From < smallest.To-smallest.From) {
+			smallest = &k
+		}
+	}
+	return smallest, end
 }

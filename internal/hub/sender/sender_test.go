@@ -192,11 +192,10 @@ func finish(s *sender.Sender) sender.Status {
 
 // reason is why the hub, or the sender itself, refused.
 func reason(s sender.Status) string {
-	refusal, _ := errors.AsType[*sender.Refusal](s.Err)
-	if refusal == nil {
-		return ""
+	if reason := s.Reason(); reason != "Away" {
+		return reason
 	}
-	return refusal.Reason
+	return ""
 }
 
 // transport counts requests, and does to them what it is told.

@@ -149,6 +149,7 @@ func TestWhatIsChangedIsFound(t *testing.T) {
 	if !r.OK() || r.Recomputed.Intervals != 3 || r.Rows != 5 || !strings.Contains(text, "All of it adds up.") {
 		t.Fatalf("%+v\n%s", r, text)
 	}
+	t.Log(text)
 	for line := range strings.Lines(text) {
 		if len(line) > 81 && !strings.Contains(line, "sha256:") {
 			t.Errorf("%d columns: %s", len(line)-1, line)
