@@ -59,7 +59,7 @@ const environment = "USAGE_HUB_DATABASE"
 // program is one run.
 type program struct {
 	stdout, stderr io.Writer
-	// ready is told the addresses that serve listens on; nil: nothing is told.
+	// ready takes the addresses that serve listens on; nil: nothing does.
 	ready func(api, probes string)
 }
 

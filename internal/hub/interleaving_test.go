@@ -240,7 +240,7 @@ func TestAnyInterleaving(t *testing.T) {
 			}
 			o.compare()
 		}
-		// Whoever was first can send all that there is.
+		// The one that was first can send all that there is.
 		winner := 0
 		if o.has(1) > o.has(0) {
 			winner = 1

@@ -198,7 +198,7 @@ func reason(s sender.Status) string {
 	return ""
 }
 
-// transport counts requests, and does to them what it is told.
+// transport counts requests, and does to them what do does.
 type transport struct {
 	puts int
 	do   func(*http.Request) (*http.Response, error)
