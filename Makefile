@@ -1,5 +1,5 @@
 # Everything here needs Go, make and git: the tools, and the control plane that the tests run on, are built from Go
-# modules. make test needs Prometheus, too (hack/prometheus.sh). Two makes may run at once.
+# modules. make test needs Prometheus and PostgreSQL, too (hack/prometheus.sh, hack/postgres.sh). Two makes may run at once.
 
 SHELL := /usr/bin/env bash -o pipefail -e
 .DEFAULT_GOAL := help
@@ -90,7 +90,7 @@ verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Fail unless all that is generated 
 ##@ Test
 
 .PHONY: test
-test: control-plane-build crds-build prometheus ## Run every test, on a real control plane.
+test: control-plane-build crds-build prometheus postgres ## Run every test, on a real control plane.
 	@test -n "$(RACE)" || echo "==> no C compiler: testing without the race detector"
 	@echo "==> testing $(PACKAGES)"
 	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
@@ -241,6 +241,10 @@ control-plane-build: ## Build its programs, once per version: some minutes.
 .PHONY: prometheus
 prometheus: ## See that prometheus and promtool are there: as root on Debian, install them.
 	@hack/prometheus.sh
+
+.PHONY: postgres
+postgres: ## See that the programs of PostgreSQL are there: as root on Debian, install them.
+	@hack/postgres.sh
 
 .PHONY: crds-build
 crds-build: ## Get the CRDs of what the tests meter from their Go modules, once per version.

@@ -97,8 +97,8 @@ func encodeBlock(spec *v1alpha1.UsageBlockSpec) ([]byte, Digest, error) {
 	return out, digest, err
 }
 
-// errNewerFormat says that a block was written by a newer version.
-var errNewerFormat = errors.New("the block's format is newer than this version knows")
+// ErrNewerFormat says that a block was written by a newer version.
+var ErrNewerFormat = errors.New("the block's format is newer than this version knows")
 
 // mismatch says that a block is not what its digest is over.
 type mismatch struct {
@@ -127,7 +127,7 @@ func openBlock(stored Stored) (*block, error) {
 		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
 	if form.Format > v1alpha1.BlockFormat {
-		return nil, fmt.Errorf("%w: %d, and not %d", errNewerFormat, form.Format, v1alpha1.BlockFormat)
+		return nil, fmt.Errorf("%w: %d, and not %d", ErrNewerFormat, form.Format, v1alpha1.BlockFormat)
 	}
 	b.spec = &v1alpha1.UsageBlockSpec{}
 	if err := json.Unmarshal(stored.Spec, b.spec); err != nil {

@@ -164,7 +164,7 @@ func (f *found) hole(from, to uint64) (Problem, uint64) {
 		if key.From <= from && from <= key.To {
 			fault := Damaged
 			switch {
-			case errors.Is(err, errNewerFormat):
+			case errors.Is(err, ErrNewerFormat):
 				fault = NewerFormat
 			case errors.Is(err, ErrNotArchived):
 				fault = NotArchived

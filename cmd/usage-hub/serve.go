@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/usage-operator/usage-operator/internal/connlimit"
+	"github.com/usage-operator/usage-operator/internal/hub"
+	"github.com/usage-operator/usage-operator/internal/hub/endpoint"
+)
+
+const aboutServe = `Take in what clusters' operators send, over HTTPS. Any number of replicas may
+serve one database: they keep nothing themselves.
+
+  PUT /v1alpha1/clusters/UID/blocks/NAME   appends a block
+  GET /v1alpha1/clusters/UID               says how far the hub has come
+
+Both need the cluster's token: Authorization: Bearer TOKEN. The certificate is
+read again when its files change.
+
+On --probe-address, without TLS: /healthz, /readyz and /metrics.
+
+Usage:
+  usage-hub serve --tls-cert FILE --tls-key FILE [flags]
+`
+
+// How long things may take.
+const (
+	headerPatience = 10 * time.Second
+	idlePatience   = 2 * time.Minute
+	// endPatience is how long requests may go on that there are when it is to end.
+	endPatience = 20 * time.Second
+)
+
+// serving is how it is to serve.
+type serving struct {
+	address, probeAddress string
+	certificate, key      string
+	plain                 bool
+	atOnce                int
+	patience              time.Duration
+}
+
+func (p *program) serve(ctx context.Context, args []string) (int, error) {
+	o, v := p.flags("serve", aboutServe), serving{}
+	o.StringVar(&v.address, "address", ":8443", "Where to listen.")
+	o.StringVar(&v.probeAddress, "probe-address", ":8081", "Where to listen for probes and for metrics.")
+	o.StringVar(&v.certificate, "tls-cert", "", "The file with the certificate, and those that signed it.")
+	o.StringVar(&v.key, "tls-key", "", "The file with its key.")
+	o.BoolVar(&v.plain, "plain-http", false, "Serve without TLS: tokens are sent as they are. For something in front that has TLS.")
+	o.IntVar(&v.atOnce, "at-once", 16, "How many blocks are written at once, of different clusters: each takes some MiB of memory, and a connection to the database.")
+	o.DurationVar(&v.patience, "patience", 30*time.Second, "How long a request may take.")
+	if err := o.parse(args); err != nil {
+		return exitFailed, err
+	}
+	switch {
+	case v.plain == (v.certificate != "" || v.key != "") || !v.plain && (v.certificate == "" || v.key == ""):
+		return exitFailed, &misuse{errors.New("say --tls-cert and --tls-key, or --plain-http")}
+	case v.atOnce < 1 || v.patience <= 0:
+		return exitFailed, &misuse{errors.New("--at-once and --patience have to be more than 0")}
+	}
+	// The database need not be there yet, nor have the schema: it is not ready until then.
+	s, err := hub.Open(ctx, o.database, clock.RealClock{})
+	if err != nil {
+		return exitFailed, err
+	}
+	defer s.Close()
+	return exitDone, p.listen(ctx, s, v)
+}
+
+// listen serves until ctx is done.
+func (p *program) listen(ctx context.Context, s *hub.Store, v serving) error {
+	log := zap.New()
+	e := endpoint.New(endpoint.Options{Ledgers: s, Clock: clock.RealClock{}, Log: log, AtOnce: v.atOnce, Patience: v.patience})
+	inner, err := (&net.ListenConfig{}).Listen(ctx, "tcp", v.address)
+	if err != nil {
+		return err
+	}
+	bounded := connlimit.Listen(inner, connlimit.Limits{Total: 10_000, Each: 1000, PerSecond: 100, Burst: 500}, clock.RealClock{})
+	api := &http.Server{
+		Handler: e, ConnState: bounded.ConnState, MaxHeaderBytes: 16 << 10,
+		ReadHeaderTimeout: headerPatience, ReadTimeout: v.patience, WriteTimeout: v.patience + headerPatience, IdleTimeout: idlePatience,
+	}
+	listener := net.Listener(bounded)
+	if !v.plain {
+		watcher, err := certwatcher.New(v.certificate, v.key)
+		if err != nil {
+			return fmt.Errorf("the certificate: %w", err)
+		}
+		go func() {
+			if err := watcher.Start(ctx); err != nil {
+				log.Error(err, "cannot see when the certificate changes")
+			}
+		}()
+		api.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: watcher.GetCertificate, NextProtos: []string{"h2", "http/1.1"}}
+		listener = tls.NewListener(listener, api.TLSConfig)
+	}
+	probes, err := (&net.ListenConfig{}).Listen(ctx, "tcp", v.probeAddress)
+	if err != nil {
+		return err
+	}
+	probing := &http.Server{Handler: e.Probes(), ReadHeaderTimeout: headerPatience, IdleTimeout: idlePatience}
+	ended := make(chan error, 2)
+	go func() { ended <- api.Serve(listener) }()
+	go func() { ended <- probing.Serve(probes) }()
+	log.Info("serving", "version", version, "address", inner.Addr().String(), "probes", probes.Addr().String(), "tls", !v.plain)
+	if p.ready != nil {
+		p.ready(inner.Addr().String(), probes.Addr().String())
+	}
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	return errors.Join(err, api.Shutdown(end), probing.Close())
+}

@@ -1,0 +1,189 @@
+// Package postgres starts a real PostgreSQL server for a test: on a socket of its own, in a folder that goes with it.
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// superuser is the role that may do everything on the server.
+const superuser = "hub-tests"
+
+// Server is a PostgreSQL server.
+type Server struct {
+	programs string // the folder with initdb and postgres
+	dir      string // with the data, the socket and the log
+	owner    *syscall.SysProcAttr
+	process  *exec.Cmd
+}
+
+// Start starts a server, which ends with the test. It listens on a unix socket only.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	s, err := create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.kill()
+		_ = os.RemoveAll(s.dir)
+	})
+	if err := s.initialize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Run(t)
+	return s
+}
+
+// create makes a server's folder. PostgreSQL refuses to run as root: then the folder, and the processes, are
+// another user's.
+func create() (*Server, error) {
+	programs, err := find()
+	if err != nil {
+		return nil, err
+	}
+	// Not the test's own: a folder of root's that others may not enter, and too long a path for a socket.
+	dir, err := os.MkdirTemp("", "usage-pg-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{programs: programs, dir: dir, owner: &syscall.SysProcAttr{}}
+	if os.Getuid() != 0 {
+		return s, nil
+	}
+	uid, gid, err := unprivileged()
+	if err == nil {
+		s.owner.Credential = &syscall.Credential{Uid: uid, Gid: gid}
+		err = os.Chown(dir, int(uid), int(gid))
+	}
+	return s, err
+}
+
+// find is the folder with the newest programs: Debian has one for each major version, and none in the PATH.
+func find() (string, error) {
+	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		return "", err
+	}
+	version := func(initdb string) int {
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb))))
+		return n
+	}
+	if len(folders) > 0 {
+		newest := slices.MaxFunc(folders, func(a, b string) int { return version(a) - version(b) })
+		return filepath.Dir(newest), nil
+	}
+	initdb, err := exec.LookPath("initdb")
+	if err != nil {
+		return "", fmt.Errorf("%w: run hack/postgres.sh as root, or install PostgreSQL 15", err)
+	}
+	return filepath.Dir(initdb), nil
+}
+
+// unprivileged is a user that is not root: PostgreSQL's own, or the one that has no files.
+func unprivileged() (uid, gid uint32, err error) {
+	found, err := user.Lookup("postgres")
+	if err != nil {
+		found, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("PostgreSQL does not run as root, and there is no user for it: %w", err)
+	}
+	u, errUser := strconv.ParseUint(found.Uid, 10, 32)
+	g, errGroup := strconv.ParseUint(found.Gid, 10, 32)
+	return uint32(u), uint32(g), errors.Join(errUser, errGroup)
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) initialize(ctx context.Context) error {
+	command := exec.CommandContext(ctx, filepath.Join(s.programs, "initdb"),
+		"--pgdata", s.data(), "--username", superuser, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	command.SysProcAttr, command.Dir = s.owner, s.dir
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, said)
+	}
+	return nil
+}
+
+// Run starts the server again where Kill ended it, and waits until it answers. It recovers what it committed.
+func (s *Server) Run(t testing.TB) {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	command := exec.Command(filepath.Join(s.programs, "postgres"), "-D", s.data(), "-k", s.dir,
+		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=50", "-c", "shared_buffers=64MB")
+	command.SysProcAttr, command.Dir = s.owner, s.dir
+	command.Stdout, command.Stderr = log, log
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.process = command
+	var last error
+	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		last = s.ask(ctx, "SELECT 1")
+		return last == nil, nil
+	})
+	if err != nil {
+		said, _ := os.ReadFile(log.Name())
+		t.Fatalf("PostgreSQL does not answer: %v\n%s", last, bytes.TrimSpace(said))
+	}
+}
+
+// Kill ends the server at once, with all of its processes, as when its machine loses power. What it committed is in
+// the operating system's memory, so that Run finds it.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	s.kill()
+}
+
+// kill ends the server's first process by SIGQUIT, which ends all others without a checkpoint: an immediate shutdown.
+func (s *Server) kill() {
+	if s.process == nil {
+		return
+	}
+	_ = s.process.Process.Signal(syscall.SIGQUIT)
+	_ = s.process.Wait()
+	s.process = nil
+}
+
+// Database creates an empty database, and returns where it is, in the words of libpq.
+func (s *Server) Database(t testing.TB, name string) string {
+	t.Helper()
+	if err := s.ask(t.Context(), "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+		t.Fatal(err)
+	}
+	return s.location(name)
+}
+
+func (s *Server) location(database string) string {
+	return fmt.Sprintf("host=%s user=%s dbname=%s", s.dir, superuser, database)
+}
+
+// ask does a statement in the database that there always is.
+func (s *Server) ask(ctx context.Context, statement string) error {
+	connection, err := pgx.Connect(ctx, s.location("postgres"))
+	if err != nil {
+		return err
+	}
+	defer connection.Close(context.WithoutCancel(ctx))
+	_, err = connection.Exec(ctx, statement)
+	return err
+}
