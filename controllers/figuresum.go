@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi"
 )
 
 // Of a report's status the cache keeps the fields that the controllers and the usage API's
@@ -43,8 +44,9 @@ func withoutFigures(object any) (any, error) {
 // its figures. The API server accepts no digest with this prefix.
 const summedPrefix = "summed:"
 
-// totalsKept is how many of a report's totals the list of reports has.
-const totalsKept = 8
+// totalsKept is how many of a report's totals are kept: those that the list of reports shows, and
+// one that tells that there are more.
+const totalsKept = usageapi.TotalsShown + 1
 
 // summed is a status with a checksum in place of its figures.
 func summed(s *v1alpha1.UsageReportStatus) v1alpha1.UsageReportStatus {

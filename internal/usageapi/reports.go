@@ -26,6 +26,8 @@ type Kept struct {
 }
 
 const (
+	// TotalsShown is how many of a report's totals the list has at most.
+	TotalsShown = 8
 	// reportsPage is how many reports and schedules a page has at most.
 	reportsPage = 200
 	// reviewedAnyway is in how many namespaces it is asked whether reports may be listed also where
@@ -184,7 +186,8 @@ func keptReport(about *metav1.ObjectMeta, spec *v1alpha1.ReportWindow, s *v1alph
 	if s.Window == nil { // it was not made, or cannot be
 		return shown
 	}
-	shown.Finding, shown.Summary, shown.Totals = string(report.Found(s)), s.Summary, s.Totals
+	shown.Finding, shown.Summary, shown.Totals = string(report.Found(s)), s.Summary, s.Totals[:min(len(s.Totals), TotalsShown)]
+	shown.MoreTotals = len(s.Totals) > TotalsShown
 	if s.Coverage != nil {
 		shown.Coverage = s.Coverage.Percent
 	}

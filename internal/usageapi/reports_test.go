@@ -38,7 +38,7 @@ func kept() *usageapi.Kept {
 	k := &usageapi.Kept{
 		Reports: []v1alpha1.UsageReport{
 			madeReport("shop", "used", 1, 3600, 0), madeReport("shop", "zero", 0, 3600, 0), madeReport("shop", "partly", 0, 1800, 1800),
-			madeReport("shop", "unknown", 0, 0, 3600), madeReport("shop", "begins", 0, 0, 0), madeReport("bank", "secret", 1, 3600, 0),
+			madeReport("shop", "unknown", 0, 0, 3600), madeReport("shop", "begins", 0, 0, 0), madeReport("bank", "secret", 9, 3600, 0),
 			madeReport("shop", "misspelt", 0, 3600, 0), madeReport("shop", "stalled", 0, 0, 0), {ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "new"}},
 		},
 		Schedules:        []v1alpha1.UsageReportSchedule{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "monthly"}}},
@@ -97,6 +97,9 @@ func TestReportsSayWhatTheyAre(t *testing.T) {
 	}
 	if s := got.Reports[11]; s.Every != "month" || s.LastReport != "monthly-2026-10" || got.Reports[1].Every != "0 3 * * *" {
 		t.Errorf("%+v, %+v", s, got.Reports[1])
+	}
+	if r := got.Reports[2]; len(r.Totals) != usageapi.TotalsShown || !r.MoreTotals || got.Reports[9].MoreTotals {
+		t.Errorf("%d totals of 9, more: %v", len(r.Totals), r.MoreTotals)
 	}
 	if r := got.Reports[9]; len(r.Totals) != 1 || r.Totals[0].Exact != "3600000" || !r.Complete || r.Coverage != "some" || !r.Window.StartTime.Equal(&november.StartTime) {
 		t.Errorf("%+v", r)

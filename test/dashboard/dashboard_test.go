@@ -27,6 +27,7 @@ var views = map[string]string{
 	"tenant":     "tenant/shop" + fortnight,
 	"deployment": "deployment/bank/ledger" + fortnight,
 	"resource":   "resource/uid-render" + fortnight,
+	"reports":    "reports",
 	"health":     "health" + fortnight,
 	"export":     "export/shop" + fortnight + "&metric=container.cpu",
 }
@@ -106,6 +107,10 @@ var states = map[string]struct{ token, view, says string }{
 	"capacity, for a tenant":   {"shop", "overview" + fortnight, "shown to those who may see all namespaces"},
 	"a part that is unknown":   {"bank", "tenant/bank" + fortnight, "is unknown, and in no figure"},
 	"a resource held nothing":  {"shop", "resource/uid-render?from=2026-11-20T00:00:00Z&to=2026-11-20T10:00:00Z", "held nothing in this time"},
+	"no reports":               {"bank", "reports", "There is no report"},
+	"reports, not visible":     {"meterer", "reports/shop", "Not visible to you: UsageReports"},
+	"reports of another":       {"shop", "reports/bank", "Not visible to you"},
+	"reports of no namespace":  {"admin", "reports/shpo", "No such name"},
 	"a month that is all seen": {"admin", "health?from=2026-11-19T00:00:00Z&to=2026-11-20T00:00:00Z", "every meter saw all of this time"},
 }
 
@@ -177,7 +182,7 @@ func TestHostileNamesAreText(t *testing.T) {
 	for _, view := range []string{
 		"tenant/shop" + fortnight + "&metric=container.cpu", "tenant/shop" + fortnight + "&metric=container.cpu&group=resource",
 		"deployment/shop/" + url.PathEscape(hostile) + fortnight, "resource/" + url.PathEscape("uid-"+hostile) + fortnight,
-		"export/shop/" + url.PathEscape(hostile) + fortnight,
+		"reports/shop", "export/shop/" + url.PathEscape(hostile) + fortnight,
 	} {
 		v.look(view)
 		if shown := v.text("main"); !strings.Contains(shown, hostile) && !strings.Contains(shown, `<img src=x onerror=alert(1)>`) {

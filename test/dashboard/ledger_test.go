@@ -134,8 +134,8 @@ func (s *shown) tenants() {
 	less.Kind, less.Corrects = usage.Less, began+9*day-2*hour
 }
 
-// people are who asks, by token: namespaces, and "" is all.
-var people = map[string][]string{"admin": {""}, "shop": {"shop"}, "bank": {"bank"}, "nobody": {}}
+// people are who asks, by token: namespaces, and "" is all. A meterer may list no reports.
+var people = map[string][]string{"admin": {""}, "shop": {"shop"}, "bank": {"bank"}, "meterer": {"shop"}, "nobody": {}}
 
 type served struct {
 	*timeline.Timeline
@@ -155,6 +155,9 @@ func (s *served) AuthenticateRequest(r *http.Request) (*authenticator.Response, 
 }
 
 func (s *served) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	if a.GetUser().GetName() == "meterer" && a.GetResource() != "usagerecords" {
+		return authorizer.DecisionNoOpinion, "", nil
+	}
 	for _, namespace := range people[a.GetUser().GetName()] {
 		if namespace == "" || namespace == a.GetNamespace() {
 			return authorizer.DecisionAllow, "", nil
@@ -187,7 +190,7 @@ func serve(t *testing.T) (*httptest.Server, *served) {
 	s := &served{Timeline: filled()}
 	server := httptest.NewTLSServer(usageapi.New(usageapi.Options{
 		Ledger: s, Authenticator: s, Authorizer: s, Clock: testclock.NewFakePassiveClock(time.Unix(now+5, 0)), Log: logr.Discard(),
-		RequestsPerSecond: 1000, OperatorNamespace: "usage-system", Meters: s.meters, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
+		RequestsPerSecond: 1000, OperatorNamespace: "usage-system", Meters: s.meters, Reports: keptReports, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error) {
 			return []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "lab", UID: "uid-lab"}, {Name: "shop", UID: "uid-shop"}}, nil
 		},

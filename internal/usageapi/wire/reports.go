@@ -33,8 +33,9 @@ type KeptReport struct {
 	WindowSize v1alpha1.WindowSize  `json:"windowSize,omitempty"`
 	Complete   bool                 `json:"complete,omitempty"`
 	Summary    string               `json:"summary,omitempty"`
-	// Totals are the first of the report's.
-	Totals []v1alpha1.Total `json:"totals,omitempty"`
+	// Totals are the first of the report's, and MoreTotals that it has more.
+	Totals     []v1alpha1.Total `json:"totals,omitempty"`
+	MoreTotals bool             `json:"moreTotals,omitempty"`
 	// Coverage is how much of the window is known, in percent.
 	Coverage string `json:"coverage,omitempty"`
 	// Sealed is up to when the figures go, and Changed when they last changed.
