@@ -3,9 +3,7 @@
 package dashboard_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -15,8 +13,6 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-
-	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 const fortnight = "?from=2026-11-06T00:00:00Z&to=2026-11-21T12:30:00Z"
@@ -192,37 +188,6 @@ func TestHostileNamesAreText(t *testing.T) {
 			t.Errorf("%s: a name made %d elements", view, n)
 		}
 		v.well(view)
-	}
-}
-
-// Figures of the overview are the API's exact ones, and add up.
-func TestTheOverviewIsTheAPIsFigures(t *testing.T) {
-	server, _ := serve(t)
-	v := open(t, server.URL)
-	v.logIn("admin")
-	v.look(views["overview"])
-	r, err := http.NewRequest(http.MethodGet, server.URL+"/v1alpha1/capacity"+fortnight, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer admin")
-	answer, err := server.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	var want wire.Capacity
-	if err := json.NewDecoder(answer.Body).Decode(&want); err != nil {
-		t.Fatal(err)
-	}
-	text := ""
-	for i := range want.Dimensions {
-		f := &want.Dimensions[i].Total
-		text += fmt.Sprintln(f.Capacity.Exact, f.Attributed.Exact, f.Unattributed.Exact, f.Idle.Exact, f.Beyond.Exact)
-	}
-	got := eval[string](v, `[...document.querySelectorAll('tr:has([data-part])')].map((r) => [...r.querySelectorAll('[data-part]')].map((c) => c.textContent).join(' ') + '\n').join('')`)
-	if got != text || len(want.Dimensions) != 3 {
-		t.Errorf("the page shows\n%swant\n%s", got, text)
 	}
 }
 
