@@ -25,7 +25,7 @@ func writtenStatus() *v1alpha1.UsageReportStatus {
 		Conditions: []metav1.Condition{{Type: "Ready", Status: "True", Reason: "Reported", LastTransitionTime: writtenAt, Message: "<all>"}},
 		Totals:     []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour", Exact: "3600000", ExactUnit: "millicore-second"}},
 		Rows:       []v1alpha1.ReportRow{{TimeWindow: writtenWindow, Group: map[string]v1alpha1.AttributeValue{"resource": "db", "attribute:a": ""}, Unit: "core-hour", ExactUnit: "millicore-second"}},
-		Coverage:   &v1alpha1.ReportCoverage{Percent: "99", ObservedSeconds: 3564, UnknownSeconds: 36, Gaps: []v1alpha1.CoverageGap{{TimeWindow: writtenWindow, Coverage: "Unknown"}}}, Digest: "sha256:1234", Summary: "vcpu 1 core-hour", RowCount: 1, NextPage: "next",
+		Coverage:   &v1alpha1.ReportCoverage{Percent: "99", ObservedSeconds: 3564, UnknownSeconds: 36, Gaps: []v1alpha1.CoverageGap{{TimeWindow: writtenWindow, Coverage: "Unknown"}}}, Digest: "sha256:1234", Summary: "vcpu 1 core-hour", RowCount: new(int64(1)), NextPage: "next",
 	}
 }
 
@@ -56,7 +56,7 @@ func TestTheCacheKeepsWhatIsReadOfAStatus(t *testing.T) {
 	if !kept.SealedTime.Equal(&writtenAt) || !kept.LastReportTime.Equal(&writtenAt) || !kept.Window.EndTime.Equal(&writtenWindow.EndTime) || len(kept.Conditions) != 1 {
 		t.Errorf("the cache has lost what is read: %+v", kept)
 	}
-	if kept.Summary != "vcpu 1 core-hour" || kept.RowCount != 1 || len(kept.Totals) != 1 || report.Found(kept) != report.Used || kept.Coverage.Percent != "99" {
+	if kept.Summary != "vcpu 1 core-hour" || *kept.RowCount != 1 || len(kept.Totals) != 1 || report.Found(kept) != report.Used || kept.Coverage.Percent != "99" {
 		t.Errorf("the cache has lost what the list of reports has: %+v", kept)
 	}
 	many := writtenStatus()
