@@ -166,11 +166,10 @@ type UsageReportStatus struct {
 	// +kubebuilder:validation:MaxItems=1000
 	Rows []ReportRow `json:"rows,omitempty"`
 
-	// rowCount is how many rows there are on all pages; left out where the report
-	// has no figures.
+	// rowCount is how many rows there are on all pages.
 	//
 	// +optional
-	RowCount *int64 `json:"rowCount,omitempty"`
+	RowCount int64 `json:"rowCount"`
 
 	// nextPage is the startFrom of a report that shows the next page; left out on
 	// the last one.
