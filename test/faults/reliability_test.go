@@ -30,7 +30,7 @@ func TestTheReliabilityPageListsTheSpecs(t *testing.T) {
 	all := slices.Clone(here)
 	for _, folder := range []string{
 		"../operator", "../e2e", "../lifecycle", "../simulate", "../../controllers",
-		"../../internal/archive", "../../internal/collector", "../../internal/record", "../../internal/steadyclock", "../../internal/usage",
+		"../../internal/archive", "../../internal/collector", "../../internal/journal", "../../internal/record", "../../internal/steadyclock", "../../internal/usage",
 	} {
 		all = append(all, testsIn(t, folder)...)
 	}
