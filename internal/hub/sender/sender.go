@@ -39,6 +39,9 @@ const (
 	mostPatience  = time.Minute
 	// refusedFor is how long it waits after a refusal, which somebody has to do something about.
 	refusedFor = time.Minute
+	// listEvery is how often it lists the journal, while what comes next is not there as an
+	// entry: a list reads all of it.
+	listEvery = time.Minute
 )
 
 // Status is how far a Sender has come, and why it is not further.
@@ -61,6 +64,10 @@ type Status struct {
 type Sender struct {
 	Options
 	failures int
+	// listed is when the journal was last listed, zero: it is to be listed anew; end is the
+	// last sequence that it had then.
+	listed time.Time
+	end    uint64
 
 	mu     sync.Mutex
 	status Status
@@ -130,6 +137,7 @@ func (s *Sender) step(ctx context.Context) time.Duration {
 		s.Log.Error(err, "cannot send to the hub; trying again", "acknowledged", status.Acknowledged)
 	}
 	s.failures++
+	s.listed = time.Time{} // what was known of the journal may be so no more
 	if refused {
 		return max(refusedFor, refusal.After)
 	}
@@ -189,11 +197,18 @@ func (s *Sender) next(ctx context.Context, after uint64) (*journal.Stored, error
 	if !errors.Is(err, journal.ErrNotFound) {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
+	now := s.Clock.Now()
+	if !s.listed.IsZero() && after >= s.end && now.Before(s.listed.Add(listEvery)) {
+		// It had no more when it was listed. What was appended since is there as an entry, unless
+		// that was merged and deleted meanwhile: then the next list has it.
+		return nil, nil
+	}
 	keys, err := s.Blocks.Keys(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)
 	}
 	merged, end := covering(keys, after+1)
+	s.listed, s.end = now, end
 	switch {
 	case merged != nil:
 		stored, err := s.Blocks.Get(ctx, *merged)
