@@ -79,7 +79,9 @@ func (a *appending) run(ctx context.Context) (Ack, *Refusal, error) {
 	}
 	refusal := follows(head, a.block, before)
 	if refusal == nil && a.block.From <= head.Sequence {
-		refusal, err = a.overlap(ctx, head)
+		if refusal = doubtful(head, a.block); refusal == nil {
+			refusal, err = a.overlap(ctx, head)
+		}
 	}
 	if err != nil || refusal != nil {
 		return Ack{}, refusal, errors.Join(err, a.note(ctx, head, refusal))

@@ -238,19 +238,6 @@ func TestALaggingHub(t *testing.T) {
 	acknowledged(t, current, cluster, block, ack, 18, 9)
 }
 
-// A merged block that does not begin with what the hub has is of another history.
-func TestAMergedBlockOfAnother(t *testing.T) {
-	s, _ := database(t, postgres.Start(t))
-	cluster := enrolled(t, s)
-	_, _, block, _ := merged(t, cluster)
-	other := newSource(t, cluster, "other", &blocks{}, nil)
-	less := holds("other", 20, 1)
-	less.Changes[0].Kind, less.Changes[0].Corrects, less.Changes[0].End = usage.Less, hour0, usage.Boundary{At: hour0, Evidence: usage.Observed}
-	other.commit(t, less)
-	send(t, s, cluster, other.all()[0])
-	refused(t, s, cluster, block, hub.Forked)
-}
-
 // enrolledLike is another hub, with a database of its own, that knows the cluster.
 func enrolledLike(t *testing.T, server *postgres.Server, cluster hub.Cluster) *hub.Store {
 	t.Helper()

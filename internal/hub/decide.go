@@ -47,6 +47,19 @@ func follows(head *Head, b *journal.Whole, before *journal.Digest) *Refusal {
 	return nil
 }
 
+// doubtful tells why a merged block is not taken that stands for blocks which the chain has in
+// part; nil: it may be. What is in it of these has no digest of its own to compare. Where a
+// fork was refused at or after the first of them, it may be that fork's.
+func doubtful(head *Head, b *journal.Whole) *Refusal {
+	if head.Fork.Sequence < b.From {
+		return nil
+	}
+	refusal := refuse(Forked, "block %s stands for blocks of which the hub has some, up to %d, and a fork was refused at sequence %d: "+
+		"it cannot be told whether the block is of that", b.Key, head.Sequence, head.Fork.Sequence)
+	refusal.Head = head.Sequence
+	return refusal
+}
+
 // again is what becomes of a block at or before the chain's last. link is the digest that
 // the chain has after the block's last sequence; nil: that is inside a block that was merged.
 func again(head *Head, b *journal.Whole, link *journal.Digest) (Ack, *Refusal) {
