@@ -126,40 +126,6 @@ func (a *appending) again(ctx context.Context, head *Head) (Ack, *Refusal, error
 	return ack, refusal, a.note(ctx, head, refusal)
 }
 
-// overlap takes off a merged block what the chain has of it already: what was acknowledged
-// stays as it is.
-func (a *appending) overlap(ctx context.Context, head *Head) (*Refusal, error) {
-	found, err := a.tx.Query(ctx, "SELECT first, sequence, spec FROM blocks WHERE cluster = $1 AND sequence >= $2 ORDER BY sequence", a.cluster, a.block.From)
-	if err != nil {
-		return nil, err
-	}
-	defer found.Close()
-	told := &Told{}
-	for found.Next() {
-		var stored journal.Stored
-		if err := found.Scan(&stored.Key.From, &stored.Key.To, &stored.Spec); err != nil {
-			return nil, err
-		}
-		b, err := journal.Open(stored)
-		if err == nil {
-			err = told.Take(b)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("block %s, which the hub has: %w", stored.Key, err)
-		}
-	}
-	if err := found.Err(); err != nil {
-		return nil, err
-	}
-	if err := told.Take(a.block); err != nil {
-		refusal := refuse(Forked, "%v", err)
-		refusal.Head = head.Sequence
-		return refusal, nil
-	}
-	a.said = told.last()
-	return nil, nil
-}
-
 // forkEvery is how often a fork is written down that is known already, in seconds.
 const forkEvery = 60
 

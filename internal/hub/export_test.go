@@ -11,6 +11,9 @@ func (s *Store) Before(call func(ctx context.Context, tx pgx.Tx, statement int) 
 	s.before = call
 }
 
+// Most sets how much of a chain is read to take in a merged block.
+func (s *Store) Most(most Overlap) { s.most = most }
+
 // Exec does a statement in the store's database.
 func (s *Store) Exec(ctx context.Context, statement string, arguments ...any) error {
 	_, err := s.pool.Exec(ctx, statement, arguments...)

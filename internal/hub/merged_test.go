@@ -84,3 +84,31 @@ func TestAMergedBlockOfAnother(t *testing.T) {
 		t.Errorf("the fork on record is %+v, %v", head.Fork, err)
 	}
 }
+
+// A merged block is refused that stands for more of the chain than can be held in memory:
+// by the number of blocks, their bytes, and their rows.
+func TestAMergedBlockOfMuch(t *testing.T) {
+	s, _ := database(t, postgres.Start(t))
+	cluster := enrolled(t, s)
+	_, entries, block, ack := merged(t, cluster)
+	bytes := int64(0)
+	for _, stored := range entries[:8] {
+		send(t, s, cluster, stored)
+		bytes += int64(len(stored.Spec))
+	}
+	most := hub.Overlap{Blocks: 8, Bytes: bytes, Rows: 16}
+	for _, less := range []hub.Overlap{
+		{Blocks: most.Blocks - 1, Bytes: most.Bytes, Rows: most.Rows}, {Blocks: most.Blocks, Bytes: most.Bytes - 1, Rows: most.Rows},
+		{Blocks: most.Blocks, Bytes: most.Bytes, Rows: most.Rows - 1},
+	} {
+		s.Most(less)
+		refused(t, s, cluster, block, hub.TooLarge)
+	}
+	s.Most(most)
+	if got := send(t, s, cluster, block); got != ack {
+		t.Errorf("it is acknowledged with %+v, want %+v", got, ack)
+	}
+	if head, err := s.Head(t.Context(), cluster); err != nil || head.Fork.Sequence != 0 {
+		t.Errorf("a fork is on record: %+v, %v", head.Fork, err)
+	}
+}

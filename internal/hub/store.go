@@ -25,6 +25,7 @@ const version = 1
 type Store struct {
 	pool  *pgxpool.Pool
 	clock clock.PassiveClock
+	most  Overlap
 	// before is asked before each statement of an append, by its number; tests set it.
 	before func(ctx context.Context, tx pgx.Tx, statement int) error
 }
@@ -36,7 +37,7 @@ func Open(ctx context.Context, location string, clock clock.PassiveClock) (*Stor
 	if err != nil {
 		return nil, fmt.Errorf("the database's location: %w", err)
 	}
-	return &Store{pool: pool, clock: clock, before: func(context.Context, pgx.Tx, int) error { return nil }}, nil
+	return &Store{pool: pool, clock: clock, most: mostOverlap, before: func(context.Context, pgx.Tx, int) error { return nil }}, nil
 }
 
 // Close lets go of the store.
