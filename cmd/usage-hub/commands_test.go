@@ -56,7 +56,7 @@ func TestMisuse(t *testing.T) {
 	for _, args := range [][]string{
 		{"sevre"}, {"migrate"}, {"migrate", "--database=host=/nowhere"}, {"migrate", "now", "--database=x"}, {"serve", "--database=dbname=x"},
 		{"serve", "--database=dbname=x", "--plain-http", "--tls-key=x"}, {"serve", "--database=dbname=x", "--plain-http", "--at-once=0"},
-		{"send"}, {"send", "--url=hub", "--token-file=x"}, {"send", "--url=https://hub"}, {"send", "--database=x"},
+		{"send"}, {"send", "--url=hub", "--token-file=x"}, {"send", "--url=https://hub"}, {"send", "--url=http://hub", "--token-file=x"}, {"send", "--database=x"},
 		{"enrol", "--database=dbname=x"}, {"enrol", "eu-1", "--name=x", "--database=dbname=x"}, {"enrol", cluster, "--database=dbname=x"},
 		{"verify", "--database=dbname=x"}, {"verify", cluster, "-o", "yaml", "--database=dbname=x"}, {"verify", cluster, "--what", "--database=dbname=x"},
 	} {

@@ -42,6 +42,7 @@ const answerPatience = time.Minute
 // sending is what is to be sent where.
 type sending struct {
 	url, ca, tokenFile, kubeconfig, namespace, probeAddress string
+	plain                                                   bool
 }
 
 func (p *program) send(ctx context.Context, args []string) (int, error) {
@@ -49,16 +50,20 @@ func (p *program) send(ctx context.Context, args []string) (int, error) {
 	o.StringVar(&v.url, "url", "", "The hub's, such as https://hub.example.org:8443.")
 	o.StringVar(&v.ca, "ca", "", "The file with the certificates that signed the hub's; those that the system trusts if it is not said.")
 	o.StringVar(&v.tokenFile, "token-file", "", "The file with the token that usage-hub enrol printed. It is read for each request: it may be rotated.")
+	o.BoolVar(&v.plain, "plain-http", false, "Let the URL be one of http: the token is sent as it is. For something in between that has TLS.")
 	o.StringVar(&v.kubeconfig, "kubeconfig", "", "The kubeconfig of the cluster.")
 	o.StringVar(&v.namespace, "namespace", "usage-system", "The operator's own namespace, with the journal.")
 	o.StringVar(&v.probeAddress, "probe-address", "", "Where to listen for /healthz and /metrics; empty: nowhere.")
 	if err := o.parse(args); err != nil {
 		return exitFailed, err
 	}
-	if at, err := url.Parse(v.url); err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" {
+	at, err := url.Parse(v.url)
+	switch {
+	case err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http":
 		return exitFailed, &misuse{fmt.Errorf("--url=%s: want one such as https://hub.example.org:8443", v.url)}
-	}
-	if v.tokenFile == "" {
+	case at.Scheme == "http" && !v.plain:
+		return exitFailed, &misuse{fmt.Errorf("--url=%s: the token would be sent without TLS: say --plain-http if it is to be", v.url)}
+	case v.tokenFile == "":
 		return exitFailed, &misuse{errors.New("no token: say --token-file")}
 	}
 	return exitDone, v.run(ctx)
@@ -146,5 +151,9 @@ func (v *sending) client(cluster string) (*sender.Client, error) {
 		text, err := os.ReadFile(v.tokenFile)
 		return string(text), err
 	}
-	return &sender.Client{URL: v.url, Cluster: cluster, Token: token, HTTP: &http.Client{Transport: transport, Timeout: answerPatience}}, nil
+	return &sender.Client{URL: v.url, Cluster: cluster, Token: token, HTTP: &http.Client{
+		Transport: transport, Timeout: answerPatience,
+		// The token is for the hub that the URL says, and an answer of another server is none.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
 }

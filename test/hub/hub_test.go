@@ -219,7 +219,7 @@ func newHub(t *testing.T) *hubOf {
 func (h *hubOf) run() {
 	h.Helper()
 	h.serving = start(h.T, "serve", "--plain-http", "--address", h.address, "--probe-address", "127.0.0.1:0")
-	h.sending = start(h.T, "send", "--url", "http://"+h.address, "--token-file", h.token, "--kubeconfig", plane.Kubeconfig(), "--probe-address", "127.0.0.1:0")
+	h.sending = start(h.T, "send", "--plain-http", "--url", "http://"+h.address, "--token-file", h.token, "--kubeconfig", plane.Kubeconfig(), "--probe-address", "127.0.0.1:0")
 }
 
 // reaches waits until the hub has come to a sequence.
