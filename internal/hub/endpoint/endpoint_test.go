@@ -277,6 +277,9 @@ func TestTheDatabaseIsAway(t *testing.T) {
 	ready := func() int {
 		got := httptest.NewRecorder()
 		w.endpoint.Probes().ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
+		if body := got.Body.String(); body != "ok\n" && body != "not ready\n" {
+			t.Errorf("it says to anybody: %s", body)
+		}
 		return got.Code
 	}
 	if ready() != http.StatusServiceUnavailable {
