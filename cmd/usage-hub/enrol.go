@@ -61,7 +61,9 @@ func (p *program) enrol(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return exitFailed, err
 	}
-	fmt.Fprintln(p.stdout, token)
+	if _, err := fmt.Fprintln(p.stdout, token); err != nil {
+		return exitFailed, fmt.Errorf("the cluster has a token that was not printed, and is kept nowhere: usage-hub enrol %s --rotate prints another: %w", cluster, err)
+	}
 	return exitDone, nil
 }
 
