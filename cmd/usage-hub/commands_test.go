@@ -106,7 +106,7 @@ func TestCommands(t *testing.T) {
 	if report.Difference.Field != "sequence" {
 		t.Errorf("the difference is %+v", report)
 	}
-	if _, err := connection.Exec(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)"); err != nil {
+	if _, err := connection.Exec(t.Context(), "INSERT INTO usage_hub_schema (version_id, is_applied) VALUES (99, true)"); err != nil {
 		t.Fatal(err)
 	}
 	want(exitFailed, "run the newer hub", "verify", cluster)

@@ -21,6 +21,10 @@ var migrations embed.FS
 // version is the one of the schema that this code is written for: the last migration's.
 const version = 1
 
+// versions is the table with the migrations that were done. It is not goose's own default: that
+// is of any program that uses goose, and may be in the same database.
+const versions = "usage_hub_schema"
+
 // Store keeps ledgers in a database. Any number of them may use one database.
 type Store struct {
 	pool  *pgxpool.Pool
@@ -56,7 +60,7 @@ func (s *Store) Migrate(ctx context.Context) error {
 	}
 	database := stdlib.OpenDBFromPool(s.pool)
 	defer database.Close()
-	provider, err := goose.NewProvider(goose.DialectPostgres, database, files, goose.WithSessionLocker(locker))
+	provider, err := goose.NewProvider(goose.DialectPostgres, database, files, goose.WithSessionLocker(locker), goose.WithTableName(versions))
 	if err != nil {
 		return err
 	}
@@ -77,14 +81,14 @@ func (e *SchemaError) Error() string {
 // Ready tells whether the database answers, and has the schema.
 func (s *Store) Ready(ctx context.Context) error {
 	var there bool
-	if err := s.pool.QueryRow(ctx, "SELECT to_regclass('goose_db_version') IS NOT NULL").Scan(&there); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", versions).Scan(&there); err != nil {
 		return err
 	}
 	if !there {
 		return &SchemaError{Want: version}
 	}
 	var found int64
-	if err := s.pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&found); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versions+" WHERE is_applied").Scan(&found); err != nil {
 		return err
 	}
 	if found != version {
