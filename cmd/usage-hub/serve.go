@@ -57,7 +57,7 @@ func (p *program) serve(ctx context.Context, args []string) (int, error) {
 	o.StringVar(&v.certificate, "tls-cert", "", "The file with the certificate, and those that signed it.")
 	o.StringVar(&v.key, "tls-key", "", "The file with its key.")
 	o.BoolVar(&v.plain, "plain-http", false, "Serve without TLS: tokens are sent as they are. For something in front that has TLS.")
-	o.IntVar(&v.atOnce, "at-once", 16, "How many blocks are written at once, of different clusters: each takes some MiB of memory, and a connection to the database.")
+	o.IntVar(&v.atOnce, "at-once", 16, "How many blocks are written at once, of different clusters: each takes some MiB of memory, and a connection to the database. There are four more for all else.")
 	o.DurationVar(&v.patience, "patience", 30*time.Second, "How long a request may take.")
 	if err := o.parse(args); err != nil {
 		return exitFailed, err
@@ -69,7 +69,7 @@ func (p *program) serve(ctx context.Context, args []string) (int, error) {
 		return exitFailed, &misuse{errors.New("--at-once and --patience have to be more than 0")}
 	}
 	// The database need not be there yet, nor have the schema: it is not ready until then.
-	s, err := hub.Open(ctx, o.database, clock.RealClock{})
+	s, err := hub.OpenFor(ctx, o.database, clock.RealClock{}, v.atOnce)
 	if err != nil {
 		return exitFailed, err
 	}

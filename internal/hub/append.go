@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -55,12 +57,19 @@ type appending struct {
 	statement int
 }
 
+// lockPatience is how long an append waits for another one of its cluster: it has a
+// connection meanwhile, which others wait for.
+const lockPatience = 10 * time.Second
+
 // errMoved says that the chain is not where it was when it was locked: the engine's locks
 // do not hold.
 var errMoved = errors.New("the chain has moved since it was locked")
 
 func (a *appending) run(ctx context.Context) (Ack, *Refusal, error) {
 	if err := a.before(ctx, a.tx, a.statement); err != nil {
+		return Ack{}, nil, err
+	}
+	if _, err := a.tx.Exec(ctx, "SELECT set_config('lock_timeout', $1, true)", strconv.FormatInt(a.lockPatience.Milliseconds(), 10)); err != nil {
 		return Ack{}, nil, err
 	}
 	head, err := scanHead(a.tx.QueryRow(ctx, "SELECT "+headColumns+" FROM clusters WHERE cluster = $1 FOR UPDATE", a.cluster))

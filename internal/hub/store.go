@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -30,18 +32,45 @@ type Store struct {
 	pool  *pgxpool.Pool
 	clock clock.PassiveClock
 	most  Overlap
+	// lockPatience is how long an append waits for another one of its cluster.
+	lockPatience time.Duration
 	// before is asked before each statement of an append, by its number; tests set it.
 	before func(ctx context.Context, tx pgx.Tx, statement int) error
 }
 
+const (
+	// spare is how many connections there are beyond those that append: to tell who may, where
+	// the chains are, and whether the database answers.
+	spare = 4
+	// poolSize is what says how many connections there may be, in a location.
+	poolSize = "pool_max_conns"
+)
+
 // Open is the store at a location, in the words of libpq: a URL, or keywords. It is not
 // asked yet whether anything is there.
 func Open(ctx context.Context, location string, clock clock.PassiveClock) (*Store, error) {
-	pool, err := pgxpool.New(ctx, location)
+	return OpenFor(ctx, location, clock, 0)
+}
+
+// OpenFor is a store with room for as many appends at once; 0: for a few. A location that
+// says how many connections there may be (pool_max_conns) is heeded.
+func OpenFor(ctx context.Context, location string, clock clock.PassiveClock, atOnce int) (*Store, error) {
+	config, err := pgxpool.ParseConfig(location)
 	if err != nil {
 		return nil, fmt.Errorf("the database's location: %w", err)
 	}
-	return &Store{pool: pool, clock: clock, most: mostOverlap, before: func(context.Context, pgx.Tx, int) error { return nil }}, nil
+	said, err := pgx.ParseConfig(location) // it leaves what is the pool's among the parameters
+	if err != nil {
+		return nil, fmt.Errorf("the database's location: %w", err)
+	}
+	if _, sized := said.RuntimeParams[poolSize]; !sized && atOnce > 0 {
+		config.MaxConns = int32(min(atOnce, math.MaxInt32-spare) + spare)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("the database's location: %w", err)
+	}
+	return &Store{pool: pool, clock: clock, most: mostOverlap, lockPatience: lockPatience, before: func(context.Context, pgx.Tx, int) error { return nil }}, nil
 }
 
 // Close lets go of the store.
