@@ -24,12 +24,16 @@ func (s *Store) Append(ctx context.Context, cluster Cluster, stored journal.Stor
 		return Ack{}, refusal
 	}
 	told := &Told{}
-	if err := told.Take(b); err != nil {
+	err := told.Take(b)
+	if _, large := errors.AsType[*TextError](err); large {
+		return Ack{}, refuse(TooLarge, "%v", err)
+	}
+	if err != nil {
 		return Ack{}, refuse(Damaged, "block %s: %v", b.Key, err)
 	}
 	said := told.last()
 	var ack Ack
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		a := &appending{Store: s, tx: tx, cluster: cluster, block: b, spec: stored.Spec, said: said, now: s.clock.Now().Unix()}
 		var err error
 		ack, refusal, err = a.run(ctx)

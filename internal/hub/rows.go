@@ -30,13 +30,16 @@ type subject struct {
 }
 
 // rowsOf are the rows of changes.
-func rowsOf(changes []usage.Change) (*rows, error) {
+func rowsOf(ctx context.Context, changes []usage.Change) (*rows, error) {
 	r := &rows{subjects: map[*usage.Subject]int{}, changes: changes}
 	places := map[[sha256.Size]byte]int{}
 	for i := range changes {
 		of := changes[i].Subject
 		if _, known := r.subjects[of]; known {
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 		s, err := subjectOf(of)
 		if err != nil {
@@ -59,14 +62,9 @@ func subjectOf(of *usage.Subject) (subject, error) {
 	if err != nil {
 		return subject{}, fmt.Errorf("the attributes of a subject: %w", err)
 	}
-	s := subject{columns: [16]string{
-		of.ResourceType, of.Namespace, of.NamespaceUID, of.Deployment,
-		of.Resource.APIVersion, of.Resource.Kind, of.Resource.Name, of.Resource.UID,
-		of.Instance.APIVersion, of.Instance.Kind, of.Instance.Name, of.Instance.UID,
-		of.Container, of.Region, of.Bundle,
-	}}
-	for i := range s.columns {
-		s.columns[i] = journal.Text(s.columns[i])
+	s := subject{}
+	for i, name := range namesOf(of) {
+		s.columns[i] = journal.Text(name)
 	}
 	s.columns[15] = attributes
 	var text []byte
@@ -104,7 +102,7 @@ const subjectColumns = `resource_type, namespace, namespace_uid, deployment,
 
 // writeRows writes what the block says. next is the number of the next subject.
 func (a *appending) writeRows(ctx context.Context, next int64) (int64, error) {
-	rows, err := rowsOf(a.said.Changes)
+	rows, err := rowsOf(ctx, a.said.Changes)
 	if err != nil {
 		return next, err
 	}

@@ -43,6 +43,9 @@ func (t *Told) Take(b *journal.Whole) error {
 	if err := b.Changes(func(c *usage.Change) { s.Changes = append(s.Changes, *c) }); err != nil {
 		return err
 	}
+	if err := bounded(b.Key, s.Changes); err != nil {
+		return err
+	}
 	if b.Part == 0 {
 		t.Pending = nil
 	}
