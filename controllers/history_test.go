@@ -43,7 +43,7 @@ func TestAHistoryThatCannotBeReadIsTold(t *testing.T) {
 	}
 }
 
-// A history that is too large for the memory ends no operator: it is told, and metering goes on.
+// A history that is too large for the memory ends no operator: a condition says so, and metering goes on.
 func TestAHistoryThatDoesNotFitIsTold(t *testing.T) {
 	store, now, _ := sealedDays(t, 1)
 	h := &history{Log: logr.Discard(), Clock: now}
@@ -54,7 +54,7 @@ func TestAHistoryThatDoesNotFitIsTold(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- h.follow(ctx, j) }()
-	eventually(t, "it is told", func() bool { return strings.Contains(h.finding(), "5 GiB") })
+	eventually(t, "the condition says so", func() bool { return strings.Contains(h.finding(), "5 GiB") })
 	select {
 	case err := <-done:
 		t.Fatalf("it ended: %v", err)

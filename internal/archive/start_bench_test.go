@@ -85,7 +85,7 @@ func resident(b *testing.B) float64 {
 	b.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		b.Skip(err)
+		b.Fatal("what is resident is read on Linux alone: ", err)
 	}
 	_, rest, _ := strings.Cut(string(status), "VmHWM:")
 	kib, err := strconv.Atoi(strings.Fields(rest)[0])

@@ -171,7 +171,7 @@ func (g *Graph) Seed(uid, deployment string) []string {
 // Unseed forgets the seed of an object that has not come: it holds nothing any more.
 func (g *Graph) Unseed(uid string) { delete(g.seeds, uid) }
 
-// UnseedAll forgets the seeds of what has not come: it went while nobody looked.
+// UnseedAll forgets the seeds of objects that have not come: they were deleted while no operator ran.
 func (g *Graph) UnseedAll() { clear(g.seeds) }
 
 // Recall tells where the object's chain ended as a former run of the operator knew

@@ -209,13 +209,22 @@ func (j *Journal) toLeaveOut() (said *Archived, from int64) {
 	if said = j.archived; !j.cuts || said == nil || said.End <= j.cut {
 		return nil, 0
 	}
-	from = said.Start
-	for _, b := range j.chain {
-		if b.leftOut != nil {
-			from = max(from, b.leftOut.End)
-		}
+	return said, min(max(said.Start, cutUntil(j.chain)), said.End-1)
+}
+
+// cutUntil is up to when what is archived was left out of all blocks that there were when it
+// was said; 0: of some it was not, since a writer ended in the middle, or the archive has more.
+func cutUntil(chain []*block) int64 {
+	var last *Archived
+	for _, b := range chain {
+		last = later(last, b.leftOut)
 	}
-	return said, min(from, said.End-1)
+	if last == nil || slices.ContainsFunc(chain, func(b *block) bool {
+		return b.From <= last.Sequence && (b.leftOut == nil || b.leftOut.End < last.End)
+	}) {
+		return 0
+	}
+	return last.End
 }
 
 // recallLasts is for how long the archive is believed to have what was read of it.

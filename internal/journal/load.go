@@ -329,7 +329,8 @@ func (j *Journal) begin(v *view) {
 const (
 	// followEvery is how far a standby may be behind.
 	followEvery = 5 * time.Second
-	// followLater is how long it waits at most to try again, after errors.
+	// followLater is how long it waits at most to try again, after errors of one that reads
+	// an archive, too: what it has read of that is read anew.
 	followLater = time.Minute
 )
 
@@ -347,7 +348,9 @@ func (j *Journal) Follow(ctx context.Context) error {
 		wait := followEvery
 		if err != nil && ctx.Err() == nil {
 			j.log.Error(err, "cannot follow the journal; trying again")
-			wait, pause = pause, min(2*pause, followLater)
+			if j.past != nil {
+				wait, pause = pause, min(2*pause, followLater)
+			}
 		} else {
 			pause = followEvery
 		}

@@ -226,8 +226,8 @@ func (s *Sender) next(ctx context.Context, after uint64) (*journal.Stored, error
 	return nil, nil
 }
 
-// covering is the smallest block that has a sequence, and the last sequence of all. Of what
-// the hub has it says as little as possible again.
+// covering is the smallest block that covers a sequence, so that as little as possible is
+// sent again, and the last sequence of all blocks.
 func covering(keys []journal.Key, sequence uint64) (smallest *journal.Key, end uint64) {
 	for _, k := range keys {
 		end = max(end, k.To)
