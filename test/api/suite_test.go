@@ -26,7 +26,7 @@ const (
 
 	// buildPatience is for a machine that has to build the control plane first.
 	buildPatience = 20 * time.Minute
-	patience      = time.Minute
+	patience      = 3 * time.Minute
 )
 
 var (

@@ -37,7 +37,7 @@ import (
 const (
 	// buildPatience is for a machine that has to build the control plane first.
 	buildPatience = 20 * time.Minute
-	patience      = 90 * time.Second
+	patience      = 3 * time.Minute
 	// minutes is for a spec in which some intervals pass for real.
 	minutes = 8 * time.Minute
 )

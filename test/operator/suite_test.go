@@ -30,7 +30,9 @@ import (
 const (
 	// buildPatience is for a machine that has to build the control plane first.
 	buildPatience = 20 * time.Minute
-	patience      = time.Minute
+	// patience is for what comes once an interval, and may just have been: a kind where nothing happens is asked how far
+	// it is at the interval's end.
+	patience = 3 * interval * time.Second
 )
 
 var (

@@ -136,7 +136,7 @@ var _ = Describe("An upgrade of the built-in meters", func() {
 		objects := d.objectsToUpgrade()
 
 		By("sealing what the earlier meters read")
-		Eventually(op.collector.Sealed).WithContext(ctx).WithTimeout(2 * patience).
+		Eventually(op.collector.Sealed).WithContext(ctx).
 			Should(BeNumerically(">=", usage.Interval(op.clock.Now().Unix(), interval).End))
 		sealed := map[string]v1alpha1.UsageRecord{}
 		for _, r := range d.mine(op.finals(ctx)) {
