@@ -29,7 +29,7 @@ func (e *Behind) Unwrap() error { return e.Err }
 // the epoch, has been seen of what is metered: each kind's resourceVersion is asked
 // for, and its watch waited for until it has come there. The error is a Behind. Kinds
 // that are followed for the owners among them are waited for too, as long as an
-// owner is: what they tell later is a correction.
+// owner is: what they tell later is a correction, and they may never tell it.
 func (c *Collector) Pass(ctx context.Context, moment int64) error {
 	c.mu.Lock()
 	var late, owning []*feed
@@ -65,10 +65,20 @@ func (c *Collector) Pass(ctx context.Context, moment int64) error {
 		failed.Err = behind[i]
 	}
 	if failed.Err == nil {
+		c.passWithout(moment)
 		return nil
 	}
 	slices.Sort(failed.Kinds)
 	return &failed
+}
+
+// passWithout notes which kinds of owners are not waited for any longer. Called under the lock.
+func (c *Collector) passWithout(moment int64) {
+	for kind, f := range c.feeds {
+		if !f.isMetered() && f.passed.Load() < moment && !f.ended && !refused(f.err) {
+			c.doubtPlacements(f, f.position(kind).Time, moment)
+		}
+	}
 }
 
 // counts tells whether intervals wait for the feed: not for a kind that is gone,
@@ -121,12 +131,41 @@ func (c *Collector) GiveUp(moment int64) {
 	}
 }
 
+// estimate notes that nobody saw how the kind changed: neither what its objects held is known
+// to the second, nor where those belonged that are placed by them. Called under the lock.
+func (f *feed) estimate(from, to int64) {
+	f.cover(from, to, usage.CoverageEstimated)
+	f.collector.doubtPlacements(f, from, to)
+}
+
+// doubt is a stretch in which nobody saw how a kind changed that others may be placed by.
+type doubt struct {
+	kind     *feed
+	from, to int64
+	covered  map[*feed]bool // what is placed by the kind, as far as that is known
+}
+
 // doubtPlacements notes that nobody saw how a kind changed that others are placed by.
 // Called under the lock.
 func (c *Collector) doubtPlacements(late *feed, from, to int64) {
-	for _, f := range c.feeds {
-		if f != late && len(f.meters) > 0 && c.placedBy(f, late, map[*feed]bool{}) {
-			f.cover(from, to, usage.CoverageEstimated)
+	sealed := c.ledger.Sealed()
+	if from = max(from, sealed); from >= to {
+		return
+	}
+	c.doubts = slices.DeleteFunc(c.doubts, func(d doubt) bool { return d.to <= sealed || d.kind == late && from <= d.from && d.to <= to })
+	c.doubts = append(c.doubts, doubt{late, from, to, map[*feed]bool{late: true}})
+	c.coverDoubts()
+}
+
+// coverDoubts estimates what is found to be placed by a kind that nobody saw. Called under
+// the lock.
+func (c *Collector) coverDoubts() {
+	for _, d := range c.doubts {
+		for _, f := range c.feeds {
+			if !d.covered[f] && len(f.meters) > 0 && c.placedBy(f, d.kind, map[*feed]bool{}) {
+				d.covered[f] = true
+				f.cover(d.from, d.to, usage.CoverageEstimated)
+			}
 		}
 	}
 }
@@ -162,5 +201,6 @@ func (f *feed) ownedBy(owner usage.Object) {
 			f.owners = map[schema.GroupKind]struct{}{}
 		}
 		f.owners[kind] = struct{}{}
+		f.collector.coverDoubts()
 	}
 }

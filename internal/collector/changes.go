@@ -99,8 +99,7 @@ func (f *feed) doubtBehind(e event) {
 	f.doubted = true
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.cover(e.after, c.restored.time, usage.CoverageEstimated)
-	c.doubtPlacements(f, e.after, c.restored.time)
+	f.estimate(e.after, c.restored.time)
 }
 
 // date finds out when the change can have happened. It is done in the change's turn, when
@@ -185,11 +184,12 @@ func (f *feed) Resumed(how source.Bridge, from source.Position, now time.Time) {
 	c := f.collector
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	coverage := usage.CoverageReplayed
+	since := max(f.lookedUntil(from.ResourceVersion, from.Time.Unix()), f.estimated)
 	if how >= source.Sampled {
-		coverage = usage.CoverageEstimated
+		f.estimate(since, now.Unix())
+	} else {
+		f.cover(since, now.Unix(), usage.CoverageReplayed)
 	}
-	f.cover(max(f.lookedUntil(from.ResourceVersion, from.Time.Unix()), f.estimated), now.Unix(), coverage)
 	c.turns.caughtUp(f)
 	c.Log.Info("went on where it was", "kind", f.kind().String(), "how", how.String(),
 		"from", from.Time.UTC(), "resourceVersion", from.ResourceVersion)

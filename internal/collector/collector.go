@@ -66,6 +66,7 @@ type Collector struct {
 	restored    restored
 	coverage    []usage.Stretch // what is not observed, of what is kept
 	unwritten   []usage.Stretch // of those, what the journal does not have
+	doubts      []doubt         // of what is not sealed
 	digest      [32]byte        // of the last seal
 	lastCut     *sealedCut      // what that interval was sealed as
 	answered    int64           // since when the API server answers; while it does not, now

@@ -85,7 +85,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	f.loseMissing(ledger.Between(ledger.Resumed, earliest, latest))
 	f.forgetMissing(ledger.Between(ledger.Resumed, earliest, latest))
 	if list.Origin == source.Resumed {
-		f.cover(earliest, latest, usage.CoverageEstimated)
+		f.estimate(earliest, latest)
 		f.estimated = latest
 	}
 	f.listed, f.listing, f.checking = nil, false, false

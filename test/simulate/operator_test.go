@@ -217,6 +217,17 @@ func (s *simulation) killAndCompact(r *rand.Rand) {
 	s.in(away, s.start)
 }
 
+func (s *simulation) killAndForgetKind(r *rand.Rand) {
+	s.end()
+	k, away := s.anyKind(r), between(r, 1_000, 90_000)
+	s.log("  %s is forgotten", k.Resource)
+	s.in(time.Duration(r.Int64N(int64(away))), func() {
+		s.server.Compact()
+		s.server.ForgetKind(k)
+	})
+	s.in(away, s.start)
+}
+
 func (s *simulation) killAgain(r *rand.Rand) {
 	s.end()
 	away := between(r, 1_000, 60_000)

@@ -268,7 +268,7 @@ func (s *simulation) compareSecond(key stream, a *account, second int64) string 
 	if unsettled {
 		return fmt.Sprintf("said %s, and it settled under %q", is, settled)
 	}
-	return fmt.Sprintf("said %s, true is %s", is, possible[0])
+	return fmt.Sprintf("said %s, true is %s", is, possible)
 }
 
 // agrees tells whether what is said was so at some moment of them. What it is under
@@ -288,10 +288,13 @@ func agrees(possible []held, is held) bool {
 func (s *simulation) compareBounds(accounts map[stream]*account, coverage []usage.Stretch) {
 	for key, a := range accounts {
 		before := held{}
-		for _, p := range a.said {
+		for i, p := range a.said {
 			from := p.change.Start
 			resized := p.level != before.level
 			before = p.held
+			if p.change.Kind == usage.More { // it may have been held elsewhere, as was said before
+				resized = !slices.ContainsFunc(a.said[:i], func(other said) bool { return other.level == p.level })
+			}
 			if p.sign < 0 || !resized || from.Slack <= lagged || from.At <= s.first.Unix()+2 {
 				continue
 			}

@@ -62,6 +62,7 @@ var changes = map[string]choice[*world]{
 var faults = map[string]choice[*simulation]{
 	"kill the operator":             {6, (*simulation).kill},
 	"kill it, and compact":          {2, (*simulation).killAndCompact},
+	"kill it, and forget a kind":    {3, (*simulation).killAndForgetKind},
 	"kill it while it catches up":   {3, (*simulation).killAgain},
 	"restart the API server":        {3, (*simulation).restartServer},
 	"let a watch lag":               {4, (*simulation).lag},

@@ -133,6 +133,14 @@ func (s *Server) Forget() {
 	}
 }
 
+// ForgetKind lets the watch cache of a kind forget all that was before the present: each
+// kind has its own, and what changes most is forgotten first.
+func (s *Server) ForgetKind(k Kind) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kind(k).oldest = s.revision
+}
+
 // Serve lets the kind be served in these versions, the first of which is preferred;
 // with none, its definition is gone, and the caller has removed its objects. It is
 // served anew: watches end, and the watch cache begins with what there is.
