@@ -42,6 +42,8 @@ type Options struct {
 	// Fits, when not nil, is asked after each block that is read, with how many rows
 	// of how many were. An error of it, ErrTooLarge, ends Load and Follow.
 	Fits func(read, all int64) error
+	// Followed, when not nil, is told how each look of Follow came out.
+	Followed func(error)
 }
 
 // ErrTooLarge says that the journal does not fit into memory.
@@ -58,6 +60,8 @@ type Journal struct {
 	retention int64
 	// fits is Options.Fits.
 	fits func(read, all int64) error
+	// followed is Options.Followed.
+	followed func(error)
 	// past, cuts and lately are those of the options.
 	past         Past
 	cuts, lately bool
@@ -125,7 +129,7 @@ type part struct {
 func New(o Options) *Journal {
 	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
-		follower: o.Follower, retention: o.Retention, fits: o.Fits,
+		follower: o.Follower, retention: o.Retention, fits: o.Fits, followed: o.Followed,
 		past: o.Past, cuts: o.Cuts, lately: o.Lately, replays: o.OnlyTold,
 	}
 	if j.follower == nil {

@@ -3,9 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -46,22 +44,6 @@ func later(a, b *Archived) *Archived {
 // says that it has. Any other error of a Past is one that may pass.
 var ErrNotArchived = errors.New("the archive does not have it")
 
-// Past reads what was left out of a journal.
-type Past interface {
-	// Recall hands out the days that are archived, from the one with a moment on: what
-	// ended in each of them, of the first what had ended before, too; the seals and the
-	// coverage. And it hands out what went on when the last day ended.
-	Recall(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
-}
-
-// LatelyPast is a Past of which the seals can be read without all that was sealed.
-type LatelyPast interface {
-	Past
-	// RecallLately does as Recall does, and hands out the days before that with a moment, too:
-	// without what ended in them.
-	RecallLately(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
-}
-
 // without tells what of the blocks is archived. It goes by what a row, a seal or a
 // stretch says, and not by where it is: so it does not matter from which blocks it was
 // left out already.
@@ -69,25 +51,6 @@ type without struct {
 	Archived
 	open map[foldKey]struct{} // what went on at the end of the last day
 	hash hasher
-}
-
-// recallFrom reads what is archived, from the day with a moment on.
-func (j *Journal) recallFrom(ctx context.Context, said *Archived, from int64, day func(*Batch) error) (*without, error) {
-	var recall recaller
-	if j.past != nil {
-		recall = j.past.Recall
-	}
-	return j.recallBy(ctx, recall, said, from, day)
-}
-
-func (j *Journal) recallBy(ctx context.Context, recall recaller, said *Archived, from int64, day func(*Batch) error) (*without, error) {
-	if recall == nil {
-		return nil, fmt.Errorf("%w: the days until %s, with %s (%s), are in an archive, and there is none here", ErrNotArchived,
-			time.Unix(said.End, 0).UTC().Format(timeFormat), said.Manifest, said.Digest)
-	}
-	w := &without{Archived: *said, open: map[foldKey]struct{}{}, hash: newHasher()}
-	err := recall(ctx, said, from, day, func(c *usage.Change) { w.open[w.hash.key(c)] = struct{}{} })
-	return w, err
 }
 
 // concerns tells whether a block is from before the entry that says what is archived, or begins so.
@@ -136,65 +99,6 @@ func (w *without) coverage(stretches []usage.Stretch) []usage.Stretch {
 	return kept
 }
 
-// recall reads from the archive what was left out of the blocks that come next.
-func (j *Journal) recall(ctx context.Context, v *view) error {
-	b := v.builder
-	var said *Archived
-	var from []Key
-	for _, next := range v.verdict.chain {
-		if next.To <= b.read || next.leftOut == nil {
-			continue
-		}
-		said, from = later(said, next.leftOut), append(from, next.Key)
-	}
-	switch {
-	case said == nil || b.without != nil && said.End <= b.without.End:
-		return nil
-	case b.read > 0:
-		return fmt.Errorf("%w: what was not read yet is in the archive by now", errOutdated)
-	}
-	begins, recall := j.wanted(said)
-	w, err := j.recallBy(ctx, recall, said, begins, func(day *Batch) error { return b.recalled(day, said, begins) })
-	if errors.Is(err, ErrNotArchived) {
-		return &unreadable{from, err}
-	}
-	b.without = w
-	return err
-}
-
-// recaller is one of the ways to read what is archived.
-type recaller func(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
-
-// wanted is from when on what is archived is read, and how: all of it, or what had not ended
-// before the retention began.
-func (j *Journal) wanted(said *Archived) (from int64, recall recaller) {
-	if lately, can := j.past.(LatelyPast); can && j.lately && j.retention > 0 {
-		return max(said.Start, min(j.clock.Now().Unix()-j.retention, said.End-1)), lately.RecallLately
-	}
-	if j.past == nil {
-		return said.Start, nil
-	}
-	return said.Start, j.past.Recall
-}
-
-// recalled adds up one of the days that are in the archive, which are read from a moment on.
-func (b *builder) recalled(day *Batch, of *Archived, from int64) error {
-	if b.fold != nil {
-		b.addSegments(day.Seals, day.Changes)
-	}
-	b.state.Coverage = append(b.state.Coverage, day.Coverage...)
-	b.state.Seals = append(b.state.Seals, day.Seals...)
-	b.rowsRead += int64(len(day.Changes))
-	b.follower.Committed(day)
-	if b.fits != nil {
-		all := b.rowsRead * max(1, of.End-from) / max(1, day.Time-from) // if the other days are like these
-		if err := b.fits(b.rowsRead, all); err != nil {
-			return fmt.Errorf("%w: %w", ErrTooLarge, err)
-		}
-	}
-	return nil
-}
-
 // Archived is what the journal says of the archive; nil: nothing.
 func (j *Journal) Archived() *Archived {
 	j.mu.Lock()
@@ -225,49 +129,6 @@ func cutUntil(chain []*block) int64 {
 		return 0
 	}
 	return last.End
-}
-
-// recallLasts is for how long the archive is believed to have what was read of it.
-const recallLasts = 15 * time.Minute
-
-// ToRecall tells whether there is something that Compact leaves out once Recall has read it.
-func (j *Journal) ToRecall() bool {
-	said, _ := j.toLeaveOut()
-	if said == nil {
-		return false
-	}
-	w := j.recent()
-	return w == nil || w.End < said.End
-}
-
-// Recall reads the days from the archive that Compact is to leave out next, if there are
-// any: nothing is left out that was not there shortly before. It takes as long as the
-// archive does, and neither Append nor Compact waits for it.
-func (j *Journal) Recall(ctx context.Context) error {
-	if !j.ToRecall() {
-		return nil
-	}
-	said, from := j.toLeaveOut()
-	w, err := j.recallFrom(ctx, said, from, func(*Batch) error { return nil })
-	if err != nil {
-		return fmt.Errorf("journal: read again what is to be left out: %w", err)
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.archived != nil && w.End <= j.archived.End { // else it was loaded anew meanwhile, and says less
-		j.recalled, j.recalledAt = w, j.clock.Now()
-	}
-	return nil
-}
-
-// recent is what was read a short time ago, and is not left out; nil: nothing.
-func (j *Journal) recent() *without {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if w := j.recalled; w != nil && w.End > j.cut && j.clock.Since(j.recalledAt) < recallLasts {
-		return w
-	}
-	return nil
 }
 
 // mergedBytes is how much of blocks is merged at once at most, where little or nothing of

@@ -29,6 +29,8 @@ type builder struct {
 	fits func(read, all int64) error
 	// without is what is left out of blocks, since chapters have it; nil: nothing.
 	without *without
+	// recalledFrom is the beginning of the first day of which all was read from the archive.
+	recalledFrom int64
 	// leftOut is what was left out of blocks that were read, before they were.
 	leftOut *Archived
 	// rowsRead is how many rows were added up.
