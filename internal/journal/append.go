@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // ErrFenced says that another writer has appended: this one is not the leader any more.
@@ -92,8 +94,9 @@ type Journal struct {
 	// next is the sequence that comes next, and link the digest that it names.
 	next uint64
 	link Digest
-	// accepted are gaps that are to be put on record.
+	// accepted are gaps that are to be put on record, and unknown is what they leave unknown.
 	accepted []Gap
+	unknown  []usage.Stretch
 	// archived is what the journal says of the archive; nil: nothing. What is before
 	// cut has been left out, as far as that goes.
 	archived *Archived
@@ -187,8 +190,10 @@ func (j *Journal) writable() error {
 func (j *Journal) freeze(batch *Batch) (*pending, error) {
 	j.mu.Lock()
 	next, link, gaps := j.next, j.link, j.accepted
+	said := *batch
+	said.Coverage = slices.Concat(j.unknown, batch.Coverage)
 	j.mu.Unlock()
-	specs, err := specsOf(batch, gaps)
+	specs, err := specsOf(&said, gaps)
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +291,7 @@ func (j *Journal) commit() {
 		j.archived = said.in(j.next - 1)
 	}
 	// Gaps that it put on record.
-	j.accepted = j.accepted[len(j.pending.gaps):]
+	j.accepted, j.unknown = j.accepted[len(j.pending.gaps):], nil
 	j.pending = nil
 	for i := range j.spare {
 		j.spare[i].ready = true

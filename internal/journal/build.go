@@ -46,6 +46,8 @@ func newBuilder(whole bool, follower Follower) *builder {
 // unreadable says which blocks cannot be read, though they are as they were written.
 type unreadable struct {
 	keys []Key
+	// of is when what they say was, as far as that is known.
+	of usage.Window
 	error
 }
 
@@ -76,7 +78,7 @@ func (b *builder) extend(chain []*block, fetch func(*block) error) error {
 				}
 			}
 			if err := b.add(next); err != nil {
-				return &unreadable{[]Key{next.Key}, err}
+				return &unreadable{keys: []Key{next.Key}, error: err}
 			}
 			b.rowsRead += int64(next.spec.Rows)
 		case chain[len(chain)-1].batch() == next.batch():

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // view is what a journal knows of its store.
@@ -16,6 +18,8 @@ type view struct {
 	builder *builder
 	// unreadable are blocks that are as they were written, and cannot be read, and why.
 	unreadable map[Key]error
+	// unarchived is when what some of them say was, which the archive has not.
+	unarchived usage.Window
 	// looked is when the view was brought up to date last, and listed when that was
 	// by the names of all blocks.
 	looked, listed time.Time
@@ -78,6 +82,9 @@ func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
 		}
 		for _, key := range bad.keys {
 			v.unreadable[key] = bad.error
+		}
+		if bad.of.Seconds() > 0 {
+			v.unarchived = bad.of
 		}
 		v.builder = j.newBuilder()
 		if err := j.list(ctx, v); err != nil { // it may have taken long to find that
@@ -201,10 +208,15 @@ func (j *Journal) Load(ctx context.Context) (*State, error) {
 		return nil, err
 	}
 	j.following = nil
+	unknown := v.unknown()
 	state := v.builder.result()
 	state.Meters = v.builder.meters
+	if len(unknown) > 0 {
+		state.Coverage = append(state.Coverage, unknown...)
+		j.follower.Committed(&Batch{Time: state.Time, Coverage: unknown})
+	}
 	state.Gaps = append(state.Gaps, v.verdict.accepted...)
-	j.begin(v)
+	j.begin(v, unknown)
 	j.follower.Current()
 	if j.damage != nil {
 		return state, j.damage
@@ -234,8 +246,8 @@ func (v *view) goesOn(err error) bool {
 	return !errors.Is(err, errOutdated) && !errors.Is(err, ErrTooLarge) && !v.builder.lacks(said)
 }
 
-// begin makes the journal go on from a view.
-func (j *Journal) begin(v *view) {
+// begin makes the journal go on from a view, and put on record what is unknown since then.
+func (j *Journal) begin(v *view, unknown []usage.Stretch) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.chain, j.spare = nil, nil
@@ -255,7 +267,7 @@ func (j *Journal) begin(v *view) {
 	if last := len(j.chain) - 1; last >= 0 && j.chain[last].To == v.verdict.end {
 		j.link = j.chain[last].link
 	}
-	j.accepted, j.damage = v.verdict.accepted, nil
+	j.accepted, j.unknown, j.damage = v.verdict.accepted, unknown, nil
 	j.archived, j.cut, j.recalled = v.builder.state.Archived, 0, nil
 	j.pending = nil
 	if len(v.verdict.problems) > 0 {

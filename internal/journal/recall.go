@@ -75,7 +75,7 @@ func (j *Journal) recallAll(ctx context.Context, v *view) error {
 		}
 		err := j.recall(ctx, v.builder, said)
 		if errors.Is(err, ErrNotArchived) {
-			return &unreadable{of, err}
+			return &unreadable{of, v.written(said, of), err}
 		}
 		if err != nil {
 			return err
@@ -89,6 +89,30 @@ func (j *Journal) recallAll(ctx context.Context, v *view) error {
 		return fmt.Errorf("%w: other days were left out than what was read from the archive", errOutdated)
 	}
 	return nil
+}
+
+// written is when what some blocks say was: from the first day that is archived on.
+func (v *view) written(said *Archived, keys []Key) usage.Window {
+	w := said.Window
+	for _, b := range v.found.blocks {
+		if slices.Contains(keys, b.Key) {
+			w.End = max(w.End, b.spec.Time.Unix())
+		}
+	}
+	return w
+}
+
+// unknown is what the loss of days means that the archive has not any more, once a person
+// accepts it: that nothing of that time is known, of any meter.
+func (v *view) unknown() []usage.Stretch {
+	var stretches []usage.Stretch
+	lost := func(gap Gap) bool { return gap.Lost }
+	if v.unarchived.Seconds() > 0 && slices.ContainsFunc(v.verdict.accepted, lost) {
+		for i := range v.builder.meters {
+			stretches = append(stretches, usage.Stretch{Meter: v.builder.meters[i].Name, Window: v.unarchived, Coverage: usage.CoverageUnknown})
+		}
+	}
+	return stretches
 }
 
 // recall reads the days from the archive that were not. After an error the builder is of
