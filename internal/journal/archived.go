@@ -51,6 +51,8 @@ type without struct {
 	Archived
 	open map[foldKey]struct{} // what went on at the end of the last day
 	hash hasher
+	// passed is the last sequence that Compact has left it out of, or passed over.
+	passed uint64
 }
 
 // concerns tells whether a block is from before the entry that says what is archived, or begins so.
@@ -135,6 +137,10 @@ func cutUntil(chain []*block) int64 {
 // them is left; a commit that is larger is merged as a whole.
 var mergedBytes = 8 << 20 // tests set it
 
+// cutAtOnce is how many blocks one Compact leaves out something of, or one run more: entries
+// wait for it. The next one goes on there.
+var cutAtOnce = 50 // tests set it
+
 // leaveOut merges what is before the entry that says what is archived, without that: as far
 // as it was recalled.
 func (j *Journal) leaveOut(ctx context.Context) error {
@@ -142,27 +148,8 @@ func (j *Journal) leaveOut(ctx context.Context) error {
 	if w == nil {
 		return nil
 	}
-	var p piece
-	for _, u := range j.units() {
-		// One alone is not merged: what comes after the entry is merged with it, and stays as it is.
-		if u.From > w.Sequence && len(p.run) != 1 {
-			break
-		}
-		most, err := j.kept(ctx, u, w)
-		if err != nil {
-			return err
-		}
-		if p.isFull(u, most) {
-			if err := j.mergePiece(ctx, &p, w); err != nil {
-				return err
-			}
-		}
-		p.run, p.kept, p.read = append(p.run, u), p.kept+most, p.read+u.bytes
-	}
-	if len(p.run) == 1 && p.run[0].From <= w.Sequence && !j.isCut(p.run[0].Key, w.End) {
-		return nil // until something comes after it
-	}
-	if err := j.mergePiece(ctx, &p, w); err != nil {
+	all, err := j.leaveOutStep(ctx, w)
+	if err != nil || !all {
 		return err
 	}
 	j.mu.Lock()
@@ -173,10 +160,43 @@ func (j *Journal) leaveOut(ctx context.Context) error {
 	return nil
 }
 
+// leaveOutStep does some of it; all tells whether nothing is left to do.
+func (j *Journal) leaveOutStep(ctx context.Context, w *without) (all bool, err error) {
+	var p piece
+	for _, u := range j.units() {
+		if u.To <= w.passed {
+			continue
+		}
+		// One alone is not merged: what comes after the entry is merged with it, and stays as it is.
+		if u.From > w.Sequence && len(p.run) != 1 {
+			break
+		}
+		most, blocks, err := j.kept(ctx, u, w)
+		if err != nil {
+			return false, err
+		}
+		if p.isFull(u, most) {
+			if err := j.mergePiece(ctx, &p, w); err != nil {
+				return false, err
+			}
+		}
+		p.run, p.kept, p.read = append(p.run, u), p.kept+most, p.read+u.bytes
+		if p.blocks += blocks; p.blocks >= cutAtOnce && len(p.run) > 1 {
+			return false, j.mergePiece(ctx, &p, w)
+		}
+	}
+	if len(p.run) == 1 && p.run[0].From <= w.Sequence && !j.isCut(p.run[0].Key, w.End) {
+		return false, nil // until something comes after it
+	}
+	return true, j.mergePiece(ctx, &p, w)
+}
+
 // piece is a run of units that are merged at once. Of read bytes about kept are kept.
 type piece struct {
 	run        []unit
 	kept, read int
+	// blocks is how many were read, of this piece and of those before.
+	blocks int
 }
 
 // isFull tells whether there is no room for a unit of which so many bytes are kept.
@@ -187,30 +207,31 @@ func (p *piece) isFull(u unit, kept int) bool {
 // mergePiece merges a piece, and begins another.
 func (j *Journal) mergePiece(ctx context.Context, p *piece, w *without) error {
 	run := p.run
-	*p = piece{}
-	if len(run) < 2 {
-		return nil
+	*p = piece{blocks: p.blocks}
+	if len(run) > 1 {
+		if err := j.mergeRun(ctx, run, w); err != nil && !smaller(err) {
+			return err
+		}
 	}
-	if err := j.mergeRun(ctx, run, w); !smaller(err) {
-		return err
+	if len(run) > 0 {
+		w.passed = run[len(run)-1].To
 	}
 	return nil
 }
 
-// kept is about how many bytes of a unit are not archived.
-func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
+// kept is about how many bytes of a unit are not archived, and how many blocks were read for that.
+func (j *Journal) kept(ctx context.Context, u unit, w *without) (bytes, read int, err error) {
 	if j.isCut(u.Key, w.End) {
-		return u.bytes, nil
+		return u.bytes, 0, nil
 	}
 	blocks, err := j.read(ctx, u.Key)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	bytes := 0
 	for _, b := range blocks {
 		file, err := fileOf(b.spec)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		rows, left := 0, 0
 		err = decodeRows(file, newWords(), func(c *usage.Change) {
@@ -219,11 +240,11 @@ func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
 			}
 		})
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		bytes += b.bytes - len(b.spec.Segments)*(rows-left)/max(rows, 1)
 	}
-	return bytes, nil
+	return bytes, len(blocks), nil
 }
 
 // isCut tells whether what is archived until a moment was left out of some blocks already.
