@@ -44,6 +44,8 @@ type Archivist struct {
 	uncutSince time.Time
 	// proven is what the journal may say of the archive.
 	proven *journal.Archived
+	// notProven is why it may not say more, as of the last try that came so far.
+	notProven error
 }
 
 // Cutting is a journal that leaves out what is archived.
@@ -90,9 +92,7 @@ func (a *Archivist) Start(ctx context.Context) error {
 		if err != nil {
 			a.failed(err)
 		}
-		if uncut != nil || err == nil { // else it is not known whether it can be cut
-			a.kept(uncut)
-		}
+		a.kept(uncut)
 		if err != nil || uncut != nil {
 			next, pause = a.Clock.Now().Add(pause), min(2*pause, archiveLater)
 		} else {
@@ -141,23 +141,33 @@ func ended(said *journal.Archived) int64 {
 }
 
 // catchUp writes every chapter that is not there; err is why it cannot. And it sees to it
-// that the journal may leave out what is archived; uncut is why it may not.
+// that the journal may leave out what is archived; uncut is why it may not, as far as that
+// is known.
 func (a *Archivist) catchUp(ctx context.Context) (err, uncut error) {
+	var unread error
 	if a.Written != nil { // what the journal says already does not wait for what is archived next
-		uncut = a.Written.Recall(ctx)
+		unread = a.Written.Recall(ctx)
 	}
+	err = a.writeAndProve(ctx, unread == nil)
+	if unread != nil {
+		return err, unread
+	}
+	return err, a.notProven
+}
+
+func (a *Archivist) writeAndProve(ctx context.Context, proves bool) error {
 	to, err := a.Open(ctx)
 	if err != nil {
-		return err, uncut
+		return err
 	}
 	defer to.Close()
 	if err := a.write(ctx, to); err != nil {
-		return err, uncut
+		return err
 	}
-	if uncut == nil {
-		uncut = a.prove(ctx, to)
+	if proves {
+		a.notProven = a.prove(ctx, to)
 	}
-	return nil, uncut
+	return nil
 }
 
 // write writes every chapter that is not there.

@@ -131,11 +131,18 @@ func TestDaysAreArchivedOnceTheStoreCanBeWritten(t *testing.T) {
 
 // saying is a journal that says what it was given.
 type saying struct {
-	said atomic.Pointer[journal.Archived]
+	said   atomic.Pointer[journal.Archived]
+	unread atomic.Pointer[error] // why what is archived cannot be read again; nil when it can
 }
 
-func (*saying) ToRecall() bool               { return false }
-func (*saying) Recall(context.Context) error { return nil }
+func (*saying) ToRecall() bool { return false }
+
+func (s *saying) Recall(context.Context) error {
+	if why := s.unread.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
 
 func (s *saying) Archived() *journal.Archived { return s.said.Load() }
 
@@ -169,5 +176,38 @@ func TestTheJournalIsToSayWhatIsArchived(t *testing.T) {
 		if archivist.Says() != nil || archivist.due() != (through < days) {
 			t.Errorf("%d days are said to be archived: there is something to say, or nothing to do", through)
 		}
+	}
+}
+
+// That the journal is not cut is over once what it waits for can be read again, also where
+// nothing new can be archived meanwhile; what was not proven stays so until it is tried again.
+func TestTheJournalIsCutAgainWhileNothingCanBeArchived(t *testing.T) {
+	_, now, seals := sealedDays(t, 1)
+	var journals saying
+	journals.unread.Store(new(errors.New("no such object")))
+	archivist := &Archivist{
+		Log: logr.Discard(), Clock: now, Sealed: NewSealed(), Written: &journals,
+		Open: func(context.Context) (*archive.Archive, error) { return nil, errors.New("read only") },
+	}
+	archivist.Sealed.Add(seals...)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- archivist.Start(ctx) }()
+	eventually(t, "it waits", now.HasWaiters)
+	for _, want := range []bool{true, false} {
+		eventually(t, "the condition says whether the journal is cut", func() bool {
+			now.Step(archiveLater)
+			said := archivist.finding()
+			return strings.Contains(said, "read only") && strings.Contains(said, "the journal keeps days") == want
+		})
+		journals.unread.Store(nil)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	archivist.notProven = errors.New("other segments")
+	if _, uncut := archivist.catchUp(t.Context()); !errors.Is(uncut, archivist.notProven) {
+		t.Errorf("got %v", uncut)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
-	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // history has answers follow the journal with all that is only in the archive, beside the
@@ -19,7 +18,6 @@ import (
 // where the history cannot be read, or does not fit into memory: what is asked is unknown
 // then, and people are told why. It is safe for concurrent use.
 type history struct {
-	journal.Past
 	Log   logr.Logger
 	Clock clock.Clock
 
@@ -31,27 +29,28 @@ type history struct {
 // NeedLeaderElection says that every replica answers.
 func (*history) NeedLeaderElection() bool { return false }
 
-// Recall reads what is in the archive, and notes how that went.
-func (h *history) Recall(ctx context.Context, said *journal.Archived, from int64, day func(*journal.Batch) error, open func(*usage.Change)) error {
-	err := h.Past.Recall(ctx, said, from, day, open)
-	if ctx.Err() == nil {
-		h.note(err)
-	}
-	return err
-}
+// tooLargeLater is how long it takes until a history is read again that did not fit into
+// memory. That takes as long as the archive is large; and memory comes with what is not held
+// any more, or with a restart.
+const tooLargeLater = 30 * time.Minute
 
 // follow follows the journal until ctx is done.
 func (h *history) follow(ctx context.Context, j *journal.Journal) error {
-	err := j.Follow(ctx)
-	if errors.Is(err, journal.ErrTooLarge) {
-		h.note(err)
-		h.Log.Error(err, "cannot answer from the history: metering goes on")
-		<-ctx.Done()
-		return nil
+	for {
+		err := j.Follow(ctx)
+		if !errors.Is(err, journal.ErrTooLarge) {
+			return ignoreDone(ctx, err)
+		}
+		h.Log.Error(err, "cannot answer from the history: metering goes on; trying again later", "after", tooLargeLater.String())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.Clock.After(tooLargeLater):
+		}
 	}
-	return ignoreDone(ctx, err)
 }
 
+// note notes how reading it went.
 func (h *history) note(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -71,8 +70,12 @@ func (h *history) finding() string {
 	if h.err == nil {
 		return ""
 	}
-	return fmt.Sprintf("reports and the usage API answer nothing new since %s, and metering goes on: the history in the archive cannot be read: %v",
-		text(h.since), h.err)
+	again := ""
+	if errors.Is(h.err, journal.ErrTooLarge) {
+		again = fmt.Sprintf("; it is read again each %.0f minutes", tooLargeLater.Minutes())
+	}
+	return fmt.Sprintf("reports and the usage API answer nothing new since %s, and metering goes on: the history in the archive cannot be read: %v%s",
+		text(h.since), h.err, again)
 }
 
 // historian is a history that follows a journal, as a manager runs it.

@@ -49,7 +49,11 @@ func (b blocksInMemory) Create(_ context.Context, key journal.Key, spec []byte) 
 }
 
 func (b blocksInMemory) Get(_ context.Context, key journal.Key) (journal.Stored, error) {
-	return b[key], nil
+	stored, there := b[key]
+	if !there {
+		return stored, journal.ErrNotFound
+	}
+	return stored, nil
 }
 
 func (b blocksInMemory) Keys(context.Context) ([]journal.Key, error) {

@@ -157,8 +157,10 @@ func addJournal(mgr ctrl.Manager, health *Health, answers *Answers, o *Options, 
 	if !o.ArchiveCut {
 		return newJournal(mgr, o, journal.Options{Follower: answers, Past: pastOf(o), Clock: time})
 	}
-	health.History = &history{Past: pastOf(o), Log: mgr.GetLogger().WithName("history"), Clock: time}
-	reading, err := newJournal(mgr, o, journal.Options{Follower: answers, Past: health.History, OnlyTold: true, Clock: time})
+	health.History = &history{Log: mgr.GetLogger().WithName("history"), Clock: time}
+	reading, err := newJournal(mgr, o, journal.Options{
+		Follower: answers, Past: pastOf(o), OnlyTold: true, Clock: time, Followed: health.History.note,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -105,8 +105,8 @@ type auditor struct {
 	// sealedAt is when the seals were committed, by the starts of their intervals;
 	// at the latest.
 	sealedAt map[int64]int64
-	// cuts are the blocks that leave out what is archived.
-	cuts []cut
+	// archived are the blocks that say what is in the archive.
+	archived []archived
 	// sealsDone is the end of the last interval whose seal was verified.
 	sealsDone int64
 	// reports are all that there are, and namespaces those that there are, by name.
@@ -117,13 +117,13 @@ type auditor struct {
 	blamed map[journal.Key]bool
 }
 
-// cut is up to when a block leaves out what is archived, and when its last entry was written.
-type cut struct{ until, at int64 }
+// archived is up to when a block says that it is archived, and when its last entry was written.
+type archived struct{ until, at int64 }
 
 // readJournal reads every block, checks each of them and their chain, and adds
 // up what they say.
 func (a *auditor) readJournal(ctx context.Context) error {
-	a.blamed, a.sealedAt, a.cuts = map[journal.Key]bool{}, map[int64]int64{}, nil
+	a.blamed, a.sealedAt, a.archived = map[journal.Key]bool{}, map[int64]int64{}, nil
 	options := journal.Options{Store: &checked{auditor: a}, Clock: a.Clock, Log: logr.Discard(), Past: a.Past}
 	if len(a.reports) > 0 {
 		a.timeline = timelines.New()

@@ -58,15 +58,14 @@ func (c *checked) check(stored journal.Stored) {
 }
 
 // noteSeals notes when the seals in a block were committed, or merged into it later; and
-// those that were left out of it.
+// up to when it says that they are in the archive.
 func (c *checked) noteSeals(spec []byte) {
 	var said struct {
-		Time   metav1.Time          `json:"time"`
-		Sealed []v1alpha1.BlockSeal `json:"sealed"`
-		// LeftOut is up to when the block leaves out what is archived.
-		LeftOut struct {
+		Time     metav1.Time          `json:"time"`
+		Sealed   []v1alpha1.BlockSeal `json:"sealed"`
+		Archived struct {
 			EndTime metav1.Time `json:"endTime"`
-		} `json:"leftOut"`
+		} `json:"archived"`
 	}
 	if json.Unmarshal(spec, &said) != nil {
 		return // the block is damaged: that is found elsewhere
@@ -74,8 +73,8 @@ func (c *checked) noteSeals(spec []byte) {
 	for _, seal := range said.Sealed {
 		c.sealedAt[seal.StartTime.Unix()] = said.Time.Unix()
 	}
-	if !said.LeftOut.EndTime.IsZero() {
-		c.cuts = append(c.cuts, cut{until: said.LeftOut.EndTime.Unix(), at: said.Time.Unix()})
+	if !said.Archived.EndTime.IsZero() {
+		c.archived = append(c.archived, archived{until: said.Archived.EndTime.Unix(), at: said.Time.Unix()})
 	}
 }
 

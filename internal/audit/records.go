@@ -96,9 +96,9 @@ func (a *auditor) overdue(interval usage.Window) bool {
 	committed, sealed := a.sealedAt[interval.Start]
 	if of, known := a.sealed[interval.Start]; !sealed && known && of == interval {
 		// It is in the archive: it was sealed before any entry that said so.
-		for _, c := range a.cuts {
-			if c.until >= interval.End && (!sealed || c.at < committed) {
-				committed, sealed = c.at, true
+		for _, said := range a.archived {
+			if said.until >= interval.End && (!sealed || said.at < committed) {
+				committed, sealed = said.at, true
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // ErrFenced says that another writer has appended: this one is not the leader any more.
@@ -42,6 +44,8 @@ type Options struct {
 	// Fits, when not nil, is asked after each block that is read, with how many rows
 	// of how many were. An error of it, ErrTooLarge, ends Load and Follow.
 	Fits func(read, all int64) error
+	// Followed, when not nil, is told how each look of Follow came out.
+	Followed func(error)
 }
 
 // ErrTooLarge says that the journal does not fit into memory.
@@ -58,6 +62,8 @@ type Journal struct {
 	retention int64
 	// fits is Options.Fits.
 	fits func(read, all int64) error
+	// followed is Options.Followed.
+	followed func(error)
 	// past, cuts and lately are those of the options.
 	past         Past
 	cuts, lately bool
@@ -88,8 +94,9 @@ type Journal struct {
 	// next is the sequence that comes next, and link the digest that it names.
 	next uint64
 	link Digest
-	// accepted are gaps that are to be put on record.
+	// accepted are gaps that are to be put on record, and unknown is what they leave unknown.
 	accepted []Gap
+	unknown  []usage.Stretch
 	// archived is what the journal says of the archive; nil: nothing. What is before
 	// cut has been left out, as far as that goes.
 	archived *Archived
@@ -125,7 +132,7 @@ type part struct {
 func New(o Options) *Journal {
 	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
-		follower: o.Follower, retention: o.Retention, fits: o.Fits,
+		follower: o.Follower, retention: o.Retention, fits: o.Fits, followed: o.Followed,
 		past: o.Past, cuts: o.Cuts, lately: o.Lately, replays: o.OnlyTold,
 	}
 	if j.follower == nil {
@@ -183,8 +190,10 @@ func (j *Journal) writable() error {
 func (j *Journal) freeze(batch *Batch) (*pending, error) {
 	j.mu.Lock()
 	next, link, gaps := j.next, j.link, j.accepted
+	said := *batch
+	said.Coverage = slices.Concat(j.unknown, batch.Coverage)
 	j.mu.Unlock()
-	specs, err := specsOf(batch, gaps)
+	specs, err := specsOf(&said, gaps)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +291,7 @@ func (j *Journal) commit() {
 		j.archived = said.in(j.next - 1)
 	}
 	// Gaps that it put on record.
-	j.accepted = j.accepted[len(j.pending.gaps):]
+	j.accepted, j.unknown = j.accepted[len(j.pending.gaps):], nil
 	j.pending = nil
 	for i := range j.spare {
 		j.spare[i].ready = true

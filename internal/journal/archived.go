@@ -3,9 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -46,22 +44,6 @@ func later(a, b *Archived) *Archived {
 // says that it has. Any other error of a Past is one that may pass.
 var ErrNotArchived = errors.New("the archive does not have it")
 
-// Past reads what was left out of a journal.
-type Past interface {
-	// Recall hands out the days that are archived, from the one with a moment on: what
-	// ended in each of them, of the first what had ended before, too; the seals and the
-	// coverage. And it hands out what went on when the last day ended.
-	Recall(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
-}
-
-// LatelyPast is a Past of which the seals can be read without all that was sealed.
-type LatelyPast interface {
-	Past
-	// RecallLately does as Recall does, and hands out the days before that with a moment, too:
-	// without what ended in them.
-	RecallLately(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
-}
-
 // without tells what of the blocks is archived. It goes by what a row, a seal or a
 // stretch says, and not by where it is: so it does not matter from which blocks it was
 // left out already.
@@ -69,25 +51,8 @@ type without struct {
 	Archived
 	open map[foldKey]struct{} // what went on at the end of the last day
 	hash hasher
-}
-
-// recallFrom reads what is archived, from the day with a moment on.
-func (j *Journal) recallFrom(ctx context.Context, said *Archived, from int64, day func(*Batch) error) (*without, error) {
-	var recall recaller
-	if j.past != nil {
-		recall = j.past.Recall
-	}
-	return j.recallBy(ctx, recall, said, from, day)
-}
-
-func (j *Journal) recallBy(ctx context.Context, recall recaller, said *Archived, from int64, day func(*Batch) error) (*without, error) {
-	if recall == nil {
-		return nil, fmt.Errorf("%w: the days until %s, with %s (%s), are in an archive, and there is none here", ErrNotArchived,
-			time.Unix(said.End, 0).UTC().Format(timeFormat), said.Manifest, said.Digest)
-	}
-	w := &without{Archived: *said, open: map[foldKey]struct{}{}, hash: newHasher()}
-	err := recall(ctx, said, from, day, func(c *usage.Change) { w.open[w.hash.key(c)] = struct{}{} })
-	return w, err
+	// passed is the last sequence that Compact has left it out of, or passed over.
+	passed uint64
 }
 
 // concerns tells whether a block is from before the entry that says what is archived, or begins so.
@@ -136,65 +101,6 @@ func (w *without) coverage(stretches []usage.Stretch) []usage.Stretch {
 	return kept
 }
 
-// recall reads from the archive what was left out of the blocks that come next.
-func (j *Journal) recall(ctx context.Context, v *view) error {
-	b := v.builder
-	var said *Archived
-	var from []Key
-	for _, next := range v.verdict.chain {
-		if next.To <= b.read || next.leftOut == nil {
-			continue
-		}
-		said, from = later(said, next.leftOut), append(from, next.Key)
-	}
-	switch {
-	case said == nil || b.without != nil && said.End <= b.without.End:
-		return nil
-	case b.read > 0:
-		return fmt.Errorf("%w: what was not read yet is in the archive by now", errOutdated)
-	}
-	begins, recall := j.wanted(said)
-	w, err := j.recallBy(ctx, recall, said, begins, func(day *Batch) error { return b.recalled(day, said, begins) })
-	if errors.Is(err, ErrNotArchived) {
-		return &unreadable{from, err}
-	}
-	b.without = w
-	return err
-}
-
-// recaller is one of the ways to read what is archived.
-type recaller func(ctx context.Context, said *Archived, from int64, day func(*Batch) error, open func(*usage.Change)) error
-
-// wanted is from when on what is archived is read, and how: all of it, or what had not ended
-// before the retention began.
-func (j *Journal) wanted(said *Archived) (from int64, recall recaller) {
-	if lately, can := j.past.(LatelyPast); can && j.lately && j.retention > 0 {
-		return max(said.Start, min(j.clock.Now().Unix()-j.retention, said.End-1)), lately.RecallLately
-	}
-	if j.past == nil {
-		return said.Start, nil
-	}
-	return said.Start, j.past.Recall
-}
-
-// recalled adds up one of the days that are in the archive, which are read from a moment on.
-func (b *builder) recalled(day *Batch, of *Archived, from int64) error {
-	if b.fold != nil {
-		b.addSegments(day.Seals, day.Changes)
-	}
-	b.state.Coverage = append(b.state.Coverage, day.Coverage...)
-	b.state.Seals = append(b.state.Seals, day.Seals...)
-	b.rowsRead += int64(len(day.Changes))
-	b.follower.Committed(day)
-	if b.fits != nil {
-		all := b.rowsRead * max(1, of.End-from) / max(1, day.Time-from) // if the other days are like these
-		if err := b.fits(b.rowsRead, all); err != nil {
-			return fmt.Errorf("%w: %w", ErrTooLarge, err)
-		}
-	}
-	return nil
-}
-
 // Archived is what the journal says of the archive; nil: nothing.
 func (j *Journal) Archived() *Archived {
 	j.mu.Lock()
@@ -227,52 +133,13 @@ func cutUntil(chain []*block) int64 {
 	return last.End
 }
 
-// recallLasts is for how long the archive is believed to have what was read of it.
-const recallLasts = 15 * time.Minute
-
-// ToRecall tells whether there is something that Compact leaves out once Recall has read it.
-func (j *Journal) ToRecall() bool {
-	said, _ := j.toLeaveOut()
-	if said == nil {
-		return false
-	}
-	w := j.recent()
-	return w == nil || w.End < said.End
-}
-
-// Recall reads the days from the archive that Compact is to leave out next, if there are
-// any: nothing is left out that was not there shortly before. It takes as long as the
-// archive does, and neither Append nor Compact waits for it.
-func (j *Journal) Recall(ctx context.Context) error {
-	if !j.ToRecall() {
-		return nil
-	}
-	said, from := j.toLeaveOut()
-	w, err := j.recallFrom(ctx, said, from, func(*Batch) error { return nil })
-	if err != nil {
-		return fmt.Errorf("journal: read again what is to be left out: %w", err)
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.archived != nil && w.End <= j.archived.End { // else it was loaded anew meanwhile, and says less
-		j.recalled, j.recalledAt = w, j.clock.Now()
-	}
-	return nil
-}
-
-// recent is what was read a short time ago, and is not left out; nil: nothing.
-func (j *Journal) recent() *without {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if w := j.recalled; w != nil && w.End > j.cut && j.clock.Since(j.recalledAt) < recallLasts {
-		return w
-	}
-	return nil
-}
-
 // mergedBytes is how much of blocks is merged at once at most, where little or nothing of
 // them is left; a commit that is larger is merged as a whole.
 var mergedBytes = 8 << 20 // tests set it
+
+// cutAtOnce is how many blocks one Compact leaves out something of, or one run more: entries
+// wait for it. The next one goes on there.
+var cutAtOnce = 50 // tests set it
 
 // leaveOut merges what is before the entry that says what is archived, without that: as far
 // as it was recalled.
@@ -281,27 +148,8 @@ func (j *Journal) leaveOut(ctx context.Context) error {
 	if w == nil {
 		return nil
 	}
-	var p piece
-	for _, u := range j.units() {
-		// One alone is not merged: what comes after the entry is merged with it, and stays as it is.
-		if u.From > w.Sequence && len(p.run) != 1 {
-			break
-		}
-		most, err := j.kept(ctx, u, w)
-		if err != nil {
-			return err
-		}
-		if p.isFull(u, most) {
-			if err := j.mergePiece(ctx, &p, w); err != nil {
-				return err
-			}
-		}
-		p.run, p.kept, p.read = append(p.run, u), p.kept+most, p.read+u.bytes
-	}
-	if len(p.run) == 1 && p.run[0].From <= w.Sequence && !j.isCut(p.run[0].Key, w.End) {
-		return nil // until something comes after it
-	}
-	if err := j.mergePiece(ctx, &p, w); err != nil {
+	all, err := j.leaveOutStep(ctx, w)
+	if err != nil || !all {
 		return err
 	}
 	j.mu.Lock()
@@ -312,10 +160,43 @@ func (j *Journal) leaveOut(ctx context.Context) error {
 	return nil
 }
 
+// leaveOutStep does some of it; all tells whether nothing is left to do.
+func (j *Journal) leaveOutStep(ctx context.Context, w *without) (all bool, err error) {
+	var p piece
+	for _, u := range j.units() {
+		if u.To <= w.passed {
+			continue
+		}
+		// One alone is not merged: what comes after the entry is merged with it, and stays as it is.
+		if u.From > w.Sequence && len(p.run) != 1 {
+			break
+		}
+		most, blocks, err := j.kept(ctx, u, w)
+		if err != nil {
+			return false, err
+		}
+		if p.isFull(u, most) {
+			if err := j.mergePiece(ctx, &p, w); err != nil {
+				return false, err
+			}
+		}
+		p.run, p.kept, p.read = append(p.run, u), p.kept+most, p.read+u.bytes
+		if p.blocks += blocks; p.blocks >= cutAtOnce && len(p.run) > 1 {
+			return false, j.mergePiece(ctx, &p, w)
+		}
+	}
+	if len(p.run) == 1 && p.run[0].From <= w.Sequence && !j.isCut(p.run[0].Key, w.End) {
+		return false, nil // until something comes after it
+	}
+	return true, j.mergePiece(ctx, &p, w)
+}
+
 // piece is a run of units that are merged at once. Of read bytes about kept are kept.
 type piece struct {
 	run        []unit
 	kept, read int
+	// blocks is how many were read, of this piece and of those before.
+	blocks int
 }
 
 // isFull tells whether there is no room for a unit of which so many bytes are kept.
@@ -326,30 +207,31 @@ func (p *piece) isFull(u unit, kept int) bool {
 // mergePiece merges a piece, and begins another.
 func (j *Journal) mergePiece(ctx context.Context, p *piece, w *without) error {
 	run := p.run
-	*p = piece{}
-	if len(run) < 2 {
-		return nil
+	*p = piece{blocks: p.blocks}
+	if len(run) > 1 {
+		if err := j.mergeRun(ctx, run, w); err != nil && !smaller(err) {
+			return err
+		}
 	}
-	if err := j.mergeRun(ctx, run, w); !smaller(err) {
-		return err
+	if len(run) > 0 {
+		w.passed = run[len(run)-1].To
 	}
 	return nil
 }
 
-// kept is about how many bytes of a unit are not archived.
-func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
+// kept is about how many bytes of a unit are not archived, and how many blocks were read for that.
+func (j *Journal) kept(ctx context.Context, u unit, w *without) (bytes, read int, err error) {
 	if j.isCut(u.Key, w.End) {
-		return u.bytes, nil
+		return u.bytes, 0, nil
 	}
 	blocks, err := j.read(ctx, u.Key)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	bytes := 0
 	for _, b := range blocks {
 		file, err := fileOf(b.spec)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		rows, left := 0, 0
 		err = decodeRows(file, newWords(), func(c *usage.Change) {
@@ -358,11 +240,11 @@ func (j *Journal) kept(ctx context.Context, u unit, w *without) (int, error) {
 			}
 		})
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		bytes += b.bytes - len(b.spec.Segments)*(rows-left)/max(rows, 1)
 	}
-	return bytes, nil
+	return bytes, len(blocks), nil
 }
 
 // isCut tells whether what is archived until a moment was left out of some blocks already.

@@ -29,6 +29,8 @@ type builder struct {
 	fits func(read, all int64) error
 	// without is what is left out of blocks, since chapters have it; nil: nothing.
 	without *without
+	// recalledFrom is the beginning of the first day of which all was read from the archive.
+	recalledFrom int64
 	// leftOut is what was left out of blocks that were read, before they were.
 	leftOut *Archived
 	// rowsRead is how many rows were added up.
@@ -44,6 +46,8 @@ func newBuilder(whole bool, follower Follower) *builder {
 // unreadable says which blocks cannot be read, though they are as they were written.
 type unreadable struct {
 	keys []Key
+	// of is when what they say was, as far as that is known.
+	of usage.Window
 	error
 }
 
@@ -74,7 +78,7 @@ func (b *builder) extend(chain []*block, fetch func(*block) error) error {
 				}
 			}
 			if err := b.add(next); err != nil {
-				return &unreadable{[]Key{next.Key}, err}
+				return &unreadable{keys: []Key{next.Key}, error: err}
 			}
 			b.rowsRead += int64(next.spec.Rows)
 		case chain[len(chain)-1].batch() == next.batch():

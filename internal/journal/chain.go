@@ -220,6 +220,18 @@ func (f *found) settle(v *verdict, problems []Problem) {
 	}
 }
 
+// unrecorded tells of blocks that a person accepted as lost, while no entry says so: nothing
+// is answered without them, as if they had never been.
+func (v *verdict) unrecorded() error {
+	for _, gap := range v.accepted {
+		if gap.Lost {
+			return fmt.Errorf("the loss of blocks %d-%d is accepted, and no entry of the journal says so yet: the leader writes it with the next one, "+
+				"unless it runs with --archive-cut and can do without these days: start it once without; %s", gap.From, gap.To, gap.Reason)
+		}
+	}
+	return nil
+}
+
 // maxReason is how long a gap's reason may be, in bytes.
 const maxReason = 1000
 

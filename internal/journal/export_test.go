@@ -37,6 +37,14 @@ func SetMergedBytes(n int) (restore func()) {
 	return func() { mergedBytes = before }
 }
 
+// SetCutAtOnce has one Compact leave something out of fewer blocks, or of more, and returns
+// what undoes it.
+func SetCutAtOnce(n int) (restore func()) {
+	before := cutAtOnce
+	cutAtOnce = n
+	return func() { cutAtOnce = before }
+}
+
 // Redigest gives a changed spec the digest that fits.
 func Redigest(t testing.TB, spec []byte) []byte {
 	t.Helper()
@@ -61,3 +69,6 @@ func Look(ctx context.Context, j *Journal) error {
 
 // LeaveOut leaves out what is archived, and merges nothing else.
 func LeaveOut(ctx context.Context, j *Journal) error { return j.leaveOut(ctx) }
+
+// IsCutting tells whether something is left out by the next LeaveOut.
+func IsCutting(j *Journal) bool { return j.recent() != nil }

@@ -60,6 +60,7 @@ func leading(t *testing.T, j *journal.Journal) *journal.Journal {
 func TestWhatIsLeftOutIsMergedInPieces(t *testing.T) {
 	const most = 100_000
 	defer journal.SetMergedBytes(most)()
+	defer journal.SetCutAtOnce(1000)()
 	entries, past, said := someDays(4)
 	store := newMemory()
 	leader := leading(t, cutting(store, past))
@@ -200,5 +201,63 @@ func TestAReaderBesideALeaderThatMergesAllTheTime(t *testing.T) {
 	got := took(t, cutting(beside, past))
 	if beside.looks != 1 || len(got.Segments) != 2*3*24 {
 		t.Errorf("%d looks, %d segments", beside.looks, len(got.Segments))
+	}
+}
+
+// requested is a store that counts what is asked of it.
+type requested struct {
+	*memory
+	requests int
+}
+
+func (r *requested) Get(ctx context.Context, key journal.Key) (journal.Stored, error) {
+	r.requests++
+	return r.memory.Get(ctx, key)
+}
+
+func (r *requested) Create(ctx context.Context, key journal.Key, spec []byte) error {
+	r.requests++
+	return r.memory.Create(ctx, key, spec)
+}
+
+// A first cut of a long journal is done in small steps, so that no entry waits for it, and
+// comes to its end.
+func TestACutTakesSmallSteps(t *testing.T) {
+	const atOnce = 10
+	defer journal.SetCutAtOnce(atOnce)()
+	entries, past, said := someDays(4)
+	store := &requested{memory: newMemory()}
+	leader := leading(t, cutting(store, past))
+	appended(t, leader, entries...)
+	appended(t, leader, &journal.Batch{Time: midnight + 1, Archived: said(4)}, &journal.Batch{Time: midnight + 2})
+	if err := leader.Recall(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	for ; journal.IsCutting(leader); steps++ {
+		store.requests = 0
+		if err := journal.LeaveOut(t.Context(), leader); err != nil {
+			t.Fatal(err)
+		}
+		if store.requests > 3*atOnce {
+			t.Errorf("step %d took %d requests", steps, store.requests)
+		}
+		if steps > len(entries) {
+			t.Fatal("it comes to no end")
+		}
+	}
+	if steps < len(entries)/atOnce {
+		t.Errorf("it took %d steps", steps)
+	}
+	for n := range int64(4) {
+		appended(t, leader, &journal.Batch{Time: midnight + 3 + n})
+		compactedWith(t, leader)
+	}
+	if size := leader.Size(); size.Bytes > 100_000 {
+		t.Errorf("%d bytes are left, nearly all of which is archived", size.Bytes)
+	}
+	got := took(t, cutting(store, past))
+	if len(got.Segments) != 2*4*24 || len(got.Seals) != 4*24 {
+		t.Errorf("%d segments and %d seals", len(got.Segments), len(got.Seals))
 	}
 }

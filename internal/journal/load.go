@@ -1,14 +1,14 @@
 package journal
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // view is what a journal knows of its store.
@@ -16,6 +16,10 @@ type view struct {
 	found   *found
 	verdict verdict
 	builder *builder
+	// unreadable are blocks that are as they were written, and cannot be read, and why.
+	unreadable map[Key]error
+	// unarchived is when what some of them say was, which the archive has not.
+	unarchived usage.Window
 	// looked is when the view was brought up to date last, and listed when that was
 	// by the names of all blocks.
 	looked, listed time.Time
@@ -44,7 +48,7 @@ const looks = 5
 
 // look reads everything that is in the store.
 func (j *Journal) look(ctx context.Context) (*view, error) {
-	least := math.MaxInt
+	least, began := math.MaxInt, j.clock.Now()
 	for tries := 1; ; tries++ {
 		v, err := j.lookOnce(ctx)
 		if !errors.Is(err, errOutdated) {
@@ -54,32 +58,65 @@ func (j *Journal) look(ctx context.Context) (*view, error) {
 			least, tries = bytes, 1
 		}
 		if tries > looks {
-			return nil, err
+			return nil, fmt.Errorf("blocks were merged each time before they were read, for %s: see that the API server answers sooner, "+
+				"or have the leader run without --archive-cut until they were read: %w", j.clock.Since(began).Round(time.Second), err)
 		}
+		j.log.Info("blocks were merged before they were read: reading the journal anew", "why", err.Error())
 	}
 }
 
 func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
-	f := &found{broken: map[Key]error{}, cluster: j.cluster}
-	began := j.clock.Now()
-	if err := j.store.List(ctx, func(stored Stored) error { j.take(f, stored); return nil }); err != nil {
+	v := &view{builder: j.newBuilder(), unreadable: map[Key]error{}}
+	if err := j.list(ctx, v); err != nil {
 		return nil, err
 	}
-	v := &view{found: f, looked: began, listed: began}
 	for {
-		f.now = j.clock.Now().Unix()
-		v.verdict, v.builder = f.judge(), j.newBuilder()
-		err := j.extend(ctx, v)
+		err := j.recallAll(ctx, v)
+		if err == nil {
+			err = j.extend(ctx, v)
+		}
 		var bad *unreadable
 		if !errors.As(err, &bad) {
 			v.release()
 			return v, err
 		}
 		for _, key := range bad.keys {
-			f.broken[key] = bad.error
+			v.unreadable[key] = bad.error
 		}
-		f.blocks = slices.DeleteFunc(f.blocks, func(b *block) bool { return f.broken[b.Key] != nil })
+		if bad.of.Seconds() > 0 {
+			v.unarchived = bad.of
+		}
+		v.builder = j.newBuilder()
+		if err := j.list(ctx, v); err != nil { // it may have taken long to find that
+			return v, err
+		}
 	}
+}
+
+// list finds all that is in the store, and judges it.
+func (j *Journal) list(ctx context.Context, v *view) error {
+	f := &found{broken: map[Key]error{}, cluster: j.cluster}
+	began := j.clock.Now()
+	if err := j.store.List(ctx, func(stored Stored) error { j.take(f, stored); return nil }); err != nil {
+		return err
+	}
+	v.found, v.looked, v.listed = f, began, began
+	v.judge(j.clock.Now().Unix())
+	return nil
+}
+
+// judge decides what to make of all that was found, as of a moment.
+func (v *view) judge(now int64) {
+	f := v.found
+	f.now = now
+	f.blocks = slices.DeleteFunc(f.blocks, func(b *block) bool {
+		why := v.unreadable[b.Key]
+		if why != nil {
+			f.broken[b.Key] = why
+		}
+		return why != nil
+	})
+	v.verdict = f.judge()
 }
 
 // newBuilder adds up the whole journal.
@@ -98,9 +135,6 @@ func (j *Journal) newBuilder() *builder {
 // extend adds up what follows in the view's chain.
 func (j *Journal) extend(ctx context.Context, v *view) error {
 	v.found.held, v.found.heldSmall = 0, 0 // what is held now is let go of
-	if err := j.recall(ctx, v); err != nil {
-		return err
-	}
 	return v.builder.extend(v.verdict.chain, func(b *block) error { return j.fetch(ctx, b) })
 }
 
@@ -164,106 +198,6 @@ func (f *found) bytes() int {
 // errOutdated says that a view is of no use any more.
 var errOutdated = errors.New("the view is outdated")
 
-const (
-	// listEvery is how often a standby lists the names of all blocks. Between, it
-	// reads the entries that come next, by their names.
-	listEvery = 5 * time.Minute
-	// missedAfter is after how long without a look a standby lists them at once:
-	// what comes next may have been merged and deleted. That takes the leader a
-	// minute at least, from one compaction to another.
-	missedAfter = 30 * time.Second
-)
-
-// refresh brings a view up to what is in the store now: to all of it, or to what
-// was appended. After errOutdated it is of no use; after any other error, the
-// store's, it can be refreshed again.
-func (j *Journal) refresh(ctx context.Context, v *view, all bool) error {
-	began := j.clock.Now()
-	// Entries come first: a merged block with some that were not read is of no use.
-	if err := j.advance(ctx, v); err != nil {
-		return err
-	}
-	if all || began.Sub(v.looked) > missedAfter || began.Sub(v.listed) >= listEvery {
-		if err := j.compareAll(ctx, v); err != nil {
-			return err
-		}
-		v.listed = began
-	}
-	v.looked = began
-	return nil
-}
-
-// advance reads the entries that come next, one after the other.
-func (j *Journal) advance(ctx context.Context, v *view) error {
-	before := v.verdict.end
-	var failed error
-	for {
-		next := v.verdict.end + 1
-		stored, err := j.store.Get(ctx, Key{From: next, To: next})
-		if err != nil {
-			if !errors.Is(err, ErrNotFound) {
-				failed = err
-			}
-			break
-		}
-		j.take(v.found, stored)
-		v.verdict.end = next
-	}
-	if v.verdict.end == before {
-		return failed
-	}
-	if err := j.goOn(ctx, v); err != nil {
-		return err
-	}
-	return failed
-}
-
-// compareAll makes the view know just the blocks that are there.
-func (j *Journal) compareAll(ctx context.Context, v *view) error {
-	keys, err := j.store.Keys(ctx)
-	if err != nil {
-		return err
-	}
-	there := map[Key]bool{}
-	for _, key := range keys {
-		there[key] = true
-	}
-	gone := func(key Key) bool { return !there[key] }
-	v.found.blocks = slices.DeleteFunc(v.found.blocks, func(b *block) bool { return gone(b.Key) })
-	maps.DeleteFunc(v.found.broken, func(key Key, _ error) bool { return gone(key) })
-	for _, b := range v.found.blocks {
-		delete(there, b.Key)
-	}
-	for _, key := range slices.SortedFunc(maps.Keys(there), func(a, b Key) int { return cmp.Compare(a.From, b.From) }) {
-		stored, err := j.store.Get(ctx, key)
-		if errors.Is(err, ErrNotFound) {
-			continue // merged since
-		}
-		if err != nil {
-			return err
-		}
-		j.take(v.found, stored)
-	}
-	return j.goOn(ctx, v)
-}
-
-// goOn judges what the view has found since, and adds it up.
-func (j *Journal) goOn(ctx context.Context, v *view) error {
-	v.found.now = j.clock.Now().Unix()
-	v.verdict = v.found.judge()
-	if len(v.verdict.problems) > 0 || len(v.verdict.accepted) > 0 {
-		return fmt.Errorf("%w: the journal is damaged", errOutdated)
-	}
-	err := j.extend(ctx, v)
-	if _, bad := errors.AsType[*unreadable](err); bad {
-		return fmt.Errorf("%w: %w", errOutdated, err)
-	}
-	if err == nil {
-		v.release()
-	}
-	return err
-}
-
 // Load reads the journal. A journal that is damaged gives a *DamageError, and
 // the state of all that can be read; nothing can be appended then.
 func (j *Journal) Load(ctx context.Context) (*State, error) {
@@ -274,10 +208,15 @@ func (j *Journal) Load(ctx context.Context) (*State, error) {
 		return nil, err
 	}
 	j.following = nil
+	unknown := v.unknown()
 	state := v.builder.result()
 	state.Meters = v.builder.meters
+	if len(unknown) > 0 {
+		state.Coverage = append(state.Coverage, unknown...)
+		j.follower.Committed(&Batch{Time: state.Time, Coverage: unknown})
+	}
 	state.Gaps = append(state.Gaps, v.verdict.accepted...)
-	j.begin(v)
+	j.begin(v, unknown)
 	j.follower.Current()
 	if j.damage != nil {
 		return state, j.damage
@@ -293,11 +232,22 @@ func (j *Journal) current(ctx context.Context, all bool) (*view, error) {
 		}
 		j.following = nil
 	}
-	return j.look(ctx)
+	v, err := j.look(ctx)
+	if err != nil && v != nil && v.goesOn(err) {
+		j.following = v // so that what took long is not read again
+	}
+	return v, err
 }
 
-// begin makes the journal go on from a view.
-func (j *Journal) begin(v *view) {
+// goesOn tells whether a view that met an error can be brought up to date later: all that
+// is archived was read.
+func (v *view) goesOn(err error) bool {
+	said, _ := v.leftOut()
+	return !errors.Is(err, errOutdated) && !errors.Is(err, ErrTooLarge) && !v.builder.lacks(said)
+}
+
+// begin makes the journal go on from a view, and put on record what is unknown since then.
+func (j *Journal) begin(v *view, unknown []usage.Stretch) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.chain, j.spare = nil, nil
@@ -317,68 +267,11 @@ func (j *Journal) begin(v *view) {
 	if last := len(j.chain) - 1; last >= 0 && j.chain[last].To == v.verdict.end {
 		j.link = j.chain[last].link
 	}
-	j.accepted, j.damage = v.verdict.accepted, nil
+	j.accepted, j.unknown, j.damage = v.verdict.accepted, unknown, nil
 	j.archived, j.cut, j.recalled = v.builder.state.Archived, 0, nil
 	j.pending = nil
 	if len(v.verdict.problems) > 0 {
 		j.damage = &DamageError{Problems: v.verdict.problems}
 	}
 	j.loaded = true
-}
-
-const (
-	// followEvery is how far a standby may be behind.
-	followEvery = 5 * time.Second
-	// followLater is how long it waits at most to try again, after errors of one that reads
-	// an archive, too: what it has read of that is read anew.
-	followLater = time.Minute
-)
-
-// Follow keeps the state at hand, for a standby, until ctx is done: Load is
-// then a matter of milliseconds. Load ends it, and so does ErrTooLarge.
-func (j *Journal) Follow(ctx context.Context) error {
-	for pause := followEvery; ; {
-		loaded, err := j.follow(ctx)
-		if errors.Is(err, ErrTooLarge) {
-			return err
-		}
-		if loaded {
-			return nil
-		}
-		wait := followEvery
-		if err != nil && ctx.Err() == nil {
-			j.log.Error(err, "cannot follow the journal; trying again")
-			if j.past != nil {
-				wait, pause = pause, min(2*pause, followLater)
-			}
-		} else {
-			pause = followEvery
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-j.clock.After(wait):
-		}
-	}
-}
-
-// follow takes one look; loaded tells that there is nothing to follow any more.
-func (j *Journal) follow(ctx context.Context) (loaded bool, err error) {
-	j.order.Lock()
-	defer j.order.Unlock()
-	if j.loaded {
-		return true, nil
-	}
-	v, err := j.current(ctx, false)
-	if err != nil {
-		return false, err
-	}
-	if len(v.verdict.problems) > 0 {
-		return false, &DamageError{Problems: v.verdict.problems}
-	}
-	if len(v.verdict.accepted) == 0 {
-		j.following = v
-	}
-	j.follower.Current()
-	return false, nil
 }
