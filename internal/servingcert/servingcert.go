@@ -46,7 +46,7 @@ type Options struct {
 
 const (
 	// secretName is the Secret's, and secretKey what it has the authorities in.
-	secretName, secretKey = "usage-api-ca", "authorities.pem"
+	secretName, secretKey = "usage-api-ca", "authorities.pem" //nolint:gosec // a name, no secret
 	// every is how often all of it is looked at, and again, how soon after it failed.
 	every, again = 10 * time.Second, 2 * time.Second
 	// timeout bounds one look.

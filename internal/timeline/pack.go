@@ -217,10 +217,10 @@ func readRecords(r *fieldReader, p *part, classes, records int) []chunk {
 	next := 0
 	readColumn(r, chunks, func(c *chunk, n uint64) {
 		from := next
-		next = min(from+int(n), records) //nolint:gosec // it is at most the number of records
+		next = min(from+int(n), records)
 		c.part, c.records = p, all[from:next:next]
 	})
-	readColumn(r, chunks, func(c *chunk, n uint64) { c.carried = int(n) }) //nolint:gosec // it is at most the number of records
+	readColumn(r, chunks, func(c *chunk, n uint64) { c.carried = int(n) })
 	readColumn(r, chunks, func(c *chunk, n uint64) { c.maxSlack = uint32(n) })
 	day := p.start()
 	readDifferences(r, all, func(x *record, n int64) { x.start = n })
@@ -285,7 +285,7 @@ func (r *fieldReader) count() int {
 		r.fields, r.err = nil, errCutOff
 		return 0
 	}
-	return int(n) //nolint:gosec // it is at most the number of bytes
+	return int(n)
 }
 
 func (r *fieldReader) text() string {

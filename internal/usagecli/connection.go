@@ -149,6 +149,7 @@ func (c *cli) connectDirectly(token credential, mine certificate) (*connection, 
 	if err != nil || base.Scheme != "https" || base.Host == "" {
 		return nil, misused("--usage-api=%s: want an address such as https://localhost:8444", c.server)
 	}
+	//nolint:gosec // only when the person says --insecure-skip-usage-api-verify
 	settings := &tls.Config{InsecureSkipVerify: c.insecure, GetClientCertificate: mine}
 	if c.serverCertificate != "" {
 		text, err := os.ReadFile(c.serverCertificate)

@@ -132,6 +132,7 @@ func (p *localPage) enter(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "this address is not good, or not any more: run kubectl usage dashboard again", http.StatusForbidden)
 			return
 		}
+		//nolint:gosec // it is of http://localhost: a Secure one would not be sent
 		http.SetCookie(w, &http.Cookie{Name: localCookie, Value: p.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	}
 	w.Header().Set("Referrer-Policy", "no-referrer")
@@ -168,5 +169,5 @@ func openBrowser(ctx context.Context, address string) {
 	case "windows":
 		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", address}
 	}
-	_ = exec.CommandContext(ctx, name, args...).Start()
+	_ = exec.CommandContext(ctx, name, args...).Start() //nolint:gosec // no shell; the address is made here
 }

@@ -62,6 +62,7 @@ func (c *cli) connectByPortForward(ctx context.Context, config *rest.Config, tok
 		return nil, err
 	}
 	forward.first.Store(&first)
+	//nolint:gosec // only when the person says --insecure-skip-usage-api-verify
 	settings := &tls.Config{GetClientCertificate: mine, InsecureSkipVerify: c.insecure, ServerName: wire.Names(c.operator)[0]}
 	if !c.insecure {
 		if settings.RootCAs, err = c.published(ctx, config); err != nil {

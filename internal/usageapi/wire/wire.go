@@ -10,7 +10,7 @@ import (
 
 // TokenHeader carries the token where something in between keeps Authorization to
 // itself, as the API server's proxy does.
-const TokenHeader = "X-Usage-Authorization"
+const TokenHeader = "X-Usage-Authorization" //nolint:gosec // a name, no secret
 
 // What clients verify the usage API by: a ConfigMap in the operator's namespace, and its key. It has certificates of
 // authorities in PEM; while one is replaced, the old and the new one.
