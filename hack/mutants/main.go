@@ -96,7 +96,7 @@ func look(ctx context.Context, description string, m *mutant, number, seeds int)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	tests := exec.CommandContext(ctx, binary)
+	tests := exec.CommandContext(ctx, binary, "-test.timeout=2m") // a test that waits for what never comes fails
 	tests.Dir, tests.Env = filepath.FromSlash(m.tests), chosen(number)
 	err = tests.Run()
 	if _, failed := errors.AsType[*exec.ExitError](err); failed {
