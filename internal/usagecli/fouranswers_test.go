@@ -186,13 +186,13 @@ func reportsOf(w http.ResponseWriter, r *http.Request) {
 	case parts[name] == "misspelt-too": // one of two names
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
 		status.Coverage = &v1alpha1.ReportCoverage{Percent: "50", Gaps: []v1alpha1.CoverageGap{{TimeWindow: v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(5)}, Coverage: "Unknown"}}}
-		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyPartial}}
+		status.RowCount, status.Rows = new(int64(1)), []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyPartial}}
 		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
 		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonNoSuchName, Message: `the figures are those of the ledger: spec.filters: nothing was ever recorded under a deployment "wbe"`}}
 	case parts[name] == "goes-on":
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(100)}
 		status.Coverage = &v1alpha1.ReportCoverage{Percent: "100"}
-		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyExact}}
+		status.RowCount, status.Rows = new(int64(1)), []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyExact}}
 		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
 	case parts[name] == "unsealed": // the first interval of its window goes on
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(71), EndTime: at(100)}
@@ -210,7 +210,7 @@ func reportsOf(w http.ResponseWriter, r *http.Request) {
 		status.Summary = "it is unknown whether anything was used: metering began at 2026-11-01T00:00:00Z"
 		status.Window = &october
 		status.Coverage = &v1alpha1.ReportCoverage{Percent: "0", Gaps: []v1alpha1.CoverageGap{{TimeWindow: october, Coverage: "Unknown"}}}
-		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: october, Accuracy: v1alpha1.AccuracyPartial}}
+		status.RowCount, status.Rows = new(int64(1)), []v1alpha1.ReportRow{{TimeWindow: october, Accuracy: v1alpha1.AccuracyPartial}}
 	default:
 		refuse(http.StatusNotFound, metav1.StatusReasonNotFound, "not found")
 		return
