@@ -199,7 +199,11 @@ func (c *cli) printReport(found *foundReport, answer *answered, out string) erro
 	if err := c.printTable(t, out == "wide"); err != nil {
 		return err
 	}
-	if answer.NextPage != "" {
+	switch {
+	case answer.NextPage == "":
+	case answer.RowCount == nil:
+		fmt.Fprintln(c.ErrOut, "There are more rows: --all shows all.")
+	default:
 		fmt.Fprintf(c.ErrOut, "%d of %d rows: --all shows all.\n", len(answer.Rows), *answer.RowCount)
 	}
 	return c.foot(answer, answer.Rows)
