@@ -54,7 +54,7 @@ func TestANamespaceThatIsForbiddenOrGoneIsSaid(t *testing.T) {
 			}
 			lost(true)
 			cluster.clock.SetTime(cluster.clock.Now().Add(2 * time.Minute)) // what was reviewed counts for one
-			v.refresh(".state")
+			v.refresh(".state[role=alert]")                                 // that there is no report is a state, too
 			if shown := v.text("main"); !strings.Contains(shown, "Not visible to you") && !strings.Contains(shown, "No such name") || strings.Contains(shown, "last answer") {
 				t.Errorf("%s, %s: it says\n%s", view, name, shown)
 			}
