@@ -137,8 +137,9 @@ func (a *answers) Loaded() bool { return !a.loading }
 
 // cluster says who may see what: a token is a user's name.
 type cluster struct {
-	allowed   map[string][]string // by user: namespaces; "" is all
-	resources map[string][]string // by user: which of the operator's resources; all, of one who has no entry
+	allowed   map[string][]string                         // by user: namespaces; "" is all
+	resources map[string][]string                         // by user: which of the operator's resources; all, of one who has no entry
+	decide    func(user, resource, namespace string) bool // what may be listed; nil: the two above say so
 	broken    error
 }
 
@@ -159,6 +160,9 @@ func (c *cluster) Authorize(_ context.Context, a authorizer.Attributes) (authori
 	if c.broken != nil {
 		return authorizer.DecisionNoOpinion, "", c.broken
 	}
+	if c.decide != nil {
+		return map[bool]authorizer.Decision{true: authorizer.DecisionAllow, false: authorizer.DecisionNoOpinion}[c.decide(a.GetUser().GetName(), a.GetResource(), a.GetNamespace())], "", nil
+	}
 	of, some := c.resources[a.GetUser().GetName()]
 	if a.GetVerb() == "list" && a.GetAPIGroup() == "metering.usage-operator.dev" && (!some || slices.Contains(of, a.GetResource())) {
 		for _, namespace := range c.allowed[a.GetUser().GetName()] {
@@ -174,6 +178,7 @@ type fixture struct {
 	ledger  answers
 	cluster cluster
 	reports *usageapi.Kept
+	more    []timeline.NamespaceRef // beside the usual ones
 	clock   *testclock.FakePassiveClock
 	rate    float64
 	timeout time.Duration
@@ -194,6 +199,7 @@ func (f *fixture) handler() http.Handler {
 		Reports: f.reportsOf, RequestsPerSecond: f.rate, Timeout: f.timeout, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(_ context.Context, selector labels.Selector) ([]timeline.NamespaceRef, error) {
 			refs := []timeline.NamespaceRef{{Name: "bank", UID: bankUID}, {Name: "empty", UID: "44"}, {Name: "shop", UID: shopUID}}
+			refs = append(refs, f.more...)
 			return slices.DeleteFunc(refs, func(ref timeline.NamespaceRef) bool { return !selector.Matches(labels.Set{"name": ref.Name}) }), nil
 		},
 	}).Handler()

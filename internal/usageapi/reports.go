@@ -30,8 +30,8 @@ const (
 	TotalsShown = 8
 	// reportsPage is how many reports and schedules a page has at most.
 	reportsPage = 200
-	// reviewedAnyway is in how many namespaces it is asked whether reports may be listed also where
-	// there are none: of more, only in those that have some.
+	// reviewedAnyway is in how many namespaces, the first ones, it is asked whether reports may be
+	// listed also where there are none: of more, only in those that have one on the page.
 	reviewedAnyway = 100
 )
 
@@ -59,7 +59,7 @@ var keptKinds = []struct {
 	}},
 	{"ClusterUsageReportSchedule", "clusterusagereportschedules", true, func(k *Kept) []keptItem {
 		return itemsOf(k.ClusterSchedules, func(s *v1alpha1.ClusterUsageReportSchedule) (*metav1.ObjectMeta, func() wire.KeptReport) {
-			return &s.ObjectMeta, func() wire.KeptReport { return keptSchedule(&s.Spec.ScheduleTiming, &s.Status) }
+			return &s.ObjectMeta, func() wire.KeptReport { return keptSchedule(&s.ObjectMeta, &s.Spec.ScheduleTiming, &s.Status) }
 		})
 	}},
 	{"UsageReport", "usagereports", false, func(k *Kept) []keptItem {
@@ -69,7 +69,7 @@ var keptKinds = []struct {
 	}},
 	{"UsageReportSchedule", "usagereportschedules", false, func(k *Kept) []keptItem {
 		return itemsOf(k.Schedules, func(s *v1alpha1.UsageReportSchedule) (*metav1.ObjectMeta, func() wire.KeptReport) {
-			return &s.ObjectMeta, func() wire.KeptReport { return keptSchedule(&s.Spec.ScheduleTiming, &s.Status) }
+			return &s.ObjectMeta, func() wire.KeptReport { return keptSchedule(&s.ObjectMeta, &s.Spec.ScheduleTiming, &s.Status) }
 		})
 	}},
 }
@@ -102,19 +102,18 @@ func (c *call) reports() error {
 	}
 	answer := wire.KeptReportList{Reports: []wire.KeptReport{}}
 	var items []keptItem
+	asked := map[string]access{}
 	for i := range keptKinds {
 		k := &keptKinds[i]
 		if k.cluster && namespace != everywhere {
 			continue
 		}
-		seen, hidden, err := c.listable(k.resource, k.cluster, refs, k.of(kept))
+		may, err := c.access(k.resource, k.cluster, refs)
 		if err != nil {
 			return err
 		}
-		if hidden {
-			answer.Hidden = append(answer.Hidden, k.kind)
-		}
-		for _, item := range seen {
+		asked[k.kind] = may
+		for _, item := range k.of(kept) {
 			item.kind = k.kind
 			if after == nil || compareKept(item, *after) > 0 {
 				items = append(items, item)
@@ -122,6 +121,10 @@ func (c *call) reports() error {
 		}
 	}
 	slices.SortFunc(items, compareKept)
+	items, err = c.listable(items, asked, refs)
+	if err != nil {
+		return err
+	}
 	if len(items) > reportsPage {
 		answer.Next = keptCursor(items[reportsPage-1])
 		items = items[:reportsPage]
@@ -131,58 +134,125 @@ func (c *call) reports() error {
 		shown.Kind, shown.Namespace, shown.Name = item.kind, item.namespace, item.name
 		answer.Reports = append(answer.Reports, shown)
 	}
+	answer.Hidden, answer.Undecided = unlisted(asked, items)
 	return c.write(answer)
 }
 
-// present are the namespaces that who asks may see and that there are now: one, or all.
+// unlisted are the kinds of which who asks may list none, and those of which that is undecided.
+func unlisted(asked map[string]access, items []keptItem) (hidden, undecided []string) {
+	for i := range keptKinds {
+		kind := keptKinds[i].kind
+		is := func(item keptItem) bool { return item.kind == kind }
+		switch may := asked[kind]; {
+		case may.hidden:
+			hidden = append(hidden, kind)
+		case may.undecided && !slices.ContainsFunc(items, is):
+			undecided = append(undecided, kind)
+		}
+	}
+	return hidden, undecided
+}
+
+// present are the namespaces that who asks may see and that there are now, by name: one, or all.
 func (c *call) present(namespace string) ([]timeline.NamespaceRef, error) {
 	if namespace != everywhere {
 		return c.one(namespace)
 	}
 	refs, err := c.all()
-	if err != nil || refs != nil {
-		return refs, err
+	if err == nil && refs == nil {
+		refs, err = c.Namespaces(c.ctx, labels.Everything())
 	}
-	return c.Namespaces(c.ctx, labels.Everything())
+	byName := func(a, b timeline.NamespaceRef) int { return strings.Compare(a.Name, b.Name) }
+	return slices.SortedFunc(slices.Values(refs), byName), err
 }
 
-// listable are those of some objects that who asks may list; hidden is that he may list none of
-// the kind, whether there are any or not.
-func (c *call) listable(resource string, cluster bool, refs []timeline.NamespaceRef, items []keptItem) (seen []keptItem, hidden bool, err error) {
-	all, err := c.mayList(resource, everywhere)
-	if err != nil || all {
-		return items, false, err
+// access is what who asks may list of a kind.
+type access struct {
+	resource string
+	// all is that he may list it everywhere, and hidden that he may list it nowhere, whether
+	// there is any or not. Undecided is that he may list none in the first namespaces: in the
+	// others it is asked where there is one, and what there is that is not his is not to be told.
+	all, hidden, undecided bool
+}
+
+// access asks where a kind may be listed, in not too many namespaces.
+func (c *call) access(resource string, cluster bool, refs []timeline.NamespaceRef) (access, error) {
+	may := access{resource: resource}
+	var err error
+	if may.all, err = c.mayList(resource, everywhere); err != nil || may.all {
+		return may, err
 	}
 	if cluster {
-		return nil, true, nil
+		may.hidden = true
+		return may, nil
 	}
-	if len(refs) > reviewedAnyway {
-		has := map[string]bool{}
-		for _, item := range items {
-			has[item.namespace] = true
+	allowed, err := c.visible(resource, refs[:min(len(refs), reviewedAnyway)])
+	none := len(refs) > 0 && len(allowed) == 0
+	may.hidden, may.undecided = none && len(refs) <= reviewedAnyway, none && len(refs) > reviewedAnyway
+	return may, err
+}
+
+// listable are the first of some sorted objects that who asks may list: a page, and one more if
+// there are more. Namespaces are reviewed as far as the page needs it.
+func (c *call) listable(items []keptItem, asked map[string]access, refs []timeline.NamespaceRef) (seen []keptItem, err error) {
+	of := map[string]timeline.NamespaceRef{}
+	for _, ref := range refs {
+		of[ref.Name] = ref
+	}
+	items = slices.DeleteFunc(items, func(item keptItem) bool {
+		_, is := of[item.namespace]
+		return asked[item.kind].hidden || !is && !asked[item.kind].all
+	})
+	for part := range slices.Chunk(items, reportsPage+1) {
+		allowed, err := c.listableIn(part, asked, of)
+		if err != nil {
+			return nil, err
 		}
-		refs = slices.DeleteFunc(slices.Clone(refs), func(ref timeline.NamespaceRef) bool { return !has[ref.Name] })
+		for _, item := range part {
+			if may := asked[item.kind]; may.all || allowed[reviewed{may.resource, of[item.namespace]}] {
+				seen = append(seen, item)
+			}
+		}
+		if len(seen) > reportsPage {
+			break
+		}
 	}
-	allowed, err := c.visible(resource, refs)
-	if err != nil {
-		return nil, false, err
+	return seen, nil
+}
+
+// listableIn is what who asks may list of some sorted objects, where that has to be asked.
+func (c *call) listableIn(items []keptItem, asked map[string]access, of map[string]timeline.NamespaceRef) (map[reviewed]bool, error) {
+	allowed := map[reviewed]bool{}
+	for kind, may := range asked {
+		if may.all {
+			continue
+		}
+		var in []timeline.NamespaceRef
+		for _, item := range items { // those of a namespace and kind follow each other
+			if ref := of[item.namespace]; item.kind == kind && (len(in) == 0 || in[len(in)-1] != ref) {
+				in = append(in, ref)
+			}
+		}
+		in, err := c.visible(may.resource, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, ref := range in {
+			allowed[reviewed{may.resource, ref}] = true
+		}
 	}
-	in := map[string]bool{}
-	for _, ref := range allowed {
-		in[ref.Name] = true
-	}
-	seen = slices.DeleteFunc(items, func(item keptItem) bool { return !in[item.namespace] })
-	return seen, len(refs) > 0 && len(allowed) == 0, nil
+	return allowed, nil
 }
 
 // keptReport is a report as the list has it.
 func keptReport(about *metav1.ObjectMeta, spec *v1alpha1.ReportWindow, s *v1alpha1.UsageReportStatus) wire.KeptReport {
-	shown := wire.KeptReport{
-		Schedule: about.Labels[v1alpha1.LabelSchedule], WindowSize: spec.WindowSize, Window: s.Window, Suspended: spec.Suspend,
-		Complete: meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionComplete), Finding: "None",
-		Sealed: s.SealedTime, Changed: s.LastReportTime,
+	shown := wire.KeptReport{Schedule: about.Labels[v1alpha1.LabelSchedule], WindowSize: spec.WindowSize, Suspended: spec.Suspend, Finding: "None", Phase: notSeen}
+	if s.ObservedGeneration != about.Generation { // the status speaks of what was asked before
+		return shown
 	}
 	shown.Phase, shown.Reason, shown.Message = phaseOf(s.Conditions)
+	shown.Complete = meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionComplete)
+	shown.Window, shown.Sealed, shown.Changed = s.Window, s.SealedTime, s.LastReportTime
 	if s.Window == nil { // it was not made, or cannot be
 		return shown
 	}
@@ -195,14 +265,21 @@ func keptReport(about *metav1.ObjectMeta, spec *v1alpha1.ReportWindow, s *v1alph
 }
 
 // keptSchedule is a schedule as the list has it.
-func keptSchedule(spec *v1alpha1.ScheduleTiming, s *v1alpha1.ReportScheduleStatus) wire.KeptReport {
+func keptSchedule(about *metav1.ObjectMeta, spec *v1alpha1.ScheduleTiming, s *v1alpha1.ReportScheduleStatus) wire.KeptReport {
 	shown := wire.KeptReport{
 		Every: cmp.Or(string(spec.EveryPeriod), spec.Schedule), Suspended: spec.Suspend, Window: s.LastPeriod, LastReport: s.LastReport,
-		Next: s.NextScheduleTime, Finding: "None",
+		Finding: "None", Phase: notSeen,
 	}
+	if s.ObservedGeneration != about.Generation { // what was made, was made
+		return shown
+	}
+	shown.Next = s.NextScheduleTime
 	shown.Phase, shown.Reason, shown.Message = phaseOf(s.Conditions)
 	return shown
 }
+
+// notSeen is the phase of what the operator has not seen, or not as it is now.
+const notSeen = "NotSeen"
 
 // phaseOf is which condition an object is in, with its reason and message.
 func phaseOf(conditions []metav1.Condition) (phase, reason, message string) {
@@ -211,7 +288,7 @@ func phaseOf(conditions []metav1.Condition) (phase, reason, message string) {
 			return phase, is.Reason, is.Message
 		}
 	}
-	return "NotSeen", "", "" // by the operator
+	return notSeen, "", ""
 }
 
 func keptCursor(item keptItem) string {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
@@ -152,6 +154,131 @@ func TestReportsAreThoseThatWhoAsksMayList(t *testing.T) {
 	}
 }
 
+// What may be listed is shown. Of a kind of which none may be listed it is said that it is hidden
+// where each namespace was asked about, and otherwise that it is undecided; what there is that may
+// not be listed changes nothing of that.
+func TestReportsAreHiddenWhereEachNamespaceWasAskedAbout(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		f := newFixture()
+		n := rapid.SampledFrom([]int{0, 1, 3, 96, 97, 98, 150}).Draw(rt, "namespaces beside three")
+		names := []string{"bank", "empty", "shop"}
+		for i := range n {
+			names = append(names, fmt.Sprintf("n%03d", i))
+			f.more = append(f.more, timeline.NamespaceRef{Name: names[i+3], UID: names[i+3]})
+		}
+		f.more = rapid.Permutation(f.more).Draw(rt, "order") // the cache has none
+		some := func(most int, what string) []string {
+			return rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, min(most, len(names)), rapid.ID).Draw(rt, what)
+		}
+		allowed, has := some(2, "reports may be listed in"), some(len(names), "reports are in")
+		f.cluster.decide = func(_, resource, namespace string) bool {
+			return resource == "usagerecords" || resource == "usagereports" && slices.Contains(allowed, namespace)
+		}
+		answer := func(has []string) (list wire.KeptReportList, names []string) {
+			f.reports = &usageapi.Kept{}
+			for _, namespace := range has {
+				f.reports.Reports = append(f.reports.Reports, madeReport(namespace, "of", 0, 1, 0))
+			}
+			list = decode[wire.KeptReportList](t, ask(t, f.handler(), "both", "GET", "/v1alpha1/reports", ""))
+			for i := range list.Reports {
+				names = append(names, list.Reports[i].Namespace)
+			}
+			return list, names
+		}
+		visible := slices.DeleteFunc(slices.Sorted(slices.Values(has)), func(name string) bool { return !slices.Contains(allowed, name) })
+		got, shown := answer(has)
+		if !slices.Equal(shown, visible) {
+			rt.Errorf("reports are shown in %v, want %v", shown, visible)
+		}
+		saysWhatIsHidden(rt, len(names), allowed, shown, got)
+		if without, _ := answer(visible); !cmp.Equal(without, got) {
+			rt.Errorf("the answer tells of reports that may not be listed:\n%s", cmp.Diff(without, got))
+		}
+	})
+}
+
+// saysWhatIsHidden checks what is said of the kinds that may not be listed, where schedules may be
+// listed in no namespace and reports in those that are allowed, of so many.
+func saysWhatIsHidden(rt *rapid.T, namespaces int, allowed, shown []string, got wire.KeptReportList) {
+	hidden, undecided := slices.Contains(got.Hidden, "UsageReport"), slices.Contains(got.Undecided, "UsageReport")
+	switch few := namespaces <= 100; {
+	case hidden && (len(allowed) > 0 || !few):
+		rt.Errorf("of %d namespaces, with %v allowed, reports are hidden", namespaces, allowed)
+	case undecided && (few || len(shown) > 0):
+		rt.Errorf("of %d namespaces, with %v allowed and %v shown, it is undecided", namespaces, allowed, shown)
+	case len(allowed) == 0 && !hidden && !undecided:
+		rt.Errorf("of %d namespaces it is not said that reports may be listed in none", namespaces)
+	}
+	if !slices.Contains(got.Hidden, "ClusterUsageReport") || slices.Contains(got.Hidden, "UsageReportSchedule") != (namespaces <= 100) {
+		rt.Errorf("of %d namespaces, kinds that may be listed nowhere: hidden %v, undecided %v", namespaces, got.Hidden, got.Undecided)
+	}
+}
+
+// Beside the records of each namespace, who sees many causes a review of each kind in the first
+// hundred and where the page has one of it; and within a minute no more than whether it is all of them.
+func TestReportsCauseSoManyReviews(t *testing.T) {
+	f := newFixture()
+	f.reports = &usageapi.Kept{}
+	for i := range 3000 {
+		name := fmt.Sprintf("n%04d", i)
+		f.more = append(f.more, timeline.NamespaceRef{Name: name, UID: name})
+		f.reports.Reports = append(f.reports.Reports, madeReport(name, "of", 0, 1, 0))
+	}
+	var mu sync.Mutex
+	reviews := map[string]int{}
+	f.cluster.decide = func(_, resource, namespace string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		reviews[resource]++
+		return namespace != ""
+	}
+	h := f.handler()
+	first := map[string]int{"usagerecords": 1 + 3003, "usagereports": 1 + 100 + 201 - 98, "usagereportschedules": 1 + 100, "clusterusagereports": 1, "clusterusagereportschedules": 1}
+	again := map[string]int{"usagerecords": 1, "usagereports": 1, "usagereportschedules": 1, "clusterusagereports": 1, "clusterusagereportschedules": 1}
+	for _, want := range []map[string]int{first, again} {
+		clear(reviews)
+		if got := decode[wire.KeptReportList](t, ask(t, h, "both", "GET", "/v1alpha1/reports", "")); len(got.Reports) != 200 {
+			t.Errorf("%d reports, want a page of 200", len(got.Reports))
+		}
+		if difference := cmp.Diff(want, reviews); difference != "" {
+			t.Errorf("reviews: want (-), got (+):\n%s", difference)
+		}
+	}
+}
+
+// A status that speaks of another spec is no answer to this one.
+func TestAReportThatWasChangedHasNotBeenSeen(t *testing.T) {
+	f := newFixture()
+	f.reports = kept()
+	changed, schedule := &f.reports.Reports[0], &f.reports.Schedules[0]
+	changed.Generation, changed.Status.ObservedGeneration = 2, 1
+	changed.Labels, changed.Spec.WindowSize = map[string]string{v1alpha1.LabelSchedule: "monthly"}, v1alpha1.WindowDay
+	next := metav1.NewTime(november.EndTime.Time)
+	schedule.Generation = 2
+	schedule.Status = v1alpha1.ReportScheduleStatus{
+		ObservedGeneration: 1, LastReport: "monthly-2026-10", LastPeriod: &november, NextScheduleTime: &next,
+		Conditions: []metav1.Condition{{Type: "Stalled", Status: "True", Reason: "InvalidSchedule", Message: "as it was before"}},
+	}
+	f.reports.ClusterReports[0].Generation = 1 // as it is before the operator has seen it
+	f.reports.ClusterReports[0].Status = v1alpha1.UsageReportStatus{ObservedGeneration: -1}
+	got := decode[wire.KeptReportList](t, ask(t, f.handler(), "admin", "GET", "/v1alpha1/reports", ""))
+	want := map[string]wire.KeptReport{
+		"used":    {Kind: "UsageReport", Namespace: "shop", Name: "used", Phase: "NotSeen", Finding: "None", Schedule: "monthly", WindowSize: v1alpha1.WindowDay},
+		"all":     {Kind: "ClusterUsageReport", Name: "all", Phase: "NotSeen", Finding: "None"},
+		"monthly": {Kind: "UsageReportSchedule", Namespace: "shop", Name: "monthly", Phase: "NotSeen", Finding: "None", Every: "month", LastReport: "monthly-2026-10", Window: &november},
+	}
+	for i := range got.Reports {
+		name := got.Reports[i].Name
+		if difference := cmp.Diff(want[name], got.Reports[i]); want[name].Name != "" && difference != "" {
+			t.Errorf("%s: want (-), got (+):\n%s", name, difference)
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not listed: %v", want)
+	}
+}
+
 // Page by page there is each report once, in order, whatever they are called.
 func TestReportsArePaged(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -166,10 +293,11 @@ func TestReportsArePaged(t *testing.T) {
 			}
 			f.reports.Reports = append(f.reports.Reports, madeReport(namespace, name, 0, 1, 0))
 		}
+		token := rapid.SampledFrom([]string{"admin", "both"}).Draw(rt, "who")
 		h, cursor := f.handler(), ""
 		var seen []string
 		for page := 0; page == 0 || cursor != ""; page++ {
-			got := decode[wire.KeptReportList](t, ask(t, h, "admin", "GET", "/v1alpha1/reports?cursor="+cursor, ""))
+			got := decode[wire.KeptReportList](t, ask(t, h, token, "GET", "/v1alpha1/reports?cursor="+cursor, ""))
 			for i := range got.Reports {
 				seen = append(seen, fmt.Sprint(got.Reports[i].Namespace, "/", got.Reports[i].Kind, "/", got.Reports[i].Name))
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -135,8 +136,8 @@ func (s *shown) tenants() {
 	less.Kind, less.Corrects = usage.Less, began+9*day-2*hour
 }
 
-// people are who asks, by token: namespaces, and "" is all. A meterer may list no reports.
-var people = map[string][]string{"admin": {""}, "shop": {"shop"}, "bank": {"bank"}, "meterer": {"shop"}, "nobody": {}}
+// people are who asks, by token: namespaces, and "" is all. A meterer and an auditor may list no reports.
+var people = map[string][]string{"admin": {""}, "auditor": {""}, "shop": {"shop"}, "bank": {"bank"}, "meterer": {"shop"}, "nobody": {}}
 
 type served struct {
 	*timeline.Timeline
@@ -146,6 +147,7 @@ type served struct {
 	broken    atomic.Bool // the meters cannot be listed
 	forbidden atomic.Bool // tenants may list nothing any more
 	gone      atomic.Bool // the namespace bank is deleted
+	crowded   atomic.Bool // there are a hundred namespaces more
 }
 
 func (s *served) Loaded() bool { return !s.loading.Load() }
@@ -162,7 +164,7 @@ func (s *served) Authorize(_ context.Context, a authorizer.Attributes) (authoriz
 	if s.forbidden.Load() && a.GetUser().GetName() != "admin" {
 		return authorizer.DecisionNoOpinion, "", nil
 	}
-	if a.GetUser().GetName() == "meterer" && a.GetResource() != "usagerecords" {
+	if slices.Contains([]string{"meterer", "auditor"}, a.GetUser().GetName()) && a.GetResource() != "usagerecords" {
 		return authorizer.DecisionNoOpinion, "", nil
 	}
 	for _, namespace := range people[a.GetUser().GetName()] {
@@ -202,6 +204,9 @@ func serve(t *testing.T) (*httptest.Server, *served) {
 			refs := []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "lab", UID: "uid-lab"}, {Name: "shop", UID: "uid-shop"}}
 			if s.gone.Load() {
 				refs = refs[1:]
+			}
+			for i := 0; i < 100 && s.crowded.Load(); i++ {
+				refs = append(refs, timeline.NamespaceRef{Name: fmt.Sprint("tenant-", i), UID: fmt.Sprint("uid-tenant-", i)})
 			}
 			return refs, nil
 		},

@@ -73,7 +73,9 @@ func keptReports(_ context.Context, namespace string) (*usageapi.Kept, error) {
 	mars := v1alpha1.UsageReport{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "on-mars"}}
 	mars.Status.Conditions = stalled("UnknownTimeZone", `spec.timeZone: there is no time zone "`+hostile+`"`)
 	fresh := v1alpha1.UsageReport{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "new"}}
-	kept.Reports = append(kept.Reports, used, zero, partly, unknown, misspelt, later, mars, fresh)
+	changed := reportOf("changed", "2026-11-10T00:00:00Z", "2026-11-11T00:00:00Z", 86_400, 0)
+	changed.Generation, changed.Status.ObservedGeneration, changed.Status.Totals = 2, 1, used.Status.Totals
+	kept.Reports = append(kept.Reports, used, zero, partly, unknown, misspelt, later, mars, fresh, changed)
 	monthly := v1alpha1.UsageReportSchedule{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "monthly"}}
 	monthly.Spec.EveryPeriod = "month"
 	monthly.Status = v1alpha1.ReportScheduleStatus{
@@ -84,6 +86,29 @@ func keptReports(_ context.Context, namespace string) (*usageapi.Kept, error) {
 	return kept, nil
 }
 
+// Where a kind is hidden, and where that is not known since not every namespace was asked about, is
+// not the same, and neither is that there is no report.
+func TestReportsThatAreNotVisibleAreNotNone(t *testing.T) {
+	server, cluster := serve(t)
+	v := open(t, server.URL)
+	v.logIn("auditor")
+	for _, c := range []struct {
+		crowded   bool
+		says, not string
+	}{
+		{false, "Not visible to you: ClusterUsageReports, ClusterUsageReportSchedules, UsageReports, UsageReportSchedules.", "Perhaps"},
+		{true, "Perhaps not visible to you: UsageReports, UsageReportSchedules. You may list them in none of the namespaces that were asked about", "you: ClusterUsageReports, ClusterUsageReportSchedules, UsageReports"},
+	} {
+		cluster.crowded.Store(c.crowded)
+		v.look("reports")
+		if shown := v.text("main"); !strings.Contains(shown, c.says) || strings.Contains(shown, c.not) || strings.Contains(shown, "There is no report") {
+			t.Errorf("with more namespaces: %v: it says\n%s", c.crowded, shown)
+		}
+		v.accessible(c.says)
+	}
+	v.well("reports, not visible")
+}
+
 // Each report says which answer it is, as the operator's status has it.
 func TestReportsSayWhichAnswerTheyAre(t *testing.T) {
 	server, _ := serve(t)
@@ -92,17 +117,20 @@ func TestReportsSayWhichAnswerTheyAre(t *testing.T) {
 	v.look("reports")
 	for name, says := range map[string]string{
 		"november": "62.21 % of its time is known", "monthly-2026-10": "container.cpu", "volumes": "Nothing was used", "gap": "Nothing was used in the time that is known",
-		"october": "Unknown", "misspelt": "No such name", "december": "It has not begun", "on-mars": "No figures", "new": "Not looked at yet", "nightly": "25 is no hour",
+		"october": "Unknown", "misspelt": "No such name", "december": "It has not begun", "on-mars": "No figures", "new": "Not looked at yet", "changed": "Not looked at yet", "nightly": "25 is no hour",
 	} {
 		row := v.text(`[data-report="` + name + `"]`)
 		if !strings.Contains(row, says) {
 			t.Errorf("%s does not say %q:\n%s", name, says, row)
 		}
 		for _, other := range []string{"Nothing was used", "Unknown", "No such name", "It has not begun", "No figures"} {
-			if strings.Contains(row, other) && !strings.Contains(says, other) && !strings.Contains(row, "UnknownTimeZone") && name != "new" {
+			if strings.Contains(row, other) && !strings.Contains(says, other) && !strings.Contains(row, "UnknownTimeZone") && name != "new" && name != "changed" {
 				t.Errorf("%s says %q, too:\n%s", name, other, row)
 			}
 		}
+	}
+	if row := v.text(`[data-report="changed"]`); strings.Contains(row, "1234") || strings.Contains(row, "container.cpu") {
+		t.Errorf("the figures of what was asked before are those of what is asked now:\n%s", row)
 	}
 	if exact := eval[string](v, `[...document.querySelectorAll('[data-report="monthly-2026-10"] .figure')].map((f) => f.title + '|' + f.textContent.replace('\u202f', '')).join(' ')`); exact != "exactly 4444444080 millicore-second|1234.568" {
 		t.Errorf("the figures are %q", exact)

@@ -11,6 +11,9 @@ type KeptReportList struct {
 	Reports []KeptReport `json:"reports"`
 	// Hidden are the kinds of which the caller may list none.
 	Hidden []string `json:"hidden,omitempty"`
+	// Undecided are the kinds of which the caller may list none in any namespace that was asked
+	// about, and not all were.
+	Undecided []string `json:"undecided,omitempty"`
 	// Next is the cursor of the next page.
 	Next string `json:"next,omitempty"`
 }
@@ -20,7 +23,7 @@ type KeptReport struct {
 	Kind      string `json:"kind"`
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
-	// Phase is Ready, Reconciling or Stalled, or NotSeen before the operator has seen it.
+	// Phase is Ready, Reconciling or Stalled, or NotSeen before the operator has seen it as it is now.
 	Phase     string `json:"phase"`
 	Reason    string `json:"reason,omitempty"`
 	Message   string `json:"message,omitempty"`

@@ -14,8 +14,8 @@ export function Reports({ namespace }) {
     <nav class="crumbs" aria-label="Where this is"><a href={href(['overview'])}>Overview</a>{namespace && <> <a href={href(['tenant', namespace])}>{namespace}</a></>}</nav>
     <h1>Reports {namespace && <span class="unit">of {namespace}</span>}</h1>
     <Answer of={answer}>{(list) => <>
-      <Hidden kinds={list.hidden} />
-      <Made reports={list.reports.filter((r) => !isSchedule(r))} namespace={namespace} more={list.next || cursor.value} hidden={list.hidden} />
+      <Hidden kinds={list.hidden} undecided={list.undecided} />
+      <Made reports={list.reports.filter((r) => !isSchedule(r))} namespace={namespace} more={list.next || cursor.value} unlisted={[...(list.hidden || []), ...(list.undecided || [])]} />
       <Scheduled schedules={list.reports.filter(isSchedule)} />
       {(list.next || cursor.value) && <p class="buttons">
         {cursor.value && <button onClick={() => { cursor.value = '' }}>The first ones</button>}
@@ -27,14 +27,18 @@ export function Reports({ namespace }) {
 
 const isSchedule = (r) => r.kind.endsWith('Schedule')
 
-function Hidden({ kinds }) {
-  if (!kinds) return null
-  return <p class="banner">Not visible to you: {kinds.map((k) => k + 's').join(', ')}. Whether there are any, those see who may list them.</p>
+/** Hidden says which kinds are not visible, and of which that is not known: it was not asked in each namespace. */
+function Hidden({ kinds, undecided }) {
+  const named = (of) => of.map((k) => k + 's').join(', ')
+  return <>
+    {kinds && <p class="banner">Not visible to you: {named(kinds)}. Whether there are any, those see who may list them.</p>}
+    {undecided && <p class="banner">Perhaps not visible to you: {named(undecided)}. You may list them in none of the namespaces that were asked about, which are not all: look at one tenant to ask about it.</p>}
+  </>
 }
 
-function Made({ reports, namespace, more, hidden }) {
+function Made({ reports, namespace, more, unlisted }) {
   if (reports.length === 0) {
-    if (more || hidden?.includes('UsageReport')) return null
+    if (more || unlisted.includes('UsageReport')) return null
     return <section class="state"><h2>There is no report</h2><p class="said">None is kept {namespace ? 'in ' + namespace : 'in what you may see'}. <a href={href(['export', ...(namespace ? [namespace] : [])])}>Export</a> has the YAML of one to commit.</p></section>
   }
   return <section class="card">
