@@ -5,17 +5,19 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usageapi"
 )
 
-// Of a report's status the cache keeps the fields that the controllers read, and a
-// checksum of all of it, which tells whether it is what it should be: the rows of all
-// reports would take more memory than the ledger.
+// Of a report's status the cache keeps the fields that the controllers and the usage API's
+// list of reports read, and a checksum of all of it, which tells whether it is what it should
+// be: the rows of all reports would take more memory than the ledger.
 
 // CacheOptions are the options of the manager's cache.
 func CacheOptions() cache.Options {
@@ -42,16 +44,27 @@ func withoutFigures(object any) (any, error) {
 // its figures. The API server accepts no digest with this prefix.
 const summedPrefix = "summed:"
 
+// totalsKept is how many of a report's totals are kept: those that the list of reports shows, and
+// one that tells that there are more.
+const totalsKept = usageapi.TotalsShown + 1
+
 // summed is a status with a checksum in place of its figures.
 func summed(s *v1alpha1.UsageReportStatus) v1alpha1.UsageReportStatus {
 	if strings.HasPrefix(s.Digest, summedPrefix) {
 		return *s
 	}
 	sum, _ := sumOf(s)
-	return v1alpha1.UsageReportStatus{
+	kept := v1alpha1.UsageReportStatus{
 		ObservedGeneration: s.ObservedGeneration, Conditions: s.Conditions, Window: s.Window, SealedTime: s.SealedTime,
 		Corrections: s.Corrections, LastReportTime: s.LastReportTime, Digest: summedPrefix + sum + "/" + s.Digest,
+		Summary: s.Summary, RowCount: s.RowCount, Totals: slices.Clone(s.Totals[:min(len(s.Totals), totalsKept)]),
 	}
+	if s.Coverage != nil {
+		coverage := *s.Coverage
+		coverage.Gaps = nil
+		kept.Coverage = &coverage
+	}
+	return kept
 }
 
 // sumOf returns the checksum of a status, and its size in bytes as stored; 0 if that is

@@ -3,12 +3,14 @@ package controllers
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/report"
 )
 
 var (
@@ -23,7 +25,7 @@ func writtenStatus() *v1alpha1.UsageReportStatus {
 		Conditions: []metav1.Condition{{Type: "Ready", Status: "True", Reason: "Reported", LastTransitionTime: writtenAt, Message: "<all>"}},
 		Totals:     []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour", Exact: "3600000", ExactUnit: "millicore-second"}},
 		Rows:       []v1alpha1.ReportRow{{TimeWindow: writtenWindow, Group: map[string]v1alpha1.AttributeValue{"resource": "db", "attribute:a": ""}, Unit: "core-hour", ExactUnit: "millicore-second"}},
-		Coverage:   &v1alpha1.ReportCoverage{Percent: "100", ObservedSeconds: 3600}, Digest: "sha256:1234", Summary: "vcpu 1 core-hour", RowCount: 1, NextPage: "next",
+		Coverage:   &v1alpha1.ReportCoverage{Percent: "99", ObservedSeconds: 3564, UnknownSeconds: 36, Gaps: []v1alpha1.CoverageGap{{TimeWindow: writtenWindow, Coverage: "Unknown"}}}, Digest: "sha256:1234", Summary: "vcpu 1 core-hour", RowCount: new(int64(1)), NextPage: "next",
 	}
 }
 
@@ -48,11 +50,19 @@ func cachedStatus(t *testing.T, status *v1alpha1.UsageReportStatus) *v1alpha1.Us
 
 func TestTheCacheKeepsWhatIsReadOfAStatus(t *testing.T) {
 	kept := cachedStatus(t, writtenStatus())
-	if len(kept.Rows)+len(kept.Totals) > 0 || kept.Coverage != nil || digestOf(kept) != "sha256:1234" || digestOf(writtenStatus()) != "sha256:1234" {
+	if len(kept.Rows)+len(kept.Coverage.Gaps) > 0 || kept.NextPage != "" || digestOf(kept) != "sha256:1234" || digestOf(writtenStatus()) != "sha256:1234" {
 		t.Errorf("the cache keeps %+v", kept)
 	}
 	if !kept.SealedTime.Equal(&writtenAt) || !kept.LastReportTime.Equal(&writtenAt) || !kept.Window.EndTime.Equal(&writtenWindow.EndTime) || len(kept.Conditions) != 1 {
 		t.Errorf("the cache has lost what is read: %+v", kept)
+	}
+	if kept.Summary != "vcpu 1 core-hour" || *kept.RowCount != 1 || len(kept.Totals) != 1 || report.Found(kept) != report.Used || kept.Coverage.Percent != "99" {
+		t.Errorf("the cache has lost what the list of reports has: %+v", kept)
+	}
+	many := writtenStatus()
+	many.Totals = slices.Repeat(many.Totals, 1024)
+	if kept := cachedStatus(t, many); len(kept.Totals) != totalsKept {
+		t.Errorf("the cache keeps %d totals, want %d", len(kept.Totals), totalsKept)
 	}
 }
 

@@ -108,7 +108,10 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 		Namespaces: func(ctx context.Context, selector labels.Selector) ([]timeline.NamespaceRef, error) {
 			return namespacesNow(ctx, mgr.GetClient(), selector)
 		},
-		Meters:            func(ctx context.Context) ([]v1alpha1.UsageMeter, error) { return metersNow(ctx, mgr.GetClient()) },
+		Meters: func(ctx context.Context) ([]v1alpha1.UsageMeter, error) { return metersNow(ctx, mgr.GetClient()) },
+		Reports: func(ctx context.Context, namespace string) (*usageapi.Kept, error) {
+			return reportsNow(ctx, mgr.GetClient(), namespace)
+		},
 		OperatorNamespace: o.Namespace, Clock: o.Clock,
 		RequestsPerSecond: o.Serving.RequestsPerSecond, Timeout: answerTimeout, Memory: o.Serving.Memory,
 		Log: log, Observe: told.observe,
@@ -181,6 +184,23 @@ func metersNow(ctx context.Context, reader client.Reader) ([]v1alpha1.UsageMeter
 	list := &v1alpha1.UsageMeterList{}
 	err := reader.List(ctx, list)
 	return list.Items, err
+}
+
+// reportsNow are the reports and schedules of a namespace, or, for "", of all and of the cluster, as
+// the cache has them: they are not copied, and not to be changed.
+func reportsNow(ctx context.Context, reader client.Reader, namespace string) (*usageapi.Kept, error) {
+	reports, schedules := &v1alpha1.UsageReportList{}, &v1alpha1.UsageReportScheduleList{}
+	clusterReports, clusterSchedules := &v1alpha1.ClusterUsageReportList{}, &v1alpha1.ClusterUsageReportScheduleList{}
+	lists := []client.ObjectList{reports, schedules}
+	if namespace == "" {
+		lists = append(lists, clusterReports, clusterSchedules)
+	}
+	for _, list := range lists {
+		if err := reader.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+			return nil, err
+		}
+	}
+	return &usageapi.Kept{Reports: reports.Items, Schedules: schedules.Items, ClusterReports: clusterReports.Items, ClusterSchedules: clusterSchedules.Items}, nil
 }
 
 // namespacesNow are the namespaces that there are, and that a selector lets through.

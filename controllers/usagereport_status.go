@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/report"
@@ -145,5 +146,5 @@ func note(status *v1alpha1.UsageReportStatus) string {
 	if len(status.Totals) == 0 {
 		return status.Summary
 	}
-	return fmt.Sprintf("%d rows: %s", status.RowCount, status.Summary)
+	return fmt.Sprintf("%d rows: %s", ptr.Deref(status.RowCount, 0), status.Summary)
 }

@@ -226,14 +226,14 @@ type ClusterUsageReportSpec struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=urep,categories=usage
-// +kubebuilder:printcolumn:name="Window",type=string,JSONPath=`.spec.windowSize`
 // +kubebuilder:printcolumn:name="From",type=string,JSONPath=`.status.window.startTime`
 // +kubebuilder:printcolumn:name="To",type=string,JSONPath=`.status.window.endTime`
-// +kubebuilder:printcolumn:name="Rows",type=integer,JSONPath=`.status.rowCount`
 // +kubebuilder:printcolumn:name="Coverage",type=string,JSONPath=`.status.coverage.percent`
 // +kubebuilder:printcolumn:name="Complete",type=string,JSONPath=`.status.conditions[?(@.type=="Complete")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Window",type=string,priority=1,JSONPath=`.spec.windowSize`
+// +kubebuilder:printcolumn:name="Rows",type=integer,priority=1,JSONPath=`.status.rowCount`
 // +kubebuilder:printcolumn:name="Usage",type=string,priority=1,JSONPath=`.status.summary`
 type UsageReport struct {
 	metav1.TypeMeta `json:",inline"`
@@ -268,14 +268,14 @@ type UsageReportList struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=curep
-// +kubebuilder:printcolumn:name="Window",type=string,JSONPath=`.spec.windowSize`
 // +kubebuilder:printcolumn:name="From",type=string,JSONPath=`.status.window.startTime`
 // +kubebuilder:printcolumn:name="To",type=string,JSONPath=`.status.window.endTime`
-// +kubebuilder:printcolumn:name="Rows",type=integer,JSONPath=`.status.rowCount`
 // +kubebuilder:printcolumn:name="Coverage",type=string,JSONPath=`.status.coverage.percent`
 // +kubebuilder:printcolumn:name="Complete",type=string,JSONPath=`.status.conditions[?(@.type=="Complete")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Window",type=string,priority=1,JSONPath=`.spec.windowSize`
+// +kubebuilder:printcolumn:name="Rows",type=integer,priority=1,JSONPath=`.status.rowCount`
 // +kubebuilder:printcolumn:name="Usage",type=string,priority=1,JSONPath=`.status.summary`
 type ClusterUsageReport struct {
 	metav1.TypeMeta `json:",inline"`

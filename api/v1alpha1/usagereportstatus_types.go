@@ -166,10 +166,11 @@ type UsageReportStatus struct {
 	// +kubebuilder:validation:MaxItems=1000
 	Rows []ReportRow `json:"rows,omitempty"`
 
-	// rowCount is how many rows there are on all pages.
+	// rowCount is how many rows there are on all pages; left out where the report
+	// has no figures.
 	//
 	// +optional
-	RowCount int64 `json:"rowCount"`
+	RowCount *int64 `json:"rowCount,omitempty"`
 
 	// nextPage is the startFrom of a report that shows the next page; left out on
 	// the last one.

@@ -1587,6 +1587,11 @@ func (in *UsageReportStatus) DeepCopyInto(out *UsageReportStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.RowCount != nil {
+		in, out := &in.RowCount, &out.RowCount
+		*out = new(int64)
+		**out = **in
+	}
 	if in.Coverage != nil {
 		in, out := &in.Coverage, &out.Coverage
 		*out = new(ReportCoverage)

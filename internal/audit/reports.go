@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/report"
@@ -63,7 +64,7 @@ func (a *auditor) verifyReport(p *PublishedReport) {
 // saysNothing tells whether a status has no figures.
 func saysNothing(s *v1alpha1.UsageReportStatus) bool {
 	return s.Window == nil && s.SealedTime == nil && s.Coverage == nil && len(s.Rows)+len(s.Totals) == 0 &&
-		s.Summary+s.Digest == "" && s.RowCount == 0
+		s.Summary+s.Digest == "" && ptr.Deref(s.RowCount, 0) == 0
 }
 
 // requestOf is what a report asks for.

@@ -145,8 +145,8 @@ func TestAReportSaysWhatWasUsedAndHowThatIsKnown(t *testing.T) {
 	if difference := cmp.Diff(want, got.Rows); difference != "" {
 		t.Error(difference)
 	}
-	if got.RowCount != 2 || got.Summary != "storage 0.5 GiB-hour" {
-		t.Errorf("%d rows: %s", got.RowCount, got.Summary)
+	if *got.RowCount != 2 || got.Summary != "storage 0.5 GiB-hour" {
+		t.Errorf("%d rows: %s", *got.RowCount, got.Summary)
 	}
 	coverage := got.Coverage
 	if coverage.Percent != "74.30" || coverage.UnknownSeconds != 3700 || coverage.ReplayedSeconds != 60 || coverage.ObservedSeconds != 4*3600-3760 {
@@ -195,7 +195,7 @@ func TestNamesDoNotMakeAReportLargerThanAnObjectMayBe(t *testing.T) {
 					names[row.Group["resource"]] = true
 				}
 				if window.StartFrom = status.NextPage; status.NextPage == "" {
-					if pages < 2 || len(names) != 900 || status.RowCount != 900 {
+					if pages < 2 || len(names) != 900 || *status.RowCount != 900 {
 						t.Errorf("%d names on %d pages", len(names), pages)
 					}
 					return

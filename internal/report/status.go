@@ -38,7 +38,7 @@ func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, e
 	}
 	status := &v1alpha1.UsageReportStatus{
 		Window:      &v1alpha1.TimeWindow{},
-		RowCount:    int64(page.Count),
+		RowCount:    new(int64(page.Count)),
 		NextPage:    page.Next,
 		Corrections: int64(tally.Corrected()),
 	}
@@ -235,7 +235,7 @@ func digest(s *v1alpha1.UsageReportStatus) string {
 		Window   *v1alpha1.TimeWindow
 		Totals   []v1alpha1.Total
 		Rows     []v1alpha1.ReportRow
-		RowCount int64
+		RowCount *int64
 		NextPage string
 		Coverage *v1alpha1.ReportCoverage
 	}{s.Window, s.Totals, s.Rows, s.RowCount, s.NextPage, s.Coverage})

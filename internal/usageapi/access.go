@@ -15,20 +15,28 @@ import (
 // everywhere is the namespace in which one who may list, may list in all.
 const everywhere = ""
 
+// usageRecords are what somebody has to be allowed to list, to see the usage of a namespace.
+const usageRecords = "usagerecords"
+
 // may tells whether who asks may list the UsageRecords of a namespace.
 func (c *call) may(namespace string) (allowed bool, err error) {
+	return c.mayList(usageRecords, namespace)
+}
+
+// mayList tells whether who asks may list a resource of the operator's in a namespace.
+func (c *call) mayList(resource, namespace string) (allowed bool, err error) {
 	err = c.rest(func() error {
-		allowed, err = c.mayWithin(c.ctx, namespace)
+		allowed, err = c.mayWithin(c.ctx, resource, namespace)
 		return err
 	})
 	return allowed, err
 }
 
-// mayWithin is may, for as long as a context lasts.
-func (c *call) mayWithin(ctx context.Context, namespace string) (bool, error) {
+// mayWithin is mayList, for as long as a context lasts.
+func (c *call) mayWithin(ctx context.Context, resource, namespace string) (bool, error) {
 	decision, _, err := c.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: c.caller, Verb: "list", Namespace: namespace, ResourceRequest: true,
-		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: "usagerecords",
+		APIGroup: v1alpha1.GroupVersion.Group, APIVersion: v1alpha1.GroupVersion.Version, Resource: resource,
 	})
 	if decision == authorizer.DecisionAllow {
 		return true, nil
@@ -55,7 +63,7 @@ func (c *call) within() ([]timeline.NamespaceRef, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.visible(now)
+	return c.visible(usageRecords, now)
 }
 
 // noSuchNamespace is that there is none of that name, among all.

@@ -45,6 +45,8 @@ type Options struct {
 	Namespaces func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error)
 	// Meters are those that are applied now.
 	Meters func(context.Context) ([]v1alpha1.UsageMeter, error)
+	// Reports are the reports and schedules of a namespace, or, for "", of all and of the cluster.
+	Reports func(ctx context.Context, namespace string) (*Kept, error)
 	// OperatorNamespace is where the records are of namespaces that are gone.
 	OperatorNamespace string
 	Clock             clock.PassiveClock
@@ -106,6 +108,7 @@ func (a *API) routes() []route {
 		{"report", "POST /v1alpha1/report", (*call).report, refuse, rowsWeight},
 		{"series", "POST /v1alpha1/series", (*call).series, refuse, rowsWeight},
 		{"capacity", "GET /v1alpha1/capacity", (*call).capacity, refuse, rowsWeight},
+		{"reports", "GET /v1alpha1/reports", (*call).reports, refuse, pageWeight},
 		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse, pageWeight},
 		{"records", "GET /v1alpha1/records", (*call).records, refuse, pageWeight},
 		{"status", "GET /v1alpha1/status", (*call).status, refuse, pageWeight},

@@ -137,8 +137,10 @@ func (a *answers) Loaded() bool { return !a.loading }
 
 // cluster says who may see what: a token is a user's name.
 type cluster struct {
-	allowed map[string][]string // by user: namespaces; "" is all
-	broken  error
+	allowed   map[string][]string                         // by user: namespaces; "" is all
+	resources map[string][]string                         // by user: which of the operator's resources; all, of one who has no entry
+	decide    func(user, resource, namespace string) bool // what may be listed; nil: the two above say so
+	broken    error
 }
 
 func (c *cluster) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
@@ -158,7 +160,11 @@ func (c *cluster) Authorize(_ context.Context, a authorizer.Attributes) (authori
 	if c.broken != nil {
 		return authorizer.DecisionNoOpinion, "", c.broken
 	}
-	if a.GetVerb() == "list" && a.GetResource() == "usagerecords" && a.GetAPIGroup() == "metering.usage-operator.dev" {
+	if c.decide != nil {
+		return map[bool]authorizer.Decision{true: authorizer.DecisionAllow, false: authorizer.DecisionNoOpinion}[c.decide(a.GetUser().GetName(), a.GetResource(), a.GetNamespace())], "", nil
+	}
+	of, some := c.resources[a.GetUser().GetName()]
+	if a.GetVerb() == "list" && a.GetAPIGroup() == "metering.usage-operator.dev" && (!some || slices.Contains(of, a.GetResource())) {
 		for _, namespace := range c.allowed[a.GetUser().GetName()] {
 			if namespace == "" || namespace == a.GetNamespace() {
 				return authorizer.DecisionAllow, "", nil
@@ -171,6 +177,8 @@ func (c *cluster) Authorize(_ context.Context, a authorizer.Attributes) (authori
 type fixture struct {
 	ledger  answers
 	cluster cluster
+	reports *usageapi.Kept
+	more    []timeline.NamespaceRef // beside the usual ones
 	clock   *testclock.FakePassiveClock
 	rate    float64
 	timeout time.Duration
@@ -180,6 +188,7 @@ func newFixture() *fixture {
 	return &fixture{
 		ledger:  answers{Timeline: ledger()},
 		cluster: cluster{allowed: map[string][]string{"admin": {""}, "shop": {"shop"}, "bank": {"bank"}, "both": {"shop", "bank"}, "nobody": {}}},
+		reports: kept(),
 		clock:   testclock.NewFakePassiveClock(time.Unix(committedAt+5, 0)), rate: 1000, timeout: time.Minute,
 	}
 }
@@ -187,9 +196,10 @@ func newFixture() *fixture {
 func (f *fixture) handler() http.Handler {
 	return usageapi.New(usageapi.Options{
 		Ledger: &f.ledger, Authenticator: &f.cluster, Authorizer: &f.cluster, Clock: f.clock, Log: logr.Discard(), OperatorNamespace: "usage-system", Meters: metersNow,
-		RequestsPerSecond: f.rate, Timeout: f.timeout, Observe: func(string, int, time.Duration) {},
+		Reports: f.reportsOf, RequestsPerSecond: f.rate, Timeout: f.timeout, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(_ context.Context, selector labels.Selector) ([]timeline.NamespaceRef, error) {
 			refs := []timeline.NamespaceRef{{Name: "bank", UID: bankUID}, {Name: "empty", UID: "44"}, {Name: "shop", UID: shopUID}}
+			refs = append(refs, f.more...)
 			return slices.DeleteFunc(refs, func(ref timeline.NamespaceRef) bool { return !selector.Matches(labels.Set{"name": ref.Name}) }), nil
 		},
 	}).Handler()

@@ -135,6 +135,7 @@ var parameters = map[string][]string{
 	"report":               {"top"},
 	"series":               {"top"},
 	"capacity":             {"from", "to", "window_size", "time_zone"},
+	"reports":              {"project_id", "cursor"},
 	"resources":            {"uid", "name", "project_id", "resource_type", "region", "deployment", "from", "to", "interval", "cursor"},
 	"status":               {},
 	"session":              {},

@@ -157,7 +157,7 @@ func (c *call) selected(f *v1alpha1.ClusterReportFilters) ([]timeline.NamespaceR
 	list = report.Named(list, f.Namespaces)
 	all, err := c.may(everywhere)
 	if err == nil && !all {
-		list, err = c.visible(list)
+		list, err = c.visible(usageRecords, list)
 	}
 	if err != nil {
 		return nil, err

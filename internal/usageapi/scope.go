@@ -33,8 +33,14 @@ type scopes struct {
 // scope is what is known of a user. The call that reviews for the user has the turn.
 type scope struct {
 	turn    chan struct{}
-	until   time.Time                      // when all that is known is to be asked again
-	allowed map[timeline.NamespaceRef]bool // what was reviewed
+	until   time.Time         // when all that is known is to be asked again
+	allowed map[reviewed]bool // what was reviewed
+}
+
+// reviewed is that somebody lists a resource in a namespace.
+type reviewed struct {
+	resource string
+	in       timeline.NamespaceRef
 }
 
 const (
@@ -79,8 +85,8 @@ func identity(u user.Info) string {
 	return string(text)
 }
 
-// visible are those of some namespaces that the caller may see.
-func (c *call) visible(some []timeline.NamespaceRef) (seen []timeline.NamespaceRef, err error) {
+// visible are those of some namespaces in which the caller may list a resource of the operator's.
+func (c *call) visible(resource string, some []timeline.NamespaceRef) (seen []timeline.NamespaceRef, err error) {
 	err = c.rest(func() error {
 		of := c.scopes.of(c.caller)
 		select {
@@ -89,37 +95,37 @@ func (c *call) visible(some []timeline.NamespaceRef) (seen []timeline.NamespaceR
 			return c.ctx.Err()
 		}
 		defer func() { <-of.turn }()
-		seen, err = c.seen(of, some)
+		seen, err = c.seen(of, resource, some)
 		return err
 	})
 	return seen, err
 }
 
 // seen reviews what is not known yet; its caller holds the scope's turn.
-func (c *call) seen(of *scope, some []timeline.NamespaceRef) ([]timeline.NamespaceRef, error) {
+func (c *call) seen(of *scope, resource string, some []timeline.NamespaceRef) ([]timeline.NamespaceRef, error) {
 	now := c.Clock.Now()
 	if !now.Before(of.until) {
-		of.until, of.allowed = now.Add(scopeFor), map[timeline.NamespaceRef]bool{}
+		of.until, of.allowed = now.Add(scopeFor), map[reviewed]bool{}
 	}
 	var unknown []timeline.NamespaceRef
 	for _, ref := range some {
-		if _, known := of.allowed[ref]; !known {
+		if _, known := of.allowed[reviewed{resource, ref}]; !known {
 			unknown = append(unknown, ref)
 		}
 	}
 	if err := c.affordable(now, len(unknown)); err != nil {
 		return nil, err
 	}
-	allowed, err := c.review(unknown)
+	allowed, err := c.review(resource, unknown)
 	if err != nil {
 		return nil, err
 	}
 	for i, ref := range unknown {
-		of.allowed[ref] = allowed[i]
+		of.allowed[reviewed{resource, ref}] = allowed[i]
 	}
 	seen := []timeline.NamespaceRef{}
 	for _, ref := range some {
-		if of.allowed[ref] {
+		if of.allowed[reviewed{resource, ref}] {
 			seen = append(seen, ref)
 		}
 	}
@@ -153,7 +159,7 @@ func (c *call) affordable(now time.Time, reviews int) error {
 
 // review tells which namespaces the caller may see, by asking about each. The first
 // error ends it.
-func (c *call) review(refs []timeline.NamespaceRef) (allowed []bool, err error) {
+func (c *call) review(resource string, refs []timeline.NamespaceRef) (allowed []bool, err error) {
 	allowed = make([]bool, len(refs))
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
@@ -166,7 +172,7 @@ func (c *call) review(refs []timeline.NamespaceRef) (allowed []bool, err error) 
 		reviewing.Go(func() {
 			defer turn.Release()
 			var err error
-			if allowed[i], err = c.mayWithin(ctx, refs[i].Name); err != nil {
+			if allowed[i], err = c.mayWithin(ctx, resource, refs[i].Name); err != nil {
 				cancel(err)
 			}
 		})

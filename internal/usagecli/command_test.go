@@ -629,6 +629,8 @@ func TestTemplatesAndNames(t *testing.T) {
 		"get vm/web-0 -o jsonpath={.resources[0].name} ": "web-0",
 		"records --deployment web -o name ":              "usagerecord.metering.usage-operator.dev/web.2026110110\n",
 		"report idle -o jsonpath={.rowCount}":            "0",
+		// Where the number is not known there is none, and not 0.
+		"report uncounted -o go-template={{.rowCount}}": "<no value>",
 	} {
 		args := append(strings.Fields(command), "--kubeconfig="+shop)
 		if !strings.HasPrefix(command, "report") {

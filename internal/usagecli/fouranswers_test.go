@@ -177,7 +177,7 @@ func reportsOf(w http.ResponseWriter, r *http.Request) {
 		return
 	case parts[name] == "idle":
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
-		status.Coverage = &v1alpha1.ReportCoverage{Percent: "100"}
+		status.RowCount, status.Coverage = new(int64(0)), &v1alpha1.ReportCoverage{Percent: "100"}
 	case parts[name] == "misspelt": // as the operator has it: all of the window is known, and nothing is counted
 		const what = `spec.filters: there is no resource type "vmm": did you mean "vm"? there are vm`
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
@@ -186,13 +186,18 @@ func reportsOf(w http.ResponseWriter, r *http.Request) {
 	case parts[name] == "misspelt-too": // one of two names
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
 		status.Coverage = &v1alpha1.ReportCoverage{Percent: "50", Gaps: []v1alpha1.CoverageGap{{TimeWindow: v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(5)}, Coverage: "Unknown"}}}
-		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyPartial}}
+		status.RowCount, status.Rows = new(int64(1)), []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyPartial}}
 		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
 		status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonNoSuchName, Message: `the figures are those of the ledger: spec.filters: nothing was ever recorded under a deployment "wbe"`}}
 	case parts[name] == "goes-on":
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(100)}
 		status.Coverage = &v1alpha1.ReportCoverage{Percent: "100"}
-		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyExact}}
+		status.RowCount, status.Rows = new(int64(1)), []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyExact}}
+		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
+	case parts[name] == "uncounted": // a page of as many rows as is not known
+		status.Window = &v1alpha1.TimeWindow{StartTime: at(0), EndTime: at(10)}
+		status.Coverage, status.NextPage = &v1alpha1.ReportCoverage{Percent: "100"}, "next"
+		status.Rows = []v1alpha1.ReportRow{{TimeWindow: *status.Window, Quantity: "1", Unit: "core-hour", Accuracy: v1alpha1.AccuracyExact}}
 		status.Totals = []v1alpha1.Total{{ResourceType: "vm", Dimension: "vcpu", Quantity: "1", Unit: "core-hour"}}
 	case parts[name] == "unsealed": // the first interval of its window goes on
 		status.Window = &v1alpha1.TimeWindow{StartTime: at(71), EndTime: at(100)}
@@ -210,7 +215,7 @@ func reportsOf(w http.ResponseWriter, r *http.Request) {
 		status.Summary = "it is unknown whether anything was used: metering began at 2026-11-01T00:00:00Z"
 		status.Window = &october
 		status.Coverage = &v1alpha1.ReportCoverage{Percent: "0", Gaps: []v1alpha1.CoverageGap{{TimeWindow: october, Coverage: "Unknown"}}}
-		status.RowCount, status.Rows = 1, []v1alpha1.ReportRow{{TimeWindow: october, Accuracy: v1alpha1.AccuracyPartial}}
+		status.RowCount, status.Rows = new(int64(1)), []v1alpha1.ReportRow{{TimeWindow: october, Accuracy: v1alpha1.AccuracyPartial}}
 	default:
 		refuse(http.StatusNotFound, metav1.StatusReasonNotFound, "not found")
 		return
@@ -232,6 +237,7 @@ func TestAReportSaysWhyItHasNoFigures(t *testing.T) {
 		"new":            {exitFailed, "error: report new has not been made yet: --wait waits for it\n"},
 		"suspended":      {exitFailed, "error: report suspended has no figures: spec.suspend is true since before the report was made: it has no figures\n"},
 		"goes-on":        {exitDone, "\nFinal up to 2026-11-03T23:00:00Z; what was used after that is not counted yet.\n"},
+		"uncounted":      {exitDone, "There are more rows: --all shows all.\n"},
 		"unsealed":       {exitDone, "There are no figures yet from 2026-11-03T23:00:00Z to 2026-11-05T04:00:00Z: no interval of the window is sealed yet.\n"},
 		"nothing-so-far": {exitDone, "Nothing was used from 2026-11-01T00:00:00Z to 2026-11-03T23:00:00Z.\n"},
 		"stalled":        {exitFailed, "error: report stalled is stalled: spec.timeZone: there is no time zone\n"},

@@ -97,6 +97,13 @@ func (c *cli) reader(name string, ofCluster bool) (client.Reader, client.ObjectK
 type foundReport struct {
 	spec   v1alpha1.ClusterUsageReportSpec
 	status v1alpha1.UsageReportStatus
+	// generation is that of the spec.
+	generation int64
+}
+
+// changed tells that the status speaks of an earlier spec: of what was asked before.
+func (r *foundReport) changed() bool {
+	return r.status.ObservedGeneration > 0 && r.status.ObservedGeneration != r.generation
 }
 
 func readReport(ctx context.Context, reader client.Reader, key client.ObjectKey) (*foundReport, error) {
@@ -105,13 +112,13 @@ func readReport(ctx context.Context, reader client.Reader, key client.ObjectKey)
 		if err := reader.Get(ctx, key, report); err != nil {
 			return nil, unread(err, fmt.Sprintf("ClusterUsageReport %q", key.Name), "clusterusagereports")
 		}
-		return &foundReport{report.Spec, report.Status}, nil
+		return &foundReport{spec: report.Spec, status: report.Status, generation: report.Generation}, nil
 	}
 	report := &v1alpha1.UsageReport{}
 	if err := reader.Get(ctx, key, report); err != nil {
 		return nil, unread(err, fmt.Sprintf("UsageReport %q in namespace %s", key.Name, key.Namespace), "usagereports -n "+key.Namespace)
 	}
-	found := &foundReport{status: report.Status}
+	found := &foundReport{status: report.Status, generation: report.Generation}
 	found.spec.ReportWindow = report.Spec.ReportWindow
 	found.spec.Filters = &v1alpha1.ClusterReportFilters{Namespaces: values([]string{key.Namespace})}
 	if report.Spec.Filters != nil {
@@ -138,6 +145,10 @@ func (c *cli) waitForReport(ctx context.Context, reader client.Reader, key clien
 		if found, err = readReport(ctx, reader, key); err != nil {
 			return false, err
 		}
+		if found.changed() {
+			progress.say("waiting until the operator has seen what was changed ...")
+			return false, nil
+		}
 		if stalled := meta.FindStatusCondition(found.status.Conditions, v1alpha1.ConditionStalled); stalled != nil && stalled.Status == metav1.ConditionTrue {
 			return false, fmt.Errorf("report %s is stalled: %s", key.Name, stalled.Message)
 		}
@@ -163,6 +174,8 @@ func (c *cli) says(found *foundReport, key client.ObjectKey) error {
 	}
 	stalled, ready := said(v1alpha1.ConditionStalled), said(v1alpha1.ConditionReady)
 	switch {
+	case found.changed():
+		return fmt.Errorf("report %s was changed, and has not been made since: --wait waits for it", key.Name)
 	case stalled.Status == metav1.ConditionTrue:
 		return fmt.Errorf("report %s is stalled: %s", key.Name, stalled.Message)
 	case status.Window == nil && ready.Reason == v1alpha1.ReasonSuspended:
@@ -199,7 +212,11 @@ func (c *cli) printReport(found *foundReport, answer *answered, out string) erro
 	if err := c.printTable(t, out == "wide"); err != nil {
 		return err
 	}
-	if answer.NextPage != "" {
+	switch {
+	case answer.NextPage == "":
+	case answer.RowCount == nil:
+		fmt.Fprintln(c.ErrOut, "There are more rows: --all shows all.")
+	default:
 		fmt.Fprintf(c.ErrOut, "%d of %d rows: --all shows all.\n", len(answer.Rows), *answer.RowCount)
 	}
 	return c.foot(answer, answer.Rows)

@@ -169,7 +169,7 @@ func between(start, end *metav1.Time) string {
 
 // madeReport is the status of a report, as an answer has it.
 func madeReport(status *v1alpha1.UsageReportStatus) *answered {
-	made := &wire.Report{UsageReportStatus: *status, RowCount: &status.RowCount}
+	made := &wire.Report{UsageReportStatus: *status, RowCount: status.RowCount}
 	for i := range status.Rows {
 		made.Rows = append(made.Rows, wire.Row{ReportRow: status.Rows[i]})
 	}

@@ -2,10 +2,12 @@ package api_test
 
 import (
 	"encoding/json"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -167,5 +169,36 @@ var _ = Describe("A report", func() {
 		object := usageReport()
 		Expect(admin.Create(ctx, object, client.DryRunAll)).To(Succeed())
 		Expect(object.Object["status"]).To(Equal(map[string]any{"observedGeneration": int64(-1)}))
+	})
+
+	It("is listed in 120 columns, with a number of rows only where it has figures", func(ctx SpecContext) {
+		longest := unstructured.Unstructured{Object: usageReport().Object}
+		longest.SetName("hourly-2026-11-23-1400")
+		longest.SetNamespace(namespace(ctx))
+		stalled := *longest.DeepCopy()
+		stalled.SetName("on-mars")
+		for _, object := range []*unstructured.Unstructured{&longest, &stalled} {
+			Expect(admin.Create(ctx, object)).To(Succeed())
+		}
+		says := func(object *unstructured.Unstructured, status string) {
+			GinkgoHelper()
+			Expect(operator.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(`{"status": `+status+`}`)))).To(Succeed())
+		}
+		says(&longest, `{
+			"window": {"startTime": "2026-11-01T00:00:00Z", "endTime": "2026-12-01T00:00:00Z"}, "rowCount": 0, "summary": "nothing was used",
+			"coverage": {"percent": "99.99", "observedSeconds": 1, "replayedSeconds": 0, "estimatedSeconds": 0, "unknownSeconds": 0},
+			"conditions": [{"type": "Ready", "status": "True", "reason": "WaitingForLedger", "message": "", "lastTransitionTime": "2026-11-22T00:00:00Z"},
+				{"type": "Complete", "status": "False", "reason": "InProgress", "message": "", "lastTransitionTime": "2026-11-22T00:00:00Z"}]}`)
+		says(&stalled, `{"conditions": [{"type": "Ready", "status": "False", "reason": "UnknownTimeZone", "message": "", "lastTransitionTime": "2026-11-22T00:00:00Z"}]}`)
+		text := kubectl(ctx, "get", "urep", "-n", longest.GetNamespace())
+		for line := range strings.SplitSeq(text, "\n") {
+			Expect(len(line)).To(BeNumerically("<=", 120), line)
+		}
+		Expect(table(text)[longest.GetName()]).To(SatisfyAll(
+			HaveKeyWithValue("FROM", "2026-11-01T00:00:00Z"), HaveKeyWithValue("COVERAGE", "99.99"), HaveKeyWithValue("COMPLETE", "False"),
+			HaveKeyWithValue("REASON", "WaitingForLedger"), HaveLen(7)))
+		wide := table(kubectl(ctx, "get", "urep", "-o", "wide", "-n", longest.GetNamespace()))
+		Expect(wide[longest.GetName()]).To(SatisfyAll(HaveKeyWithValue("ROWS", "0"), HaveKeyWithValue("WINDOW", "day"), HaveKeyWithValue("USAGE", "nothing was used")))
+		Expect(wide["on-mars"]).To(SatisfyAll(HaveKeyWithValue("ROWS", ""), HaveKeyWithValue("REASON", "UnknownTimeZone")))
 	})
 })

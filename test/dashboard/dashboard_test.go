@@ -3,9 +3,7 @@
 package dashboard_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -15,8 +13,6 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-
-	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 const fortnight = "?from=2026-11-06T00:00:00Z&to=2026-11-21T12:30:00Z"
@@ -27,6 +23,7 @@ var views = map[string]string{
 	"tenant":     "tenant/shop" + fortnight,
 	"deployment": "deployment/bank/ledger" + fortnight,
 	"resource":   "resource/uid-render" + fortnight,
+	"reports":    "reports",
 	"health":     "health" + fortnight,
 	"export":     "export/shop" + fortnight + "&metric=container.cpu",
 }
@@ -106,6 +103,12 @@ var states = map[string]struct{ token, view, says string }{
 	"capacity, for a tenant":   {"shop", "overview" + fortnight, "shown to those who may see all namespaces"},
 	"a part that is unknown":   {"bank", "tenant/bank" + fortnight, "is unknown, and in no figure"},
 	"a resource held nothing":  {"shop", "resource/uid-render?from=2026-11-20T00:00:00Z&to=2026-11-20T10:00:00Z", "held nothing in this time"},
+	"unknown, of the cluster":  {"admin", "overview?from=2026-10-01T00:00:00Z&to=2026-10-02T00:00:00Z", "Unknown: in this time"},
+	"unknown, of a resource":   {"shop", "resource/uid-render?from=2026-10-01T00:00:00Z&to=2026-10-02T00:00:00Z", "Unknown"},
+	"no reports":               {"bank", "reports", "There is no report"},
+	"reports, not visible":     {"meterer", "reports/shop", "Not visible to you: UsageReports"},
+	"reports of another":       {"shop", "reports/bank", "Not visible to you"},
+	"reports of no namespace":  {"admin", "reports/shpo", "No such name"},
 	"a month that is all seen": {"admin", "health?from=2026-11-19T00:00:00Z&to=2026-11-20T00:00:00Z", "every meter saw all of this time"},
 }
 
@@ -150,25 +153,6 @@ func TestWhatFailsIsSaid(t *testing.T) {
 	v.well("failing")
 }
 
-// A token that expires brings the login back, and what was open is kept.
-func TestATokenThatExpiresKeepsWhatWasOpen(t *testing.T) {
-	server, cluster := serve(t)
-	v := open(t, server.URL)
-	v.logIn("shop")
-	v.look("tenant/shop" + fortnight)
-	cluster.revoked.Store(true)
-	v.run(chromedp.Click(".window > button"), chromedp.WaitVisible(".login"))
-	cluster.revoked.Store(false)
-	if at := eval[string](v, "location.hash"); at != "#/tenant/shop"+fortnight {
-		t.Errorf("what was open is now %s", at)
-	}
-	server2, _ := serve(t) // a token that was refused is refused for some seconds: log in elsewhere
-	w := open(t, server2.URL)
-	w.logIn("shop")
-	w.look("tenant/shop" + fortnight)
-	v.well("expired")
-}
-
 // Names are what tenants make them: they are text on every view, and in what is exported.
 func TestHostileNamesAreText(t *testing.T) {
 	server, _ := serve(t)
@@ -177,7 +161,7 @@ func TestHostileNamesAreText(t *testing.T) {
 	for _, view := range []string{
 		"tenant/shop" + fortnight + "&metric=container.cpu", "tenant/shop" + fortnight + "&metric=container.cpu&group=resource",
 		"deployment/shop/" + url.PathEscape(hostile) + fortnight, "resource/" + url.PathEscape("uid-"+hostile) + fortnight,
-		"export/shop/" + url.PathEscape(hostile) + fortnight,
+		"reports/shop", "export/shop/" + url.PathEscape(hostile) + fortnight,
 	} {
 		v.look(view)
 		if shown := v.text("main"); !strings.Contains(shown, hostile) && !strings.Contains(shown, `<img src=x onerror=alert(1)>`) {
@@ -187,37 +171,6 @@ func TestHostileNamesAreText(t *testing.T) {
 			t.Errorf("%s: a name made %d elements", view, n)
 		}
 		v.well(view)
-	}
-}
-
-// Figures of the overview are the API's exact ones, and add up.
-func TestTheOverviewIsTheAPIsFigures(t *testing.T) {
-	server, _ := serve(t)
-	v := open(t, server.URL)
-	v.logIn("admin")
-	v.look(views["overview"])
-	r, err := http.NewRequest(http.MethodGet, server.URL+"/v1alpha1/capacity"+fortnight, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer admin")
-	answer, err := server.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	var want wire.Capacity
-	if err := json.NewDecoder(answer.Body).Decode(&want); err != nil {
-		t.Fatal(err)
-	}
-	text := ""
-	for i := range want.Dimensions {
-		f := &want.Dimensions[i].Total
-		text += fmt.Sprintln(f.Capacity.Exact, f.Attributed.Exact, f.Unattributed.Exact, f.Idle.Exact, f.Beyond.Exact)
-	}
-	got := eval[string](v, `[...document.querySelectorAll('tr:has([data-part])')].map((r) => [...r.querySelectorAll('[data-part]')].map((c) => c.textContent).join(' ') + '\n').join('')`)
-	if got != text || len(want.Dimensions) != 3 {
-		t.Errorf("the page shows\n%swant\n%s", got, text)
 	}
 }
 

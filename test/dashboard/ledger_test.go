@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -118,6 +119,7 @@ func (s *shown) tenants() {
 		}
 	}
 	s.hold("container", "shop", hostile, hostile, cpu, 1500, began, 0)
+	s.hold("container", "shop", "=1+1", "formula", cpu, 100, began, 0)
 	s.hold("container", "lab", "", "notebook", cpu, 3000, began+3*day, 0)
 	for i, name := range []string{"db-0", "db-1", "cache"} {
 		s.hold("vm", "bank", "ledger", name, vcpu, int64(4+4*i)*1000, began+int64(i)*day, 0)
@@ -134,20 +136,24 @@ func (s *shown) tenants() {
 	less.Kind, less.Corrects = usage.Less, began+9*day-2*hour
 }
 
-// people are who asks, by token: namespaces, and "" is all.
-var people = map[string][]string{"admin": {""}, "shop": {"shop"}, "bank": {"bank"}, "nobody": {}}
+// people are who asks, by token: namespaces, and "" is all. A meterer and an auditor may list no reports.
+var people = map[string][]string{"admin": {""}, "auditor": {""}, "shop": {"shop"}, "bank": {"bank"}, "meterer": {"shop"}, "nobody": {}}
 
 type served struct {
 	*timeline.Timeline
-	loading atomic.Bool
-	revoked atomic.Bool // no token is good any more
-	broken  atomic.Bool // the meters cannot be listed
+	clock     *testclock.FakePassiveClock
+	loading   atomic.Bool
+	revoked   atomic.Bool // no token is good any more
+	broken    atomic.Bool // the meters cannot be listed
+	forbidden atomic.Bool // tenants may list nothing any more
+	gone      atomic.Bool // the namespace bank is deleted
+	crowded   atomic.Bool // there are a hundred namespaces more
 }
 
 func (s *served) Loaded() bool { return !s.loading.Load() }
 
 func (s *served) AuthenticateRequest(r *http.Request) (*authenticator.Response, bool, error) {
-	name := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	name := strings.TrimSuffix(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), "-renewed")
 	if people[name] == nil || s.revoked.Load() {
 		return nil, false, nil
 	}
@@ -155,6 +161,12 @@ func (s *served) AuthenticateRequest(r *http.Request) (*authenticator.Response, 
 }
 
 func (s *served) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	if s.forbidden.Load() && a.GetUser().GetName() != "admin" {
+		return authorizer.DecisionNoOpinion, "", nil
+	}
+	if slices.Contains([]string{"meterer", "auditor"}, a.GetUser().GetName()) && a.GetResource() != "usagerecords" {
+		return authorizer.DecisionNoOpinion, "", nil
+	}
 	for _, namespace := range people[a.GetUser().GetName()] {
 		if namespace == "" || namespace == a.GetNamespace() {
 			return authorizer.DecisionAllow, "", nil
@@ -184,12 +196,19 @@ func (s *served) meters(context.Context) ([]v1alpha1.UsageMeter, error) {
 // serve serves the page of the cluster.
 func serve(t *testing.T) (*httptest.Server, *served) {
 	t.Helper()
-	s := &served{Timeline: filled()}
+	s := &served{Timeline: filled(), clock: testclock.NewFakePassiveClock(time.Unix(now+5, 0))}
 	server := httptest.NewTLSServer(usageapi.New(usageapi.Options{
-		Ledger: s, Authenticator: s, Authorizer: s, Clock: testclock.NewFakePassiveClock(time.Unix(now+5, 0)), Log: logr.Discard(),
-		RequestsPerSecond: 1000, OperatorNamespace: "usage-system", Meters: s.meters, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
+		Ledger: s, Authenticator: s, Authorizer: s, Clock: s.clock, Log: logr.Discard(),
+		RequestsPerSecond: 1000, OperatorNamespace: "usage-system", Meters: s.meters, Reports: keptReports, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error) {
-			return []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "lab", UID: "uid-lab"}, {Name: "shop", UID: "uid-shop"}}, nil
+			refs := []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "lab", UID: "uid-lab"}, {Name: "shop", UID: "uid-shop"}}
+			if s.gone.Load() {
+				refs = refs[1:]
+			}
+			for i := 0; i < 100 && s.crowded.Load(); i++ {
+				refs = append(refs, timeline.NamespaceRef{Name: fmt.Sprint("tenant-", i), UID: fmt.Sprint("uid-tenant-", i)})
+			}
+			return refs, nil
 		},
 	}).Handler())
 	t.Cleanup(server.Close)

@@ -108,7 +108,8 @@ spec:
 			}
 		}).Should(Succeed())
 		Expect(report.Status.Rows).NotTo(BeEmpty())
-		Expect(kubectl(ctx, "get", "urep", "-n", namespace, "both")).To(MatchRegexp(`(?m)^both +hour +\S+Z +\S+Z +[1-9]\d* +\S+ +True +`))
+		Expect(kubectl(ctx, "get", "urep", "-n", namespace, "both")).To(MatchRegexp(`(?m)^both +\S+Z +\S+Z +\S+ +True +Reported +\S+$`))
+		Expect(kubectl(ctx, "get", "urep", "-n", namespace, "both", "-o", "wide")).To(MatchRegexp(`(?m)^both +.* +hour +[1-9]\d* +\S`))
 		Eventually(ctx, func() string {
 			return kubectl(ctx, "get", "events", "-n", namespace, "--field-selector=involvedObject.name=both")
 		}).

@@ -93,8 +93,30 @@ func scraper(ctx context.Context, namespace string) string {
 // monitored is a Prometheus that scrapes an operator.
 type monitored struct{ url string }
 
-// prometheusOf runs one until the spec ends, with the rules and the endpoint that config/monitoring has.
+// prometheusOf runs one until the spec ends, with the rules and the endpoint that config/monitoring has, and waits until it
+// scrapes.
 func prometheusOf(ctx context.Context, target, token string) *monitored {
+	GinkgoHelper()
+	groups, err := monitoring.Groups(checkout)
+	Expect(err).NotTo(HaveOccurred())
+	m := prometheusWith(groups, target, token)
+	Eventually(m.scrapes(ctx)).WithContext(ctx).Should(Succeed())
+	return m
+}
+
+// scrapes fails unless the target answers.
+func (m *monitored) scrapes(ctx context.Context) func(Gomega) {
+	return func(g Gomega) {
+		var targets struct {
+			ActiveTargets []struct{ Health, LastError string }
+		}
+		m.get(ctx, g, "/api/v1/targets", nil, &targets)
+		g.Expect(targets.ActiveTargets).To(ConsistOf(HaveField("Health", "up")))
+	}
+}
+
+// prometheusWith runs one with these rules until the spec ends.
+func prometheusWith(groups []monitoring.Group, target, token string) *monitored {
 	GinkgoHelper()
 	program, err := monitoring.Program("prometheus")
 	Expect(err).NotTo(HaveOccurred())
@@ -114,8 +136,6 @@ func prometheusOf(ctx context.Context, target, token string) *monitored {
 	endpoint := monitor.Spec.Endpoints[0]
 
 	folder := GinkgoT().TempDir()
-	groups, err := monitoring.Groups(checkout)
-	Expect(err).NotTo(HaveOccurred())
 	Expect(monitoring.WriteRules(filepath.Join(folder, "rules.yaml"), groups)).To(Succeed())
 	settings := fmt.Sprintf(`
 global: {scrape_interval: 1s, evaluation_interval: 1s}
@@ -139,15 +159,7 @@ scrape_configs:
 		cancel()
 		_ = command.Wait()
 	})
-	m := &monitored{url: "http://" + address}
-	Eventually(func(g Gomega) {
-		var targets struct {
-			ActiveTargets []struct{ Health, LastError string }
-		}
-		m.get(ctx, g, "/api/v1/targets", nil, &targets)
-		g.Expect(targets.ActiveTargets).To(ConsistOf(HaveField("Health", "up")))
-	}).WithContext(ctx).Should(Succeed())
-	return m
+	return &monitored{url: "http://" + address}
 }
 
 // get asks Prometheus, and reads the data of its answer.

@@ -57,6 +57,9 @@ export async function logOut() {
   session.value = null
 }
 
+/** lost tells that what was shown may not be seen any more, or is there no more. */
+const lost = (error) => error.status === 403 || error.status === 404
+
 /**
  * useAnswer asks again when what is asked changes, and keeps the last answer until there is
  * another, so that nothing flickers. Key tells questions apart; the same with another window,
@@ -74,7 +77,7 @@ export function useAnswer(key, question) {
     state.value = { key, answer: before, error: null, busy: true }
     ask(question[0], question[1], question[2], abort.signal).then(
       (answer) => { state.value = { key, answer, error: null, busy: false } },
-      (error) => { if (error.name !== 'AbortError') state.value = { key, answer: before, error, busy: false } })
+      (error) => { if (error.name !== 'AbortError') state.value = { key, answer: lost(error) ? null : before, error, busy: false } })
     return () => abort.abort()
   }, [key, text, tick.value])
   return state.value.key === key ? state.value : { key, answer: null, error: null, busy: true }

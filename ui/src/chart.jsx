@@ -92,7 +92,7 @@ const short = (size) => (_, ticks) => ticks.map((t) => new Intl.DateTimeFormat('
   ...(size === 'hour' ? { day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } : size === 'month' ? { month: 'short', year: 'numeric' } : { day: '2-digit', month: 'short' }),
 }).format(new Date(t * 1000)).replace(', ', '\n'))
 
-// hatch draws what is unknown: not as zero.
+// hatch draws what is unknown, not as zero: of each window, as much of it, from above.
 function hatch(u, windows, dark) {
   const c = u.ctx
   const { left, top, width, height } = u.bbox
@@ -103,7 +103,7 @@ function hatch(u, windows, dark) {
     const from = u.valToPos(Date.parse(w.startTime) / 1000, 'x', true)
     const to = u.valToPos(Date.parse(w.endTime) / 1000, 'x', true)
     const part = (w.unknownSeconds * 1000) / (Date.parse(w.endTime) - Date.parse(w.startTime))
-    c.rect(from, top, (to - from) * part, height)
+    c.rect(from, top, to - from, height * part)
   }
   c.clip()
   c.strokeStyle = dark ? '#4a5260' : '#c3c9d2'

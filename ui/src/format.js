@@ -44,6 +44,7 @@ export const localZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone 
 
 const styles = {
   moment: { year: 'numeric', month: 'short', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' },
+  dated: { year: 'numeric', month: 'short', day: '2-digit', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
   minute: { month: 'short', day: '2-digit', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' },
   day: { year: 'numeric', month: 'short', day: '2-digit', weekday: 'short' },
   month: { year: 'numeric', month: 'long' },

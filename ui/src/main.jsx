@@ -9,6 +9,7 @@ import { Deployment, Tenant } from './views/scope.jsx'
 import { Export } from './views/export.jsx'
 import { Health } from './views/health.jsx'
 import { Overview } from './views/overview.jsx'
+import { Reports } from './views/reports.jsx'
 import { Resource } from './views/resource.jsx'
 
 function App() {
@@ -34,7 +35,7 @@ function Header({ who }) {
   const view = route.value.path[0]
   const scope = view === 'tenant' || view === 'deployment' ? route.value.path.slice(1) : []
   const metric = route.value.query.get('metric') || undefined
-  const links = [['overview', 'Overview', href(['overview'])], ['health', 'Health', href(['health'])], ['export', 'Export', href(['export', ...scope], { metric })]]
+  const links = [['overview', 'Overview', href(['overview'])], ['reports', 'Reports', href(['reports', ...scope.slice(0, 1)])], ['health', 'Health', href(['health'])], ['export', 'Export', href(['export', ...scope], { metric })]]
   return <header class="top">
     <a class="brand" href={href(['overview'])}><svg viewBox="0 0 24 24" aria-hidden="true"><rect x="3" y="12" width="4" height="9" rx="1" /><rect x="10" y="7" width="4" height="14" rx="1" /><rect x="17" y="3" width="4" height="18" rx="1" /></svg> Usage</a>
     {who && !who.failed && <nav aria-label="Views">{links.map(([name, text, to]) => <a key={name} href={to} aria-current={view === name ? 'page' : undefined}>{text}</a>)}</nav>}
@@ -62,19 +63,20 @@ function Window() {
     change({ last: '', from: at('from'), to: at('to') })
     own.value = false
   }
+  const timeless = route.value.path[0] === 'reports' // each has a window of its own
   const input = (text) => { const d = new Date(text); return isNaN(d) ? '' : new Date(d - d.getTimezoneOffset() * 60000).toISOString().slice(0, 16) }
   return <section class="window" aria-label="Window">
-    <label>Time <select value={last || 'own'} onChange={(e) => { if (e.target.value === 'own') own.value = true; else change({ last: e.target.value, from: '', to: '' }) }}>
+    {!timeless && <><label>Time <select value={last || 'own'} onChange={(e) => { if (e.target.value === 'own') own.value = true; else change({ last: e.target.value, from: '', to: '' }) }}>
       {ranges.map(([name, text]) => <option key={name} value={name}>{text}</option>)}
       {!ranges.some(([name]) => name === last) && last && <option value={last}>Last {last}</option>}
       <option value="own">From … to …</option>
     </select></label>
     <label>By <select value={size.value} onChange={(e) => change({ by: e.target.value })}>
       {['hour', 'day', 'week', 'month'].map((name) => <option key={name} value={name}>{name}</option>)}
-    </select></label>
+    </select></label></>}
     {localZone() !== 'UTC' ? <Choice label="Time zone" of={[['', localZone()], ['UTC', 'UTC']]} value={zone.value === 'UTC' ? 'UTC' : ''} onChoose={(z) => change({ zone: z })} /> : <span class="unit">UTC</span>}
     <button onClick={() => { tick.value++ }}>Refresh</button>
-    {(own.value || !last) && <form onSubmit={set}>
+    {!timeless && (own.value || !last) && <form onSubmit={set}>
       <label>From <input type="datetime-local" name="from" required value={input(body.startingOn)} /></label>
       <label>To <input type="datetime-local" name="to" value={input(body.endingBefore)} /></label>
       <button>Show</button>
@@ -92,6 +94,7 @@ function View() {
     case 'tenant': return <Tenant key={names[0]} namespace={names[0] || ''} />
     case 'deployment': return <Deployment key={names.join('/')} namespace={names[0] || ''} deployment={names[1] || ''} />
     case 'resource': return <Resource key={names[0]} uid={names[0] || ''} />
+    case 'reports': return <Reports key={names[0]} namespace={names[0] || ''} />
     case 'health': return <Health />
     case 'export': return <Export key={names.join('/')} />
   }

@@ -45,6 +45,9 @@ export function Moment({ at, style }) {
   return <time dateTime={utc(at)} title={utc(at)}>{time(at, zone.value, style)}</time>
 }
 
+/** Name may be divided where it has a mark, and not within a word. */
+export const Name = ({ text }) => text.split(/(?<=[./_])/).map((part, i) => <>{i > 0 && <wbr />}{part}</>)
+
 /** Figure is a quantity with its accuracy. */
 export function Figure({ figure, accuracy, unit }) {
   if (!figure) return <span class="unknown">unknown</span>
@@ -62,15 +65,15 @@ export function Coverage({ windows, size }) {
   const wide = windows.length && Date.parse(windows[windows.length - 1].endTime) - from
   return <figure class="coverage">
     <figcaption><strong>Coverage</strong> {said || 'no time has passed'}</figcaption>
-    <svg viewBox="0 0 1000 12" preserveAspectRatio="none" role="img" aria-label={'How the time is known: ' + said}>
+    <svg viewBox="0 0 1000 16" preserveAspectRatio="none" role="img" aria-label={'How the time is known: ' + said}>
       {windows.map((w) => {
-        const long = Date.parse(w.endTime) - Date.parse(w.startTime)
-        let x = ((Date.parse(w.startTime) - from) / wide) * 1000
+        const long = (Date.parse(w.endTime) - Date.parse(w.startTime)) / 1000
+        const x = ((Date.parse(w.startTime) - from) / wide) * 1000
+        let y = 16 // when in a window it was is not said: it is stacked, what is unknown on top
         return kinds.map(([kind]) => {
-          const width = ((w[kind + 'Seconds'] * 1000) / long) * (long / wide) * 1000
-          const at = x
-          x += width
-          return width > 0 && <rect key={kind + w.startTime} class={'c-' + kind} x={at} y="0" width={width} height="12"><title>{windowName(w.startTime, zone.value, size) + ': ' + kind + ' ' + duration(w[kind + 'Seconds'])}</title></rect>
+          const high = (w[kind + 'Seconds'] / long) * 16
+          y -= high
+          return high > 0 && <rect key={kind + w.startTime} class={'c-' + kind} x={x} y={y} width={(long * 1000 / wide) * 1000} height={high}><title>{windowName(w.startTime, zone.value, size) + ': ' + kind + ' ' + duration(w[kind + 'Seconds'])}</title></rect>
         })
       })}
     </svg>

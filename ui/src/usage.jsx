@@ -2,7 +2,7 @@
 import { useAnswer } from './api.js'
 import { Chart } from './chart.jsx'
 import { decimal, metricName, percent, unitWords, marked } from './format.js'
-import { Answer, Choice, Coverage, Figure, Moment, Nothing, Table } from './parts.jsx'
+import { Answer, Choice, Coverage, Figure, Moment, Name, Nothing, Table } from './parts.jsx'
 import { change, frame, href, route, size } from './state.js'
 
 const preferred = ['vm.vcpu', 'container.cpu']
@@ -47,7 +47,7 @@ function Known({ report }) {
 function Totals({ totals, metric }) {
   return <div class="metrics" role="group" aria-label="Metric">
     {totals.map((t) => <button key={metricName(t) + t.unit} class="metric" aria-pressed={metricName(t) === metric} onClick={() => change({ metric: metricName(t) })}>
-      <span class="name">{metricName(t)}</span>
+      <span class="name"><Name text={metricName(t)} /></span>
       <Figure figure={t} unit={unitWords(t.unit)} />
     </button>)}
   </div>
@@ -102,7 +102,7 @@ function Ranking({ lines, others, total, group, caption, filters }) {
     <th scope="row">{name}</th>
     {several && <td>{line.group?.namespace}</td>}
     <td class="right"><span class="figure" title={line.total && 'exactly ' + line.total.exact + ' ' + line.exactUnit}>{line.total ? marked(decimal(line.total.exact, line.scale), line.accuracy) : <span class="unknown">unknown</span>}</span></td>
-    <td>{unitWords(line.unit)}</td>
+    <td class="whole">{unitWords(line.unit)}</td>
     <td class="right">{line.total && total.total ? percent(line.total.exact, total.total.exact) : '–'}</td>
   </tr>
   const partial = [...lines, total].some((l) => l.accuracy === 'Partial')

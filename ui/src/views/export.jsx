@@ -37,7 +37,7 @@ export function Export() {
     <section class="card">
       <header class="bar"><h2>What is seen</h2><span class="unit">exact figures, window by window, the 50 largest of each metric and the others</span></header>
       <Answer of={first}>{(answer) => <p class="buttons">
-        <Download name={name + '.csv'} type="text/csv" text={() => csv(answer)} label="Download CSV" />
+        <Download name={name + '.csv'} type="text/csv" text={() => csv(answer, namespace, deployment)} label="Download CSV" />
         <Download name={name + '.json'} type="application/json" text={() => JSON.stringify(answer, null, 1)} label="Download JSON" />
       </p>}</Answer>
     </section>
@@ -55,11 +55,14 @@ export function Export() {
   </>
 }
 
-function csv(answer) {
+function csv(answer, namespace, deployment) {
   const rows = [['start_time', 'end_time', 'namespace', 'deployment', 'resource_type', 'dimension', 'exact', 'exact_unit', 'accuracy']]
-  const add = (line, namespace, deployment) => answer.windows.forEach((w, i) => rows.push([w.startTime, w.endTime, namespace, deployment, line.resourceType || '', line.dimension, line.exact[i] ?? 'unknown', line.exactUnit, line.accuracy]))
+  const add = (line, ofNamespace, ofDeployment) => answer.windows.forEach((w, i) => rows.push([w.startTime, w.endTime, ofNamespace, ofDeployment, line.resourceType || '', line.dimension, line.exact[i] ?? 'unknown', line.exactUnit, line.accuracy]))
   for (const line of answer.series) add(line, line.group.namespace || '', line.group.deployment || '')
   for (const line of answer.others) add(line, '(' + line.count + ' others)', '')
+  if (rows.length === 1) { // no row is zero, where all is known
+    for (const w of answer.windows) if (w.unknownSeconds > 0) rows.push([w.startTime, w.endTime, namespace || '', deployment || '', '', '', 'unknown', '', 'Partial'])
+  }
   return rows.map((row) => row.map((cell) => inert(String(cell))).join(',')).join('\n') + '\n'
 }
 

@@ -13,6 +13,17 @@ const remedies = {
   ClockBehind: 'The clock of the operator’s node is behind. Set it right.',
 }
 
+/** together are gaps of several meters at the same time as one. */
+function together(gaps) {
+  const found = new Map()
+  for (const g of gaps) {
+    const key = [g.coverage, g.startTime, g.endTime].join()
+    if (!found.has(key)) found.set(key, { ...g, meters: [] })
+    if (g.meter) found.get(key).meters.push(g.meter)
+  }
+  return [...found.values()]
+}
+
 export function Health() {
   const status = useAnswer('status', ['GET', 'v1alpha1/status'])
   const report = useAnswer('gaps' + frame.value.last, !frame.value.wrong && ['POST', 'v1alpha1/report?top=1', { ...frame.value.body, windowSize: 'none' }])
@@ -25,9 +36,9 @@ export function Health() {
         const gaps = r.coverage?.gaps || []
         if (gaps.length === 0) return <p>{r.coverage ? 'There is none: every meter saw all of this time.' : 'No time has passed in this window.'}</p>
         return <>
-          <Table stacked caption="Gaps of coverage" head={[['Meter'], ['Coverage'], ['From'], ['To'], ['Lasted', true]]}>
-            {gaps.map((g, i) => <tr key={i}>
-              <th scope="row">{g.meter || '(none metered)'}</th><td data-label="Coverage">{g.coverage}</td><td data-label="From"><Moment at={g.startTime} /></td><td data-label="To"><Moment at={g.endTime} /></td>
+          <Table stacked caption="Gaps of coverage" head={[['Meters'], ['Coverage'], ['From'], ['To'], ['Lasted', true]]}>
+            {together(gaps).map((g, i) => <tr key={i}>
+              <th scope="row">{g.meters.join(', ') || '(none metered)'}</th><td data-label="Coverage">{g.coverage}</td><td data-label="From"><Moment at={g.startTime} /></td><td data-label="To"><Moment at={g.endTime} /></td>
               <td class="right" data-label="Lasted">{duration((Date.parse(g.endTime) - Date.parse(g.startTime)) / 1000)}</td>
             </tr>)}
           </Table>

@@ -15,7 +15,7 @@ export function Resource({ uid }) {
     <h1><span class="kind">{found?.resourceType || 'Resource'}</span> {found?.name || uid}</h1>
     <Answer of={answer}>{(list) => {
     const r = list.resources[0]
-    if (!r) return <section class="state"><h2>It held nothing in this time</h2><p>The resource is known; choose another window to see when it held something.</p></section>
+    if (!r) return <Held coverage={list.coverage} />
     return <>
       <p class="note">{r.kind} {r.apiVersion && '(' + r.apiVersion + ')'} · UID {r.uid} · figures up to <Moment at={list.known} />, final up to <Moment at={list.sealed} /></p>
       <div class="metrics">{r.totals.map((t) => <div class="metric" key={t.dimension + t.unit}><span class="name">{t.dimension}</span><span class="figure" title={'exactly ' + t.exact + ' ' + t.exactUnit}>{quantity(t.quantity)} <span class="unit">{t.unit}s</span></span></div>)}</div>
@@ -25,6 +25,15 @@ export function Resource({ uid }) {
     </>
     }}</Answer>
   </>
+}
+
+/** Held says that there are no segments, and whether that means zero or unknown. */
+function Held({ coverage: c }) {
+  const [title, said] = !c ? ['It has not begun', 'No time has passed in this window.']
+    : c.percent === '0' ? ['Unknown', 'None of this time was seen: what it held then is unknown, not zero.']
+      : c.percent === '100' ? ['It held nothing in this time', 'All of this time was seen.']
+        : ['It held nothing in the time that is known', c.percent + ' % of this time is known; what it held in the rest is unknown.']
+  return <section class="state"><h2>{title}</h2><p>{said} Choose another window to see when it held something.</p></section>
 }
 
 /** Partly says that a part of the time is not known, or only within bounds. */
