@@ -30,6 +30,7 @@ type restored struct {
 	// nobody's surroundings are complete. Then moved waits.
 	checking bool
 	moved    map[string]int64 // since when at the earliest, in seconds since the epoch
+	unseen   usage.Window     // in which a kind's history is lost; empty: in no kind
 	checked  chan struct{}    // closed when checking ends
 }
 
@@ -174,7 +175,7 @@ func (c *Collector) checkedAll() {
 	moved, now := c.restored.moved, c.now().Unix()
 	c.restored.moved = nil
 	for _, uid := range slices.Sorted(maps.Keys(moved)) {
-		since := ledger.Between(ledger.Resumed, min(moved[uid], now), now)
+		since := c.restored.since(moved[uid], now)
 		if owner, _, unknown := c.graph.Unknown(uid); unknown {
 			if _, vanished := c.vanished[owner.UID]; !vanished {
 				c.remember(uid, provisional{since: since, came: since, restored: true})
@@ -185,6 +186,24 @@ func (c *Collector) checkedAll() {
 		c.lift(uid)
 		c.reattribute([]string{uid}, "", since)
 	}
+}
+
+// lost notes that nobody saw what happened to a kind within the moments.
+func (r *restored) lost(from, to int64) {
+	if r.unseen.End == 0 {
+		r.unseen = usage.Window{Start: from, End: to}
+	}
+	r.unseen = usage.Window{Start: min(r.unseen.Start, from), End: max(r.unseen.End, to)}
+}
+
+// since is when an object that is not where the last run had it can have come there: that
+// run saw what happened before a kind's history was lost, and did not move it.
+func (r *restored) since(earliest, now int64) ledger.Moments {
+	latest := now
+	if r.unseen.End != 0 {
+		earliest, latest = max(earliest, r.unseen.Start), min(latest, r.unseen.End)
+	}
+	return ledger.Between(ledger.Resumed, min(earliest, latest), latest)
 }
 
 // lift puts an object right that the journal has under an owner below the top: the run

@@ -86,6 +86,9 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	f.forgetMissing(ledger.Between(ledger.Resumed, earliest, latest))
 	if list.Origin == source.Resumed {
 		f.estimate(earliest, latest)
+		if c.restored.checking {
+			c.restored.lost(earliest, latest)
+		}
 		f.estimated = latest
 	}
 	f.listed, f.listing, f.checking = nil, false, false

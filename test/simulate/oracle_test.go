@@ -288,13 +288,10 @@ func agrees(possible []held, is held) bool {
 func (s *simulation) compareBounds(accounts map[stream]*account, coverage []usage.Stretch) {
 	for key, a := range accounts {
 		before := held{}
-		for i, p := range a.said {
+		for _, p := range a.said {
 			from := p.change.Start
 			resized := p.level != before.level
 			before = p.held
-			if p.change.Kind == usage.More { // it may have been held elsewhere, as was said before
-				resized = !slices.ContainsFunc(a.said[:i], func(other said) bool { return other.level == p.level })
-			}
 			if p.sign < 0 || !resized || from.Slack <= lagged || from.At <= s.first.Unix()+2 {
 				continue
 			}
