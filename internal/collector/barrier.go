@@ -72,10 +72,12 @@ func (c *Collector) Pass(ctx context.Context, moment int64) error {
 	return &failed
 }
 
-// passWithout notes which kinds of owners are not waited for any longer. Called under the lock.
+// passWithout notes which kinds of owners are not waited for any longer, though they have not
+// been read yet, or catch up. Called under the lock.
 func (c *Collector) passWithout(moment int64) {
 	for kind, f := range c.feeds {
-		if !f.isMetered() && f.passed.Load() < moment && !f.ended && !refused(f.err) {
+		behind := !f.synced || f.source.Behind()
+		if behind && !f.isMetered() && f.passed.Load() < moment && !f.ended && !refused(f.err) {
 			c.doubtPlacements(f, f.position(kind).Time, moment)
 		}
 	}
