@@ -65,22 +65,29 @@ func (c *Collector) Pass(ctx context.Context, moment int64) error {
 		failed.Err = behind[i]
 	}
 	if failed.Err == nil {
-		c.passWithout(moment)
 		return nil
 	}
 	slices.Sort(failed.Kinds)
 	return &failed
 }
 
-// passWithout notes which kinds of owners are not waited for any longer, though they have not
-// been read yet, or catch up. Called under the lock.
-func (c *Collector) passWithout(moment int64) {
+// sealWithout notes which kinds are not waited for any longer, though they have not been read
+// yet, or catch up: what is placed by them may belong elsewhere. Those that tenants brought in
+// are none that others wait for, whatever becomes of them. Called under the lock.
+func (c *Collector) sealWithout(moment int64) {
 	for kind, f := range c.feeds {
+		_, brought := c.named.by[kind]
 		behind := !f.synced || f.source.Behind()
-		if behind && !f.isMetered() && f.passed.Load() < moment && !f.ended && !refused(f.err) {
+		if behind && !brought && !f.ended && !f.isForbidden() && f.passed.Load() < moment {
 			c.doubtPlacements(f, f.position(kind).Time, moment)
 		}
 	}
+}
+
+// isForbidden tells whether the kind was never there to be read: others are placed without
+// it. Called under the lock.
+func (f *feed) isForbidden() bool {
+	return apierrors.IsNotFound(f.err) || refused(f.err) && !f.known && !f.resumed
 }
 
 // counts tells whether intervals wait for the feed: not for a kind that is gone,
@@ -142,39 +149,43 @@ func (f *feed) estimate(from, to int64) {
 
 // doubt is a stretch in which nobody saw how a kind changed that others may be placed by.
 type doubt struct {
-	kind     *feed
+	kind     schema.GroupKind
 	from, to int64
-	covered  map[*feed]bool // what is placed by the kind, as far as that is known
+	covered  map[*metering]bool // what is placed by the kind, as far as that is known
 }
 
 // doubtPlacements notes that nobody saw how a kind changed that others are placed by.
 // Called under the lock.
 func (c *Collector) doubtPlacements(late *feed, from, to int64) {
 	sealed := c.ledger.Sealed()
+	c.doubts = slices.DeleteFunc(c.doubts, func(d doubt) bool { return d.to <= sealed })
 	if from = max(from, sealed); from >= to {
 		return
 	}
-	c.doubts = slices.DeleteFunc(c.doubts, func(d doubt) bool { return d.to <= sealed || d.kind == late && from <= d.from && d.to <= to })
-	c.doubts = append(c.doubts, doubt{late, from, to, map[*feed]bool{late: true}})
-	c.coverDoubts()
+	d := doubt{late.kind(), from, to, map[*metering]bool{}}
+	c.doubts = append(c.doubts, d)
+	for _, f := range c.feeds {
+		f.coverDoubt(d)
+	}
 }
 
-// coverDoubts estimates what is found to be placed by a kind that nobody saw. Called under
-// the lock.
-func (c *Collector) coverDoubts() {
-	for _, d := range c.doubts {
-		for _, f := range c.feeds {
-			if !d.covered[f] && len(f.meters) > 0 && c.placedBy(f, d.kind, map[*feed]bool{}) {
-				d.covered[f] = true
-				f.cover(d.from, d.to, usage.CoverageEstimated)
-			}
+// coverDoubt estimates what the feed's meters have, if it is placed by a kind that nobody saw.
+// Called under the lock.
+func (f *feed) coverDoubt(d doubt) {
+	if f.kind() == d.kind || len(f.meters) == 0 || !f.collector.placedBy(f, d.kind, map[*feed]bool{}) {
+		return
+	}
+	for _, at := range f.meters {
+		if !d.covered[at] && (d.kind != nodeKind || at.meter.RunsOnNodes()) {
+			d.covered[at] = true
+			f.collector.cover(at, d.from, d.to, usage.CoverageEstimated)
 		}
 	}
 }
 
-// placedBy tells whether objects of a feed's kind are placed by the other's, or by
+// placedBy tells whether objects of a feed's kind are placed by those of the other kind, or by
 // what is placed by those. Called under the lock.
-func (c *Collector) placedBy(f, other *feed, met map[*feed]bool) bool {
+func (c *Collector) placedBy(f *feed, other schema.GroupKind, met map[*feed]bool) bool {
 	if met[f] {
 		return false
 	}
@@ -185,7 +196,7 @@ func (c *Collector) placedBy(f, other *feed, met map[*feed]bool) bool {
 			above = append(above, owners)
 		}
 	}
-	return slices.ContainsFunc(above, func(by *feed) bool { return by == other || c.placedBy(by, other, met) })
+	return slices.ContainsFunc(above, func(by *feed) bool { return by.kind() == other || c.placedBy(by, other, met) })
 }
 
 // ownedBy notes of which kind an owner of the feed's objects is. Called under the lock.
@@ -198,11 +209,17 @@ func (f *feed) ownedBy(owner usage.Object) {
 		group = ""
 	}
 	kind := schema.GroupKind{Group: group, Kind: owner.Kind}
-	if _, known := f.owners[kind]; !known && f.collector.feeds[kind] != nil { // there are few of these, whatever tenants write
-		if f.owners == nil {
-			f.owners = map[schema.GroupKind]struct{}{}
+	c := f.collector
+	if _, noted := f.owners[kind]; noted || c.feeds[kind] == nil && !c.named.trusts(kind) {
+		return // there are few of these, whatever tenants write
+	}
+	if f.owners == nil {
+		f.owners = map[schema.GroupKind]struct{}{}
+	}
+	f.owners[kind] = struct{}{}
+	for _, d := range c.doubts {
+		for _, other := range c.feeds {
+			other.coverDoubt(d) // what is placed by it may be learnt from this
 		}
-		f.owners[kind] = struct{}{}
-		f.collector.coverDoubts()
 	}
 }

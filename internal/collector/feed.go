@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/source"
@@ -57,11 +58,12 @@ type feed struct {
 	err             error
 	resourceVersion string
 	observed        time.Time
-	passed          atomic.Int64  // everything before has been seen: seconds since the epoch
-	moved           atomic.Uint64 // the revision of what was taken in last
-	estimated       int64         // up to here, what nobody saw is estimated
-	checked         int64         // everything that was known was there then, by a list
-	started         int64         // seconds since the epoch
+	passed          atomic.Int64     // everything before has been seen: seconds since the epoch
+	moved           atomic.Uint64    // the revision of what was taken in last
+	estimated       int64            // up to here, what nobody saw is estimated
+	lost            journal.Position // where it was when its history was lost, while what is known is compared
+	checked         int64            // everything that was known was there then, by a list
+	started         int64            // seconds since the epoch
 }
 
 // attach lets the feed of mapping's kind read for the meter; it starts one

@@ -30,7 +30,7 @@ type restored struct {
 	// nobody's surroundings are complete. Then moved waits.
 	checking bool
 	moved    map[string]int64 // since when at the earliest, in seconds since the epoch
-	unseen   usage.Window     // in which a kind's history is lost; empty: in no kind
+	lost     int64            // from when on a kind's history is lost; 0: no kind's is
 	checked  chan struct{}    // closed when checking ends
 }
 
@@ -188,22 +188,10 @@ func (c *Collector) checkedAll() {
 	}
 }
 
-// lost notes that nobody saw what happened to a kind within the moments.
-func (r *restored) lost(from, to int64) {
-	if r.unseen.End == 0 {
-		r.unseen = usage.Window{Start: from, End: to}
-	}
-	r.unseen = usage.Window{Start: min(r.unseen.Start, from), End: max(r.unseen.End, to)}
-}
-
 // since is when an object that is not where the last run had it can have come there: that
 // run saw what happened before a kind's history was lost, and did not move it.
 func (r *restored) since(earliest, now int64) ledger.Moments {
-	latest := now
-	if r.unseen.End != 0 {
-		earliest, latest = max(earliest, r.unseen.Start), min(latest, r.unseen.End)
-	}
-	return ledger.Between(ledger.Resumed, min(earliest, latest), latest)
+	return ledger.Between(ledger.Resumed, min(max(earliest, r.lost), now), now)
 }
 
 // lift puts an object right that the journal has under an owner below the top: the run
@@ -293,6 +281,9 @@ func (c *Collector) Unwritten() bool {
 func (c *Collector) Batch(now int64, seal *usage.Window) *journal.Batch {
 	var seals []journal.Seal
 	if seal != nil {
+		c.mu.Lock()
+		c.sealWithout(seal.End)
+		c.mu.Unlock()
 		seals = []journal.Seal{c.seal(*seal)}
 	}
 	c.mu.Lock()
@@ -385,6 +376,10 @@ func (c *Collector) positions() []journal.Position {
 	slowest, behind := c.slowest()
 	for kind, f := range c.feeds {
 		p := f.position(kind)
+		if c.restored.checking && f.lost.ResourceVersion != "" {
+			positions = append(positions, f.lost) // a run that ends now leaves that to the next one
+			continue
+		}
 		if at := max(f.unmovedSince(), source.Revision(slowest.ResourceVersion)); behind && !f.looks() && at < source.Revision(p.ResourceVersion) {
 			p.ResourceVersion, p.Time = strconv.FormatUint(at, 10), min(p.Time, slowest.Time)
 		}

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/usage-operator/usage-operator/internal/attribution"
+	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -86,9 +87,7 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	f.forgetMissing(ledger.Between(ledger.Resumed, earliest, latest))
 	if list.Origin == source.Resumed {
 		f.estimate(earliest, latest)
-		if c.restored.checking {
-			c.restored.lost(earliest, latest)
-		}
+		f.lostSince(earliest)
 		f.estimated = latest
 	}
 	f.listed, f.listing, f.checking = nil, false, false
@@ -106,6 +105,21 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	if list.ResourceVersion != "" {
 		wait(c.ctx, checked) // what follows is news, and moves what surrounds it
 		c.turns.getsOn(f)
+	}
+}
+
+// lostSince notes from when on, and where, the kind's history is lost, while what is known is
+// compared with what there is. Called under the lock.
+func (f *feed) lostSince(earliest int64) {
+	r, kind := &f.collector.restored, f.kind()
+	if !r.checking {
+		return
+	}
+	if r.lost == 0 || earliest < r.lost {
+		r.lost = earliest
+	}
+	if f.lost.ResourceVersion == "" {
+		f.lost = journal.Position{Group: kind.Group, Kind: kind.Kind, ResourceVersion: f.resourceVersion, Time: earliest, Checked: f.checked}
 	}
 }
 
