@@ -176,7 +176,8 @@ func (j *Journal) leaveOutStep(ctx context.Context, w *without) (all bool, err e
 			return false, err
 		}
 		if p.isFull(u, most) {
-			if err := j.mergePiece(ctx, &p, w); err != nil {
+			enough := len(p.run) > 0 && p.blocks+blocks >= cutAtOnce
+			if err := j.mergePiece(ctx, &p, w); err != nil || enough {
 				return false, err
 			}
 		}

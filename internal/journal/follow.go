@@ -160,7 +160,8 @@ func (j *Journal) follow(ctx context.Context) (loaded bool, err error) {
 		return true, nil
 	}
 	v, err := j.current(ctx, false)
-	if errors.Is(err, ErrTooLarge) && j.following == nil {
+	if errors.Is(err, ErrTooLarge) {
+		j.following = nil
 		j.follower.Begin() // lets go of what was read
 	}
 	if err != nil {
@@ -169,8 +170,10 @@ func (j *Journal) follow(ctx context.Context) (loaded bool, err error) {
 	if len(v.verdict.problems) > 0 {
 		return false, &DamageError{Problems: v.verdict.problems}
 	}
-	if err := v.verdict.unrecorded(); err != nil {
-		return false, err
+	if v.unarchived.Seconds() > 0 {
+		if err := v.verdict.unrecorded(); err != nil {
+			return false, err
+		}
 	}
 	if len(v.verdict.accepted) == 0 {
 		j.following = v

@@ -83,14 +83,24 @@ func (j *Journal) lookOnce(ctx context.Context) (*view, error) {
 		for _, key := range bad.keys {
 			v.unreadable[key] = bad.error
 		}
-		if bad.of.Seconds() > 0 {
-			v.unarchived = bad.of
-		}
 		v.builder = j.newBuilder()
+		if bad.of.Seconds() == 0 {
+			v.judge(j.clock.Now().Unix())
+			continue
+		}
+		v.unarchived = union(v.unarchived, bad.of)
 		if err := j.list(ctx, v); err != nil { // it may have taken long to find that
-			return v, err
+			return nil, err
 		}
 	}
+}
+
+// union is the least window that has both, the first of which may be empty.
+func union(a, b usage.Window) usage.Window {
+	if a.Seconds() == 0 {
+		return b
+	}
+	return usage.Window{Start: min(a.Start, b.Start), End: max(a.End, b.End)}
 }
 
 // list finds all that is in the store, and judges it.
@@ -234,7 +244,8 @@ func (j *Journal) current(ctx context.Context, all bool) (*view, error) {
 	}
 	v, err := j.look(ctx)
 	if err != nil && v != nil && v.goesOn(err) {
-		j.following = v // so that what took long is not read again
+		v.looked, v.listed = time.Time{}, time.Time{} // the rest is read with the next look
+		j.following = v                               // so that what took long is not read again
 	}
 	return v, err
 }

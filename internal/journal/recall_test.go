@@ -131,7 +131,7 @@ func (r *refusing) Get(ctx context.Context, key journal.Key) (journal.Stored, er
 func TestARequestThatFailsAfterALongHistory(t *testing.T) {
 	defer journal.SetHeldBytes(0)()
 	const days = 3
-	entries, past, said := someDays(days)
+	entries, past, said := someDays(days + 1) // the last is not archived
 	store := newMemory()
 	leader := leading(t, cutting(store, past))
 	appended(t, leader, entries...)
@@ -143,11 +143,22 @@ func TestARequestThatFailsAfterALongHistory(t *testing.T) {
 	beside := &refusing{memory: store}
 	wrong := errors.New("too many requests")
 	slow := &long{chapters: past, meanwhile: func() { beside.err = wrong }}
-	reader := cutting(beside, slow)
+	following := func(store journal.Store, past journal.Past, told journal.Follower) *journal.Journal {
+		return journal.New(journal.Options{
+			Store: store, Writer: "a", Cluster: "cluster-1", Clock: clockAt(now), Log: logr.Discard(), Past: past, Cuts: true, Follower: told,
+		})
+	}
+	told, whole := &listener{}, &listener{}
+	reader := following(beside, slow, told)
 	if err := journal.Look(t.Context(), reader); !errors.Is(err, wrong) {
 		t.Fatalf("got %v", err)
 	}
 	looked(t, reader)
+	looked(t, following(store, past, whole))
+	if told.unknown || len(told.segments) != len(whole.segments) || len(told.seals) != len(whole.seals) {
+		t.Errorf("after a look that failed and one that did not, %d segments and %d seals are known of %d and %d",
+			len(told.segments), len(told.seals), len(whole.segments), len(whole.seals))
+	}
 	same(t, want, took(t, reader))
 	if slow.days != days {
 		t.Errorf("%d days were read of %d", slow.days, days)

@@ -226,6 +226,11 @@ func (s *simulation) killAndForgetKind(r *rand.Rand) {
 		s.server.ForgetKind(k)
 	})
 	s.in(away, s.start)
+	if r.IntN(3) == 0 { // and once more, while it catches up
+		again := away + between(r, 1, 3_000)
+		s.in(again, s.end)
+		s.in(again+between(r, 1_000, 20_000), s.start)
+	}
 }
 
 func (s *simulation) killAgain(r *rand.Rand) {
