@@ -97,6 +97,7 @@ func TestAWindowBeforeTheLedgerIsDrawnAsUnknown(t *testing.T) {
 	v.logIn("bank")
 	v.run(chromedp.EmulateViewport(1024, 800))
 	v.look("tenant/bank" + fortnight + "&zone=UTC&by=day&metric=vm.vcpu")
+	v.run(chromedp.Poll(`document.querySelector('.chart canvas') && document.querySelector('.chart .u-over')`, nil, chromedp.WithPollingTimeout(patience)))
 	const known = 2.0 / 15.520833 // of the chart's width is before the 8th
 	for _, c := range []struct {
 		from, to string
