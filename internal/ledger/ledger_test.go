@@ -131,6 +131,14 @@ func TestSegments(t *testing.T) {
 			drive: func(b *bench) { b.observe(1015, startedAt(vm("web", 2000), 1010)) },
 			want:  []string{"web vcpu 2000 [1010 ObjectTime, open)"},
 		},
+		"an end in the second in which it began to hold something counts, though a restart found it active later": {
+			drive: func(b *bench) {
+				b.observe(1060, vm("web", 0), origin(Resumed, 1059), written(1000))
+				b.observe(1060, vm("web", 500), written(1059))
+				b.observe(1060, stopped(vm("web", 500), 1059))
+			},
+			want: nil,
+		},
 		"what was held before metering began is not counted": {
 			drive: func(b *bench) { b.observe(1015, startedAt(vm("web", 2000), 500), origin(First, 0), written(900)) },
 			want:  []string{"web vcpu 2000 [1000 MeteringStarted, open)"},

@@ -210,10 +210,22 @@ func (o *Observation) found(began usage.Boundary) usage.Boundary {
 // memberEnd is when a member that is not active any more ended: as the object
 // says, when that is not before its activity can have begun, else when the change was seen.
 func (s *stream) memberEnd(member *usage.Member, o *Observation, seen usage.Boundary) usage.Boundary {
-	if stated := member.End; !stated.IsZero() && (stated.At >= s.member.began || stated.At > s.beganAfter()) && stated.At <= o.Now {
+	if stated := member.End; !stated.IsZero() && (stated.At >= s.beganBy() || stated.At > s.beganAfter()) && stated.At <= o.Now {
 		return stated
 	}
 	return seen
+}
+
+// beganBy is when the member's present activity began at the latest: what it holds, it holds
+// since then. A restart may find it active later than it was, where it held nothing.
+func (s *stream) beganBy() int64 {
+	latest := s.member.began
+	for i := range s.open {
+		if s.open[i].level != 0 {
+			latest = min(latest, s.open[i].start.At)
+		}
+	}
+	return latest
 }
 
 // beganAfter is the earliest moment at which the member's present activity can have begun: a
