@@ -140,21 +140,21 @@ func (c *Collector) GiveUp(moment int64) {
 	}
 }
 
-// estimate notes that nobody saw how the kind changed: neither what its objects held is known
+// estimate notes a stretch in which the kind was not seen: neither what its objects held is known
 // to the second, nor where those belonged that are placed by them. Called under the lock.
 func (f *feed) estimate(from, to int64) {
 	f.cover(from, to, usage.CoverageEstimated)
 	f.collector.doubtPlacements(f, from, to)
 }
 
-// doubt is a stretch in which nobody saw how a kind changed that others may be placed by.
+// doubt is a stretch in which a kind was not seen that others may be placed by.
 type doubt struct {
 	kind     schema.GroupKind
 	from, to int64
 	covered  map[*metering]bool // what is placed by the kind, as far as that is known
 }
 
-// doubtPlacements notes that nobody saw how a kind changed that others are placed by.
+// doubtPlacements notes that a kind was not seen that others are placed by.
 // Called under the lock.
 func (c *Collector) doubtPlacements(late *feed, from, to int64) {
 	sealed := c.ledger.Sealed()
@@ -169,7 +169,7 @@ func (c *Collector) doubtPlacements(late *feed, from, to int64) {
 	}
 }
 
-// coverDoubt estimates what the feed's meters have, if it is placed by a kind that nobody saw.
+// coverDoubt estimates what the feed's meters have, if it is placed by a kind that was not seen.
 // Called under the lock.
 func (f *feed) coverDoubt(d doubt) {
 	if f.kind() == d.kind || len(f.meters) == 0 || !f.collector.placedBy(f, d.kind, map[*feed]bool{}) {

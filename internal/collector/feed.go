@@ -60,7 +60,7 @@ type feed struct {
 	observed        time.Time
 	passed          atomic.Int64     // everything before has been seen: seconds since the epoch
 	moved           atomic.Uint64    // the revision of what was taken in last
-	estimated       int64            // up to here, what nobody saw is estimated
+	estimated       int64            // up to here, what was not seen is estimated
 	lost            journal.Position // where it was when its history was lost, while what is known is compared
 	checked         int64            // everything that was known was there then, by a list
 	started         int64            // seconds since the epoch

@@ -20,8 +20,8 @@ func (lost) Recall(context.Context, *journal.Archived, int64, func(*journal.Batc
 	return fmt.Errorf("%w: no such object", journal.ErrNotArchived)
 }
 
-// Once a person accepts that days are lost which the archive had, they are unknown, of every
-// meter, for whoever reads the journal: and not days on which there was nothing.
+// Once a person accepts that days are lost which the archive had, they are unknown, of each
+// meter, for all that read the journal: and not days on which there was nothing.
 func TestDaysThatAreLostAreUnknown(t *testing.T) {
 	store, want := daysThatAreLost(t)
 	told := &listener{}
