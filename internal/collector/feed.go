@@ -27,7 +27,7 @@ type feed struct {
 	settled chan struct{}
 	// items counts the objects of its lists, so that others see it get on.
 	items atomic.Int64
-	// waited are the feeds of owners that it waited for in vain. Its own goroutine's.
+	// waited are the feeds of owners that it waited for, and that were not listed in time. Its own goroutine's.
 	waited map[*feed]struct{}
 
 	// probed are the bounds of the last change that was dated by the history. Its
@@ -93,7 +93,7 @@ func (c *Collector) restart(old *feed, mapping *meta.RESTMapping) *feed {
 	old.end()
 	c.restored.positions[old.kind()] = old.position(old.kind())
 	f := c.start(mapping, true, 0)
-	f.kept, f.meters = old.kept, old.meters
+	f.kept, f.meters, f.owners, f.lost = old.kept, old.meters, old.owners, old.lost
 	for _, at := range f.meters {
 		at.feed = f
 		if at.relisting {

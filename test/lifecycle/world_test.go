@@ -46,6 +46,7 @@ type part struct {
 	running               bool
 	cpu, memory           int64
 	startedAt, finishedAt int64 // as the object states them; 0: it does not
+	ended                 int64 // when it last stopped running, stated or not
 }
 
 func newWorld(t *rapid.T, compiled *meter.Meter) *world {
@@ -82,7 +83,7 @@ func (w *world) step() {
 	case "retier":
 		m.tier = rapid.SampledFrom([]string{"gold", "iron"}).Draw(w.t, "tier")
 	case "stop":
-		p.running, p.finishedAt = false, 0
+		p.running, p.finishedAt, p.ended = false, 0, w.now
 	case "finish":
 		w.finish(m, p)
 		return
@@ -158,7 +159,7 @@ func (w *world) start(p *part) {
 		return
 	}
 	says := rapid.SampledFrom([]string{"says", "says nothing", "says an old one"}).Draw(w.t, "startedAt")
-	if says == "says an old one" && p.startedAt == p.finishedAt {
+	if says == "says an old one" && p.startedAt == p.ended {
 		says = "says" // of what lasted no time, a restart knows nothing: its start may be that of what comes then
 	}
 	p.running, p.finishedAt = true, 0
@@ -176,7 +177,7 @@ func (w *world) finish(m *machine, p *part) {
 	if !p.running || m.excluded {
 		return
 	}
-	p.running, p.finishedAt = false, w.now
+	p.running, p.finishedAt, p.ended = false, w.now, w.now
 	w.oracle.set(m.uid, p.name, w.now, nil)
 	w.now += rapid.Int64Range(0, 2).Draw(w.t, "reported after")
 	w.write(m)

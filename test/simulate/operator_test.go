@@ -86,6 +86,7 @@ type simulation struct {
 	metering map[string]applied // by the meters' names
 	seals    map[usage.Window]journal.Digest
 	problems []string
+	extent   extent // as it was last compared
 	verbose  bool
 	full     bool // nothing is excused
 }

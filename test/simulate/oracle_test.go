@@ -61,6 +61,7 @@ func (s *simulation) check(wanted int64) {
 	}
 	w := usage.Window{Start: s.first.Unix() + 2, End: sealed}
 	accounts := read(state, sealed)
+	s.extent = measure(accounts, state.Coverage, w)
 	s.excuse(accounts, state.Coverage, sealed)
 	s.compareStreams(accounts, w)
 	s.compareBounds(accounts, state.Coverage)

@@ -49,6 +49,7 @@ type result struct {
 	runs     int
 	seconds  float64 // of virtual time
 	journal  string  // what it has, as one digest
+	extent   extent
 }
 
 // scenario is all that a run depends on.
@@ -86,7 +87,7 @@ func simulate(t *testing.T, c scenario, verbose bool) (out result) {
 			s.metering[m.meter.Name()] = applied{version: 1}
 		}
 		s.live(c.script)
-		out.problems, out.runs, out.seconds, out.journal = s.problems, s.runs, time.Since(began).Seconds(), s.store.digest()
+		out.problems, out.runs, out.seconds, out.journal, out.extent = s.problems, s.runs, time.Since(began).Seconds(), s.store.digest(), s.extent
 	})
 	return out
 }
@@ -184,6 +185,7 @@ func TestSeeds(t *testing.T) {
 	began := time.Now()
 	seed := *seedFlag
 	tried, failures, seconds, runs := 0, 0, 0.0, 0
+	var extent extent
 	for ; *seedsFlag == 0 && time.Since(began) < budget || tried < *seedsFlag; seed++ {
 		tried++
 		if known[seed] && !*fullFlag {
@@ -192,6 +194,7 @@ func TestSeeds(t *testing.T) {
 		failed, out := try(t, scenario{seed: seed, script: draw(seed), full: *fullFlag})
 		seconds += out.seconds
 		runs += out.runs
+		extent = extent.add(out.extent)
 		if failed {
 			if failures++; failures >= *stopFlag {
 				break
@@ -199,6 +202,10 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	took := time.Since(began)
-	t.Logf("%d seeds up to %d, %d of them failed: %.1f hours of %d operators in %s, %s for each seed", tried, seed-1, failures,
-		seconds/3600, runs, took.Round(time.Second), (took / time.Duration(max(tried, 1))).Round(time.Millisecond))
+	t.Logf("%d seeds up to %d, %d of them failed: %.1f hours of %d operators in %s, %s for each seed; %d seconds of streams, %.1f %% of them Estimated or Unknown",
+		tried, seed-1, failures, seconds/3600, runs, took.Round(time.Second), (took / time.Duration(max(tried, 1))).Round(time.Millisecond),
+		extent.said, extent.share())
+	if tried >= 100 && extent.share() > mostEstimated {
+		t.Errorf("%.1f %% is said to be Estimated or Unknown: want at most %d %%, or little is compared", extent.share(), mostEstimated)
+	}
 }
