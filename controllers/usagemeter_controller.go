@@ -110,19 +110,33 @@ func (r *UsageMeterReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	return ctrl.Result{RequeueAfter: statusRefresh}, nil
 }
 
-// TakeUp gives a function that applies every meter that reader knows.
+// unservedFor is how many times the kind of a meter that was metered before is looked for, once a
+// second, before it counts as uninstalled: an API server that has just started serves its custom
+// resources only seconds later, and what is uninstalled ends what was held.
+const unservedFor = 30
+
+// TakeUp gives a function that applies every meter that reader knows. It is called again after an error.
 func (r *UsageMeterReconciler) TakeUp(reader client.Reader) func(context.Context) error {
+	looked := 0
 	return func(ctx context.Context) error {
 		meters := &v1alpha1.UsageMeterList{}
 		if err := reader.List(ctx, meters); err != nil {
 			return err
 		}
+		looked++
+		var unserved error
 		for i := range meters.Items {
-			if _, err := r.apply(&meters.Items[i]); err != nil {
+			m := &meters.Items[i]
+			found, err := r.apply(m)
+			if err != nil {
 				return err
 			}
+			gone := found.reason == v1alpha1.ReasonTargetNotInstalled || found.reason == v1alpha1.ReasonVersionNotServed
+			if gone && looked < unservedFor && r.Collector.Resumes(m.Name) {
+				unserved = fmt.Errorf("UsageMeter %s: kind %s of group %q was metered, and is not served; that is looked for %d times", m.Name, m.Spec.Target.Kind, m.Spec.Target.Group, unservedFor)
+			}
 		}
-		return nil
+		return unserved
 	}
 }
 

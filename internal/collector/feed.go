@@ -14,6 +14,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // feed follows one kind.
@@ -43,6 +44,7 @@ type feed struct {
 	// Under the collector's lock.
 	owners          map[schema.GroupKind]struct{} // that are followed, of its objects
 	meters          []*metering
+	stretches       []usage.Stretch     // that are not observed, and not sealed: of meters that come later, too
 	readers         []reader            // whom the list under way is for
 	listed          map[string]struct{} // those of the list under way; nil when it is a replay
 	begun           bool                // the first list
@@ -85,6 +87,12 @@ func (c *Collector) attach(at *metering, mapping *meta.RESTMapping) {
 	}
 	at.feed = f
 	f.meters = append(f.meters, at)
+	for _, s := range f.stretches {
+		c.cover(at, s.Start, s.End, s.Coverage)
+	}
+	for _, d := range c.doubts {
+		f.coverDoubt(d)
+	}
 }
 
 // restart replaces a feed by one that reads whole objects of mapping's version,
@@ -93,7 +101,7 @@ func (c *Collector) restart(old *feed, mapping *meta.RESTMapping) *feed {
 	old.end()
 	c.restored.positions[old.kind()] = old.position(old.kind())
 	f := c.start(mapping, true, 0)
-	f.kept, f.meters, f.owners, f.lost = old.kept, old.meters, old.owners, old.lost
+	f.kept, f.meters, f.stretches, f.owners, f.lost = old.kept, old.meters, old.stretches, old.owners, old.lost
 	for _, at := range f.meters {
 		at.feed = f
 		if at.relisting {

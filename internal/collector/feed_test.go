@@ -209,6 +209,23 @@ dimensions:
 	return m
 }
 
+// A meter that is taken up after its kind has been listed anew has the stretch that nobody saw, too:
+// attribution has kinds read before their meters come.
+func TestAMeterThatComesLaterHasWhatWasNotSeen(t *testing.T) {
+	c, f := driven(t, journalHolding())
+	again := source.List{Origin: source.Resumed, After: time.Unix(second0, 0), Began: c.now()}
+	f.Listing(again)
+	f.Listed(again, "150", c.now())
+	at := newMetering(compiled(t), "", c.restored.ledger["volume"])
+	at.from = 100
+	c.meters["volume"] = at
+	c.attach(at, f.mapping)
+	want := []usage.Stretch{{Meter: "volume", Coverage: usage.CoverageEstimated, Window: usage.Window{Start: second0, End: c.now().Unix()}}}
+	if diff := cmp.Diff(want, c.coverage, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("coverage (-want +got):\n%s", diff)
+	}
+}
+
 // A kind that was behind others when the last run ended: its objects are put where they
 // belong as of what the others had come to, and that is said.
 func TestWhatAKindBehindOthersSaysIsEstimated(t *testing.T) {

@@ -115,6 +115,14 @@ func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
 	return at
 }
 
+// Resumes tells whether the journal knows the meter, and it has not been applied yet.
+func (c *Collector) Resumes(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.restored.meters[name]
+	return known
+}
+
 // stopForgotten ends the meters that the journal knows and that are applied no
 // more: they went while nobody looked. Called under the lock.
 func (c *Collector) stopForgotten() {
@@ -302,9 +310,13 @@ func (c *Collector) Batch(now int64, seal *usage.Window) *journal.Batch {
 	return b
 }
 
-// cover notes how a stretch is known to the feed's meters. Called under the lock.
+// cover notes how a stretch is known to the feed's meters, those included that are taken up
+// later. Called under the lock.
 func (f *feed) cover(from, to int64, coverage usage.Coverage) {
 	c := f.collector
+	sealed := c.ledger.Sealed()
+	f.stretches = slices.DeleteFunc(f.stretches, func(s usage.Stretch) bool { return s.End <= sealed })
+	f.stretches = append(f.stretches, usage.Stretch{Window: usage.Window{Start: from, End: to}, Coverage: coverage})
 	for _, at := range f.meters {
 		c.cover(at, from, to, coverage)
 	}
