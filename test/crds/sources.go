@@ -50,6 +50,14 @@ var sources = []source{
 		},
 	},
 	{
+		// The last release that has XListenerSets, which implementations still read.
+		module:  "sigs.k8s.io/gateway-api",
+		version: "v1.4.1",
+		sum:     "h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8=",
+		folder:  "config/crd/experimental",
+		files:   []string{"gateway.networking.x-k8s.io_xlistenersets.yaml"},
+	},
+	{
 		module:  "github.com/kubernetes-csi/external-snapshotter/client/v8",
 		version: "v8.7.0",
 		sum:     "h1:HVaSUeRRHPu49aSiL8eXOjS9Re9G6pM0NzdTGI7mM14=",

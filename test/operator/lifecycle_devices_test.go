@@ -15,16 +15,20 @@ func (d *driver) flipped(t *thing, condition, status, others string) moment {
 	return at(since)
 }
 
-func listenersAreProgrammed(d *driver) {
+func listenersAreProgrammed(apiVersion, kind string) func(d *driver) {
+	return func(d *driver) { listenersOf(d, apiVersion, kind) }
+}
+
+func listenersOf(d *driver, apiVersion, kind string) {
 	fresh := func() *thing {
-		return d.create(`
-apiVersion: gateway.networking.k8s.io/v1
-kind: ListenerSet
+		return d.create(fmt.Sprintf(`
+apiVersion: %s
+kind: %s
 metadata: {name: tenant}
 spec:
   parentRef: {name: shared, namespace: infra}
   listeners: [{name: a, port: 8443, protocol: HTTP}, {name: b, port: 8444, protocol: HTTP}]
-`)
+`, apiVersion, kind))
 	}
 	const facts = "gateway=infra/shared"
 	set := fresh()
