@@ -45,7 +45,8 @@ status: {phase: Bound, lastPhaseTransitionTime: "2026-11-21T20:00:10Z"}
 `, want: []string{"shop/ " + volume1}},
 			{name: "released", patch: `status: {phase: Released, lastPhaseTransitionTime: "2026-11-21T20:37:30Z"}`,
 				want: []string{"shop/ " + volume1 + "; [claim:data storageClass:fast volumeMode:Block]; holds storage_retained=10737418240; from 20:37:30 ObjectTime"}},
-			{name: "about to be deleted", patch: `spec: {persistentVolumeReclaimPolicy: Delete}`, want: []string{"shop/ " + volume1}},
+			{name: "to be deleted", patch: `spec: {persistentVolumeReclaimPolicy: Delete}`,
+				want: []string{"shop/ " + volume1 + "; [claim:data storageClass:fast volumeMode:Block]; holds storage_retained=10737418240; from 20:37:30 ObjectTime"}},
 		},
 	},
 	{

@@ -312,7 +312,7 @@ func volumeHolding(o object) holding {
 			"claim": o.text("spec", "claimRef", "name"), "storageClass": o.text("spec", "storageClassName"), "volumeMode": o.text("spec", "volumeMode"),
 		}),
 	}
-	if o.text("status", "phase") == "Released" && o.text("spec", "persistentVolumeReclaimPolicy") == "Retain" {
+	if o.text("status", "phase") == "Released" {
 		h.levels = levels{"storage_retained": units(o.at("spec", "capacity", "storage"))}
 	}
 	return h

@@ -77,8 +77,9 @@ spec:
 	d.status(volume, `{phase: Bound}`)
 	d.status(volume, `{phase: Released}`)
 	d.holds(volume, who(volume), since(volume, "lastPhaseTransitionTime"), facts, levels{"storage_retained": 10 * gi})
-	d.hold(who(volume), d.patch(volume, `spec: {persistentVolumeReclaimPolicy: Delete}`), "", nil)
-	d.holds(volume, who(volume), d.patch(volume, `spec: {persistentVolumeReclaimPolicy: Retain}`), facts, levels{"storage_retained": 10 * gi})
+	// To be deleted, it is there until its driver has done that; and where that fails.
+	d.patch(volume, `spec: {persistentVolumeReclaimPolicy: Delete}`)
+	d.status(volume, `{phase: Failed, message: volume is still attached to a node}`)
 	d.holds(volume, who(volume), d.patch(volume, `spec: {capacity: {storage: 20Gi}}`), facts, levels{"storage_retained": 20 * gi})
 	d.delete(volume)
 	volume = fresh()
