@@ -9,6 +9,7 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
+	netutils "k8s.io/utils/net"
 )
 
 // listFunctions tell things from entries of a list: a list may repeat one, and
@@ -69,11 +70,10 @@ func addresses(value ref.Val, wanted func(netip.Addr) bool) ref.Val {
 	found := []string{}
 	for it := list.Iterator(); it.HasNext() == types.True; {
 		text, _ := it.Next().Value().(string)
-		address, err := netip.ParseAddr(text)
-		if err != nil {
+		address, is := parseAddress(text)
+		if !is {
 			continue
 		}
-		address = address.Unmap().WithZone("") // ::ffff:192.0.2.1 is 192.0.2.1
 		if _, again := seen[address]; again || !wanted(address) {
 			continue
 		}
@@ -83,16 +83,41 @@ func addresses(value ref.Val, wanted func(netip.Addr) bool) ref.Val {
 	return types.NewStringList(types.DefaultTypeAdapter, found)
 }
 
+// nat64 has the addresses of IPv4 in IPv6, by which it is reached from there.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// parseAddress reads an address in any notation that the API server has ever taken
+// (203.0.113.007), in canonical form: ::ffff:192.0.2.1 and 64:ff9b::c000:201 are
+// 192.0.2.1.
+func parseAddress(text string) (address netip.Addr, is bool) {
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		if address, is = netip.AddrFromSlice(netutils.ParseIPSloppy(text)); !is {
+			return address, false
+		}
+	}
+	address = address.Unmap().WithZone("")
+	if nat64.Contains(address) {
+		sixteen := address.As16()
+		address = netip.AddrFrom4([4]byte(sixteen[12:]))
+	}
+	return address, true
+}
+
 // notPublic are what the internet does not route, beside what netip.Addr says:
 // IANA's special-purpose registries, but for the documentation's own addresses.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT, and overlay networks
 	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.88.99.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("64:ff9b:1::/48"),
 	netip.MustParsePrefix("100::/64"),
+	netip.MustParsePrefix("2001::/23"), // protocols' own: Teredo, benchmarks, ORCHID
+	netip.MustParsePrefix("2002::/16"), // 6to4
+	netip.MustParsePrefix("5f00::/16"),
 	netip.MustParsePrefix("fec0::/10"),
 }
 
