@@ -29,7 +29,7 @@ func claimCost(args []ref.Val) uint64 {
 // it from nobody, and is left out.
 func claimDevices(claim map[string]any) []any {
 	classes := requestedClasses(branch(claim, "spec", "devices"))
-	devices := []any{}
+	devices, listed := []any{}, map[string]bool{}
 	for _, item := range items(branch(claim, "status", "allocation", "devices"), "results") {
 		result := branch(item)
 		if admin, _ := result["adminAccess"].(bool); admin {
@@ -40,6 +40,10 @@ func claimDevices(claim map[string]any) []any {
 		if share != "" {
 			key += "/" + share
 		}
+		if listed[key] {
+			continue
+		}
+		listed[key] = true
 		devices = append(devices, map[string]any{
 			"key": key, "driver": driver, "pool": pool, "device": device, "class": classes[entry(result, "request")],
 			"shared": share != "",

@@ -44,6 +44,9 @@ func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 		if counted = gkeGPUs(labels); counted > 0 {
 			return counted
 		}
+		if slices := migSlicesOf(capacity); stated == 0 && slices > 0 {
+			return atLeast(slices, migSlices)
+		}
 		if shared := capacityOf(capacity, "nvidia.com/gpu.shared"); stated == 0 {
 			stated = shared // renamed where it is shared
 		}
@@ -59,6 +62,19 @@ func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 		return atLeast(counted, slicesPerGPU(model, size, labelled(labels, "nvidia.com/gpu.slices.gi")))
 	}
 	return counted
+}
+
+// migSlicesOf are the compute slices of all parts that the device plugin states by
+// their size (nvidia.com/mig-3g.20gb).
+func migSlicesOf(capacity map[string]any) (slices int64) {
+	for name := range capacity {
+		size, cut := strings.CutPrefix(name, "nvidia.com/mig-")
+		if said := migSize.FindStringSubmatch(size); cut && said != nil {
+			each, _ := strconv.ParseInt(said[1], 10, 32)
+			slices += each * capacityOf(capacity, name)
+		}
+	}
+	return slices
 }
 
 // gkeGPUs are those that GKE's label counts, which counts TPUs too.

@@ -73,7 +73,8 @@ func capacityOf(capacity map[string]any, name string) int64 {
 func isVirtualNode(node map[string]any) bool {
 	labels := branch(node, "metadata", "labels")
 	if entry(labels, "type") == "virtual-kubelet" || entry(labels, "liqo.io/type") == "virtual-node" ||
-		entry(labels, "kubernetes.azure.com/role") == "virtual-node" || entry(labels, "eks.amazonaws.com/compute-type") == "fargate" {
+		entry(labels, "kubernetes.azure.com/role") == "virtual-node" || entry(labels, "eks.amazonaws.com/compute-type") == "fargate" ||
+		entry(labels, "node.kubernetes.io/instance-type") == "eklet" || entry(labels, "vcluster.loft.sh/fake-node") == "true" {
 		return true
 	}
 	for _, taint := range items(branch(node, "spec"), "taints") {

@@ -226,6 +226,10 @@ func podOf(value ref.Val) (*corev1.Pod, error) {
 			break
 		}
 	}
+	if resize := entry(status, "resize"); len(pod.Status.Conditions) == 0 && resize == corev1.PodReasonInfeasible {
+		// As Kubernetes before 1.33 says it.
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodResizePending, Reason: resize}}
+	}
 	pod.Status.NodeAllocatableResourceClaimStatuses = r.claims(status)
 	return pod, r.err
 }
