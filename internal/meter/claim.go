@@ -26,7 +26,8 @@ func claimCost(args []ref.Val) uint64 {
 
 // claimDevices are the devices that are allocated to a claim, each with a key
 // that is its own within the claim. An administrator's access to a device takes
-// it from nobody, and is left out.
+// it from nobody, and is left out. Of a device that is shared by its capacity, what
+// is consumed of each.
 func claimDevices(claim map[string]any) []any {
 	classes := requestedClasses(branch(claim, "spec", "devices"))
 	devices, listed := []any{}, map[string]bool{}
@@ -46,7 +47,7 @@ func claimDevices(claim map[string]any) []any {
 		listed[key] = true
 		devices = append(devices, map[string]any{
 			"key": key, "driver": driver, "pool": pool, "device": device, "class": classes[entry(result, "request")],
-			"shared": share != "",
+			"shared": share != "", "consumed": branch(result, "consumedCapacity"),
 		})
 	}
 	return devices

@@ -111,3 +111,37 @@ spec:
 	d.holds(claim, who(claim, "gpu-0"), since, facts, held)
 	d.holds(claim, who(claim, "gpu-1"), since, facts, held)
 }
+
+func capacityIsConsumed(d *driver) {
+	fresh := func() *thing {
+		return d.create(`
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: uplink}
+spec:
+  devices: {requests: [{name: net, exactly: {deviceClassName: nic.example.com, allocationMode: ExactCount, count: 1}}]}
+`)
+	}
+	const share = "0f63ee0a-4c4d-4f6d-a4b9-5d2a1f0c7e11"
+	who := func(claim *thing, capacity string) holder {
+		h := d.self(claim, "resource_claim", "")
+		h.container = "nic.example.com/node-a/eth1/" + share + "/" + capacity
+		return h
+	}
+	const facts = "deviceClass=nic.example.com driver=nic.example.com"
+	allocated := fmt.Sprintf(`{allocation: {devices: {results: [{request: net, driver: nic.example.com, pool: node-a, device: eth1,
+		shareID: %s, consumedCapacity: {bandwidth: 10M, queues: "2"}}]}}}`, share)
+	bandwidth, queues := levels{"device_capacity/nic.example.com/bandwidth": 10_000_000_000}, levels{"device_capacity/nic.example.com/queues": 2000}
+	claim := fresh()
+	since := d.status(claim, allocated)
+	d.holds(claim, who(claim, "bandwidth"), since, facts, bandwidth)
+	d.holds(claim, who(claim, "queues"), since, facts, queues)
+	freed := d.status(claim, `{allocation: null}`)
+	d.hold(who(claim, "bandwidth"), freed, "", nil)
+	d.hold(who(claim, "queues"), freed, "", nil)
+	d.delete(claim)
+	claim = fresh()
+	since = d.status(claim, allocated)
+	d.holds(claim, who(claim, "bandwidth"), since, facts, bandwidth)
+	d.holds(claim, who(claim, "queues"), since, facts, queues)
+}

@@ -33,6 +33,7 @@ var lifecycles = map[string]func(*driver){
 	"listener-set":                 listenersAreProgrammed("gateway.networking.k8s.io/v1", "ListenerSet"),
 	"listener-set-experimental":    listenersAreProgrammed("gateway.networking.x-k8s.io/v1alpha1", "XListenerSet"),
 	"resource-claim":               devicesAreAllocated,
+	"resource-claim-capacity":      capacityIsConsumed,
 	"vpc":                          vpcExists,
 	"vpc-udn":                      networkExists,
 	"vpc-cudn":                     clusterNetworkExists,
