@@ -300,7 +300,11 @@ func claimHolding(o object) holding {
 		"storageClass": o.text("spec", "storageClassName"), "volumeMode": o.text("spec", "volumeMode"),
 	})}
 	if o.text("status", "phase") == "Bound" {
-		h.levels = levels{"storage": units(o.at("status", "capacity", "storage"))}
+		size := o.at("status", "capacity", "storage")
+		if size == nil { // it is not told
+			size = o.at("spec", "resources", "requests", "storage")
+		}
+		h.levels = levels{"storage": units(size)}
 	}
 	return h
 }
