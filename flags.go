@@ -46,6 +46,7 @@ type options struct {
 	archive                             string
 	archiveCut                          bool
 	hotDays                             int64
+	scratch                             string
 	installMeters                       bool
 	extraMeters                         string
 	logFormat, logLevel                 string
@@ -127,6 +128,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.StringVar(&o.archive, "archive", "", "Where each day is written to once it is sealed: file:///a/directory or s3://bucket?region=eu-central-1&prefix=ledger/. The `URL` has no credentials: they come from the environment, as the cloud has it. Empty: nowhere.")
 	flags.BoolVar(&o.archiveCut, "archive-cut", false, "Remove from the journal what is in the archive, once the journal says so. Whatever starts later needs the archive to read it.")
 	flags.Int64Var(&o.hotDays, "hot-days", 2, "How many days (UTC), before the one that is being sealed, every replica keeps in memory as they are. Older days are packed: they take less memory, and what needs single segments of them takes longer.")
+	flags.StringVar(&o.scratch, "scratch-dir", "", "A `folder` for the days that are packed, of use to this process alone. Empty: they are kept in memory.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
 	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")

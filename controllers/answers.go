@@ -2,11 +2,15 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/journal/timelines"
+	"github.com/usage-operator/usage-operator/internal/scratch"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 )
 
@@ -15,6 +19,7 @@ import (
 type Answers struct {
 	timeline timelines.Follower
 	loaded   atomic.Bool
+	scratch  *scratch.Dir // nil: what is packed is in memory
 
 	// followers are told that something was sealed or corrected.
 	mu        sync.Mutex
@@ -25,9 +30,30 @@ type Answers struct {
 func NewAnswers() *Answers { return &Answers{timeline: timelines.New()} }
 
 // newHotAnswers has in memory as they are so many days, before the one that is being sealed, and
-// packs older ones.
-func newHotAnswers(days int64) *Answers {
-	return &Answers{timeline: timelines.NewHot(timeline.Hot{Days: days, Bytes: timeline.DefaultColdBytes})}
+// packs older ones, in a folder if there is one for that.
+func newHotAnswers(mgr ctrl.Manager, o *Options) (*Answers, error) {
+	a, hot := &Answers{}, timeline.Hot{Days: o.HotDays, Bytes: timeline.DefaultColdBytes}
+	if o.Scratch != "" {
+		log := mgr.GetLogger().WithName("scratch")
+		dir, err := scratch.NewDir(o.Scratch, func(err error) {
+			log.Error(err, "cannot write days that are packed to --scratch-dir: from now on they are kept in memory, until the next start", "folder", o.Scratch)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("--scratch-dir=%s cannot be used: make it writable for the operator, or leave the flag out, and days that are packed stay in memory: %w", o.Scratch, err)
+		}
+		a.scratch = dir
+		hot.NewShelf = func() timeline.Shelf { return dir.NewFile() }
+	}
+	a.timeline = timelines.NewHot(hot)
+	return a, nil
+}
+
+// onDisk is how many bytes of the history lie in a folder instead of in memory.
+func (a *Answers) onDisk() int64 {
+	if a.scratch == nil {
+		return 0
+	}
+	return a.scratch.Bytes()
 }
 
 // Loaded tells whether the timeline has what the journal has.

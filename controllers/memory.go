@@ -27,6 +27,8 @@ type Memory struct {
 	Elected <-chan struct{}
 	// Segments is how many segments the history has.
 	Segments func() int
+	// OnDisk is how many bytes of it lie in a folder instead of in memory.
+	OnDisk func() int64
 
 	read func() memory.Reading // nil: the runtime's
 

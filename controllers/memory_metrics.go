@@ -19,7 +19,9 @@ var (
 	memoryReached = newMetric(gauge, "memory_limit_reached_timestamp_seconds",
 		"When the limit is reached, if it goes on like this. 0: that cannot be foreseen.")
 
-	ofMemory = []metric{memoryLimit, memoryUsed, memoryHeld, memoryGrowth, memoryReached}
+	scratchSize = newMetric(gauge, "scratch_bytes",
+		"How much of the history, days older than --hot-days, lies in --scratch-dir instead of in memory.")
+	ofMemory = []metric{memoryLimit, memoryUsed, memoryHeld, memoryGrowth, memoryReached, scratchSize}
 )
 
 // Describe tells which metrics there are.
@@ -40,4 +42,5 @@ func (m *Memory) Collect(metrics chan<- prometheus.Metric) {
 	v.set(memoryHeld, float64(now.Held))
 	v.set(memoryGrowth, forecast.Growth)
 	v.set(memoryReached, float64(forecast.Reached))
+	v.set(scratchSize, float64(m.OnDisk()))
 }

@@ -52,6 +52,8 @@ type Options struct {
 	Memory memory.Limit
 	// HotDays is how many days, before the one that is being sealed, are not packed in memory.
 	HotDays int64
+	// Scratch is a folder for the days that are packed; empty: they are kept in memory.
+	Scratch string
 	// Archive is the URL of the archive; empty: there is none.
 	Archive string
 	// ArchiveCut has the journal leave out what is in the archive.
@@ -95,7 +97,11 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 			}
 		},
 	})
-	sealed, answers, timings := NewSealed(), newHotAnswers(o.HotDays), NewTimings()
+	answers, err := newHotAnswers(mgr, &o)
+	if err != nil {
+		return nil, err
+	}
+	sealed, timings := NewSealed(), NewTimings()
 	health.Memory, err = addMemory(mgr, answers, &o, steady)
 	if err != nil {
 		return nil, err
@@ -224,7 +230,7 @@ func addArchivist(mgr ctrl.Manager, health *Health, sealed *Sealed, written *jou
 func addMemory(mgr ctrl.Manager, answers *Answers, o *Options, time clock.WithTicker) (*Memory, error) {
 	m := &Memory{
 		Log: mgr.GetLogger().WithName("memory"), Clock: time, Limit: o.Memory,
-		Segments: func() int { return answers.Snapshot().Segments() },
+		Segments: func() int { return answers.Snapshot().Segments() }, OnDisk: answers.onDisk,
 	}
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(m); err != nil {

@@ -220,7 +220,10 @@ func namespacesNow(ctx context.Context, reader client.Reader, selector labels.Se
 // SetupServing has a replica serve the usage API and nothing else: it follows the
 // journal that others write.
 func SetupServing(mgr ctrl.Manager, o Options) (*Answers, error) {
-	answers := newHotAnswers(o.HotDays)
+	answers, err := newHotAnswers(mgr, &o)
+	if err != nil {
+		return nil, err
+	}
 	read, err := newJournal(mgr, &o, journal.Options{Follower: answers, Past: pastOf(&o), OnlyTold: true, Clock: o.Clock})
 	if err != nil {
 		return nil, err

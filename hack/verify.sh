@@ -46,6 +46,7 @@ check "go.mod" "run 'go mod tidy'" go mod tidy -diff
 check "go.mod of hack/ship" "run 'go mod tidy' in hack/ship" go -C hack/ship mod tidy -diff
 check "go.mod of hack/ship/krew" "run 'go mod tidy' in hack/ship/krew" go -C hack/ship/krew mod tidy -diff
 check "lint" "see above; 'make lint-fix' repairs some of it" bin/golangci-lint run
+check "test/bench" "make it build again: it is a module of its own, so that nothing else builds it" go -C test/bench vet -tags noduckdb .
 check "lint of hack/ship" "see above" in_ship "$PWD/bin/golangci-lint" run
 
 if ((${#failed[@]})); then

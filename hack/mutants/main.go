@@ -10,7 +10,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -80,8 +79,8 @@ func run(ctx context.Context, list, only string, seeds int) (found, all int, err
 	return found, all, nil
 }
 
-// patience is for how long a scenario may go on, or a package's tests.
-const patience = 10 * time.Minute
+// patience is for how long one mutant is looked for.
+const patience = 15 * time.Minute
 
 // simulator is the package of the simulator.
 const simulator = "test/simulate"
@@ -110,34 +109,28 @@ func look(ctx context.Context, description string, m *mutant, number, seeds int)
 func chosen(number int) []string { return append(os.Environ(), "MUTANT="+strconv.Itoa(number)) }
 
 // hunt runs the simulator with the mutant of the number. The check is empty when no
-// seed finds it. A seed that takes longer than there is patience for hangs.
+// seed finds it.
 func hunt(ctx context.Context, binary string, number, seeds int) (check, at string, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	hunter := exec.CommandContext(ctx, binary, "-test.run=TestHunt", "-test.timeout=0", fmt.Sprintf("-simulate.hunt=%d", seeds))
 	hunter.Dir, hunter.Env = filepath.FromSlash(simulator), chosen(number)
-	out, err := hunter.StdoutPipe()
-	if err != nil {
+	out, err := hunter.Output()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
 		return "", "", err
 	}
-	if err := hunter.Start(); err != nil {
-		return "", "", err
-	}
-	tried, hangs := "0", time.AfterFunc(patience, cancel)
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		line := lines.Text()
+	tried := "0"
+	for line := range strings.SplitSeq(string(out), "\n") {
 		if rest, is := strings.CutPrefix(line, "found by "); is {
 			check, at, _ = strings.Cut(rest, " at ")
+			return check, at, nil
 		}
 		if seed, is := strings.CutPrefix(line, "trying "); is {
 			tried = seed
-			hangs.Reset(patience)
 		}
 	}
-	err = hunter.Wait()
 	switch {
-	case check != "":
-		return check, at, nil
 	case ctx.Err() != nil:
 		return "it hangs", tried, nil
 	case err != nil:

@@ -23,8 +23,10 @@ type coldBlock struct {
 	low, high int64
 	classes   []int32
 	records   int
-	packed    []byte
-	gone      []uint32 // places of what was taken out, in order
+	packed    []byte                 // nil: it is on a shelf, from which
+	taken     func() ([]byte, error) // it is taken
+	size      int                    // of what is packed
+	gone      []uint32               // places of what was taken out, in order
 }
 
 // mayMatter tells whether anything in it may matter to the window.
@@ -37,10 +39,37 @@ type unpacked struct{ chunks []chunk }
 type cold struct {
 	blocks []*coldBlock
 	kept   *lru.Cache[*coldBlock, *unpacked]
+	shelf  Shelf // the writer's; nil: there is none
+}
+
+// Shelf keeps packed blocks elsewhere than in memory.
+type Shelf interface {
+	// Put keeps a copy of a block, and returns what reads it, for any number of goroutines at a
+	// time. It is nil when the block cannot be kept there: it stays in memory then.
+	Put(block []byte) (read func() ([]byte, error))
+}
+
+// put puts a block on a shelf, if there is one.
+func (b *coldBlock) put(s Shelf) {
+	if s == nil {
+		return
+	}
+	if b.taken = s.Put(b.packed); b.taken != nil {
+		b.packed = nil
+	}
+}
+
+// take is what is packed.
+func (b *coldBlock) take() ([]byte, error) {
+	if b.taken == nil {
+		return b.packed, nil
+	}
+	return b.taken()
 }
 
 // unreadableBlock says that a block is not what was packed: something else has written to this
-// memory, and nothing can be said.
+// memory or to its shelf, or that cannot be read, and nothing can be said. The journal has it all:
+// the next start makes it anew.
 func unreadableBlock(b *coldBlock, err error) string {
 	return fmt.Sprintf("timeline: a packed block of the day %d cannot be read: %v", b.day, err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/usage-operator/usage-operator/internal/scratch"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -88,11 +89,38 @@ func shownHistories(list []timeline.History) (text []string) {
 	return text
 }
 
+func scratchDir(t testing.TB) *scratch.Dir {
+	t.Helper()
+	dir, err := scratch.NewDir(t.TempDir(), func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// shelf is a file that may fill up: every third block does not fit.
+type shelf struct {
+	*scratch.File
+	fills bool
+	put   int
+}
+
+func (s *shelf) Put(block []byte) (read func() ([]byte, error)) {
+	if s.put++; s.fills && s.put%3 == 0 {
+		return nil
+	}
+	return s.File.Put(block)
+}
+
 // Any question over any window, in any shape, has the same answer, byte by byte, whatever is
 // packed; also after what is packed was put otherwise, or is void.
 func TestWhatIsColdAnswersAsIfItWereHot(t *testing.T) {
+	dir := scratchDir(t)
 	rapid.Check(t, func(t *rapid.T) {
 		hot := timeline.Hot{Days: rapid.SampledFrom([]int64{0, 0, 1, 40}).Draw(t, "hot days"), Bytes: rapid.SampledFrom([]int{0, 4 << 10, timeline.DefaultColdBytes}).Draw(t, "unpacked")}
+		if where := rapid.SampledFrom([]string{"memory", "folder", "folder that fills up"}).Draw(t, "packed into"); where != "memory" {
+			hot.NewShelf = func() timeline.Shelf { return &shelf{File: dir.NewFile(), fills: where != "folder"} }
+		}
 		packed, whole := timeline.NewHot(hot), timeline.New()
 		take := func(c timeline.Commit, published bool) {
 			for _, line := range []*timeline.Timeline{packed, whole} {
@@ -203,7 +231,8 @@ func TestBlocksOfLongNamesArePacked(t *testing.T) {
 
 // Readers unpack, and read what they began with, while the writer packs days and takes out of them.
 func TestReadersOfColdDaysAndTheWriterDoNotMeet(t *testing.T) {
-	line := timeline.NewHot(timeline.Hot{Bytes: 4 << 10})
+	dir := scratchDir(t)
+	line := timeline.NewHot(timeline.Hot{Bytes: 4 << 10, NewShelf: func() timeline.Shelf { return dir.NewFile() }})
 	const interval = int64(6 * 3600)
 	query := timeline.Query{Window: usage.Window{Start: 0, End: 40 * 86400}, Size: timeline.None, GroupBy: []timeline.Key{timeline.Resource}}
 	var readers sync.WaitGroup
@@ -243,7 +272,7 @@ func TestReadersOfColdDaysAndTheWriterDoNotMeet(t *testing.T) {
 	}
 	close(done)
 	readers.Wait()
-	if segments, _ := line.Snapshot().Cold(); segments < 100 {
-		t.Errorf("%d segments are packed", segments)
+	if segments, bytes := line.Snapshot().Cold(); segments < 100 || dir.Bytes() == 0 || dir.Bytes() > int64(bytes) {
+		t.Errorf("%d segments are packed in %d bytes, and %d of these are in the folder", segments, bytes, dir.Bytes())
 	}
 }

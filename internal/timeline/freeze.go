@@ -18,6 +18,9 @@ type Hot struct {
 	Days int64
 	// Bytes is how much of what is packed may be kept unpacked, after a question needed it.
 	Bytes int
+	// NewShelf makes a shelf for what is packed, each time that everything is read anew; nil: it
+	// is kept in memory.
+	NewShelf func() Shelf
 }
 
 // DefaultColdBytes is a budget for unpacked blocks that is enough to read a day once for
@@ -38,7 +41,13 @@ func NewHot(hot Hot) *Timeline {
 	return t
 }
 
-func (h Hot) cold() cold { return cold{kept: lru.New[*coldBlock, *unpacked](h.Bytes)} }
+func (h Hot) cold() cold {
+	c := cold{kept: lru.New[*coldBlock, *unpacked](h.Bytes)}
+	if h.NewShelf != nil {
+		c.shelf = h.NewShelf()
+	}
+	return c
+}
 
 // freeze packs the days before the hot ones. Its sums are made first, for which nothing
 // has to be unpacked yet.
@@ -152,7 +161,10 @@ func (f *freezer) add(of *frozen, records []record, carried bool) {
 
 func (f *freezer) flush() {
 	if f.packer != nil {
-		f.timeline.next.cold.blocks = append(f.timeline.next.cold.blocks, f.packer.pack())
+		cold := &f.timeline.next.cold
+		block := f.packer.pack()
+		block.put(cold.shelf)
+		cold.blocks = append(cold.blocks, block)
 		f.packer = nil
 	}
 }
@@ -169,11 +181,11 @@ func (c *class) drop(day int64) {
 	}
 }
 
-// Cold is how many segments are packed, and how many bytes they take.
+// Cold is how many segments are packed, and how many bytes they take, in memory or on a shelf.
 func (s *Snapshot) Cold() (segments, bytes int) {
 	for _, b := range s.cold.blocks {
 		segments += b.records - len(b.gone)
-		bytes += len(b.packed) + 4*cap(b.classes)
+		bytes += b.size + 4*cap(b.classes)
 	}
 	return segments, bytes
 }

@@ -28,8 +28,8 @@ const (
 	machines = 2_000
 )
 
-func newCluster(perHour int, clock func() time.Duration) *cluster {
-	c := &cluster{line: timeline.New(), clock: clock, perHour: perHour, now: second0 - second0%86400}
+func newCluster(line *timeline.Timeline, perHour int, clock func() time.Duration) *cluster {
+	c := &cluster{line: line, clock: clock, perHour: perHour, now: second0 - second0%86400}
 	var lasting timeline.Commit
 	for i := range machines {
 		object := usage.Object{APIVersion: "v1", Kind: "VM", Name: fmt.Sprint("vm-", i), UID: fmt.Sprintf("%036d", i)}
@@ -112,20 +112,25 @@ func (c *cluster) report(tb testing.TB, by ...timeline.Key) time.Duration {
 
 // BenchmarkGrowth is what a day costs that is not the first: for each hour of it what
 // was committed and published, and the seal; then a report of the last hour. What is
-// printed is the least of the day's hours, for other work may run beside.
+// printed is the least of the day's hours, for other work may run beside. Days older than
+// two are packed into a folder, as the operator does by default.
 func BenchmarkGrowth(b *testing.B) {
-	for _, perHour := range []int{2_000, 20_000} {
+	timeline.PackInBlocksOf(timeline.BlockRecords)
+	defer timeline.PackInBlocksOf(5)
+	for perHour, days := range map[int]int{2_000: 365, 20_000: 30} {
 		b.Run(fmt.Sprint(perHour), func(b *testing.B) {
 			for b.Loop() {
-				before := live()
-				c := newCluster(perHour, b.Elapsed)
-				for day := 1; day <= 30; day++ {
+				before, dir := live(), scratchDir(b)
+				hot := timeline.Hot{Days: 2, Bytes: timeline.DefaultColdBytes, NewShelf: func() timeline.Shelf { return dir.NewFile() }}
+				c := newCluster(timeline.NewHot(hot), perHour, b.Elapsed)
+				c.uid = uid
+				for day := 1; day <= days; day++ {
 					publish, seal := time.Hour, time.Hour
 					for range 24 {
 						p, s := c.hour()
 						publish, seal = min(publish, p), min(seal, s)
 					}
-					if day != 1 && day != 2 && day != 4 && day != 30 {
+					if day > 4 && day%(days/10) != 0 && day != days {
 						continue
 					}
 					report, byPod := time.Hour, time.Hour
@@ -134,8 +139,9 @@ func BenchmarkGrowth(b *testing.B) {
 						byPod = min(byPod, c.report(b, timeline.Resource))
 					}
 					runtime.GC()
-					b.Logf("day %2d: an hour committed %v, sealed %v; its report %v, by pod %v; %.0f bytes/segment", day,
-						publish, seal, report, byPod, (live()-before)/float64(c.line.Snapshot().Segments()))
+					held, segments := live()-before, c.line.Snapshot().Segments()
+					b.Logf("day %2d: an hour committed %v, sealed %v; its report %v, by pod %v; %.1f MiB held and %.1f in the folder, %.1f bytes/segment", day,
+						publish, seal, report, byPod, held/(1<<20), float64(dir.Bytes())/(1<<20), held/float64(segments))
 				}
 				runtime.KeepAlive(c)
 			}

@@ -120,6 +120,7 @@ func (p *packer) pack() *coldBlock {
 	p.writeRecords(w)
 	b.packed = compressor.EncodeAll(w.fields, nil)
 	b.packed = append(make([]byte, 0, len(b.packed)), b.packed...) // no more than it takes
+	b.size = len(b.packed)
 	return b
 }
 
@@ -168,7 +169,11 @@ func (p *packer) writeRecords(w *fieldWriter) {
 
 // unpack is what was packed.
 func (b *coldBlock) unpack() (*part, []chunk, error) {
-	fields, err := decompressor.DecodeAll(b.packed, nil)
+	packed, err := b.take()
+	if err != nil {
+		return nil, nil, err
+	}
+	fields, err := decompressor.DecodeAll(packed, nil)
 	if err != nil {
 		return nil, nil, err
 	}

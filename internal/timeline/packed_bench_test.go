@@ -26,8 +26,7 @@ func BenchmarkPacked(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				before := live()
-				c := newCluster(2_000, b.Elapsed)
-				c.line = timeline.NewHot(hot)
+				c := newCluster(timeline.NewHot(hot), 2_000, b.Elapsed)
 				c.uid = uid
 				for range 10 * 24 {
 					c.hour()

@@ -54,6 +54,10 @@ func runChild(ctx context.Context, args []string) error {
 		return runOperate(ctx, args[1:])
 	case sideServe:
 		return runServe(ctx, args[1:])
+	case sideLead:
+		return runLead(ctx, args[1:])
+	case sideStart:
+		return runStart(ctx, args[1:])
 	}
 	return runMemoryChild(ctx, args)
 }

@@ -47,6 +47,7 @@ var benchmarks = []benchmark{
 	{8, "churn", benchmarkChurn},
 	{9, "soak", benchmarkSoak},
 	{10, "serve", benchmarkServe},
+	{11, "growth", benchmarkGrowth},
 }
 
 func main() {

@@ -31,6 +31,7 @@ import (
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
+	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/publisher"
 	"github.com/usage-operator/usage-operator/internal/record"
@@ -193,7 +194,7 @@ func (p *publishing) ours(ctx context.Context, namespaces int) (float64, error) 
 	defer told()
 	start := time.Now()
 	clock.SetTime(time.Unix(interval.End+publishGrace, 0))
-	sealed.Add(interval)
+	sealed.Add(journal.Seal{Interval: interval})
 	select {
 	case <-created.done:
 	case err := <-ended:

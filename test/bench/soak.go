@@ -233,7 +233,7 @@ func (k *soaking) end(ctx context.Context, interval usage.Window, ended <-chan e
 	k.hour++
 	k.bounds = append(k.bounds, interval)
 	k.want += int64(len(accounts))
-	k.sealed.Add(interval)
+	k.sealed.Add(journal.Seal{Interval: interval, Digest: k.digest})
 	for k.written.Load() < k.want {
 		select {
 		case err := <-ended:

@@ -39,6 +39,8 @@ what it asks for. */}}
 metadata:
   annotations:
     kubectl.kubernetes.io/default-container: {{ $container }}
+    # What lies in it is made anew: it does not keep a node from being drained.
+    cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes: scratch
     {{- with $.Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -138,14 +140,19 @@ spec:
       readOnlyRootFilesystem: true
       capabilities:
         drop: [ALL]
-    {{- if and $.Values.extraMeters (eq $container "manager") }}
     volumeMounts:
+    - name: scratch
+      mountPath: /scratch
+    {{- if and $.Values.extraMeters (eq $container "manager") }}
     - name: meters
       mountPath: /etc/usage-operator/meters
       readOnly: true
     {{- end }}
-  {{- if and $.Values.extraMeters (eq $container "manager") }}
   volumes:
+  # Days that are packed lie here instead of in memory, about 7 bytes a segment.
+  - name: scratch
+    emptyDir: {}
+  {{- if and $.Values.extraMeters (eq $container "manager") }}
   - name: meters
     configMap:
       name: {{ include "usage-operator.fullname" $ }}-extra-meters

@@ -1,0 +1,130 @@
+//go:build unix
+
+package scratch_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/usage-operator/usage-operator/internal/scratch"
+)
+
+func newDir(t *testing.T, failed func(error)) (*scratch.Dir, string) {
+	t.Helper()
+	path := t.TempDir()
+	d, err := scratch.NewDir(path, failed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, path
+}
+
+func TestWhatWasPutIsRead(t *testing.T) {
+	d, path := newDir(t, func(err error) { t.Error(err) })
+	one, two := d.NewFile(), d.NewFile()
+	var read []func() ([]byte, error)
+	var want [][]byte
+	for i := range 100 {
+		b := bytes.Repeat([]byte{byte(i)}, i)
+		want = append(want, bytes.Clone(b))
+		read = append(read, one.Put(b))
+		two.Put(b)
+		clear(b) // it is a copy
+	}
+	for i := range read {
+		if got, err := read[i](); err != nil || !bytes.Equal(got, want[i]) {
+			t.Errorf("%d: got %v, %v, want %v", i, got, err, want[i])
+		}
+	}
+	if d.Bytes() != 2*99*100/2 {
+		t.Errorf("Bytes() = %d, want %d", d.Bytes(), 2*99*100/2)
+	}
+	if left, err := os.ReadDir(path); err != nil || len(left) != 2 {
+		t.Errorf("the folder has %v (%v), want two files", left, err)
+	}
+	again, err := scratch.NewDir(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(path); err != nil || len(left) > 0 || again.Bytes() != 0 {
+		t.Errorf("the next process finds %v (%v), want nothing", left, err)
+	}
+	if got, err := read[99](); err != nil || !bytes.Equal(got, want[99]) {
+		t.Errorf("the one before cannot read what it has open: %v", err)
+	}
+	runtime.KeepAlive(two)
+}
+
+func TestAFileGoesWithWhatRefersToIt(t *testing.T) {
+	d, path := newDir(t, func(err error) { t.Error(err) })
+	read := d.NewFile().Put(make([]byte, 1000))
+	runtime.GC()
+	if d.Bytes() != 1000 {
+		t.Errorf("Bytes() = %d while it can be read, want 1000", d.Bytes())
+	}
+	if _, err := read(); err != nil {
+		t.Error(err)
+	}
+	read = nil
+	for end := time.Now().Add(10 * time.Second); d.Bytes() > 0; {
+		runtime.GC()
+		if time.Now().After(end) {
+			t.Fatalf("Bytes() = %d, want 0: nothing refers to the file", d.Bytes())
+		}
+	}
+	_ = read
+	if left, err := os.ReadDir(path); err != nil || len(left) > 0 {
+		t.Errorf("the folder has %v (%v), want nothing", left, err)
+	}
+}
+
+func TestAFolderThatCannotBeWritten(t *testing.T) {
+	_, err := scratch.NewDir(filepath.Join(t.TempDir(), "nosuch"), nil)
+	if err == nil || !strings.Contains(err.Error(), "nosuch") {
+		t.Errorf("got %v, want an error that names the folder", err)
+	}
+}
+
+// A folder that is full, or gone: what is put stays with the caller, and that is told once.
+func TestWhatCannotBeWritten(t *testing.T) {
+	var told []error
+	d, path := newDir(t, func(err error) { told = append(told, err) })
+	full := d.NewFile()
+	kept := full.Put([]byte("kept"))
+
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	limit := before
+	limit.Cur = 4
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	more := full.Put([]byte("more"))
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if more != nil || full.Put([]byte("later")) != nil {
+		t.Error("a file that is full takes more")
+	}
+	if b, err := kept(); err != nil || string(b) != "kept" {
+		t.Errorf("what was put before is %q, %v", b, err)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	if d.NewFile().Put([]byte("x")) != nil {
+		t.Error("a folder that is gone takes more")
+	}
+	if len(told) != 1 || !errors.Is(told[0], syscall.EFBIG) {
+		t.Errorf("told %v, want that the file is too large, once", told)
+	}
+}
