@@ -187,6 +187,14 @@ type row struct {
 	EndEvidence   string     `parquet:"end_evidence"`
 }
 
+// sequences are those that a block has: its own, or those of the blocks that were merged into it.
+func sequences(b *v1alpha1.UsageBlock) (from, to int64) {
+	if c := b.Spec.Covers; c != nil {
+		return c.From, c.To
+	}
+	return b.Spec.Sequence, b.Spec.Sequence
+}
+
 // readBlocks takes in the corrections, the coverage and the seals of the journal.
 func (l *ledger) readBlocks(ctx context.Context, cluster client.Client) error {
 	list := &v1alpha1.UsageBlockList{}
@@ -194,9 +202,10 @@ func (l *ledger) readBlocks(ctx context.Context, cluster client.Client) error {
 		return err
 	}
 	covered := func(b *v1alpha1.UsageBlock) bool {
+		from, to := sequences(b)
 		return slices.ContainsFunc(list.Items, func(by v1alpha1.UsageBlock) bool {
-			c := by.Spec.Covers
-			return by.Name != b.Name && c != nil && c.From <= b.Spec.Sequence && b.Spec.Sequence <= c.To
+			first, last := sequences(&by)
+			return last-first > to-from && first <= from && to <= last
 		})
 	}
 	for i := range list.Items {
