@@ -4,6 +4,7 @@ package scratch_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/usage-operator/usage-operator/internal/scratch"
 )
@@ -73,13 +76,11 @@ func TestAFileGoesWithWhatRefersToIt(t *testing.T) {
 		t.Error(err)
 	}
 	read = nil
-	for range 1000 { // what is unreachable is cleaned up some time after a collection
-		if runtime.GC(); d.Bytes() == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if d.Bytes() != 0 {
+	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+		runtime.GC() // what is unreachable is cleaned up some time after a collection
+		return d.Bytes() == 0, nil
+	})
+	if err != nil {
 		t.Fatalf("Bytes() = %d, want 0: nothing refers to the file", d.Bytes())
 	}
 	_ = read
