@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -18,6 +17,16 @@ func (w *waiter) admitted() bool {
 	default:
 		return false
 	}
+}
+
+// ask asks for a weight, and does not wait.
+func (q *Queue) ask(name string, weight int64) (*flow, *waiter) {
+	w := &waiter{weight: weight, least: weight}
+	f, err := q.enqueue(name, w)
+	if err != nil {
+		panic(err) // the tests that ask so have no limit of waiting
+	}
+	return f, w
 }
 
 // asked is one that the test has asked for, and what it knows of it.
@@ -50,13 +59,27 @@ func (m *model) waiting(name string) (all, of int) {
 func (m *model) ask(t *rapid.T) {
 	name := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "name")
 	waiting, of := m.waiting(name)
-	f, w, err := m.enqueue(name, rapid.Int64Range(0, 25).Draw(t, "weight"))
+	w := &waiter{weight: rapid.Int64Range(0, 25).Draw(t, "weight"), least: rapid.Int64Range(0, 25).Draw(t, "least"), again: rapid.Bool().Draw(t, "again")}
+	f, err := m.enqueue(name, w)
 	if full := waiting >= m.limits.Waiting || of >= m.limits.FlowWaiting; full != errors.Is(err, ErrFull) {
 		t.Fatalf("with %d waiting, %d of the flow: %v", waiting, of, err)
 	}
-	if err == nil {
-		m.all = append(m.all, &asked{name: name, flow: f, waiter: w})
+	if err != nil {
+		return
 	}
+	m.put(&asked{name: name, flow: f, waiter: w})
+}
+
+// put adds one that waits: those that go on are before those of their flow that begin.
+func (m *model) put(a *asked) {
+	at := len(m.all)
+	if a.waiter.again {
+		first := slices.IndexFunc(m.all, func(b *asked) bool { return b.name == a.name && !b.waiter.admitted() && !b.waiter.again })
+		if first >= 0 {
+			at = first
+		}
+	}
+	m.all = slices.Insert(m.all, at, a)
 }
 
 func (m *model) giveBack(t *rapid.T) {
@@ -79,12 +102,12 @@ func (m *model) handOver(t *rapid.T) {
 	if a.share == nil || a.share.weight == 0 {
 		return
 	}
-	w := m.hand(a.share)
+	w := m.hand(a.share, false)
 	if w == nil {
 		return
 	}
 	m.all = append(m.all[:i:i], m.all[i+1:]...)
-	m.all = append([]*asked{{name: a.name, flow: a.flow, waiter: w}}, m.all...)
+	m.put(&asked{name: a.name, flow: a.flow, waiter: w})
 }
 
 func (m *model) goAway(t *rapid.T) {
@@ -109,7 +132,7 @@ func (m *model) look(t *rapid.T) (total int64, each map[string]int64, heads map[
 			if heads[a.name] != nil {
 				t.Fatalf("of %s a later one was admitted before an earlier one", a.name)
 			}
-			a.share = &Share{queue: m.Queue, flow: a.flow, weight: a.waiter.weight}
+			a.share = m.share(a.flow, a.waiter)
 		}
 		switch {
 		case a.share != nil:
@@ -132,27 +155,56 @@ func (m *model) check(t *rapid.T) {
 			t.Fatalf("%d of %s are admitted, and %d may be", n, name, m.limits.Flow)
 		}
 	}
-	// Of those that are below their flow's limit, one waits for room, and the others for that one.
-	eligible, stuck := 0, 0
+	spare := m.inSpare()
+	if spare > m.limits.Spare || total-spare > m.limits.Total-m.limits.Spare {
+		t.Fatalf("%d are admitted, %d of them into the spare part: the limits are %+v", total, spare, m.limits)
+	}
+	m.checkRoom(t, total-spare, each, heads)
+}
+
+// checkRoom: of those that are below their flow's limit, one waits for room, and the others for
+// that one; but those that begin wait for one that begins.
+func (m *model) checkRoom(t *rapid.T, main int64, each map[string]int64, heads map[string]*asked) {
+	eligible, stuck, begin, beginStuck := 0, 0, 0, 0
 	for name, a := range heads {
-		if each[name]+a.waiter.weight <= m.limits.Flow {
-			eligible++
-			if total+a.waiter.weight > m.limits.Total {
-				stuck++
-			}
+		weight, begins := a.waiter.weight, each[name] == 0 && !a.waiter.again
+		if each[name]+weight > m.limits.Flow {
+			continue
+		}
+		full, noSpare := main+weight > m.limits.Total-m.limits.Spare, m.inSpare()+a.waiter.least > m.limits.Spare
+		eligible++
+		if full && (!begins || noSpare) {
+			stuck++
+		}
+		if begins {
+			begin++
+		}
+		if begins && noSpare {
+			beginStuck++
 		}
 	}
-	if eligible > 0 && stuck == 0 {
-		t.Fatalf("%d wait that there is room for", eligible)
+	if eligible > 0 && stuck == 0 || begin > 0 && beginStuck == 0 {
+		t.Fatalf("%d wait that there is room for, %d of which begin", eligible, begin)
 	}
+}
+
+// inSpare is what is admitted in the spare part.
+func (m *model) inSpare() (spare int64) {
+	for _, a := range m.all {
+		if a.share != nil && a.share.spare {
+			spare += a.share.weight
+		}
+	}
+	return spare
 }
 
 // Whatever comes, goes away and is given back: no limit is passed, each flow is
 // served in its order, and nothing waits that there is room for.
 func TestTheLimitsHoldAndNothingWaitsThatThereIsRoomFor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		total := rapid.Int64Range(1, 20).Draw(t, "total")
 		m := &model{Queue: New(Limits{
-			Total: rapid.Int64Range(1, 20).Draw(t, "total"), Flow: rapid.Int64Range(1, 20).Draw(t, "flow"), Waiting: 30, FlowWaiting: 10,
+			Total: total, Flow: rapid.Int64Range(1, 20).Draw(t, "flow"), Spare: rapid.Int64Range(0, total-1).Draw(t, "spare"), Waiting: 30, FlowWaiting: 10,
 		})}
 		t.Repeat(map[string]func(*rapid.T){"ask": m.ask, "give back": m.giveBack, "hand over": m.handOver, "go away": m.goAway, "": m.check})
 	})
@@ -167,7 +219,7 @@ func TestFlowsGetTheSame(t *testing.T) {
 		got := make([]int64, len(weights))
 		var held []*asked
 		ask := func(i int) {
-			f, w, _ := q.enqueue(fmt.Sprint(i), weights[i])
+			f, w := q.ask(fmt.Sprint(i), weights[i])
 			held = append(held, &asked{name: fmt.Sprint(i), flow: f, waiter: w, share: &Share{queue: q, flow: f, weight: w.weight}})
 		}
 		for i := range weights {
@@ -203,7 +255,7 @@ func TestAFloodDelaysOthersByWhatIsAdmittedAlone(t *testing.T) {
 	q := New(Limits{Total: 4, Flow: 3})
 	var flood []*Share
 	for range 100 {
-		f, w, _ := q.enqueue("flood", 1)
+		f, w := q.ask("flood", 1)
 		if w.admitted() {
 			flood = append(flood, &Share{queue: q, flow: f, weight: 1})
 		}
@@ -212,7 +264,7 @@ func TestAFloodDelaysOthersByWhatIsAdmittedAlone(t *testing.T) {
 		t.Fatalf("%d of the flood are admitted, want 3", len(flood))
 	}
 	for i := range 2 {
-		if _, w, _ := q.enqueue("victim", 1); w.admitted() != (i == 0) {
+		if _, w := q.ask("victim", 1); w.admitted() != (i == 0) {
 			t.Fatalf("the victim's request %d is admitted: %t", i, w.admitted())
 		}
 	}
@@ -232,7 +284,7 @@ func TestFlowsThatYieldTakeTurns(t *testing.T) {
 		var jobs []*asked
 		for i, n := range flows {
 			for range n {
-				f, w, _ := q.enqueue(fmt.Sprint(i), 1)
+				f, w := q.ask(fmt.Sprint(i), 1)
 				jobs = append(jobs, &asked{name: fmt.Sprint(i), flow: f, waiter: w})
 			}
 		}
@@ -243,7 +295,7 @@ func TestFlowsThatYieldTakeTurns(t *testing.T) {
 			a := running[0]
 			running = running[1:]
 			used[a.name]++
-			if w := q.hand(a.share); w != nil {
+			if w := q.hand(a.share, false); w != nil {
 				a.waiter, a.share = w, nil
 			} else if running = append(running, a); len(flows) > int(total) {
 				t.Fatal("it goes on, and others wait")
@@ -278,13 +330,13 @@ func TestWhoYieldsAndGoesAwayHoldsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := first.Yield(t.Context()); err != nil || first.Weight() != 1 {
+	if err := first.Yield(t.Context(), false); err != nil || first.Weight() != 1 {
 		t.Fatalf("alone: %v, %d", err, first.Weight())
 	}
-	f, w, _ := q.enqueue("b", 1)
+	f, w := q.ask("b", 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error)
-	go func() { failed <- first.Yield(ctx) }()
+	go func() { failed <- first.Yield(ctx, false) }()
 	<-w.ready
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
@@ -318,38 +370,6 @@ func TestWhoGoesAwayWaitsNoLonger(t *testing.T) {
 	}
 	held.Release()
 	held.Release()
-	if load := q.Load(); load != (Load{}) {
-		t.Errorf("in the end there is %+v", load)
-	}
-}
-
-// Many at once, for the race detector: at no time more than may.
-func TestManyAtOnce(t *testing.T) {
-	q := New(Limits{Total: 8, Flow: 3})
-	var now atomic.Int64
-	var working sync.WaitGroup
-	for i := range 64 {
-		working.Go(func() {
-			for n := range int64(50) {
-				ctx, cancel := context.WithCancel(t.Context())
-				if n%7 == 0 {
-					cancel()
-				}
-				share, err := q.Acquire(ctx, fmt.Sprint(i%5), n%4)
-				cancel()
-				if err != nil {
-					continue
-				}
-				weight := share.Weight()
-				if total := now.Add(weight); total > 8 {
-					t.Errorf("%d at a time", total)
-				}
-				now.Add(-weight)
-				share.Release()
-			}
-		})
-	}
-	working.Wait()
 	if load := q.Load(); load != (Load{}) {
 		t.Errorf("in the end there is %+v", load)
 	}

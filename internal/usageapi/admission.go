@@ -2,6 +2,7 @@ package usageapi
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -27,13 +28,18 @@ const (
 	memoryEach = 4
 	// waitingEach and waitingAll are how many requests may wait, of one tenant and all together.
 	waitingEach, waitingAll = 64, 1024
+	// memorySpare is the divisor for what of it is kept for tenants that have no answer under way.
+	memorySpare = 4
 	// turnsEach is how many turns one tenant has at most: fewer than the parts of the
 	// timeline that may be computed at a time, so that it cannot block others from that.
-	// One processor is left to other tenants: while it is idle, the runtime waits for the
+	// One processor is left to what begins: while it is idle, the runtime waits for the
 	// network with it, and a request is seen at once. While none is, that takes 10 ms.
 	turnsEach = 3
 	// quantum is how long a turn lasts at least before it goes to another tenant that waits.
 	quantum = 500 * time.Microsecond
+	// begun is how long what begins may have the processor that is left to that, if nothing else begins:
+	// most small answers are made by then.
+	begun = 2 * time.Millisecond
 	// baseWeight is the memory of a request besides its answer, in bytes, approximately:
 	// its connection's buffers, its goroutines, and what is written at once.
 	baseWeight = 128 << 10
@@ -51,6 +57,10 @@ const (
 	// streamWeight is of what is written row by row: a page of the timeline's.
 	streamWeight = 1 << 20
 
+	// leastPageWeight is of the smallest page of segments, of some 120: while many tenants hold
+	// much, one that holds nothing has a page of what there is room for.
+	leastPageWeight = 128 << 10
+
 	// segmentWeight is about how many bytes a segment takes, and shownWeight, as it is shown.
 	segmentWeight, shownWeight = 160, 900
 )
@@ -66,8 +76,10 @@ func newAdmission(memory int64) *admission {
 	}
 	processors := int64(runtime.GOMAXPROCS(0))
 	return &admission{
-		memory:  fairqueue.New(fairqueue.Limits{Total: memory, Flow: memory / memoryEach, Waiting: waitingAll, FlowWaiting: waitingEach}),
-		working: fairqueue.New(fairqueue.Limits{Total: processors, Flow: max(1, min(processors-1, turnsEach))}),
+		memory: fairqueue.New(fairqueue.Limits{
+			Total: memory, Flow: memory / memoryEach, Spare: memory / memorySpare, Waiting: waitingAll, FlowWaiting: waitingEach,
+		}),
+		working: fairqueue.New(fairqueue.Limits{Total: processors, Flow: max(1, min(processors-1, turnsEach)), Spare: min(1, processors-1)}),
 	}
 }
 
@@ -93,14 +105,19 @@ func tenantOf(u user.Info) string {
 
 // admit waits until the answer may be made. It reads the body before the answer has a
 // processor: a slow client delays only its own tenant.
-func (c *call) admit(weight int64) error {
+func (c *call) admit(r *route) error {
 	length := c.request.ContentLength
 	if length < 0 || length > maxBody {
 		length = maxBody
 	}
 	var err error
-	if c.share, err = c.admission.memory.Acquire(c.ctx, c.tenant, baseWeight+weight+bodyWeight*length); err != nil {
+	weight, least := r.weight, cmp.Or(r.least, r.weight)
+	fixed := baseWeight + bodyWeight*length
+	if c.share, err = c.admission.memory.AcquireElastic(c.ctx, c.tenant, fixed+weight, fixed+least); err != nil {
 		return tooBusy(err)
+	}
+	if c.segments = maxSegments; least < weight {
+		c.segments = min(maxSegments, int((c.share.Weight()-fixed)/(segmentWeight+shownWeight)))
 	}
 	if length > 0 {
 		// A recorder has no deadlines, and needs none.
@@ -132,9 +149,13 @@ func isTimeout(err error) bool {
 	return is && timeout.Timeout()
 }
 
-// work waits for a processor.
+// work waits for a processor: to begin, or to go on with what takes long.
 func (c *call) work() error {
-	turn, err := c.admission.working.Acquire(c.ctx, c.tenant, 1)
+	take := c.admission.working.Resume
+	if c.worked < begun {
+		take = c.admission.working.Acquire
+	}
+	turn, err := take(c.ctx, c.tenant, 1)
 	if err != nil {
 		return tooBusy(err)
 	}
@@ -152,8 +173,9 @@ func (c *call) pause() error {
 	if c.turn == nil || machine.Since(c.turnBegan) < quantum {
 		return c.ctx.Err()
 	}
+	c.worked += machine.Since(c.turnBegan)
 	runtime.Gosched() // to what is no answer
-	err := c.turn.Yield(c.ctx)
+	err := c.turn.Yield(c.ctx, c.worked < begun)
 	c.turnBegan = machine.Now()
 	return err
 }
@@ -161,7 +183,7 @@ func (c *call) pause() error {
 // writing gives the turn to others while something is written. The call takes another with
 // its next pause: after the last bytes it needs none.
 func (c *call) writing(write func() error) error {
-	c.turn.Release()
+	c.stop()
 	c.wrote = c.turn != nil
 	return write()
 }
@@ -177,12 +199,20 @@ func (c *call) rest(waiting func() error) error {
 	if c.turn == nil { // it has none yet
 		return waiting()
 	}
-	c.turn.Release()
+	c.stop()
 	err := waiting()
 	if again := c.work(); err == nil {
 		err = again
 	}
 	return err
+}
+
+// stop gives the turn up.
+func (c *call) stop() {
+	if c.turn != nil && c.turn.Weight() > 0 {
+		c.worked += machine.Since(c.turnBegan)
+	}
+	c.turn.Release()
 }
 
 // takes reduces what was admitted to the bytes that the answer takes from now on.

@@ -96,22 +96,23 @@ type route struct {
 	answer  func(*call) error
 	refuse  func(http.ResponseWriter, *problem)
 	weight  int64 // how many bytes an answer may take
+	least   int64 // and how many it can do with; 0: the same
 }
 
 func (a *API) routes() []route {
 	return []route{
-		{"hourly_usage_details", "POST /api/web/namespaces/{namespace}/hourly_usage_details", (*call).hourlyDetails, refuseWithText, streamWeight},
-		{"charts", "GET /api/v1/billing/costs/{organization_id}/deployments/{deployment_id}/charts", (*call).charts, refuseWithCodes, streamWeight},
-		{"usage", "GET /v1/usage", (*call).listUsage, refuse, pageWeight},
-		{"usage_of_resource", "GET /v1/usage/{resource_id}", (*call).getUsage, refuse, pageWeight},
-		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse, rowsWeight},
-		{"report", "POST /v1alpha1/report", (*call).report, refuse, rowsWeight},
-		{"series", "POST /v1alpha1/series", (*call).series, refuse, rowsWeight},
-		{"capacity", "GET /v1alpha1/capacity", (*call).capacity, refuse, rowsWeight},
-		{"reports", "GET /v1alpha1/reports", (*call).reports, refuse, pageWeight},
-		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse, pageWeight},
-		{"records", "GET /v1alpha1/records", (*call).records, refuse, pageWeight},
-		{"status", "GET /v1alpha1/status", (*call).status, refuse, pageWeight},
+		{"hourly_usage_details", "POST /api/web/namespaces/{namespace}/hourly_usage_details", (*call).hourlyDetails, refuseWithText, streamWeight, 0},
+		{"charts", "GET /api/v1/billing/costs/{organization_id}/deployments/{deployment_id}/charts", (*call).charts, refuseWithCodes, streamWeight, 0},
+		{"usage", "GET /v1/usage", (*call).listUsage, refuse, pageWeight, leastPageWeight},
+		{"usage_of_resource", "GET /v1/usage/{resource_id}", (*call).getUsage, refuse, pageWeight, 0},
+		{"batched_usage", "POST /v1/usage", (*call).batchedUsage, refuse, rowsWeight, 0},
+		{"report", "POST /v1alpha1/report", (*call).report, refuse, rowsWeight, 0},
+		{"series", "POST /v1alpha1/series", (*call).series, refuse, rowsWeight, 0},
+		{"capacity", "GET /v1alpha1/capacity", (*call).capacity, refuse, rowsWeight, 0},
+		{"reports", "GET /v1alpha1/reports", (*call).reports, refuse, pageWeight, 0},
+		{"resources", "GET /v1alpha1/resources", (*call).resources, refuse, pageWeight, leastPageWeight},
+		{"records", "GET /v1alpha1/records", (*call).records, refuse, pageWeight, 0},
+		{"status", "GET /v1alpha1/status", (*call).status, refuse, pageWeight, 0},
 	}
 }
 
@@ -152,10 +153,12 @@ type call struct {
 	tenant   string // on whose account the answer is made
 	share    *fairqueue.Share
 	snapshot *timeline.Snapshot
+	segments int   // how many a page of resources may have
 	now      int64 // seconds since the epoch
 
 	turn      *fairqueue.Share // a processor; nil: none is needed yet
 	turnBegan time.Time        // or was taken up again
+	worked    time.Duration    // in earlier turns
 	wrote     bool             // it was given up for something to be written
 }
 

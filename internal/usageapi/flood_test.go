@@ -14,8 +14,10 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -159,6 +161,33 @@ func residentBytes(t *testing.T, field string) int64 {
 	return 0
 }
 
+// processors is how long the processors have worked, for this process, and for all there are.
+func processors(t *testing.T) (own, all time.Duration) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	for i, field := range strings.Fields(strings.SplitN(string(text), "\n", 2)[0]) {
+		if ticks, err := strconv.ParseInt(field, 10, 64); err == nil && i != 4 && i != 5 && i <= 8 { // not idle, not waiting for disks
+			all += time.Duration(ticks) * 10 * time.Millisecond
+		}
+	}
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano()), all
+}
+
+// others is what share of the processors others had since, in percent.
+func others(t *testing.T, began time.Time, ownBefore, allBefore time.Duration) int {
+	t.Helper()
+	own, all := processors(t)
+	of := time.Duration(runtime.NumCPU()) * clock.RealClock{}.Since(began)
+	return int(100 * max(0, (all-allBefore)-(own-ownBefore)) / of)
+}
+
 // heapPeak watches how large the heap is, with what is garbage, until it is told to stop.
 func heapPeak() (stop func() uint64) {
 	done, peak := make(chan struct{}), make(chan uint64)
@@ -194,16 +223,23 @@ func TestAFloodTakesWhatItMayAndNoMore(t *testing.T) {
 	debug.FreeOSMemory()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // what was most until now is forgotten
 	loaded := residentBytes(t, "VmRSS")
+	began := clock.RealClock{}.Now()
+	own, all := processors(t)
 	alone := victim(t, server, *floodFor/3)
+	otherAlone := others(t, began, own, all)
 	stop := heapPeak()
 	ctx, cancel := context.WithTimeout(t.Context(), *floodFor)
 	defer cancel()
 	flooding := flood(ctx, server.Listener.Addr().String(), 200)
+	began = clock.RealClock{}.Now()
+	own, all = processors(t)
 	beside := victim(t, server, *floodFor)
+	otherBeside := others(t, began, own, all)
 	most := api.Load()
 	cancel()
 	flooding.Wait()
 	heap, resident := stop(), residentBytes(t, "VmHWM")
+	t.Logf("other processes had %d %% of the processors while the victim was alone, %d %% while it was not", otherAlone, otherBeside)
 	t.Logf("%d segments: resident %d MiB; in the flood at most %d MiB, heap %d MiB; the victim alone: p50 %s, p99 %s of %d; beside it: p50 %s, p99 %s of %d; at its end %+v",
 		*floodSegments, loaded>>20, resident>>20, heap>>20, percentile(alone, 50), percentile(alone, 99), len(alone),
 		percentile(beside, 50), percentile(beside, 99), len(beside), most)

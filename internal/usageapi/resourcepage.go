@@ -17,7 +17,7 @@ const maxSegments = 5000
 // resourcePage is a page of resources, and the cursor of the next one; nil after the
 // last. From now on the call takes as much memory as the page does.
 func (c *call) resourcePage(f *timeline.Filters, w usage.Window, after timeline.Place, limit int) ([]timeline.History, *string, error) {
-	list, more, err := c.snapshot.Resources(c.ctx, f, w, after, timeline.Bounds{Resources: limit, Segments: maxSegments})
+	list, more, err := c.snapshot.Resources(c.ctx, f, w, after, timeline.Bounds{Resources: limit, Segments: c.segments})
 	if gone := c.alive(); gone != nil {
 		return nil, nil, gone
 	}

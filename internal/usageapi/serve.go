@@ -91,7 +91,7 @@ func (a *API) answer(r route, w http.ResponseWriter, request *http.Request) (err
 		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", retryAfter: 2, message: "the ledger is being loaded: ask again in a moment"}
 	}
 	defer c.done()
-	if err := c.admit(r.weight); err != nil {
+	if err := c.admit(&r); err != nil {
 		return err
 	}
 	c.snapshot = a.Ledger.Snapshot()
