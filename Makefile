@@ -19,7 +19,7 @@ ARGS ?=
 # The version that the program says it has.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-# Not a module of hack/tools: it is no part of what is built here, and needs the network to run.
+# What hack/vulncheck.sh runs.
 GOVULNCHECK_VERSION ?= v1.9.0
 
 BIN := $(CURDIR)/bin
@@ -79,9 +79,8 @@ lint-fix: $(GOLANGCI_LINT) ## Lint, and repair what can be repaired.
 	@$(GOLANGCI_LINT) run --fix
 
 .PHONY: vulncheck
-vulncheck: ## Look for known vulnerabilities in what is called. Needs the network: https://vuln.go.dev.
-	@go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
-	@cd hack/ship && go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+vulncheck: ## Look for known vulnerabilities in the programs and what they call. Needs https://vuln.go.dev, or GOVULNDB=copy.
+	@GOVULNCHECK_VERSION=$(GOVULNCHECK_VERSION) GOVULNDB=$(GOVULNDB) hack/vulncheck.sh
 
 .PHONY: verify
 verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Fail unless all that is generated is up to date, formatted, tidy and lint-free.
@@ -142,9 +141,15 @@ mutants: ## Break the rules of test/simulate/mutants.txt, one at a time, and tel
 	@go run ./hack/mutants -seeds $(or $(SEEDS),2000) -run '$(MUTANTS)'
 
 .PHONY: flood
-flood: ## A tenant floods the usage API of a ledger of 1M segments for a minute: memory, and how much slower another is answered.
+flood: ## A tenant floods the usage API of a ledger of 1M segments for a minute, or TENANTS=n do: memory, and how much slower another is answered.
 	@go test ./internal/usageapi -run TestAFloodTakesWhatItMayAndNoMore -count 1 -v -args \
-		-flood.segments 1000000 -flood.for 60s -flood.resident 512 -flood.slower 5
+		-flood.segments 1000000 -flood.for 60s -flood.resident 512 -flood.slower 5 -flood.tenants $(or $(TENANTS),1)
+
+.PHONY: test-soak
+test-soak: control-plane-build ## All hostile tenants at once beside PAIRS=1000 honest deployments, for DURATION=10m: figures, memory, seals.
+	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
+		go test ./test/soak -count 1 -timeout 0 -v -run TestSoak $(TEST_FLAGS) -args \
+		-soak.duration=$(or $(DURATION),10m) -soak.pairs=$(or $(PAIRS),1000) $(if $(QUIET),-soak.quiet) $(if $(FOLDER),-soak.folder=$(FOLDER))
 
 .PHONY: conformance
 conformance: control-plane-build ## Compare the simulator's API server with the real one: SESSIONS=n, each of 105 scripts, from SEED=x on.
