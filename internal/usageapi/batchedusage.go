@@ -83,7 +83,7 @@ func (c *call) batchedUsage() error {
 		return err
 	}
 	for i := range queries {
-		if err := c.check(&queries[i].Filters, next); err != nil {
+		if err := c.checkQuery(&queries[i].Query, "billable_metrics: group_by", next); err != nil {
 			return err
 		}
 	}

@@ -96,6 +96,20 @@ func (c *call) check(f *timeline.Filters, cursor string) error {
 	return noSuchName(c.snapshot.Check(f), http.StatusBadRequest)
 }
 
+// checkQuery does the same for all of a query: also for the attributes by which its rows are told
+// apart, in a field of that name. One that nothing has would put everything into a group without
+// a value.
+func (c *call) checkQuery(q *timeline.Query, field, cursor string) error {
+	if err := c.check(&q.Filters, cursor); err != nil || cursor != "" {
+		return err
+	}
+	unknown, is := errors.AsType[*timeline.NoSuchName](c.snapshot.CheckKeys(&q.Filters, q.GroupBy))
+	if !is {
+		return nil
+	}
+	return &problem{status: http.StatusBadRequest, code: wire.NoSuchName, message: field + ": " + unknown.Error()}
+}
+
 // checkHolders does the same for the names of resources and containers. It costs a look
 // at everything, and is for answers that are empty.
 func (c *call) checkHolders(f *timeline.Filters) error {

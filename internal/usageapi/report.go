@@ -28,7 +28,7 @@ func (c *call) report() error {
 	if err != nil {
 		return refused(err)
 	}
-	if err := c.check(&resolved.Filters, resolved.From); err != nil {
+	if err := c.checkQuery(&resolved.Query, "groupBy", resolved.From); err != nil {
 		return err
 	}
 	known := c.tell(&resolved.Filters, resolved.Window)

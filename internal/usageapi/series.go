@@ -39,7 +39,7 @@ func (c *call) series() error {
 	if err != nil {
 		return refused(err)
 	}
-	if err := c.check(&resolved.Filters, ""); err != nil {
+	if err := c.checkQuery(&resolved.Query, "groupBy", ""); err != nil {
 		return err
 	}
 	known := c.tell(&resolved.Filters, resolved.Window)
