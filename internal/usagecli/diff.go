@@ -64,18 +64,21 @@ month before.`,
 			if err != nil {
 				return err
 			}
-			changes := changesOf(older.Rows, newer.Rows)
-			if out.name == "json" || out.name == "yaml" {
-				return c.printObject(out.name, map[string]any{"from": older.Window, "to": newer.Window, "changes": changes})
+			changes := changesOf(older, newer)
+			shown := out.name == "table" || out.name == "wide"
+			t := diffTable(changes, kind, most, shown)
+			switch {
+			case isObject(out.name):
+				err = c.printObject(out.name, map[string]any{"from": older.Window, "to": newer.Window, "changes": changes})
+			case out.name == "csv":
+				err = c.printCSV(t)
+			default:
+				err = c.printTable(t, out.name == "wide")
 			}
-			t := diffTable(changes, kind, most, out.name == "csv")
-			if out.name == "csv" {
-				return c.printCSV(t)
-			}
-			if err := c.printTable(t, out.name == "wide"); err != nil {
+			if err != nil {
 				return err
 			}
-			return c.diffFoot(older, newer, changes)
+			return c.diffFoot(older, newer, changes, shown)
 		},
 	}
 	command.Flags().IntVar(&most, "most", 10, "How many of each dimension.")
@@ -142,12 +145,15 @@ func (w *when) before(start, end time.Time, zone *time.Location) (from, to time.
 	return from, to
 }
 
-// change is what a group used in one time, and in another. A side that is unknown is "".
+// change is what a group used in one time, and in another, and how well each is known. A side
+// that is unknown is "".
 type change struct {
-	Metric string                             `json:"metric"`
-	Group  map[string]v1alpha1.AttributeValue `json:"group"`
-	Before string                             `json:"before"`
-	After  string                             `json:"after"`
+	Metric         string                             `json:"metric"`
+	Group          map[string]v1alpha1.AttributeValue `json:"group"`
+	Before         string                             `json:"before"`
+	BeforeAccuracy v1alpha1.Accuracy                  `json:"beforeAccuracy"`
+	After          string                             `json:"after"`
+	AfterAccuracy  v1alpha1.Accuracy                  `json:"afterAccuracy"`
 	// Change is what it used more, exactly, in ExactUnit; "" where a side is unknown.
 	Change    string `json:"change"`
 	Unit      string `json:"unit"`
@@ -158,10 +164,11 @@ type change struct {
 }
 
 // changesOf pairs rows of two reports with the same keys, and orders the changes by metric,
-// the largest first, whatever its sign. A group that has no row used nothing.
-func changesOf(older, newer []wire.Row) []*change {
+// the largest first, whatever its sign. A group that has no row used nothing, in the time that is
+// known.
+func changesOf(older, newer *answered) []*change {
 	found := map[string]*change{}
-	var list []*change
+	list := []*change{}
 	of := func(row *wire.Row) *change {
 		key := fmt.Sprint(metric(row), row.Unit, row.Group)
 		if found[key] == nil {
@@ -170,15 +177,15 @@ func changesOf(older, newer []wire.Row) []*change {
 		}
 		return found[key]
 	}
-	for i := range older {
-		of(&older[i]).older = &older[i]
+	for i := range older.Rows {
+		of(&older.Rows[i]).older = &older.Rows[i]
 	}
-	for i := range newer {
-		of(&newer[i]).newer = &newer[i]
+	for i := range newer.Rows {
+		of(&newer.Rows[i]).newer = &newer.Rows[i]
 	}
 	list = slices.DeleteFunc(list, func(x *change) bool { return x.Unit == "" }) // that nothing is known
 	for _, x := range list {
-		x.pair(unknownTime(older), unknownTime(newer))
+		x.pair(older, newer)
 	}
 	slices.SortStableFunc(list, func(a, b *change) int {
 		return cmp.Or(cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Unit, b.Unit), new(big.Int).Abs(b.size()).Cmp(new(big.Int).Abs(a.size())))
@@ -186,38 +193,49 @@ func changesOf(older, newer []wire.Row) []*change {
 	return list
 }
 
-// unknownTime tells that a report has one row, which says that nothing is known.
-func unknownTime(rows []wire.Row) bool { return len(rows) == 1 && rows[0].Unit == "" }
-
-func (x *change) pair(olderUnknown, newerUnknown bool) {
-	amount := func(row *wire.Row, unknown bool) (text string, n *big.Int) {
-		switch {
-		case row == nil && unknown:
-			return "", nil
-		case row == nil:
-			return "0", new(big.Int)
-		}
-		return row.Quantity, exact(row)
+// absent is what a group without a row has used: nothing, as far as the time is known.
+func (a *answered) absent() *wire.Row {
+	row := wire.Row{ReportRow: v1alpha1.ReportRow{Quantity: "0", Exact: "0", Accuracy: v1alpha1.AccuracyExact}}
+	switch t := a.told(); {
+	case len(a.Rows) == 1 && a.Rows[0].Unit == "": // which says that nothing is known
+		row.Quantity, row.Exact, row.Accuracy = "", "", v1alpha1.AccuracyPartial
+	case t.percent != "" && t.percent != "100":
+		row.Accuracy = v1alpha1.AccuracyPartial
 	}
-	var before, after *big.Int
-	x.Before, before = amount(x.older, olderUnknown)
-	x.After, after = amount(x.newer, newerUnknown)
+	return &row
+}
+
+func (x *change) pair(older, newer *answered) {
+	x.older, x.newer = cmp.Or(x.older, older.absent()), cmp.Or(x.newer, newer.absent())
+	x.Before, x.BeforeAccuracy = x.older.Quantity, x.older.Accuracy
+	x.After, x.AfterAccuracy = x.newer.Quantity, x.newer.Accuracy
+	before, after := exact(x.older), exact(x.newer)
 	if before != nil && after != nil {
 		x.by = new(big.Int).Sub(after, before)
 		x.Change = x.by.String()
 	}
 }
 
+// accuracy is that of the change: of the side that is known less well.
+func (x *change) accuracy() v1alpha1.Accuracy {
+	for _, a := range []v1alpha1.Accuracy{v1alpha1.AccuracyPartial, v1alpha1.AccuracyEstimated} {
+		if x.BeforeAccuracy == a || x.AfterAccuracy == a {
+			return a
+		}
+	}
+	return v1alpha1.AccuracyExact
+}
+
 func (x *change) size() *big.Int { return cmp.Or(x.by, new(big.Int)) }
 
-// shown is the change as people read it.
-func (x *change) shown() string {
+// amount is the change as people read it; "" where it is unknown.
+func (x *change) amount() string {
 	if x.by == nil {
-		return "unknown"
+		return ""
 	}
 	amount, err := usage.ParseAmount(new(big.Int).Abs(x.by).String())
 	if err != nil {
-		return "unknown"
+		return ""
 	}
 	return sign(x.by) + unitOf(x.ExactUnit).Hours(amount, changeDigits)
 }
@@ -246,7 +264,7 @@ func unitOf(exactUnit string) usage.Unit {
 
 // percent is the change in percent of what was used before.
 func (x *change) percent() string {
-	if x.by == nil || x.older == nil {
+	if x.by == nil {
 		return "-"
 	}
 	if before := exact(x.older); before != nil && before.Sign() != 0 {
@@ -256,16 +274,20 @@ func (x *change) percent() string {
 }
 
 // diffTable has a line for each of the largest changes of each metric, and one for the others.
-func diffTable(changes []*change, kind string, most int, all bool) *table {
+// People see marks of how well a figure is known; csv has all changes, and the accuracies.
+func diffTable(changes []*change, kind string, most int, people bool) *table {
 	t := &table{columns: []column{{name: "METRIC", cuts: true}, {name: "NAMESPACE", cuts: true}}}
 	name := strings.TrimSuffix(kind, "s")
 	if kind != "namespaces" {
 		t.columns = append(t.columns, column{name: strings.ToUpper(name), cuts: true})
 	}
 	t.columns = append(t.columns, column{name: "BEFORE", right: true}, column{name: "AFTER", right: true}, column{name: "CHANGE", right: true}, column{name: "%", right: true}, column{name: "UNIT", cuts: true})
+	if !people {
+		t.columns = append(t.columns, column{name: "exact_change"}, column{name: "exact_unit"}, column{name: "before_accuracy"}, column{name: "after_accuracy"})
+	}
 	for same := range chunksOf(changes) {
 		for i, x := range same {
-			if i == most && !all {
+			if i == most && people {
 				addRest(t, same[most:], kind)
 				break
 			}
@@ -273,7 +295,11 @@ func diffTable(changes []*change, kind string, most int, all bool) *table {
 			if kind != "namespaces" {
 				cells = append(cells, string(x.Group[name]))
 			}
-			t.add(append(cells, cmp.Or(x.Before, "unknown"), cmp.Or(x.After, "unknown"), x.shown(), x.percent(), x.Unit)...)
+			if people {
+				t.add(append(cells, quantity(x.older), quantity(x.newer), marked(x.amount(), x.accuracy()), x.percent(), x.Unit)...)
+				continue
+			}
+			t.add(append(cells, x.Before, x.After, x.amount(), x.percent(), x.Unit, x.Change, x.ExactUnit, string(x.BeforeAccuracy), string(x.AfterAccuracy))...)
 		}
 	}
 	return t
@@ -298,7 +324,11 @@ func chunksOf(changes []*change) iter.Seq[[]*change] {
 // addRest adds a line for what the changes add up to that are not shown.
 func addRest(t *table, rest []*change, kind string) {
 	sum := &change{Metric: rest[0].Metric, Unit: rest[0].Unit, ExactUnit: rest[0].ExactUnit, by: new(big.Int)}
+	least := v1alpha1.AccuracyExact
 	for _, x := range rest {
+		if worse := x.accuracy(); worse == v1alpha1.AccuracyPartial || least == v1alpha1.AccuracyExact {
+			least = worse
+		}
 		if x.by == nil {
 			sum.by = nil
 			break
@@ -309,12 +339,21 @@ func addRest(t *table, rest []*change, kind string) {
 	if kind != "namespaces" {
 		cells = append(cells, "")
 	}
-	t.add(append(cells, "", "", sum.shown(), "", sum.Unit)...)
+	t.add(append(cells, "", "", marked(sum.amount(), least), "", sum.Unit)...)
 }
 
-// diffFoot says which times are compared, and how well they are known.
-func (c *cli) diffFoot(older, newer *answered, changes []*change) error {
+// diffFoot says which times are compared, and how well they are known. Programs see that in each
+// change, and people who run them, why there is none.
+func (c *cli) diffFoot(older, newer *answered, changes []*change, people bool) error {
+	if !people && len(changes) > 0 {
+		return nil
+	}
+	var sides []wire.Row
+	for _, x := range changes {
+		sides = append(sides, *x.older, *x.newer)
+	}
 	var text strings.Builder
+	text.WriteString(marks(sides))
 	for _, side := range []struct {
 		name string
 		of   *answered

@@ -18,13 +18,13 @@ func TestWhatPeopleSeeOfChanges(t *testing.T) {
 	for _, c := range []struct{ name, who, command, want string }{
 		{"two days", shop, "diff resources --dimension vcpu" + third, `
 METRIC    NAMESPACE   RESOURCE             BEFORE   AFTER   CHANGE         %   UNIT
-vm.vcpu   shop        web-0                    40       0      -40   -100.0%   core-hour
+vm.vcpu   shop        web-0                   ~40       0     ~-40   -100.0%   core-hour
 vm.vcpu   shop        =cmd|' /C calc'!A0        0      12      +12         -   core-hour
 vm.vcpu   shop        web-1                    48      48        0      0.0%   core-hour
 `},
 		{"the largest, and the others", admin, "diff resources -A --most 1 --dimension vcpu" + third, `
 METRIC    NAMESPACE    RESOURCE   BEFORE   AFTER   CHANGE         %   UNIT
-vm.vcpu   shop         web-0          40       0      -40   -100.0%   core-hour
+vm.vcpu   shop         web-0         ~40       0     ~-40   -100.0%   core-hour
 vm.vcpu   (3 others)   -               -       -      +12         -   core-hour
 `},
 		{"a time before metering began", shop, "diff --dimension vcpu --from=2026-11-01T00:00:00Z --to=2026-11-02T00:00:00Z", `
@@ -98,5 +98,35 @@ func TestIdleFitsATerminal(t *testing.T) {
 		if n := utf8.RuneCountInString(strings.TrimSpace(line)); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
 		}
+	}
+}
+
+// A month whose beginning was not seen is compared as far as it is known, and each figure says so:
+// also that of what has none.
+func TestChangesSayHowWellTheyAreKnown(t *testing.T) {
+	server := cluster(t)
+	shop := kubeconfig(t, server, "shop", "shop")
+	const partly = "diff resources --dimension vcpu --against-from=2026-10-31T00:00:00Z --against-to=2026-11-02T00:00:00Z --from=2026-11-02T00:00:00Z --to=2026-11-04T00:00:00Z --kubeconfig="
+	status, out, stderr := run(strings.Fields(partly + shop)...)
+	const want = `
+METRIC    NAMESPACE   RESOURCE             BEFORE   AFTER   CHANGE        %   UNIT
+vm.vcpu   shop        web-1                    0?      96     +96?        -   core-hour
+vm.vcpu   shop        web-0                   56?     ~40     -16?   -28.6%   core-hour
+vm.vcpu   shop        =cmd|' /C calc'!A0       0?      12     +12?        -   core-hour
+`
+	if status != exitDone || out != want[1:] || !strings.Contains(stderr, "?  partial") || !strings.Contains(stderr, "50% are known: metering began at 2026-11-01T00:00:00Z") {
+		t.Errorf("status %d\n%s\n%s\nwant\n%s", status, out, stderr, want[1:])
+	}
+	status, out, stderr = run(strings.Fields(partly + shop + " -o csv")...)
+	if status != exitDone || stderr != "" {
+		t.Errorf("status %d\n%s\n%s", status, out, stderr)
+	}
+	status, out, stderr = run(strings.Fields(partly + shop + " -o jsonpath={.changes[0].beforeAccuracy}")...)
+	if status != exitDone || out != "Partial" {
+		t.Errorf("by a template: status %d\n%s\n%s", status, out, stderr)
+	}
+	status, out, stderr = run(strings.Fields("idle -o jsonpath={.dimensions[*].dimension} --kubeconfig=" + kubeconfig(t, server, "admin", "shop"))...)
+	if status != exitDone || out != "cpu memory gpu" {
+		t.Errorf("idle by a template: status %d\n%s\n%s", status, out, stderr)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
@@ -45,8 +46,10 @@ var services = map[string][2]string{
 // of costs are empty, and a tool that knows prices fills them in.
 func (c *cli) printFocus(rows []wire.Row) error {
 	out := csv.NewWriter(c.Out)
-	if err := out.Write(focusColumns); err != nil {
-		return err
+	if !c.noHeaders {
+		if err := out.Write(focusColumns); err != nil {
+			return err
+		}
 	}
 	for i := range rows {
 		values, err := focusOf(&rows[i])
@@ -79,10 +82,14 @@ func focusOf(row *wire.Row) (map[string]string, error) {
 	if !known {
 		service = [2]string{"Other", "Other (Other)"}
 	}
+	unit := ""
+	if row.Unit != "" { // of what is unknown there is none
+		unit = row.Unit + "s"
+	}
 	return map[string]string{
-		"ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based", "ChargeDescription": group("resourceType") + " " + group("dimension"),
+		"ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based", "ChargeDescription": strings.TrimSpace(group("resourceType") + " " + group("dimension")),
 		"ChargePeriodStart": row.StartTime.UTC().Format(stampLayout), "ChargePeriodEnd": row.EndTime.UTC().Format(stampLayout),
-		"ConsumedQuantity": row.Quantity, "ConsumedUnit": row.Unit + "s",
+		"ConsumedQuantity": row.Quantity, "ConsumedUnit": unit,
 		"RegionId": group("region"), "RegionName": group("region"),
 		"ResourceId": group("resourceUID"), "ResourceName": group("resource"), "ResourceType": group("resourceType"),
 		"ServiceCategory": service[0], "ServiceSubcategory": service[1], "ServiceName": group("resourceType"),

@@ -40,17 +40,41 @@ var faces = map[string]map[string]string{
 	"list as csv": {
 		zero: "list -o csv" + idle, unknown: "list -o csv" + october, notVisible: "list -o csv -n bank" + idle, noSuchName: "list -o csv --deployment wep" + idle,
 	},
+	"list as FOCUS": {
+		zero: "list -o focus-csv" + idle, unknown: "list -o focus-csv" + october, notVisible: "list -o focus-csv -n bank" + idle, noSuchName: "list -o focus-csv --type vmm" + idle,
+	},
+	"list as Parquet": {
+		zero: "list -o parquet" + idle, unknown: "list -o parquet" + october, notVisible: "list -o parquet -n bank" + idle, noSuchName: "list -o parquet --type vmm" + idle,
+	},
+	"list of names": {
+		zero: "list -o name" + idle, unknown: "list -o name" + october, notVisible: "list -o name -n bank" + idle, noSuchName: "list -o name --type vmm" + idle,
+	},
+	"list by a template": {
+		zero: "list -o jsonpath={.rows[*].exact}" + idle, unknown: "list -o jsonpath={.rows[*].exact}" + october, notVisible: "list -o jsonpath={.rows} -n bank" + idle, noSuchName: "list -o jsonpath={.rows} --type vmm" + idle,
+	},
 	"list as json": {
 		zero: "list -o json" + idle, unknown: "list -o json" + october, notVisible: "list -o json -n bank" + idle, noSuchName: "list -o json --type vmm" + idle,
 	},
 	"top": {
 		zero: "top deployments" + idle, unknown: "top deployments" + october, notVisible: "top namespaces -A --as-nobody" + idle, noSuchName: "top --dimension cpuu" + idle,
 	},
+	"top as csv": {
+		zero: "top deployments -o csv" + idle, unknown: "top deployments -o csv" + october, notVisible: "top ns -A --as-nobody -o csv" + idle, noSuchName: "top -o csv --dimension cpuu" + idle,
+	},
 	"diff": {
 		zero: "diff" + idle + " --against-from=2026-11-01T01:00:00Z --against-to=2026-11-01T05:00:00Z", unknown: "diff" + october, notVisible: "diff namespaces -A --as-nobody" + idle, noSuchName: "diff --dimension cpuu" + idle,
 	},
+	"diff as csv": {
+		zero: "diff -o csv" + idle + " --against-from=2026-11-01T01:00:00Z --against-to=2026-11-01T05:00:00Z", unknown: "diff -o csv" + october, notVisible: "diff namespaces -o csv -A --as-nobody" + idle, noSuchName: "diff -o csv --dimension cpuu" + idle,
+	},
+	"diff as json": {
+		zero: "diff -o json" + idle + " --against-from=2026-11-01T01:00:00Z --against-to=2026-11-01T05:00:00Z", unknown: "diff -o json" + october, notVisible: "diff namespaces -o json -A --as-nobody" + idle, noSuchName: "diff -o json --dimension cpuu" + idle,
+	},
 	"chart": {
 		zero: "chart deployment/web" + idle, unknown: "chart deployment/web" + october, notVisible: "chart -n bank" + idle, noSuchName: "chart deployment/nosuch" + idle,
+	},
+	"chart as csv": {
+		zero: "chart -o csv --type vm" + idle, unknown: "chart deploy/web -o csv" + october, notVisible: "chart -n bank -o csv" + idle, noSuchName: "chart deploy/nosuch -o csv" + idle,
 	},
 	"get": {
 		zero: "get vm/web-0" + idle, unknown: "get vm/web-0" + october, notVisible: "get vm/db -n bank" + idle, noSuchName: "get vm/web-9",
@@ -120,6 +144,9 @@ func whichAnswer(status int, out, stderr string) string {
 			return noSuchName
 		}
 	case exitDone:
+		if strings.HasPrefix(out, "PAR1") { // TestParquet reads the rows
+			out = ""
+		}
 		return withoutFigures(out, strings.ToLower(stderr+out))
 	}
 	return noneOfThem

@@ -62,10 +62,10 @@ It is for those who may list usagerecords in all namespaces.`,
 			if err := to.ask(cmd.Context(), http.MethodGet, "v1alpha1/capacity", query, nil, answer); err != nil {
 				return err
 			}
-			switch out.name {
-			case "json", "yaml":
+			switch {
+			case isObject(out.name):
 				return c.printObject(out.name, answer)
-			case "csv":
+			case out.name == "csv":
 				return c.printCSV(capacityRows(answer))
 			}
 			if err := c.printTable(capacityTable(answer, by != "none"), out.name == "wide"); err != nil {

@@ -52,20 +52,26 @@ func isTemplate(name string) bool {
 	return kind == "jsonpath" || kind == "go-template"
 }
 
-// templatePrinter is kubectl's, of jsonpath=TEMPLATE and go-template=TEMPLATE.
-func templatePrinter(name string) (printer printers.ResourcePrinter, err error) {
+// templatePrinter is kubectl's, of jsonpath=TEMPLATE and go-template=TEMPLATE. As there, what an
+// answer does not have is printed as nothing: one without usage has no rows.
+func templatePrinter(name string) (printers.ResourcePrinter, error) {
 	kind, template, _ := strings.Cut(name, "=")
 	if template == "" {
 		return nil, misused("--output=%s: want a template: --output=%s='...'", name, kind)
 	}
 	if kind == "jsonpath" {
-		printer, err = printers.NewJSONPathPrinter(template)
-	} else {
-		printer, err = printers.NewGoTemplatePrinter([]byte(template))
+		printer, err := printers.NewJSONPathPrinter(template)
+		if err != nil {
+			return nil, misused("--output=%s: %v", name, err)
+		}
+		printer.AllowMissingKeys(true)
+		return printer, nil
 	}
+	printer, err := printers.NewGoTemplatePrinter([]byte(template))
 	if err != nil {
 		return nil, misused("--output=%s: %v", name, err)
 	}
+	printer.AllowMissingKeys(true)
 	return printer, nil
 }
 

@@ -145,12 +145,14 @@ func exact(row *wire.Row) *big.Int {
 }
 
 // quantity is a row's figure as people read it.
-func quantity(row *wire.Row) string {
-	text := row.Quantity
+func quantity(row *wire.Row) string { return marked(row.Quantity, row.Accuracy) }
+
+// marked is a figure with the mark of how well it is known; "" is unknown.
+func marked(text string, accuracy v1alpha1.Accuracy) string {
 	if text == "" {
 		return "unknown"
 	}
-	switch row.Accuracy {
+	switch accuracy {
 	case v1alpha1.AccuracyEstimated:
 		return "~" + text
 	case v1alpha1.AccuracyPartial:
