@@ -20,6 +20,7 @@ put() {
 
 if [[ $what == manifests || $what == all ]]; then
 	bin/controller-gen crd paths=./api/... output:crd:dir="$tmp/crd"
+	go run ./hack/paragraphs "$tmp/crd"
 	mkdir -p config/crd/bases
 	for file in "$tmp"/crd/*.yaml; do
 		put "$file" "config/crd/bases/${file##*/}"

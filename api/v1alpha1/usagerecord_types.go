@@ -421,13 +421,13 @@ type SegmentEvidence struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.startTime`
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`
 // +kubebuilder:selectablefield:JSONPath=`.status.accuracy`
-// +kubebuilder:printcolumn:name="Start",type=string,JSONPath=`.spec.startTime`
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Accuracy",type=string,JSONPath=`.status.accuracy`
 // +kubebuilder:printcolumn:name="Usage",type=string,JSONPath=`.status.summary`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Deployment",type=string,priority=1,JSONPath=`.spec.deployment`
 // +kubebuilder:printcolumn:name="Observed",type=date,priority=1,JSONPath=`.status.observedTime`
+// +kubebuilder:printcolumn:name="Start",type=string,priority=1,JSONPath=`.spec.startTime`
 // +kubebuilder:printcolumn:name="End",type=string,priority=1,JSONPath=`.spec.endTime`
 // +kubebuilder:printcolumn:name="Resources",type=integer,priority=1,JSONPath=`.status.resources`
 // +kubebuilder:printcolumn:name="Digest",type=string,priority=1,JSONPath=`.status.digest`
