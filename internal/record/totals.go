@@ -59,16 +59,16 @@ func (t totals) list() []v1alpha1.Total {
 // memory 16 GiB, vcpu 4 core"), which is true until the record is written again.
 func (t totals) summary() string {
 	if len(t.held) == 0 {
-		return t.line(t.order, func(key total) string {
+		return t.line("", t.order, func(key total) string {
 			return key.dimension.Unit.HourWords(t.used[key], key.dimension.Name, usage.LineDigits)
 		})
 	}
 	held := slices.DeleteFunc(slices.Clone(t.order), func(key total) bool { return t.held[key].IsZero() })
-	return "holds " + t.line(held, func(key total) string {
+	return t.line("holds ", held, func(key total) string {
 		return key.dimension.Unit.LevelWords(t.held[key], key.dimension.Name, usage.LineDigits)
 	})
 }
 
-func (t totals) line(keys []total, words func(total) string) string {
-	return usage.Line(len(keys), func(i int) (string, string) { return keys[i].resourceType, words(keys[i]) })
+func (t totals) line(verb string, keys []total, words func(total) string) string {
+	return usage.Line(verb, len(keys), func(i int) (string, string) { return keys[i].resourceType, words(keys[i]) })
 }

@@ -9,8 +9,8 @@ func TestADimensionOfSomethingIsReadBack(t *testing.T) {
 		name, unit string
 		words      string
 	}{
-		"of nothing":     {Dimension{Name: "gpu", Unit: Count}, "", "gpu", "gpu-hour", "2 gpu-hour"},
-		"of a device":    {Dimension{Name: "extended_resource", Unit: Count}, "nvidia.com/gpu", "extended_resource/nvidia.com/gpu", "nvidia.com/gpu-hour", "2 nvidia.com/gpu-hour"},
+		"of nothing":     {Dimension{Name: "gpu", Unit: Count}, "", "gpu", "gpu-hour", "2 GPU-hours"},
+		"of a device":    {Dimension{Name: "extended_resource", Unit: Count}, "nvidia.com/gpu", "extended_resource/nvidia.com/gpu", "nvidia.com/gpu-hour", "2 nvidia.com/gpu-hours"},
 		"of a page size": {Dimension{Name: "hugepages", Unit: Byte}, "2Mi", "hugepages/2Mi", "GiB-hour", "hugepages/2Mi 0.000002 GiB-hour"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,15 +8,16 @@ import (
 const (
 	// LineDigits are the decimals of a quantity in a line of text.
 	LineDigits = 3
-	// maxLine keeps a table's line to what people can read, in bytes.
-	maxLine = 64
+	// maxLine keeps a line to what a table of 120 columns has room for, in bytes.
+	maxLine = 55
 )
 
-// Line joins words about n things, in the order of their resource types. Where
-// there are several resource types each is named before its own; where it would
-// become too long it says how many more there are.
-func Line(n int, words func(i int) (resourceType, words string)) string {
+// Line joins words about n things, after a verb or "", in the order of their resource
+// types. Where there are several resource types each is named before its own; where it
+// would become too long it says how many more there are.
+func Line(verb string, n int, words func(i int) (resourceType, words string)) string {
 	var b strings.Builder
+	b.WriteString(verb)
 	typeOf := func(i int) string {
 		resourceType, _ := words(i)
 		return resourceType
@@ -28,8 +29,12 @@ func Line(n int, words func(i int) (resourceType, words string)) string {
 		if several && first {
 			part = resourceType + ": " + part
 		}
-		if i > 0 && b.Len()+len(part) > maxLine {
-			fmt.Fprintf(&b, "; %d more", n-i)
+		rest := 0
+		if i < n-1 {
+			rest = len(more(n - i - 1))
+		}
+		if i > 0 && b.Len()+len(", ")+len(part)+rest > maxLine {
+			b.WriteString(more(n - i))
 			break
 		}
 		switch {
@@ -42,3 +47,6 @@ func Line(n int, words func(i int) (resourceType, words string)) string {
 	}
 	return b.String()
 }
+
+// more says that there are n things that a line has no room for.
+func more(n int) string { return fmt.Sprintf("; %d more", n) }

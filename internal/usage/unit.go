@@ -65,15 +65,19 @@ func (u Unit) Hours(amount Amount, digits int) string {
 // PerHour is how many of an ExactUnit make one HourUnit.
 func (u Unit) PerHour() int64 { return u.Scale() * u.multiple() * secondsPerHour }
 
-// HourWords are the amount for a line of text: "vcpu 2.5 core-hour", "1 load_balancer-hour".
+// HourWords are the amount for a line of text: "vcpu 2.5 core-hour", "1 load balancer-hours".
 func (u Unit) HourWords(amount Amount, dimension string, digits int) string {
-	return u.named(u.Hours(amount, digits)+" "+u.HourUnit(dimension), dimension)
+	return u.named(u.Hours(amount, digits)+" "+u.SpokenHours(dimension), dimension)
 }
 
 // LevelWords are what is held, for a line of text: "vcpu 4 core", "memory 16
-// GiB", "1 load_balancer". held is the level over one second.
+// GiB", "1 load balancer". held is the level over one second.
 func (u Unit) LevelWords(held Amount, dimension string, digits int) string {
-	return u.named(held.Decimal(u.Scale()*u.multiple(), digits)+" "+u.shown(dimension), dimension)
+	quantity := held.Decimal(u.Scale()*u.multiple(), digits)
+	if u == Count {
+		return spokenLevel(quantity, dimension)
+	}
+	return u.named(quantity+" "+u.shown(dimension), dimension)
 }
 
 // Shown is level base units as people read them, and in which unit: "16", "GiB".
