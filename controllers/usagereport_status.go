@@ -141,10 +141,16 @@ func turned(before, after []metav1.Condition, condition string) *metav1.Conditio
 	return now
 }
 
-// note is what the Event of a complete report says.
+// note is what the Event of a complete report says: what was used, or why there is no figure, and
+// which name there is not, also where another has figures.
 func note(status *v1alpha1.UsageReportStatus) string {
 	if len(status.Totals) == 0 {
 		return status.Summary
 	}
-	return fmt.Sprintf("%d rows: %s", ptr.Deref(status.RowCount, 0), status.Summary)
+	text := fmt.Sprintf("%d rows: %s", ptr.Deref(status.RowCount, 0), status.Summary)
+	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.Reason == v1alpha1.ReasonNoSuchName {
+		text += "; " + ready.Message
+	}
+	return text
 }
