@@ -128,7 +128,7 @@ func (b *batch) metric(m timeline.Measure) billableMetric {
 	if !known {
 		named = billableMetric{
 			BillableMetricID:   metricID(&m),
-			BillableMetricName: fmt.Sprintf("%s %s (%s)", m.ResourceType, m.Name, m.Unit.HourUnit(m.Name)),
+			BillableMetricName: fmt.Sprintf("%s %s (%s)", m.ResourceType, m.Name, m.Unit.SpokenHours(m.Name)),
 		}
 		if m.Unit == "" { // of a window of which nothing is known
 			named.BillableMetricName = strings.TrimSpace(m.ResourceType + " " + m.Name + " (unknown)")

@@ -221,7 +221,7 @@ func TestUnknownCanBeOmitted(t *testing.T) {
 func TestParametersThatThereAreNotAreRefused(t *testing.T) {
 	h := newFixture().handler()
 	for request, says := range map[string]string{
-		"GET /v1/usage?resource_typ=vm":      `there is no parameter \"resource_typ\": did you mean \"resource_type\"?`,
+		"GET /v1/usage?resource_typ=vm":      `there is no parameter \"resource_typ\": did you mean \"resource_type\"? there are project_id`,
 		"GET /v1/usage?sort=up":              `there is no parameter \"sort\"; there are project_id, resource_type, region`,
 		"GET /v1/usage/uid-vm-2?limit=1":     `there is no parameter \"limit\"`,
 		"POST /v1alpha1/report?x=1":          `there is no parameter \"x\"; there are top`,

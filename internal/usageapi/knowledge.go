@@ -167,11 +167,11 @@ func checkParameters(route string, request *http.Request) error {
 		case !is && len(known) == 0:
 			return badRequest("there is no parameter %q: there are none", name)
 		case !is:
-			text := fmt.Sprintf("there is no parameter %q", name)
+			text := fmt.Sprintf("there is no parameter %q;", name)
 			if like := timeline.Nearest(name, known); like != "" {
-				text += fmt.Sprintf(": did you mean %q?", like)
+				text = fmt.Sprintf("there is no parameter %q: did you mean %q?", name, like)
 			}
-			return badRequest("%s; there are %s", text, strings.Join(known, ", "))
+			return badRequest("%s there are %s", text, strings.Join(known, ", "))
 		case name == "unknown" && (len(values) != 1 || values[0] != "omit" && values[0] != "null"):
 			return badRequest("unknown: %q is none of null, omit", strings.Join(values, ","))
 		}
