@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
@@ -130,9 +131,11 @@ func (c *cli) bars(answer *answered, by string, zone *time.Location, ascii bool)
 			out.WriteString("\n")
 		}
 		name, unit, _ := strings.Cut(m, " ")
-		title := fmt.Sprintf("%s, in %ss", plain(name), plain(unit))
-		if unit == "" { // nothing is known of anything
-			title = plain(name)
+		title := plain(name)
+		if dimension := string(series[m][0].Group["dimension"]); isCount(dimension, unit) {
+			title += ", in " + plain(usage.Count.SpokenHours(dimension))
+		} else if unit != "" { // nothing is known of anything
+			title += ", in " + plain(unit) + "s"
 		}
 		if title != "" {
 			out.WriteString(c.paint(bold, title) + "\n")

@@ -240,6 +240,9 @@ func (x *change) amount() string {
 	return sign(x.by) + unitOf(x.ExactUnit).Hours(amount, changeDigits)
 }
 
+// unit is for people, beside the metric.
+func (x *change) unit() string { return besides(string(x.Group["dimension"]), x.Unit) }
+
 // changeDigits are those after the point of a change.
 const changeDigits = 6
 
@@ -281,7 +284,7 @@ func diffTable(changes []*change, kind string, most int, people bool) *table {
 	if kind != "namespaces" {
 		t.columns = append(t.columns, column{name: strings.ToUpper(name), cuts: true})
 	}
-	t.columns = append(t.columns, column{name: "BEFORE", right: true}, column{name: "AFTER", right: true}, column{name: "CHANGE", right: true}, column{name: "%", right: true}, column{name: "UNIT", cuts: true})
+	t.columns = append(t.columns, column{name: "BEFORE", right: true, sparse: true}, column{name: "AFTER", right: true}, column{name: "CHANGE", right: true}, column{name: "%", right: true, spare: true}, column{name: "UNIT", cuts: true})
 	if !people {
 		t.columns = append(t.columns, column{name: "exact_change"}, column{name: "exact_unit"}, column{name: "before_accuracy"}, column{name: "after_accuracy"})
 	}
@@ -296,7 +299,7 @@ func diffTable(changes []*change, kind string, most int, people bool) *table {
 				cells = append(cells, string(x.Group[name]))
 			}
 			if people {
-				t.add(append(cells, quantity(x.older), quantity(x.newer), marked(x.amount(), x.accuracy()), x.percent(), x.Unit)...)
+				t.add(append(cells, quantity(x.older), quantity(x.newer), marked(x.amount(), x.accuracy()), x.percent(), x.unit())...)
 				continue
 			}
 			t.add(append(cells, x.Before, x.After, x.amount(), x.percent(), x.Unit, x.Change, x.ExactUnit, string(x.BeforeAccuracy), string(x.AfterAccuracy))...)
@@ -339,7 +342,7 @@ func addRest(t *table, rest []*change, kind string) {
 	if kind != "namespaces" {
 		cells = append(cells, "")
 	}
-	t.add(append(cells, "", "", marked(sum.amount(), least), "", sum.Unit)...)
+	t.add(append(cells, "", "", marked(sum.amount(), least), "", rest[0].unit())...)
 }
 
 // diffFoot says which times are compared, and how well they are known. Programs see that in each

@@ -81,7 +81,7 @@ func (c *cli) explained(list *wire.ResourceList, found blocks) error {
 		if text.Len() > 0 {
 			text.WriteString("\n")
 		}
-		text.WriteString(c.paint(bold, fmt.Sprintf("%s: %s %s%s", plain(s.Dimension), s.Level, plain(s.Unit), corrects[s.Correction])) + "\n")
+		text.WriteString(c.paint(bold, fmt.Sprintf("%s: %s%s", plain(s.Dimension), plain(level(s)), corrects[s.Correction])) + "\n")
 		if s.Instance != r.Name || s.Container != "" {
 			line("held by", "%s", holder(s))
 		}
@@ -148,7 +148,11 @@ func bounds(m *wire.Moment, other, which string) string {
 
 // sum is how the usage follows.
 func sum(s *wire.Segment) string {
-	return fmt.Sprintf("%s %s x %d s = %s %s", s.Level, s.Unit, s.Seconds, signed(s), s.HourUnit)
+	hours := s.HourUnit
+	if isCount(s.Dimension, s.HourUnit) {
+		hours = usage.Count.SpokenHours(s.Dimension)
+	}
+	return fmt.Sprintf("%s x %d s = %s %s", level(s), s.Seconds, signed(s), hours)
 }
 
 // formula is how the segment's meter reads its level now; "" where it does not.

@@ -72,7 +72,7 @@ func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 			case len(list.Resources) == 0:
 				return nil
 			}
-			return c.printResources(list, r.print, out.name == "wide")
+			return c.printResources(list, &said, r.print, out.name == "wide")
 		},
 	}
 	command.ValidArgsFunction = c.suggest(false, func(group map[string]string) string {
@@ -172,7 +172,7 @@ func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceLi
 	}
 }
 
-func (c *cli) printResources(list *wire.ResourceList, show func(*wire.ResourceList, bool) error, wide bool) error {
+func (c *cli) printResources(list *wire.ResourceList, said *told, show func(*wire.ResourceList, bool) error, wide bool) error {
 	for i := range list.Resources {
 		r := &list.Resources[i]
 		if i > 0 {
@@ -188,7 +188,7 @@ func (c *cli) printResources(list *wire.ResourceList, show func(*wire.ResourceLi
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(c.ErrOut, "\nFinal up to %s; the rest as of %s.\n", list.Sealed, list.Known)
+	_, err := fmt.Fprintf(c.ErrOut, "\n%sFinal up to %s; the rest as of %s.\n", said.unseen(list.From), list.Sealed, list.Known)
 	return err
 }
 
@@ -254,14 +254,18 @@ func shownSegments(list *wire.ResourceList) *table {
 		{name: "INSTANCE", wide: true}, {name: "CONTAINER", wide: true}, {name: "BUNDLE", wide: true}, {name: "REGION", wide: true}, {name: "METER", wide: true}, {name: "ID", wide: true},
 	}}
 	eachSegment(list, func(_ *wire.Resource, s *wire.Segment) {
-		level, quantity := s.Level+" "+s.Unit, signed(s)+" "+s.HourUnit
-		if s.Unit == s.Dimension || strings.HasSuffix(s.Dimension, "/"+s.Unit) { // which is said already
-			level, quantity = s.Level, signed(s)+" hour"
-		}
-		t.add(s.Dimension, level, s.Start.Time, ended(s), quantity, s.Deployment,
+		t.add(s.Dimension, level(s), s.Start.Time, ended(s), signed(s)+" "+besides(s.Dimension, s.HourUnit), s.Deployment,
 			s.Instance, s.Container, s.Bundle, s.Region, s.Meter, s.ID)
 	})
 	return t
+}
+
+// level is how much a segment holds, in a line that names the dimension.
+func level(s *wire.Segment) string {
+	if isCount(s.Dimension, s.HourUnit) {
+		return s.Level
+	}
+	return s.Level + " " + s.Unit
 }
 
 func ended(s *wire.Segment) string {

@@ -1,7 +1,6 @@
 package usagecli
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
@@ -148,36 +148,30 @@ func byResource(rows []wire.Row) *table {
 	return t
 }
 
-// inFull is so much of a dimension: memory 16 GiB-hour, 2 listener-hour.
+// inFull is so much of a dimension: memory 16 GiB-hour, 2 listener-hours, 1 VM-hours allocated.
 func inFull(dimension, quantity, unit string) string {
 	if quantity == "unknown" {
 		return strings.TrimSpace(dimension + " unknown")
 	}
-	if counted, is := strings.CutSuffix(unit, "-hour"); is && counted == dimension {
-		return quantity + " " + spoken(counted)
-	}
-	if _, of, is := strings.Cut(dimension, "/"); is && unit == of+"-hour" {
-		return quantity + " " + unit + "s" // a device's own name, as it is
+	if isCount(dimension, unit) {
+		return quantity + " " + usage.Count.SpokenHours(dimension)
 	}
 	return dimension + " " + quantity + " " + unit
 }
 
-// abbreviations are words of names of dimensions that people write otherwise.
-var abbreviations = map[string]string{"vm": "VM", "ip": "IP", "vpc": "VPC", "gpu": "GPU"}
+// isCount tells whether a dimension's unit is that of a count: what is counted.
+func isCount(dimension, unit string) bool { return unit == usage.Count.HourUnit(dimension) }
 
-// spoken is the unit of what is counted as people say it: VM-hours allocated, public IP-hours.
-// The machine's own name is in what is for programs.
-func spoken(counted string) string {
-	words := strings.Split(counted, "_")
-	for i, word := range words {
-		words[i] = cmp.Or(abbreviations[word], word)
+// besides is a unit for a line that names the dimension: it says what is counted.
+func besides(dimension, unit string) string {
+	if isCount(dimension, unit) {
+		return "hour"
 	}
-	state := ""
-	if last := len(words) - 1; last > 0 && (words[last] == "allocated" || words[last] == "retained") {
-		words, state = words[:last], " "+words[last]
-	}
-	return strings.Join(words, " ") + "-hours" + state
+	return unit
 }
+
+// besidesMetric is a row's unit in a table with its dimension.
+func besidesMetric(row *wire.Row) string { return besides(string(row.Group["dimension"]), row.Unit) }
 
 // rowTable has a line for each row, as it is, for programs.
 func rowTable(rows []wire.Row, keys ...string) *table {

@@ -1,7 +1,7 @@
 package usagecli
 
 import (
-	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,7 +101,12 @@ func TestTablesFit(t *testing.T) {
 	}
 	segment := wire.Segment{Dimension: "extended_resource/" + device, Unit: device, Level: "2", Quantity: "22.115556", HourUnit: device + "-hour"}
 	segment.Start.Time = "2026-11-01T00:00:00Z"
-	changes := []*change{{Metric: "container.extended_resource/" + device, Unit: device + "-hour", Group: rows[0].Group, Before: "22.115556", After: "0", by: big.NewInt(-22115556)}}
+	large := slices.Clone(rows)
+	for i := range large {
+		large[i].Quantity, large[i].Exact, large[i].ExactUnit, large[i].Accuracy = "1234567.528333", "4444443102001", "millicore-second", v1alpha1.AccuracyPartial
+	}
+	reportOf := func(rows []wire.Row) *answered { return &answered{Report: &wire.Report{Rows: rows}} }
+	changes := changesOf(reportOf(rows), reportOf(large))
 	for name, a := range map[string]*table{
 		"list": byResource(rows), "top": ranked(&answered{Report: &wire.Report{Rows: rows}}, nil, "deployments"), "diff": diffTable(changes, "deployments", 10, true),
 		"get": shownSegments(&wire.ResourceList{Resources: []wire.Resource{{Segments: []wire.Segment{segment}}}}),

@@ -89,6 +89,8 @@ type column struct {
 	right bool
 	// spare leaves it out where there is no room for it; the last one first.
 	spare bool
+	// sparse leaves it out only where there is none for it though all names are cut.
+	sparse bool
 	// wraps lets it have several lines, broken after a comma.
 	wraps bool
 	// cuts lets names be cut where there is no room for them.

@@ -52,7 +52,7 @@ the one that goes on.`,
 			if err != nil {
 				return err
 			}
-			return c.printRecords(list, &out, &said, shownTime(query))
+			return c.printRecords(list, &out, &said, query)
 		},
 	}
 	command.Flags().BoolVarP(&everywhere, "all-namespaces", "A", false, "All namespaces that you may see.")
@@ -87,9 +87,9 @@ func (c *cli) readRecords(ctx context.Context, query url.Values) (*v1alpha1.Usag
 	}
 }
 
-func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *told, when string) error {
+func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *told, query url.Values) error {
 	if len(list.Items) == 0 {
-		fmt.Fprint(c.ErrOut, said.nothing("There are no records: nothing was used", when+", as far as that is sealed"))
+		fmt.Fprint(c.ErrOut, said.nothing("There are no records: nothing was used", shownTime(query)+", as far as that is sealed"))
 	}
 	if out.name == "name" {
 		for i := range list.Items {
@@ -116,7 +116,13 @@ func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *to
 		t.add(r.Namespace, r.Name, r.Spec.Deployment, r.Spec.StartTime.UTC().Format(stampLayout), string(r.Status.Accuracy), r.Status.Summary,
 			r.Spec.EndTime.UTC().Format(stampLayout), fmt.Sprint(r.Status.Resources), r.Status.Digest)
 	}
-	return c.printTable(t, out.name == "wide")
+	if err := c.printTable(t, out.name == "wide"); err != nil {
+		return err
+	}
+	if unseen := said.unseen(query.Get("from")); unseen != "" {
+		fmt.Fprint(c.ErrOut, "\n"+unseen)
+	}
+	return nil
 }
 
 // totalsOfRecords are the totals of records as a report's rows.

@@ -207,7 +207,7 @@ func (c *cli) printReport(found *foundReport, answer *answered, out string) erro
 		for _, key := range append(keys, "dimension") {
 			cells = append(cells, string(row.Group[key]))
 		}
-		t.add(append(cells, quantity(row), row.Unit, string(row.Accuracy), row.Exact, row.ExactUnit)...)
+		t.add(append(cells, quantity(row), besidesMetric(row), string(row.Accuracy), row.Exact, row.ExactUnit)...)
 	}
 	if err := c.printTable(t, out == "wide"); err != nil {
 		return err

@@ -48,6 +48,19 @@ func (t *told) nothing(what, when string) string {
 	return fmt.Sprintf("%s %s.\n", what, when)
 }
 
+// unseen says which part is unknown of a time of which something is known, and that begins then.
+func (t *told) unseen(from string) string {
+	start, err := time.Parse(time.RFC3339, from)
+	switch {
+	case t.percent == "" || t.percent == "100":
+		return ""
+	case err == nil && t.began.After(start):
+		return fmt.Sprintf("Metering began at %s: what was used before that, from %s on, is unknown.\n",
+			t.began.UTC().Format(stampLayout), start.UTC().Format(stampLayout))
+	}
+	return fmt.Sprintf("%s%% of this time is known: what was used in the rest is unknown.\n", t.percent)
+}
+
 // why says why something is unknown.
 func (t *told) why() string {
 	if t.because != "" {
@@ -111,8 +124,7 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 	t := a.told()
 	text := marks(marked)
 	if start := a.Window.StartTime.Time; t.began.After(start) {
-		text += fmt.Sprintf("Metering began at %s: what was used before that, from %s on, is unknown.\n",
-			t.began.UTC().Format(stampLayout), start.UTC().Format(stampLayout))
+		text += t.unseen(start.UTC().Format(time.RFC3339))
 	}
 	text += a.unseen()
 	if seen, is := strings.CutPrefix(t.visible, "namespaces="); is && a.everywhere {

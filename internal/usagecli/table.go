@@ -29,7 +29,7 @@ type layout struct {
 // what is piped has all columns, and a line for each row.
 func (c *cli) printTable(t *table, wide bool) error {
 	t, err := c.sorted(t)
-	if err != nil {
+	if err != nil || len(t.rows) == 0 { // what is said below it says why
 		return err
 	}
 	l := &layout{table: t, gap: gap}
@@ -78,21 +78,34 @@ func (l *layout) fit(room int) (missing []string) {
 			least[i] = min(least[i], leastWrapped)
 		}
 	}
-	for i := len(l.columns) - 1; i >= 0 && l.width(least) > room; i-- {
-		if at := slices.Index(l.shown, i); at >= 0 && l.columns[i].spare {
-			l.shown = slices.Delete(l.shown, at, at+1)
-			missing = append(missing, l.columns[i].name)
-		}
-	}
+	missing = l.leaveOut(least, room, func(column column) bool { return column.spare })
 	if l.width(least) > room {
 		l.gap = leastGap
 	}
+	for i, column := range l.columns {
+		if column.cuts {
+			least[i] = min(least[i], leastCut)
+		}
+	}
+	missing = append(missing, l.leaveOut(least, room, func(column column) bool { return column.sparse })...)
 	for i, column := range l.columns {
 		if over := l.width(l.widths) - room; column.wraps && over > 0 {
 			l.widths[i] = max(least[i], l.widths[i]-over)
 		}
 	}
 	l.cut(room)
+	return missing
+}
+
+// leaveOut leaves out such columns, the last one first, until those that are left may be as narrow
+// as there is room for, and returns the names of those that it left out.
+func (l *layout) leaveOut(least []int, room int, such func(column) bool) (missing []string) {
+	for i := len(l.columns) - 1; i >= 0 && l.width(least) > room; i-- {
+		if at := slices.Index(l.shown, i); at >= 0 && such(l.columns[i]) {
+			l.shown = slices.Delete(l.shown, at, at+1)
+			missing = append(missing, l.columns[i].name)
+		}
+	}
 	return missing
 }
 

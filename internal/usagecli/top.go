@@ -135,7 +135,7 @@ func ranked(a *answered, others []wire.Others, kind string) *table {
 		if kind != "namespaces" {
 			cells = append(cells, string(row.Group[strings.TrimSuffix(kind, "s")]))
 		}
-		t.add(append(cells, quantity(row), row.Unit, share(exact(row), whole[metric(row)+row.Unit]))...)
+		t.add(append(cells, quantity(row), besidesMetric(row), share(exact(row), whole[metric(row)+row.Unit]))...)
 		if i == len(a.Rows)-1 || metric(&a.Rows[i+1]) != metric(row) || a.Rows[i+1].Unit != row.Unit {
 			addOthers(t, others, row, whole[metric(row)+row.Unit], kind)
 		}
@@ -155,7 +155,7 @@ func addOthers(t *table, others []wire.Others, last *wire.Row, whole *big.Int, k
 		if kind != "namespaces" {
 			cells = append(cells, "")
 		}
-		t.add(append(cells, quantity(&rest), o.Unit, share(exact(&rest), whole))...)
+		t.add(append(cells, quantity(&rest), besidesMetric(last), share(exact(&rest), whole))...)
 	}
 }
 

@@ -1,7 +1,10 @@
 package usagecli
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/usage-operator/usage-operator/internal/audit/verification"
 )
@@ -47,6 +50,8 @@ func (c *cli) verify() *cobra.Command {
 			v.Namespace = c.operator
 			whole, err := v.Run(cmd.Context(), config, c.Out, c.ErrOut)
 			switch {
+			case apierrors.IsForbidden(err):
+				return &outcome{exitUnreadable, fmt.Errorf("%w: ask for the ClusterRole usage-operator-auditor", err)}
 			case err != nil:
 				return &outcome{exitUnreadable, err}
 			case !whole:
