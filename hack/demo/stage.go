@@ -277,32 +277,3 @@ func down(ctx context.Context, out console) error {
 	out.say("It is down, and its files in %s are removed.", s.dir)
 	return nil
 }
-
-// explain says how to go on with a demo that is kept.
-func (s *stage) explain(ctx context.Context) error {
-	variables, err := s.directly(ctx)
-	if err != nil {
-		return err
-	}
-	programs := filepath.Dir(s.plane.Binaries().Path("kubectl"))
-	s.say(`
-Everything goes on running. To play with it, in a shell (bash or zsh):
-
-  export KUBECONFIG=%s
-  export PATH=%s:%s:$PATH
-  export %s
-  export %s
-
-Then what the documentation shows can be tried as it is there, such as:
-
-  kubectl get usagerecords -A --watch
-  kubectl usage list -A --last 1h
-  kubectl usage explain vm/db -n shop
-  kubectl scale -n shop deployment web --replicas=5
-  kubectl explain usagerecord.status --recursive
-  kubectl get usagemeter vm -o yaml
-  tail -f %s
-
-To end it: make demo-down`, s.plane.Kubeconfig(), programs, filepath.Dir(s.plugin()), variables[0], variables[1], s.operatorLog())
-	return nil
-}
