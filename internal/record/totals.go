@@ -70,5 +70,5 @@ func (t totals) summary() string {
 }
 
 func (t totals) line(verb string, keys []total, words func(total) string) string {
-	return usage.Line(verb, len(keys), func(i int) (string, string) { return keys[i].resourceType, words(keys[i]) })
+	return usage.Line(verb, usage.RecordLine, len(keys), func(i int) (string, string) { return keys[i].resourceType, words(keys[i]) })
 }

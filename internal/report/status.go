@@ -195,7 +195,7 @@ func totals(list []timeline.Total) ([]v1alpha1.Total, string) {
 	for i := range list {
 		out[i] = total(&list[i])
 	}
-	return out, usage.Line("", len(list), func(i int) (string, string) {
+	return out, usage.Line("", usage.ReportLine, len(list), func(i int) (string, string) {
 		return list[i].ResourceType, list[i].Unit.HourWords(list[i].Amount, list[i].Name, usage.LineDigits)
 	})
 }

@@ -8,14 +8,15 @@ import (
 const (
 	// LineDigits are the decimals of a quantity in a line of text.
 	LineDigits = 3
-	// maxLine keeps a line to what a table of 120 columns has room for, in bytes.
-	maxLine = 55
+	// RecordLine is what a table of records in 120 columns has room for, in bytes, and
+	// ReportLine what people can read.
+	RecordLine, ReportLine = 55, 64
 )
 
 // Line joins words about n things, after a verb or "", in the order of their resource
 // types. Where there are several resource types each is named before its own; where it
-// would become too long it says how many more there are.
-func Line(verb string, n int, words func(i int) (resourceType, words string)) string {
+// would have more than most bytes it says how many more there are.
+func Line(verb string, most, n int, words func(i int) (resourceType, words string)) string {
 	var b strings.Builder
 	b.WriteString(verb)
 	typeOf := func(i int) string {
@@ -33,7 +34,7 @@ func Line(verb string, n int, words func(i int) (resourceType, words string)) st
 		if i < n-1 {
 			rest = len(more(n - i - 1))
 		}
-		if i > 0 && b.Len()+len(", ")+len(part)+rest > maxLine {
+		if i > 0 && b.Len()+len(", ")+len(part)+rest > most {
 			b.WriteString(more(n - i))
 			break
 		}
