@@ -133,6 +133,7 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 		Args:          command,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.CompletionOptions.DisableDefaultCmd = true // it is for programs that a shell calls
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
@@ -152,8 +153,9 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 		"Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}",
 		`Use "`+plugin+` --help" for the flags that all commands have.`,
 		"{{.LocalFlags.FlagUsages |", "{{.LocalFlags.FlagUsagesWrapped 80 |",
+		"for more information about a command.", "for more.",
 	).Replace(root.UsageTemplate()))
-	for _, add := range []func() *cobra.Command{c.list, c.top, c.diff, c.idle, c.dashboard, c.chart, c.get, c.explain, c.records, c.report, c.status, c.verify, c.meters, c.version} {
+	for _, add := range []func() *cobra.Command{c.list, c.top, c.diff, c.idle, c.dashboard, c.chart, c.get, c.explain, c.records, c.report, c.status, c.verify, c.meters, c.completion, c.version} {
 		command := add()
 		c.completions(command)
 		command.Example = strings.ReplaceAll(command.Example, "kubectl usage ", plugin+" ")

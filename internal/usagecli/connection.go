@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,6 +29,8 @@ type connection struct {
 	base   *url.URL
 	// certified is that a certificate says who asks, and no token.
 	certified bool
+	// directly is that no API server is on the way.
+	directly bool
 	// told are the headers of the last answer.
 	told http.Header
 	// within is how long one request may take; 0: as long as it takes.
@@ -161,7 +164,9 @@ func (c *cli) connectDirectly(token credential, mine certificate) (*connection, 
 			return nil, fmt.Errorf("--usage-api-certificate-authority: there is no certificate in %s", c.serverCertificate)
 		}
 	}
-	return connected(base, &http.Transport{TLSClientConfig: settings}, token), nil
+	to := connected(base, &http.Transport{TLSClientConfig: settings}, token)
+	to.directly = true
+	return to, nil
 }
 
 // connected shows a token where there is one; otherwise the transport shows a certificate.
@@ -223,7 +228,7 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 		return fmt.Errorf("the usage API did not answer within %s (--request-timeout): does the operator run, and answer?", c.within)
 	}
 	if err != nil {
-		return fmt.Errorf("the usage API cannot be reached: %w", err)
+		return c.unreached(err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
@@ -275,4 +280,12 @@ func refusal(status int, answer []byte) error {
 		return fmt.Errorf("there is no usage API behind the API server: %s: is the operator installed, and in which namespace (--operator-namespace)?", said.Message)
 	}
 	return errors.New(said.Message)
+}
+
+// unreached is that no request reaches the usage API, and what can be seen without it.
+func (c *connection) unreached(err error) error {
+	if c.directly && errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing answers at %s: does the operator run? kubectl get usagemeters shows when it was last heard of (SEEN), and kubectl get usagerecords what it has recorded", c.base.Host)
+	}
+	return fmt.Errorf("the usage API cannot be reached: %w", err)
 }

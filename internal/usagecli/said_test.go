@@ -1,6 +1,8 @@
 package usagecli
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -56,5 +58,16 @@ func TestCountsAreNamedOnce(t *testing.T) {
 	s := &wire.Segment{Dimension: "vm_allocated", Level: "1", Unit: "vm_allocated", Seconds: 7200, Quantity: "2", HourUnit: "vm_allocated-hour"}
 	if got := sum(s); got != "1 x 7200 s = 2 VM-hours allocated" {
 		t.Errorf("explain: %q", got)
+	}
+}
+
+// Where nothing listens, people learn what they can see without the operator.
+func TestAnOperatorThatDoesNotRunIsSaid(t *testing.T) {
+	gone := httptest.NewTLSServer(http.NotFoundHandler())
+	gone.Close()
+	status, out, stderr := runPlainly("list", "--usage-api="+gone.URL, "--token=x", "--kubeconfig="+kubeconfig(t, cluster(t), "shop", "shop"))
+	want := "error: nothing answers at " + strings.TrimPrefix(gone.URL, "https://") + ": does the operator run? kubectl get usagemeters"
+	if status != exitFailed || out != "" || !strings.HasPrefix(stderr, want) {
+		t.Errorf("status %d, %s%s: want %s", status, out, stderr, want)
 	}
 }
