@@ -65,6 +65,7 @@ var _ = Describe("The installation", func() {
 		Entry("to the operator: no leases elsewhere", theOperator, "get", "leases", "coordination.k8s.io", false),
 		Entry("to viewers: reading records", having("view"), "list", "usagerecords", "metering.usage-operator.dev", true),
 		Entry("to viewers: no writing records", having("view"), "create", "usagerecords", "metering.usage-operator.dev", false),
+		Entry("to viewers: reading reports", having("view"), "list", "usagereports", "metering.usage-operator.dev", true),
 		Entry("to viewers of the whole cluster: its reports", having("view"), "get", "clusterusagereports", "metering.usage-operator.dev", true),
 		Entry("to viewers: no meters", having("view"), "get", "usagemeters", "metering.usage-operator.dev", false),
 		Entry("to editors: reading records", having("edit"), "watch", "usagerecords", "metering.usage-operator.dev", true),
@@ -75,6 +76,8 @@ var _ = Describe("The installation", func() {
 		Entry("to a namespace's administrators: no blocks", having("admin"), "get", "usageblocks", "metering.usage-operator.dev", false),
 		Entry("to the operator: no blocks elsewhere", theOperator, "create", "usageblocks", "metering.usage-operator.dev", false),
 		Entry("to others: nothing", having(""), "get", "usagerecords", "metering.usage-operator.dev", false),
+		Entry("to others: no reports, nor their figures", having(""), "get", "usagereports", "metering.usage-operator.dev", false),
+		Entry("to others: no reports of the cluster", having(""), "get", "clusterusagereports", "metering.usage-operator.dev", false),
 	)
 
 	It("lets the operator hold its Lease, and no other in its own namespace", func(ctx SpecContext) {
