@@ -8,9 +8,10 @@ import (
 const (
 	// LineDigits are the decimals of a quantity in a line of text.
 	LineDigits = 3
-	// RecordLine is what a table of records in 120 columns has room for, in bytes, and
-	// ReportLine what people can read.
-	RecordLine, ReportLine = 55, 64
+	// RecordLine is what a table of records in 120 columns has room for, in bytes.
+	RecordLine = 55
+	// ReportLine is what people can read.
+	ReportLine = 64
 )
 
 // Line joins words about n things, after a verb or "", in the order of their resource

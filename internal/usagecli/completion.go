@@ -61,7 +61,7 @@ func writeCompletion(program, folder string) (string, error) {
 	name := strings.TrimSuffix(filepath.Base(program), ".exe")
 	suffix, is := strings.CutPrefix(name, "kubectl-")
 	if !is {
-		return "", fmt.Errorf("%s is no plugin of kubectl: it is not called kubectl-...", name)
+		return "", fmt.Errorf("%s is no plugin of kubectl: its name does not begin with kubectl-", name)
 	}
 	file := filepath.Join(folder, "kubectl_complete-"+suffix)
 	script := "#!/bin/sh\nexec '" + strings.ReplaceAll(program, "'", `'\''`) + "' __complete \"$@\"\n"
