@@ -73,6 +73,9 @@ func (c *actualCosts) CallCost(function, overload string, args []ref.Val, result
 		return &cost
 	}
 	switch {
+	case (function == operators.Equals || function == operators.NotEquals) && isNested(args[0]) && isNested(args[1]):
+		cost := 1 + min(nestedIn(args[0].Value()), nestedIn(args[1].Value()))
+		return &cost
 	case overload != "": // of known types
 	case function == operators.Add:
 		if text, ok := result.(types.String); ok {
@@ -86,4 +89,36 @@ func (c *actualCosts) CallCost(function, overload string, args []ref.Val, result
 		}
 	}
 	return c.CostEstimator.CallCost(function, overload, args, result)
+}
+
+// isNested tells whether a value is a map or list of the object: CEL takes comparing two of these
+// for as much as their own members are, however much is in those.
+func isNested(value ref.Val) bool {
+	switch value.Type() {
+	case types.MapType, types.ListType:
+		return true
+	}
+	return false
+}
+
+// nestedIn is how much is in a value of an object, and in all that is in that.
+func nestedIn(value any) uint64 {
+	cost := uint64(1)
+	switch value := value.(type) {
+	case string:
+		cost += uint64(len(value) / charactersPerCost)
+	case map[string]any:
+		for name, in := range value {
+			cost += uint64(len(name)/charactersPerCost) + nestedIn(in)
+		}
+	case []any:
+		for _, in := range value {
+			cost += nestedIn(in)
+		}
+	case []ref.Val:
+		for _, in := range value {
+			cost += nestedIn(in.Value())
+		}
+	}
+	return cost
 }

@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/google/cel-go/cel"
@@ -24,7 +25,7 @@ var baseEnvironment = sync.OnceValues(func() (*cel.Env, error) {
 		},
 	}, environment.VersionedOptions{
 		IntroducedVersion: version.MajorMinor(1, 0),
-		EnvOptions:        libraryOptions(),
+		EnvOptions:        slices.Concat(libraryOptions(), growingOptions()),
 	})
 	if err != nil {
 		return nil, err
