@@ -96,9 +96,19 @@ test: control-plane-build crds-build prometheus postgres ## Run every test, on a
 		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
 		go test $(RACE) -timeout 45m $(TEST_FLAGS) $(PACKAGES)
 	@test "$(PACKAGES)" != ./... || $(MAKE) --no-print-directory test-ship
-	@test "$(PACKAGES)" != ./... || { echo "==> all draws of the journal and the archive, and 2,000 histories, without the race detector" && \
-		go test -count=1 ./internal/journal ./internal/archive && \
-		go test -count=1 -timeout 30m ./test/simulate -run TestSeeds -args -simulate.seeds=2000; }
+	@test "$(PACKAGES)" != ./... || $(MAKE) --no-print-directory -j 2 test-draws test-histories
+
+# Two lanes, each of which keeps one core busy.
+.PHONY: test-draws test-histories
+test-draws: # All draws of the journal and the archive, and some of the 2,000 histories, without the race detector.
+	@echo "==> all draws of the journal and the archive, without the race detector"
+	@go test -count=1 ./internal/journal ./internal/archive
+	@echo "==> histories 1,301 to 2,000"
+	@go test -count=1 -timeout 30m ./test/simulate -run TestSeeds -args -simulate.seed=1301 -simulate.seeds=700
+
+test-histories: # The others.
+	@echo "==> histories 1 to 1,300"
+	@go test -count=1 -timeout 30m ./test/simulate -run TestSeeds -args -simulate.seeds=1300
 
 .PHONY: test-ship
 test-ship: control-plane-build crds-build ## Test what is shipped: the chart, installed and uninstalled on a real control plane.
