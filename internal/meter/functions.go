@@ -26,7 +26,7 @@ type function struct {
 // functions are all of them, by name.
 var functions = func() map[string]*function {
 	byName := map[string]*function{}
-	for _, f := range slices.Concat(podFunctions, listFunctions, nodeFunctions, guestFunctions, claimFunctions, listenerFunctions, balancerFunctions) {
+	for _, f := range slices.Concat(podFunctions, listFunctions, nodeFunctions, guestFunctions, claimFunctions, listenerFunctions) {
 		byName[f.name] = f
 	}
 	return byName

@@ -127,16 +127,15 @@ spec: {gatewayClassName: %s, listeners: [{name: http, port: 80, protocol: HTTP}]
 			rfc3339(second), "198.51.100.9"))
 		return made, d.self(made, "load_balancer", ""), at(second)
 	}
-	// While the Service is metered by itself it is the load balancer, as the oldest that has the address: so it is with
-	// implementations whose Service names no Gateway at all.
+	// While the Service is metered by itself the address is its own: it is the oldest that has it.
 	other, who, programmed := gateway("other", class+"-2") // of another class, it stands for nothing
-	d.holds(other, who, programmed, "class="+class+"-2", levels{"listener": 1000})
+	d.holds(other, who, programmed, "class="+class+"-2", levels{"load_balancer": 1000, "listener": 1000})
 	d.delete(other)
 	first, who, programmed := gateway("first", class)
 	d.hold(itself, programmed, "", nil)
 	d.holds(first, who, programmed, "class="+class, whole)
 	second, later, programmed := gateway("second", class)
-	d.holds(second, later, programmed, "class="+class, levels{"listener": 1000})
+	d.holds(second, later, programmed, "class="+class, levels{"load_balancer": 1000, "listener": 1000})
 	d.delete(first)
 	d.holds(second, later, first.asked, "class="+class, whole)
 	d.patch(second, `metadata: {annotations: {touched: "yes"}}`)
