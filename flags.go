@@ -47,6 +47,7 @@ type options struct {
 	archiveCut                          bool
 	hotDays                             int64
 	scratch                             string
+	scratchSize                         size
 	installMeters                       bool
 	extraMeters                         string
 	logFormat, logLevel                 string
@@ -90,7 +91,7 @@ func parse(args []string) (*options, error) {
 
 // flags are those that say how the operator runs. They set the options, to the defaults at once.
 func (o *options) flags() *pflag.FlagSet {
-	*o = options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20, usageMemory: 64 << 20}
+	*o = options{recordBudget: 512 << 20, journalBudget: 1 << 30, reportBudget: 64 << 20, usageMemory: 64 << 20, scratchSize: 1 << 30}
 	flags := pflag.NewFlagSet("usage-operator", pflag.ContinueOnError)
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(os.Stderr, about+usages(flags)) }
@@ -129,6 +130,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.BoolVar(&o.archiveCut, "archive-cut", false, "Remove from the journal what is in the archive, once the journal says so. Whatever starts later needs the archive to read it.")
 	flags.Int64Var(&o.hotDays, "hot-days", 2, "How many days (UTC), before the one that is being sealed, every replica keeps in memory as they are. Older days are packed: they take less memory, and what needs single segments of them takes longer.")
 	flags.StringVar(&o.scratch, "scratch-dir", "", "A `folder` for the days that are packed, of use to this process alone. Empty: they are kept in memory.")
+	flags.Var(&o.scratchSize, "scratch-size", "How many `bytes` may lie in --scratch-dir: about 7 a segment. What is more is kept in memory.")
 	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
 	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")

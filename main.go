@@ -131,6 +131,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		ArchiveCut:   o.archiveCut,
 		HotDays:      o.hotDays,
 		Scratch:      o.scratch,
+		ScratchSize:  int64(o.scratchSize),
 		Serving:      controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, OnlyBoundTokens: !o.usageClusterTokens, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
 	}
 	if o.serveOnly {

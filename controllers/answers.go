@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -35,11 +36,15 @@ func newHotAnswers(mgr ctrl.Manager, o *Options) (*Answers, error) {
 	a, hot := &Answers{}, timeline.Hot{Days: o.HotDays, Bytes: timeline.DefaultColdBytes}
 	if o.Scratch != "" {
 		log := mgr.GetLogger().WithName("scratch")
-		dir, err := scratch.NewDir(o.Scratch, func(err error) {
+		dir, err := scratch.NewDir(o.Scratch, o.ScratchSize, func(err error) {
 			log.Error(err, "cannot write days that are packed to --scratch-dir: from now on they are kept in memory, until the next start", "folder", o.Scratch)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("--scratch-dir=%s cannot be used: make it writable for the operator, or leave the flag out, and days that are packed stay in memory: %w", o.Scratch, err)
+		}
+		// Then questions about packed days fail, until a start makes them anew.
+		if err := mgr.AddHealthzCheck("scratch", func(*http.Request) error { return dir.Err() }); err != nil {
+			return nil, err
 		}
 		a.scratch = dir
 		hot.NewShelf = func() timeline.Shelf { return dir.NewFile() }

@@ -54,6 +54,8 @@ type Options struct {
 	HotDays int64
 	// Scratch is a folder for the days that are packed; empty: they are kept in memory.
 	Scratch string
+	// ScratchSize is how many bytes may lie there; what is more is kept in memory.
+	ScratchSize int64
 	// Archive is the URL of the archive; empty: there is none.
 	Archive string
 	// ArchiveCut has the journal leave out what is in the archive.

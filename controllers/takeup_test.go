@@ -83,8 +83,8 @@ func TestAKindThatWasMeteredAndIsNotServedYet(t *testing.T) {
 					t.Fatalf("look %d: %v, want an error that names the meter", look, err)
 				}
 			}
-			if (err != nil) != c.stillWaits || r.Collector.Resumes("widget") != c.resumesThen {
-				t.Errorf("after %d looks: %v, and it is still to be resumed: %v; want an error: %v, and %v", c.looks, err, r.Collector.Resumes("widget"), c.stillWaits, c.resumesThen)
+			if (err != nil) != c.stillWaits || r.Collector.Resumes("widget", kind.GroupKind()) != c.resumesThen {
+				t.Errorf("after %d looks: %v, and it is still to be resumed: %v; want an error: %v, and %v", c.looks, err, r.Collector.Resumes("widget", kind.GroupKind()), c.stillWaits, c.resumesThen)
 			}
 		})
 	}

@@ -123,7 +123,6 @@ func (r *UsageMeterReconciler) TakeUp(reader client.Reader) func(context.Context
 		if err := reader.List(ctx, meters); err != nil {
 			return err
 		}
-		looked++
 		var unserved error
 		for i := range meters.Items {
 			m := &meters.Items[i]
@@ -132,10 +131,12 @@ func (r *UsageMeterReconciler) TakeUp(reader client.Reader) func(context.Context
 				return err
 			}
 			gone := found.reason == v1alpha1.ReasonTargetNotInstalled || found.reason == v1alpha1.ReasonVersionNotServed
-			if gone && looked < unservedFor && r.Collector.Resumes(m.Name) {
+			kind := schema.GroupKind{Group: m.Spec.Target.Group, Kind: m.Spec.Target.Kind}
+			if gone && looked < unservedFor-1 && r.Collector.Resumes(m.Name, kind) {
 				unserved = fmt.Errorf("UsageMeter %s: kind %s of group %q was metered, and is not served; that is looked for %d times", m.Name, m.Spec.Target.Kind, m.Spec.Target.Group, unservedFor)
 			}
 		}
+		looked++
 		return unserved
 	}
 }

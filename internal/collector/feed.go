@@ -101,7 +101,7 @@ func (c *Collector) restart(old *feed, mapping *meta.RESTMapping) *feed {
 	old.end()
 	c.restored.positions[old.kind()] = old.position(old.kind())
 	f := c.start(mapping, true, 0)
-	f.kept, f.meters, f.stretches, f.owners, f.lost = old.kept, old.meters, old.stretches, old.owners, old.lost
+	f.kept, f.meters, f.stretches, f.owners, f.lost = old.kept, old.meters, slices.Clone(old.stretches), old.owners, old.lost
 	for _, at := range f.meters {
 		at.feed = f
 		if at.relisting {

@@ -115,12 +115,12 @@ func (c *Collector) resume(m *meter.Meter, target Target, now int64) *metering {
 	return at
 }
 
-// Resumes tells whether the journal knows the meter, and it has not been applied yet.
-func (c *Collector) Resumes(name string) bool {
+// Resumes tells whether the journal knows the meter, of that kind, and it has not been applied yet.
+func (c *Collector) Resumes(name string, kind schema.GroupKind) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, known := c.restored.meters[name]
-	return known
+	m, known := c.restored.meters[name]
+	return known && m.Group == kind.Group && m.Kind == kind.Kind
 }
 
 // stopForgotten ends the meters that the journal knows and that are applied no

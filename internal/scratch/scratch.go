@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -16,32 +17,51 @@ import (
 // Dir is a folder in which files are made. It is for any number of goroutines.
 type Dir struct {
 	path   string
+	limit  int64
 	bytes  atomic.Int64
 	failed func(error)
 	once   sync.Once
+	broken atomic.Pointer[error]
 }
 
-// pattern is that of the files' names.
-const pattern = "usage-operator-scratch-*"
+// prefix is what all files' names begin with.
+const prefix = "usage-operator-scratch-"
 
-// NewDir is the folder of a path, which has to be there and to be writable. What an earlier
-// process left there is removed; one that runs still has what it has open. The first time that
-// something cannot be written later, failed is called with the reason.
-func NewDir(path string, failed func(error)) (*Dir, error) {
-	left, err := filepath.Glob(filepath.Join(path, pattern))
+// ErrFull says that as much has been put as may be.
+var ErrFull = errors.New("scratch: the limit is reached")
+
+// NewDir is the folder of a path, which has to be there and to be writable, for at most limit
+// bytes. What an earlier process left there is removed, as far as it can be; one that runs still
+// has what it has open. The first time that something is not written later, failed is called with
+// the reason: ErrFull, or the system's.
+func NewDir(path string, limit int64, failed func(error)) (*Dir, error) {
+	left, err := os.ReadDir(path)
 	if err != nil {
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
-	for _, name := range left {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("scratch: %w", err)
+	for _, file := range left {
+		if strings.HasPrefix(file.Name(), prefix) {
+			_ = os.Remove(filepath.Join(path, file.Name())) // or it is another user's
 		}
 	}
-	f, err := os.CreateTemp(path, pattern)
+	f, err := os.CreateTemp(path, prefix+"*")
 	if err != nil {
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
-	return &Dir{path: path, failed: failed}, errors.Join(f.Close(), os.Remove(f.Name()))
+	err = os.Remove(f.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // another process that begins here has taken it for one that was left
+	}
+	return &Dir{path: path, limit: limit, failed: failed}, errors.Join(f.Close(), err)
+}
+
+// Err is why something that was put could not be read; nil: everything could. What holds it then
+// has lost it, until it is made anew.
+func (d *Dir) Err() error {
+	if err := d.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Bytes is how much lies in files that something still refers to.
@@ -65,7 +85,7 @@ type file struct {
 }
 
 func (d *Dir) create() (*file, error) {
-	made, err := os.CreateTemp(d.path, pattern)
+	made, err := os.CreateTemp(d.path, prefix+"*")
 	if err != nil {
 		return nil, fmt.Errorf("scratch: %w", err)
 	}
@@ -89,20 +109,25 @@ func (f *File) Put(b []byte) (read func() ([]byte, error)) {
 		f.dir.once.Do(func() { f.dir.failed(err) })
 		return nil
 	}
-	from, size := f.file, len(b)
+	dir, from, size := f.dir, f.file, len(b)
 	return func() ([]byte, error) {
 		b := make([]byte, size)
 		if _, err := from.ReadAt(b, at); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return nil, fmt.Errorf("scratch: %d bytes at %d: %w", size, at, err)
+			err = fmt.Errorf("scratch: %d bytes at %d: %w", size, at, err)
+			dir.broken.CompareAndSwap(nil, &err)
+			return nil, err
 		}
 		return b, nil
 	}
 }
 
 func (f *File) write(b []byte) (at int64, err error) {
+	if f.dir.bytes.Load()+int64(len(b)) > f.dir.limit {
+		return 0, fmt.Errorf("%w: %d bytes", ErrFull, f.dir.limit)
+	}
 	if f.file == nil {
 		if f.file, err = f.dir.create(); err != nil {
 			return 0, err

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,7 +23,7 @@ import (
 func newDir(t *testing.T, failed func(error)) (*scratch.Dir, string) {
 	t.Helper()
 	path := t.TempDir()
-	d, err := scratch.NewDir(path, failed)
+	d, err := scratch.NewDir(path, 1<<20, failed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestWhatWasPutIsRead(t *testing.T) {
 	if left, err := os.ReadDir(path); err != nil || len(left) != 2 {
 		t.Errorf("the folder has %v (%v), want two files", left, err)
 	}
-	again, err := scratch.NewDir(path, nil)
+	again, err := scratch.NewDir(path, 1<<20, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ func TestAFileGoesWithWhatRefersToIt(t *testing.T) {
 }
 
 func TestAFolderThatCannotBeWritten(t *testing.T) {
-	_, err := scratch.NewDir(filepath.Join(t.TempDir(), "nosuch"), nil)
+	_, err := scratch.NewDir(filepath.Join(t.TempDir(), "nosuch"), 1<<20, nil)
 	if err == nil || !strings.Contains(err.Error(), "nosuch") {
 		t.Errorf("got %v, want an error that names the folder", err)
 	}
@@ -130,5 +131,44 @@ func TestWhatCannotBeWritten(t *testing.T) {
 	}
 	if len(told) != 1 || !errors.Is(told[0], syscall.EFBIG) {
 		t.Errorf("told %v, want that the file is too large, once", told)
+	}
+}
+
+// No more than the limit is taken, of all files of a folder together.
+func TestTheLimit(t *testing.T) {
+	var told []error
+	d, err := scratch.NewDir(t.TempDir(), 1000, func(err error) { told = append(told, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := d.NewFile(), d.NewFile()
+	if one.Put(make([]byte, 600)) == nil || two.Put(make([]byte, 400)) == nil {
+		t.Error("what fits is not taken")
+	}
+	if one.Put([]byte("x")) != nil || two.Put([]byte("x")) != nil {
+		t.Error("more than the limit is taken")
+	}
+	if len(told) != 1 || !errors.Is(told[0], scratch.ErrFull) {
+		t.Errorf("told %v, want once that it is full", told)
+	}
+	runtime.KeepAlive(one)
+}
+
+// What cannot be read any more is told to whoever asks the folder.
+func TestWhatCannotBeRead(t *testing.T) {
+	d, path := newDir(t, func(err error) { t.Error(err) })
+	read := d.NewFile().Put(make([]byte, 1000))
+	if _, err := read(); err != nil || d.Err() != nil {
+		t.Fatalf("%v, %v", err, d.Err())
+	}
+	left, err := os.ReadDir(path)
+	if err != nil || len(left) != 1 {
+		t.Fatalf("%v, %v", left, err)
+	}
+	if err := os.Truncate(filepath.Join(path, left[0].Name()), 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(); !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(d.Err(), io.ErrUnexpectedEOF) {
+		t.Errorf("read: %v; the folder: %v", err, d.Err())
 	}
 }

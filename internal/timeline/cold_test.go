@@ -91,7 +91,7 @@ func shownHistories(list []timeline.History) (text []string) {
 
 func scratchDir(t testing.TB) *scratch.Dir {
 	t.Helper()
-	dir, err := scratch.NewDir(t.TempDir(), func(err error) { t.Error(err) })
+	dir, err := scratch.NewDir(t.TempDir(), 1<<40, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}

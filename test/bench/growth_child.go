@@ -136,7 +136,7 @@ type replica struct {
 }
 
 func newReplica(folder string, perHour int) (*replica, error) {
-	dir, err := scratch.NewDir(folder, func(err error) { fmt.Fprintln(os.Stderr, err) })
+	dir, err := scratch.NewDir(folder, 1<<40, func(err error) { fmt.Fprintln(os.Stderr, err) })
 	if err != nil {
 		return nil, err
 	}

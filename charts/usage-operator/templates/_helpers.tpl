@@ -151,7 +151,7 @@ spec:
   volumes:
   # Days that are packed lie here instead of in memory, about 7 bytes a segment.
   - name: scratch
-    emptyDir: {}
+    emptyDir: {sizeLimit: 2Gi}
   {{- if and $.Values.extraMeters (eq $container "manager") }}
   - name: meters
     configMap:
