@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/record"
 )
 
 // Place is where a difference was found.
@@ -53,9 +54,11 @@ func (d Difference) String() string {
 }
 
 // compare finds the first field, in alphabetical order, in which a record is not
-// what it should be. Labels and annotations that others added are theirs.
+// what it should be. Labels and annotations that others added are theirs, and the summary may
+// be the one that an earlier release made.
 func compare(want *v1alpha1.UsageRecord, got *Published) (Difference, bool) {
 	d := Difference{In: InRecord, Name: got.Metadata.Namespace + "/" + got.Metadata.Name}
+	want = record.Worded(want, got.summary())
 	expected, err := document(map[string]any{
 		"metadata": map[string]any{"labels": orNone(want.Labels), "annotations": orNone(want.Annotations)},
 		"spec":     want.Spec, "status": want.Status,

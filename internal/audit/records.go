@@ -50,6 +50,17 @@ func (p *Published) identity() (identity, error) {
 	}, nil
 }
 
+// summary is what the record says in one line; "" where that cannot be read.
+func (p *Published) summary() string {
+	var status struct {
+		Summary string `json:"summary"`
+	}
+	if json.Unmarshal(p.Status, &status) != nil {
+		return ""
+	}
+	return status.Summary
+}
+
 // publishing is how many seconds after a seal all its records are Final, even
 // where there are very many.
 const publishing = 60 * 60

@@ -120,6 +120,9 @@ func (p *Publisher) reconcile(ctx context.Context, r *v1alpha1.UsageRecord) (str
 		p.log.Error(nil, "a Final record says something else than the ledger: keeping it; usage-operator verify tells what differs",
 			"namespace", r.Namespace, "name", r.Name, "digest", existing.Status.Digest, "computed", r.Status.Digest)
 		return existing.ResourceVersion, nil
+	}
+	r = record.Worded(r, existing.Status.Summary)
+	switch {
 	case sameContent(existing, r) && sameMetadata(existing, r):
 		return existing.ResourceVersion, nil
 	case sameContent(existing, r):
