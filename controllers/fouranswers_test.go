@@ -118,19 +118,22 @@ func TestAReportOfTheClusterSaysWhichNameDoesNotExist(t *testing.T) {
 	const began = int64(1_793_491_200)
 	vcpu := usage.Dimension{Name: "vcpu", Unit: usage.Core}
 	object := usage.Object{Kind: "VirtualMachine", Name: "db", UID: "uid-db"}
+	held := func(namespace string, attributes map[string]string) usage.Change {
+		return usage.Change{Segment: usage.Segment{
+			Meter: "vm", Dimension: vcpu, Level: 1000, Start: usage.Boundary{At: began, Evidence: usage.CreationTime}, End: usage.Boundary{At: began + 60, Evidence: usage.Observed},
+			Subject: &usage.Subject{
+				ResourceType: "vm", Resource: object, Instance: object, Attributes: usage.NewAttributes(attributes),
+				Account: usage.Account{Namespace: namespace, NamespaceUID: "1", Deployment: "web"},
+			},
+		}}
+	}
 	answers := NewAnswers()
 	answers.Begin()
 	answers.Committed(&journal.Batch{
-		Time:   began + 3600,
-		Meters: []journal.Meter{{Name: "vm", ResourceType: "vm", Since: began, Dimensions: []usage.Dimension{vcpu}}},
-		Changes: []usage.Change{{Segment: usage.Segment{
-			Meter: "vm", Dimension: vcpu, Level: 1000, Start: usage.Boundary{At: began, Evidence: usage.CreationTime}, End: usage.Boundary{At: began + 60, Evidence: usage.Observed},
-			Subject: &usage.Subject{
-				ResourceType: "vm", Resource: object, Instance: object, Attributes: usage.NewAttributes(map[string]string{"class": "fast"}),
-				Account: usage.Account{Namespace: "gone", NamespaceUID: "1", Deployment: "web"},
-			},
-		}}},
-		Seals: []journal.Seal{{Interval: usage.Window{Start: began, End: began + 3600}}},
+		Time:    began + 3600,
+		Meters:  []journal.Meter{{Name: "vm", ResourceType: "vm", Since: began, Dimensions: []usage.Dimension{vcpu}}},
+		Changes: []usage.Change{held("gone", map[string]string{"class": "fast"}), held("bare", nil)},
+		Seals:   []journal.Seal{{Interval: usage.Window{Start: began, End: began + 3600}}},
 	})
 	answers.Current()
 	for name, c := range map[string]struct {
@@ -141,11 +144,13 @@ func TestAReportOfTheClusterSaysWhichNameDoesNotExist(t *testing.T) {
 	}{
 		"one that exists":                     {namespaces: []v1alpha1.FilterValue{"shop"}, groupBy: "deployment"},
 		"one that is gone":                    {namespaces: []v1alpha1.FilterValue{"gone"}, groupBy: "deployment"},
-		"one that does not exist":             {namespaces: []v1alpha1.FilterValue{"shop", "shpo"}, groupBy: "deployment", want: `spec.filters.namespaces: nothing was ever recorded under a namespace "shpo": did you mean "shop"? there are gone, shop`},
+		"one that does not exist":             {namespaces: []v1alpha1.FilterValue{"shop", "shpo"}, groupBy: "deployment", want: `spec.filters.namespaces: nothing was ever recorded under a namespace "shpo": did you mean "shop"? there are bare, gone, shop`},
 		"none has the labels":                 {selectsNone: true, groupBy: "deployment", want: "spec.filters.namespaceSelector: no namespace has these labels now"},
 		"none of some has the labels":         {namespaces: []v1alpha1.FilterValue{"shop"}, selectsNone: true, groupBy: "deployment", want: "spec.filters: no namespace of spec.filters.namespaces has the labels of namespaceSelector now"},
 		"an attribute":                        {groupBy: "attribute:class"},
-		"an attribute that does not exist":    {groupBy: "attribute:klass", want: `spec.groupBy: nothing was ever recorded under an attribute "klass": did you mean "class"? there are class`},
+		"an attribute that does not exist":    {groupBy: "attribute:klass", want: `spec.groupBy: in the whole cluster, nothing was ever recorded under an attribute "klass": did you mean "class"? there are class`},
+		"one of another namespace":            {namespaces: []v1alpha1.FilterValue{"bare"}, groupBy: "attribute:class"},
+		"that no other namespace has":         {namespaces: []v1alpha1.FilterValue{"bare"}, groupBy: "attribute:klass", want: `spec.groupBy: in the whole cluster, nothing was ever recorded under an attribute "klass": did you mean "class"? there are class`},
 		"of nothing no attribute is expected": {namespaces: []v1alpha1.FilterValue{"shop"}, groupBy: "attribute:klass"},
 	} {
 		of := &v1alpha1.ClusterUsageReport{Spec: v1alpha1.ClusterUsageReportSpec{Filters: &v1alpha1.ClusterReportFilters{Namespaces: c.namespaces}}}

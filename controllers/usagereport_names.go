@@ -17,8 +17,21 @@ func (s *subject) checkNames(snapshot *timeline.Snapshot, q *timeline.Query) err
 	if err := snapshot.Check(&q.Filters); err != nil {
 		return fmt.Errorf("spec.filters: %w", err)
 	}
-	if err := snapshot.CheckKeys(&q.Filters, q.GroupBy); err != nil {
-		return fmt.Errorf("spec.groupBy: %w", err)
+	return s.checkKeys(snapshot, q)
+}
+
+// checkKeys does that for the attributes that it is grouped by: one that only something else has
+// which the report may be about is not misspelt.
+func (s *subject) checkKeys(snapshot *timeline.Snapshot, q *timeline.Query) error {
+	if snapshot.CheckKeys(&q.Filters, q.GroupBy) == nil {
+		return nil
+	}
+	all, where := timeline.Filters{}, "the whole cluster"
+	if s.GetNamespace() != "" {
+		all.Namespaces, where = q.Namespaces, "this namespace"
+	}
+	if err := snapshot.CheckKeys(&all, q.GroupBy); err != nil {
+		return fmt.Errorf("spec.groupBy: in %s, %w", where, err)
 	}
 	return nil
 }

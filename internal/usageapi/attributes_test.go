@@ -52,10 +52,38 @@ func TestAnAttributeThatNothingHasTellsNothingApart(t *testing.T) {
 		for face, request := range grouped(c.token, c.key, "20") {
 			w := ask(t, h, request.token, request.method, request.url, request.body)
 			name := strings.TrimPrefix(c.key, "attribute:")
-			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), fmt.Sprintf(`nothing was ever recorded under an attribute \"%s\"`, name)) ||
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), fmt.Sprintf(`: in all that you may see, nothing was ever recorded under an attribute \"%s\"`, name)) ||
 				!strings.Contains(w.Body.String(), c.there) || !strings.Contains(w.Body.String(), wire.NoSuchName) {
 				t.Errorf("%s of %s by %s: %d, %s: want 400 and %s", face, c.token, c.key, w.Code, w.Body, c.there)
 			}
+		}
+	}
+}
+
+// What is asked for may have no volume, or be of a tenant without one: an attribute that something
+// else has which the caller may see is not misspelt.
+func TestAnAttributeOfSomethingElseTellsNothingApartButExists(t *testing.T) {
+	h := withClasses().handler()
+	const window = `"startingOn":"2026-11-20T00:00:00Z","endingBefore":"2026-11-20T12:00:00Z"`
+	for _, token := range []string{"shop", "both", "admin"} {
+		for name, filters := range map[string]string{
+			"another type":      `"resourceTypes":["vm"]`,
+			"another dimension": `"dimensions":["vcpu"]`,
+			"another namespace": `"namespaces":["bank"]`,
+		} {
+			if token == "shop" && name == "another namespace" {
+				continue
+			}
+			for _, path := range []string{"/v1alpha1/report", "/v1alpha1/report?top=3", "/v1alpha1/series"} {
+				w := ask(t, h, token, "POST", path, fmt.Sprintf(`{%s,"groupBy":["attribute:zone"],"filters":{%s}}`, window, filters))
+				if w.Code != http.StatusOK {
+					t.Errorf("%s, %s by %s: %d, %s", name, path, token, w.Code, w.Body)
+				}
+			}
+		}
+		w := ask(t, h, token, "POST", "/v1/usage", `{"window_size":"day","starting_on":"2026-11-20T00:00:00Z","ending_before":"2026-11-21T00:00:00Z","billable_metrics":[{"id":"vm.vcpu","group_by":{"key":"attribute:zone"}}]}`)
+		if w.Code != http.StatusOK {
+			t.Errorf("batched usage by %s: %d, %s", token, w.Code, w.Body)
 		}
 	}
 }

@@ -98,16 +98,23 @@ func (c *call) check(f *timeline.Filters, cursor string) error {
 
 // checkQuery does the same for all of a query: also for the attributes by which its rows are told
 // apart, in a field of that name. One that nothing has would put everything into a group without
-// a value.
+// a value. One that only something else has that the caller may see is not misspelt.
 func (c *call) checkQuery(q *timeline.Query, field, cursor string) error {
 	if err := c.check(&q.Filters, cursor); err != nil || cursor != "" {
 		return err
 	}
-	unknown, is := errors.AsType[*timeline.NoSuchName](c.snapshot.CheckKeys(&q.Filters, q.GroupBy))
+	if c.snapshot.CheckKeys(&q.Filters, q.GroupBy) == nil {
+		return nil
+	}
+	visible, err := c.within()
+	if err != nil {
+		return err
+	}
+	unknown, is := errors.AsType[*timeline.NoSuchName](c.snapshot.CheckKeys(&timeline.Filters{Namespaces: visible}, q.GroupBy))
 	if !is {
 		return nil
 	}
-	return &problem{status: http.StatusBadRequest, code: wire.NoSuchName, message: field + ": " + unknown.Error()}
+	return &problem{status: http.StatusBadRequest, code: wire.NoSuchName, message: field + ": in all that you may see, " + unknown.Error()}
 }
 
 // checkHolders does the same for the names of resources and containers. It costs a look
