@@ -108,9 +108,11 @@ func (tenants) Authorize(_ context.Context, a authorizer.Attributes) (authorizer
 }
 
 // usageAPI is one that knows people in some way.
-func usageAPI(who authenticator.Request) http.Handler {
+func usageAPI(who authenticator.Request) http.Handler { return usageAPIOf(ledger(), who) }
+
+func usageAPIOf(ledger *timeline.Timeline, who authenticator.Request) http.Handler {
 	return usageapi.New(usageapi.Options{
-		Ledger: answers{ledger()}, Authenticator: who, Authorizer: tenants{}, Clock: testclock.NewFakePassiveClock(noon()), Log: logr.Discard(),
+		Ledger: answers{ledger}, Authenticator: who, Authorizer: tenants{}, Clock: testclock.NewFakePassiveClock(noon()), Log: logr.Discard(),
 		RequestsPerSecond: 1e6, OperatorNamespace: "usage-system", Meters: metersNow, Timeout: time.Minute, Observe: func(string, int, time.Duration) {},
 		Namespaces: func(context.Context, labels.Selector) ([]timeline.NamespaceRef, error) {
 			return []timeline.NamespaceRef{{Name: "bank", UID: "uid-bank"}, {Name: "shop", UID: "uid-shop"}}, nil
@@ -120,9 +122,11 @@ func usageAPI(who authenticator.Request) http.Handler {
 
 // cluster is an API server that has nothing but a proxy to the usage API, and
 // keeps Authorization to itself.
-func cluster(t *testing.T) *httptest.Server {
+func cluster(t *testing.T) *httptest.Server { return clusterOf(t, ledger()) }
+
+func clusterOf(t *testing.T, ledger *timeline.Timeline) *httptest.Server {
 	t.Helper()
-	api := usageAPI(tenants{})
+	api := usageAPIOf(ledger, tenants{})
 	const proxy = "/api/v1/namespaces/usage-system/services/https:usage-api:https/proxy"
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/usagereports/") {

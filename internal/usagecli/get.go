@@ -188,7 +188,7 @@ func (c *cli) printResources(list *wire.ResourceList, said *told, show func(*wir
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(c.ErrOut, "\n%sFinal up to %s; the rest as of %s.\n", said.unseen(list.From), list.Sealed, list.Known)
+	_, err := fmt.Fprintf(c.ErrOut, "\n%sFinal up to %s; the rest as of %s.\n", said.unseen(stated(list.From), earlier(stated(list.To), stated(list.Known))), list.Sealed, list.Known)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -119,10 +120,20 @@ func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *to
 	if err := c.printTable(t, out.name == "wide"); err != nil {
 		return err
 	}
-	if unseen := said.unseen(query.Get("from")); unseen != "" {
+	if unseen := said.unseen(stated(query.Get("from")), sealedEnd(list, stated(query.Get("to")))); unseen != "" {
 		fmt.Fprint(c.ErrOut, "\n"+unseen)
 	}
 	return nil
+}
+
+// sealedEnd is the end of a time, if the records show that all of it is sealed; else zero.
+func sealedEnd(list *v1alpha1.UsageRecordList, end time.Time) time.Time {
+	for i := range list.Items {
+		if !end.After(list.Items[i].Spec.EndTime.Time) {
+			return end
+		}
+	}
+	return time.Time{}
 }
 
 // totalsOfRecords are the totals of records as a report's rows.

@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/report"
+	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
@@ -25,9 +27,7 @@ type told struct {
 // toldBy reads an answer's headers.
 func toldBy(header http.Header) told {
 	t := told{percent: header.Get(wire.CoverageHeader), visible: header.Get(wire.VisibleHeader)}
-	if began, err := time.Parse(time.RFC3339, header.Get(wire.BeganHeader)); err == nil {
-		t.began = began
-	}
+	t.began = stated(header.Get(wire.BeganHeader))
 	return t
 }
 
@@ -48,17 +48,43 @@ func (t *told) nothing(what, when string) string {
 	return fmt.Sprintf("%s %s.\n", what, when)
 }
 
-// unseen says which part is unknown of a time of which something is known, and that begins then.
-func (t *told) unseen(from string) string {
-	start, err := time.Parse(time.RFC3339, from)
+// unseen says which part is unknown of a time of which something is known: that before metering
+// began, and whether that is all. Zero is a start or end that is not known.
+func (t *told) unseen(start, end time.Time) string {
 	switch {
 	case t.percent == "" || t.percent == "100":
 		return ""
-	case err == nil && t.began.After(start):
-		return fmt.Sprintf("Metering began at %s: what was used before that, from %s on, is unknown.\n",
-			t.began.UTC().Format(stampLayout), start.UTC().Format(stampLayout))
+	case start.IsZero() || !t.began.After(start):
+		return fmt.Sprintf("%s%% of this time is known: what was used in the rest is unknown.\n", t.percent)
 	}
-	return fmt.Sprintf("%s%% of this time is known: what was used in the rest is unknown.\n", t.percent)
+	text := fmt.Sprintf("Metering began at %s: what was used before that, from %s on, is unknown.\n",
+		t.began.UTC().Format(stampLayout), start.UTC().Format(stampLayout))
+	switch {
+	case end.IsZero():
+		return text + fmt.Sprintf("%s%% of this time is known.\n", t.percent)
+	case end.After(t.began) && t.percent != report.Percent(&timeline.Coverage{Observed: seconds(t.began, end), Unknown: seconds(start, t.began)}):
+		return text + fmt.Sprintf("A part of what came after that is unknown, too: %s%% of this time is known.\n", t.percent)
+	}
+	return text
+}
+
+func seconds(from, to time.Time) int64 { return to.Unix() - from.Unix() }
+
+// stated reads a time as answers and queries have it; zero: there is none.
+func stated(text string) time.Time {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// earlier is the first of two moments; zero where one is not known.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // why says why something is unknown.
@@ -78,13 +104,20 @@ func (a *answered) told() told {
 	if a.Coverage != nil {
 		t.percent = a.Coverage.Percent
 	}
-	if began, err := time.Parse(time.RFC3339, a.MeteringBegan); err == nil {
-		t.began = began
-	}
+	t.began = stated(a.MeteringBegan)
 	if a.made && len(a.Totals) == 0 {
 		_, t.because, _ = strings.Cut(a.Summary, ": ")
 	}
 	return t
+}
+
+// covered is up to when the coverage of a report is that of its window; zero: it has none.
+func (a *answered) covered() time.Time {
+	c := a.Coverage
+	if c == nil {
+		return time.Time{}
+	}
+	return a.Window.StartTime.Add(time.Duration(c.ObservedSeconds+c.ReplayedSeconds+c.EstimatedSeconds+c.UnknownSeconds) * time.Second)
 }
 
 // unseen says which time at the beginning of a report's window is unknown: before metering began,
@@ -124,7 +157,7 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 	t := a.told()
 	text := marks(marked)
 	if start := a.Window.StartTime.Time; t.began.After(start) {
-		text += t.unseen(start.UTC().Format(time.RFC3339))
+		text += t.unseen(start, a.covered())
 	}
 	text += a.unseen()
 	if seen, is := strings.CutPrefix(t.visible, "namespaces="); is && a.everywhere {

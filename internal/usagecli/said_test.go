@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/internal/timeline"
+	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
@@ -25,6 +27,43 @@ func TestWhatIsUnknownBesideFiguresIsSaid(t *testing.T) {
 		if status != exitDone || strings.Contains(stderr, "unknown") {
 			t.Errorf("%s: all of it is known: status %d\n%s\n%s", command, status, out, stderr)
 		}
+	}
+}
+
+// Metering that began within the time does not hide that it was interrupted later.
+func TestAGapAfterMeteringBeganIsSaid(t *testing.T) {
+	gap := ledger()
+	gap.Take(timeline.Commit{Time: day + 72*3600, Coverage: []usage.Stretch{
+		{Meter: "vm", Window: usage.Window{Start: day + 12*3600, End: day + 18*3600}, Coverage: usage.CoverageUnknown},
+	}})
+	gap.Publish()
+	server := clusterOf(t, gap)
+	shop := " --kubeconfig=" + kubeconfig(t, server, "shop", "shop")
+	const (
+		began = "Metering began at 2026-11-01T00:00:00Z: what was used before that, from 2026-10-31T00:00:00Z on, is unknown.\n"
+		later = "A part of what came after that is unknown, too: 37.50% of this time is known.\n"
+	)
+	for _, c := range []struct {
+		window, want string
+		commands     []string
+	}{
+		{"--from=2026-10-31T00:00:00Z --to=2026-11-02T00:00:00Z", began + later, []string{"list", "top", "chart deploy/web", "get vm/web-0", "explain vm/web-0", "records"}},
+		{"--from=2026-11-01T00:00:00Z --to=2026-11-02T00:00:00Z", "75% of this time is known: what was used in the rest is unknown.\n", []string{"get vm/web-0", "explain vm/web-0", "records"}},
+		// The last records need not be of the last sealed interval, and they tell of none after them.
+		{"--from=2026-10-30T00:00:00Z --to=2027-01-01T00:00:00Z --deployment=web", "% of this time is known.\n", []string{"records"}},
+		{"--from=2026-10-30T00:00:00Z --to=2027-01-01T00:00:00Z", "A part of what came after that is unknown, too: 55% of this time is known.\n", []string{"get vm/web-0", "explain vm/web-0"}},
+	} {
+		for _, command := range c.commands {
+			status, out, stderr := run(strings.Fields(command + " " + c.window + shop)...)
+			if status != exitDone || strings.Count(stderr, c.want) != 1 {
+				t.Errorf("%s %s: status %d\n%s\n%s\nwant %s", command, c.window, status, out, stderr, c.want)
+			}
+		}
+	}
+	// Where there is no record, it is said once why.
+	status, out, stderr := run(strings.Fields("records --from=2026-10-31T00:00:00Z --to=2026-11-01T06:00:00Z" + shop)...)
+	if status != exitDone || out != "" || strings.Count(stderr, "2026-11-01T00:00:00Z") != 1 || strings.Count(stderr, "20%") != 1 {
+		t.Errorf("no records: status %d\n%s\n%s", status, out, stderr)
 	}
 }
 
