@@ -24,7 +24,7 @@ const (
 	// runtime of it.
 	containerMemory = 1 << 30
 	runtimeMemory   = containerMemory / 10 * 9
-	// flat is how much more may be resident in the last quarter than in the second one, in percent.
+	// flat is how much more may be resident in the last quarter of the attack than in its second one, in percent.
 	flat = 25
 	// long is a run in which that is looked at.
 	long = 5 * time.Minute
@@ -75,6 +75,7 @@ func (s *stage) freeAddress() string {
 type memory struct {
 	mu       sync.Mutex
 	resident []int64 // MiB
+	from, to int     // the samples of the attack
 }
 
 // watchMemory looks until ctx is done, and ends the operator as the kernel would.
@@ -106,28 +107,61 @@ func (o *operator) resident() (bytes int64) {
 	return bytes << 10
 }
 
-// most is what was resident at most in a part of the run, in quarters.
-func (m *memory) most(from, to int) (most int64) {
+// during notes that what is done meanwhile is what is judged: before it and after it nothing attacks.
+func (m *memory) during(attack func()) {
+	m.from = m.samples()
+	attack()
+	m.to = m.samples()
+}
+
+func (m *memory) samples() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, mib := range m.resident[len(m.resident)*from/4 : len(m.resident)*to/4] {
+	return len(m.resident)
+}
+
+// most is what was resident at most in a part of the attack, in quarters.
+func (m *memory) most(from, to int) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	attack := m.resident[m.from:m.to]
+	return most(attack[len(attack)*from/4 : len(attack)*to/4])
+}
+
+// ever is what was resident at most, also before the attack and after it.
+func (m *memory) ever() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return most(m.resident)
+}
+
+func most(resident []int64) (most int64) {
+	for _, mib := range resident {
 		most = max(most, mib)
 	}
 	return most
 }
 
-func (m *memory) judge(t *testing.T, lasted time.Duration) {
-	if most := m.most(0, 4); most == 0 || most > containerMemory>>20 {
-		t.Errorf("%d MiB were resident: want some, and at most %d", most, containerMemory>>20)
+// wrong says what is wrong with the memory of an attack that lasted so long; "": nothing is.
+func (m *memory) wrong(lasted time.Duration) string {
+	if most := m.ever(); most == 0 || most > containerMemory>>20 {
+		return fmt.Sprintf("%d MiB were resident: want some, and at most %d", most, containerMemory>>20)
 	}
 	early, late := m.most(1, 2), m.most(3, 4)
 	if lasted >= long && late > early+early*flat/100 {
-		t.Errorf("%d MiB were resident at most in the second quarter, and %d MiB in the last: want no more than %d %% more", early, late, flat)
+		return fmt.Sprintf("%d MiB were resident at most in the second quarter of the attack, and %d MiB in its last: want no more than %d %% more", early, late, flat)
+	}
+	return ""
+}
+
+func (m *memory) judge(t *testing.T, lasted time.Duration) {
+	if wrong := m.wrong(lasted); wrong != "" {
+		t.Error(wrong)
 	}
 }
 
 func (m *memory) String() string {
-	return fmt.Sprintf("resident at most, by quarters: %d, %d, %d, %d MiB", m.most(0, 1), m.most(1, 2), m.most(2, 3), m.most(3, 4))
+	return fmt.Sprintf("resident at most, by quarters of the attack: %d, %d, %d, %d MiB", m.most(0, 1), m.most(1, 2), m.most(2, 3), m.most(3, 4))
 }
 
 // seals is what the journal says is sealed, and how long after its end that was seen at most.

@@ -77,15 +77,17 @@ func TestSoak(t *testing.T) {
 		attackers = s.attackers(ctx)
 	}
 
-	attacking, stop := context.WithTimeout(ctx, *duration)
-	defer stop()
-	var all sync.WaitGroup
-	all.Go(func() { crowd.live(attacking) })
-	all.Go(func() { asker.ask(attacking) })
-	for _, a := range attackers {
-		all.Go(func() { a.attack(attacking) })
-	}
-	all.Wait()
+	memory.during(func() {
+		attacking, stop := context.WithTimeout(ctx, *duration)
+		defer stop()
+		var all sync.WaitGroup
+		all.Go(func() { crowd.live(attacking) })
+		all.Go(func() { asker.ask(attacking) })
+		for _, a := range attackers {
+			all.Go(func() { a.attack(attacking) })
+		}
+		all.Wait()
+	})
 
 	to := usage.Interval(time.Now().Unix(), interval).End
 	s.judge(ctx, crowd, to, seals)
