@@ -21,6 +21,11 @@ END
 	exit 1
 }
 
+# govulncheck takes a folder without any for a database of none.
+if [[ ${GOVULNDB:-} == file://* && -z $(find "${GOVULNDB#file://}" -name '*.json' -print -quit 2>/dev/null) ]]; then
+	unreachable
+fi
+
 failed=0
 # look FOLDER ARGUMENT...: 3 is that something was found.
 look() {
@@ -28,7 +33,8 @@ look() {
 	shift
 	(cd "$folder" && "$tmp/govulncheck" ${GOVULNDB:+-db "$GOVULNDB"} "$@") 2>"$tmp/errors" || code=$?
 	cat "$tmp/errors" >&2
-	if ((code == 1)) && grep -qE 'fetching vulnerabilities|HTTP|no such (host|file)|dial tcp|vulnerability database' "$tmp/errors"; then
+	# Not a module proxy that cannot be reached: its errors name the proxy.
+	if ((code == 1)) && grep -qF -e 'fetching vulnerabilities' -e 'creating client: ' -e "${GOVULNDB:-https://vuln.go.dev}" "$tmp/errors"; then
 		unreachable
 	fi
 	((code == 0)) || failed=$code
