@@ -53,7 +53,8 @@ func isTemplate(name string) bool {
 }
 
 // templatePrinter is kubectl's, of jsonpath=TEMPLATE and go-template=TEMPLATE. As there, what an
-// answer does not have is printed as nothing: one without usage has no rows.
+// answer does not have is no error: one without usage has no rows. jsonpath prints nothing for it,
+// and go-template "<no value>".
 func templatePrinter(name string) (printers.ResourcePrinter, error) {
 	kind, template, _ := strings.Cut(name, "=")
 	if template == "" {
