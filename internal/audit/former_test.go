@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/audit"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -42,6 +44,31 @@ func TestASummaryOfAnEarlierRelease(t *testing.T) {
 		})}
 		if result := w.verify(t, func(in *audit.Input) { in.Reports = reports }); result.OK() != right || !right && result.First.Field != "status.summary" {
 			t.Errorf("a report that says %q: %v", summary, result.First)
+		}
+	}
+}
+
+// A report without figures says which name there is not, as it was when it was made: that is not
+// in the ledger. It says so in a condition, too.
+func TestASummaryThatSaysWhichNameThereIsNot(t *testing.T) {
+	const said = `spec.filters: nothing was ever recorded under a deployment "wbe"; there are db`
+	window := windowOf(v1alpha1.ReportShape{})
+	for name, c := range map[string]struct {
+		condition metav1.Condition
+		namespace string
+		right     bool
+	}{
+		"it is ready":       {metav1.Condition{Type: v1alpha1.ConditionReady, Message: "the figures are final: " + said + "; a meter is behind"}, "empty", true},
+		"it is suspended":   {metav1.Condition{Type: v1alpha1.ConditionComplete, Message: "all is sealed; " + said}, "empty", true},
+		"no condition says": {metav1.Condition{Type: v1alpha1.ConditionReady, Message: "the figures are final"}, "empty", false},
+		"there are figures": {metav1.Condition{Type: v1alpha1.ConditionReady, Message: "the figures are final: " + said}, "shop", false},
+	} {
+		w := allocated(t)
+		reports := reported{w.reportAfter(t, 2, c.namespace, window, func(s *v1alpha1.UsageReportStatus) {
+			s.Summary, s.Conditions = said, []metav1.Condition{c.condition}
+		})}
+		if result := w.verify(t, func(in *audit.Input) { in.Reports = reports }); result.OK() != c.right || !c.right && result.First.Field != "status.summary" {
+			t.Errorf("%s: %v", name, result.First)
 		}
 	}
 }
