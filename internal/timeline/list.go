@@ -9,8 +9,18 @@ import (
 )
 
 // Bounds are how much of a list is made at a time: resources, and segments of all of
-// them. What one resource holds at one moment is never divided, however much it is.
-type Bounds struct{ Resources, Segments int }
+// them, or one resource that alone has more. What one resource holds at one moment is
+// never divided, however much it is.
+type Bounds struct {
+	Resources, Segments int
+	// Each is how many segments a resource has that is not divided; 0: Segments. How a
+	// resource is divided depends on nothing else, so that a page may have less room than
+	// another.
+	Each int
+}
+
+// each is how many segments a resource has at most that is not divided.
+func (b *Bounds) each() int { return max(1, cmp.Or(b.Each, b.Segments)) }
 
 // Place is where a page of a list begins: after a resource or, with From, within it, at
 // that moment. The zero value is before the first.
@@ -22,7 +32,7 @@ type Place struct {
 // Resources returns the resources that pass the filters and held something in the
 // window, from a place on, within the bounds. Each has what it held in the window, and,
 // for what is under a bundle, all that it ever held. A resource with more segments than
-// the bounds allow is cut by time into parts, one to a page: each History has the window
+// Bounds.Each is cut by time into parts, one to a page: each History has the window
 // that it covers. more is where the next page begins; nil after the last.
 //
 // It takes memory only for what it returns, and fails with the context's error soon
@@ -233,7 +243,7 @@ func (o *outline) page() (found map[ResourceKey]*History, more *Place) {
 		}
 		w := o.of(key)
 		found[key] = &History{ResourceKey: key, Window: w}
-		if segments <= o.bounds.Segments {
+		if o.counts[key] <= o.bounds.each() {
 			continue
 		}
 		if end := o.part(key); end < w.End {
@@ -249,7 +259,7 @@ func (o *outline) page() (found map[ResourceKey]*History, more *Place) {
 // as the bound begin in it, whatever continues into it.
 func (o *outline) part(key ResourceKey) int64 {
 	w := o.of(key)
-	goOn, most := 0, max(1, o.bounds.Segments)
+	goOn, most := 0, o.bounds.each()
 	var starts []int64 // the first of them
 	o.each(map[ResourceKey]*History{key: {Window: w}}, func(_ bool, x occurrence) {
 		switch {

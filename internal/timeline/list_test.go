@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/internal/timeline"
@@ -87,10 +88,29 @@ func (r *reading) page(t *rapid.T, list []timeline.History, b timeline.Bounds) {
 	}
 }
 
+// read reads all pages.
+func read(t *rapid.T, s *timeline.Snapshot, q *timeline.Query, b timeline.Bounds) *reading {
+	r := &reading{got: listed{}, parts: map[timeline.ResourceKey][]usage.Window{}}
+	for from := (timeline.Place{}); ; {
+		list, more, err := s.Resources(t.Context(), &q.Filters, q.Window, from, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.page(t, list, b)
+		if more == nil {
+			return r
+		}
+		if *more == from {
+			t.Fatalf("after %+v comes the same again", from)
+		}
+		from = *more
+	}
+}
+
 // cut checks that resources were cut where they had to be, one part after the other.
 func (r *reading) cut(t *rapid.T, w usage.Window, all map[timeline.ResourceKey]int, b timeline.Bounds) {
 	for key, parts := range r.parts {
-		if len(parts) > 1 && all[key] <= b.Segments {
+		if len(parts) > 1 && all[key] <= max(b.Segments, b.Each) {
 			t.Fatalf("%v has %d segments, and was cut into %v", key, all[key], parts)
 		}
 		next := w.Start
@@ -117,22 +137,17 @@ func TestPagesOfResourcesAreAllOfThemWithinBounds(t *testing.T) {
 		}
 		want, all := w.counted(&q)
 		b := timeline.Bounds{Resources: rapid.IntRange(1, 4).Draw(t, "resources"), Segments: rapid.IntRange(1, 12).Draw(t, "segments")}
-		r := reading{got: listed{}, parts: map[timeline.ResourceKey][]usage.Window{}}
-		for from := (timeline.Place{}); ; {
-			list, more, err := s.Resources(t.Context(), &q.Filters, q.Window, from, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.page(t, list, b)
-			if more == nil {
-				break
-			}
-			if *more == from {
-				t.Fatalf("after %+v comes the same again", from)
-			}
-			from = *more
+		if rapid.Bool().Draw(t, "small pages") {
+			b.Each = b.Segments + rapid.IntRange(0, 8).Draw(t, "each")
 		}
+		r := read(t, s, &q, b)
 		r.cut(t, q.Window, all, b)
+		if b.Each != 0 {
+			whole := read(t, s, &q, timeline.Bounds{Resources: 100, Segments: b.Each})
+			if diff := cmp.Diff(whole.parts, r.parts); diff != "" {
+				t.Fatalf("small pages divide resources otherwise: %s", diff)
+			}
+		}
 		if len(r.got) != len(want) {
 			t.Fatalf("%d resources: want %d", len(r.got), len(want))
 		}

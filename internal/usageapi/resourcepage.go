@@ -10,14 +10,16 @@ import (
 )
 
 // maxSegments is how many segments a page of resources has at most, however many
-// resources it might have: about 3 MiB of JSON. What one resource holds at one moment
-// is never divided.
+// resources it might have: about 3 MiB of JSON. A resource that alone has more is divided,
+// but what it holds at one moment never is. Where there is room for less, a page has fewer
+// resources, and none of them is divided for that: what is said of one does not depend on
+// who else asks.
 const maxSegments = 5000
 
 // resourcePage is a page of resources, and the cursor of the next one; nil after the
 // last. From now on the call takes as much memory as the page does.
 func (c *call) resourcePage(f *timeline.Filters, w usage.Window, after timeline.Place, limit int) ([]timeline.History, *string, error) {
-	list, more, err := c.snapshot.Resources(c.ctx, f, w, after, timeline.Bounds{Resources: limit, Segments: c.segments})
+	list, more, err := c.snapshot.Resources(c.ctx, f, w, after, timeline.Bounds{Resources: limit, Segments: c.segments, Each: maxSegments})
 	if gone := c.alive(); gone != nil {
 		return nil, nil, gone
 	}
