@@ -21,6 +21,7 @@ package fairqueue
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -51,10 +52,15 @@ type Queue struct {
 	admitted int64 // all of it
 	spare    int64 // what of that is in the spare part
 	waiting  int
-	virtual  int64            // the start tag of the waiter that was admitted last
+	virtual  int64            // the latest start tag of the waiters that have been admitted
 	arrived  uint64           // how many flows have begun to wait
 	flows    map[string]*flow // those that have waiting or admitted requests
+	idle     map[string]int64 // the tags of flows that have none, if they are after virtual
 }
+
+// mostIdle is how many idle flows are known at most: of more, those are forgotten that have been
+// admitted least.
+const mostIdle = 1024
 
 // flow is the requests of one name.
 type flow struct {
@@ -90,7 +96,7 @@ func (q *Queue) share(f *flow, w *waiter) *Share {
 // New returns an empty queue.
 func New(limits Limits) *Queue {
 	limits.Flow = min(limits.Flow, limits.Total-limits.Spare)
-	return &Queue{limits: limits, flows: map[string]*flow{}}
+	return &Queue{limits: limits, flows: map[string]*flow{}, idle: map[string]int64{}}
 }
 
 // Acquire waits until a request of that weight is admitted to the flow. It fails with
@@ -138,8 +144,9 @@ func (q *Queue) enqueue(name string, w *waiter) (*flow, error) {
 		return nil, ErrFull
 	}
 	if f == nil {
-		f = &flow{name: name}
+		f = &flow{name: name, tag: q.idle[name]}
 		q.flows[name] = f
+		delete(q.idle, name)
 	}
 	w.weight = max(1, min(w.weight, q.limits.Flow))
 	w.least = max(1, min(w.least, w.weight))
@@ -197,7 +204,7 @@ func (q *Queue) dispatch() {
 		}
 		q.admitted += w.weight
 		f.admitted += w.weight
-		q.virtual = f.tag
+		q.virtual = max(q.virtual, f.tag)
 		f.tag += w.weight
 		close(w.ready)
 	}
@@ -243,11 +250,33 @@ func (q *Queue) first(eligible func(*flow) bool) *flow {
 	return first
 }
 
-// forget drops a flow without waiting and admitted requests.
+// forget drops a flow without waiting and admitted requests. It remembers what a flow has been
+// admitted more than others: else one that comes again at once would be in front of what waits.
 func (q *Queue) forget(f *flow) {
-	if len(f.waiting) == 0 && f.admitted == 0 && q.flows[f.name] == f {
-		delete(q.flows, f.name)
+	if len(f.waiting) > 0 || f.admitted > 0 || q.flows[f.name] != f {
+		return
 	}
+	delete(q.flows, f.name)
+	if len(q.flows) == 0 {
+		clear(q.idle) // there is none that it would be in front of
+		return
+	}
+	if f.tag > q.virtual {
+		q.idle[f.name] = f.tag
+	}
+	if len(q.idle) >= mostIdle {
+		q.forgetIdle()
+	}
+}
+
+// forgetIdle drops the idle flows that begin as if they were new, and of the others those that
+// have been admitted least, so that there is room for as many again.
+func (q *Queue) forgetIdle() {
+	until := q.virtual
+	if tags := slices.Sorted(maps.Values(q.idle)); len(tags) > mostIdle/2 {
+		until = max(until, tags[len(tags)-mostIdle/2-1])
+	}
+	maps.DeleteFunc(q.idle, func(_ string, tag int64) bool { return tag <= until })
 }
 
 // Weight is the present weight of the share.
@@ -331,7 +360,8 @@ func (q *Queue) wanted(s *Share) bool {
 	return false
 }
 
-// begins sets the order of a flow that begins to wait: an idle flow does not accumulate credit.
+// begins sets the order of a flow that begins to wait: an idle flow accumulates no credit, and
+// what it has been admitted is not forgotten until others have been admitted as much.
 func (q *Queue) begins(f *flow) {
 	f.tag = max(f.tag, q.virtual)
 	f.order = q.arrived
