@@ -162,10 +162,10 @@ func (c *cli) resources(ctx context.Context, query url.Values) (*wire.ResourceLi
 		}
 		if all == nil {
 			all = page
-		} else {
-			all.Resources = append(all.Resources, page.Resources...)
+		} else if err := addPage(all, page); err != nil {
+			return nil, told{}, err
 		}
-		if all.Next = page.Next; page.Next == "" {
+		if page.Next == "" {
 			return all, toldBy(at.told), nil
 		}
 		query.Set("cursor", page.Next)
