@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,23 +15,24 @@ func (s *subject) checkNames(snapshot *timeline.Snapshot, q *timeline.Query) err
 	if err := s.checkNamespaces(snapshot); err != nil {
 		return err
 	}
-	if err := snapshot.Check(&q.Filters); err != nil {
+	ctx := context.Background() // a name that was not looked for to the end is neither there nor missing
+	if err := snapshot.Check(ctx, &q.Filters); err != nil {
 		return fmt.Errorf("spec.filters: %w", err)
 	}
-	return s.checkKeys(snapshot, q)
+	return s.checkKeys(ctx, snapshot, q)
 }
 
 // checkKeys does that for the attributes that it is grouped by: one that only something else has
 // which the report may be about is not misspelt.
-func (s *subject) checkKeys(snapshot *timeline.Snapshot, q *timeline.Query) error {
-	if snapshot.CheckKeys(&q.Filters, q.GroupBy) == nil {
+func (s *subject) checkKeys(ctx context.Context, snapshot *timeline.Snapshot, q *timeline.Query) error {
+	if snapshot.CheckKeys(ctx, &q.Filters, q.GroupBy) == nil {
 		return nil
 	}
 	all, where := timeline.Filters{}, "the whole cluster"
 	if s.GetNamespace() != "" {
 		all.Namespaces, where = q.Namespaces, "this namespace"
 	}
-	if err := snapshot.CheckKeys(&all, q.GroupBy); err != nil {
+	if err := snapshot.CheckKeys(ctx, &all, q.GroupBy); err != nil {
 		return fmt.Errorf("spec.groupBy: in %s, %w", where, err)
 	}
 	return nil

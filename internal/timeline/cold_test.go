@@ -62,7 +62,7 @@ func asked(t *rapid.T, s *timeline.Snapshot, q timeline.Query, cells int) map[st
 		held = append(held, fmt.Sprint(h.HoldingKey), shownSegments(h.Segments))
 	}
 	say("holdings", held)
-	say("names", s.Check(&q.Filters), s.CheckHolders(t.Context(), &q.Filters), s.Metrics(&q.Filters), s.Namespaces())
+	say("names", s.Check(t.Context(), &q.Filters), s.CheckHolders(t.Context(), &q.Filters), s.Metrics(&q.Filters), s.Namespaces())
 	totals := timeline.NewRunningTotals(true)
 	totals.Advance(s)
 	sealed := map[timeline.SeriesKey]string{}

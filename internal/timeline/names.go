@@ -114,8 +114,9 @@ func distance(a, b string) int {
 
 // Check returns a *NoSuchName if the filters have a name that does not exist in the
 // namespaces that they let through. It does not check names of resources and containers:
-// see CheckHolders.
-func (s *Snapshot) Check(f *Filters) error {
+// see CheckHolders. It looks at all accounts, and fails with the context's error soon after that
+// is done.
+func (s *Snapshot) Check(ctx context.Context, f *Filters) error {
 	asked := f.asked()
 	if len(asked) == 0 {
 		return nil
@@ -137,19 +138,24 @@ func (s *Snapshot) Check(f *Filters) error {
 		}
 		return false
 	}
-	s.names(f, func(key Key, name string) {
+	err := s.names(ctx, f, func(key Key, name string) {
 		if missing[key] != nil && missing[key][name] {
 			missing[key][name] = false
 		}
 	})
-	if !left() {
-		return nil
+	if err != nil || !left() {
+		return err
 	}
 	for _, a := range asked {
 		for _, name := range a.names {
-			if missing[a.key][name] {
-				return &NoSuchName{Key: a.key, Name: name, Known: s.known(f, a.key)}
+			if !missing[a.key][name] {
+				continue
 			}
+			known, err := s.known(ctx, f, a.key)
+			if err != nil {
+				return err
+			}
+			return &NoSuchName{Key: a.key, Name: name, Known: known}
 		}
 	}
 	return nil
@@ -157,27 +163,44 @@ func (s *Snapshot) Check(f *Filters) error {
 
 // CheckKeys returns a *NoSuchName if rows are to be told apart by an attribute that nothing has
 // of what the filters let through, though there is something: one that is misspelt would tell
-// nothing apart.
-func (s *Snapshot) CheckKeys(f *Filters, keys []Key) error {
+// nothing apart. It looks at all accounts, as Check does.
+func (s *Snapshot) CheckKeys(ctx context.Context, f *Filters, keys []Key) error {
 	attributes := slices.ContainsFunc(keys, func(key Key) bool { _, is := key.Attribute(); return is })
 	if !attributes {
 		return nil
 	}
 	known, something := map[string]bool{}, false
-	s.classes.all(func(_ int, at **class) {
-		if w := &(*at).words; f.measures(w) && f.within(w) {
+	err := s.eachClass(ctx, func(c *class) {
+		if w := &c.words; f.measures(w) && f.within(w) {
 			something = true
 			for name := range w.Attributes.Map() {
 				known[name] = true
 			}
 		}
 	})
+	if err != nil {
+		return err
+	}
 	for _, key := range keys {
 		if name, is := key.Attribute(); is && something && !known[name] {
 			return &NoSuchName{Key: attributeName, Name: name, Known: slices.Sorted(maps.Keys(known))}
 		}
 	}
 	return nil
+}
+
+// eachClass calls with each class, and pauses now and then. Its error is that there is no point in
+// going on.
+func (s *Snapshot) eachClass(ctx context.Context, call func(*class)) (err error) {
+	s.classes.all(func(i int, at **class) {
+		if i%lookedAtOnce == lookedAtOnce-1 && err == nil {
+			err = pause(ctx)
+		}
+		if err == nil {
+			call(*at)
+		}
+	})
+	return err
 }
 
 type askedNames struct {
@@ -199,19 +222,19 @@ func (f *Filters) asked() (asked []askedNames) {
 }
 
 // known are all names of a kind, in order.
-func (s *Snapshot) known(f *Filters, key Key) []string {
+func (s *Snapshot) known(ctx context.Context, f *Filters, key Key) ([]string, error) {
 	found := map[string]bool{}
-	s.names(f, func(of Key, name string) {
+	err := s.names(ctx, f, func(of Key, name string) {
 		if of == key && name != "" {
 			found[name] = true
 		}
 	})
-	return slices.Sorted(maps.Keys(found))
+	return slices.Sorted(maps.Keys(found)), err
 }
 
 // names calls with the names of what there is, of what the filters' namespaces have and meters
 // measure; with dimensions only of the resource types that they let through.
-func (s *Snapshot) names(f *Filters, call func(Key, string)) {
+func (s *Snapshot) names(ctx context.Context, f *Filters, call func(Key, string)) error {
 	dimension := func(resourceType string, d usage.Dimension) {
 		if has(f.ResourceTypes, resourceType) {
 			plain, _ := d.Plain()
@@ -229,8 +252,8 @@ func (s *Snapshot) names(f *Filters, call func(Key, string)) {
 			dimension(m.ResourceType, m.Measured[j].Dimension)
 		}
 	}
-	s.classes.all(func(_ int, at **class) {
-		w := &(*at).words
+	return s.eachClass(ctx, func(c *class) {
+		w := &c.words
 		if !f.within(w) {
 			return
 		}

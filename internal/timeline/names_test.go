@@ -1,7 +1,9 @@
 package timeline_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -66,7 +68,7 @@ func TestNamesThatThereAreNotAreSaid(t *testing.T) {
 		{"a container", timeline.Filters{Namespaces: shop, Containers: []string{"", "app-c"}}, `a container "app-c": did you mean`},
 	}
 	for _, c := range cases {
-		err := s.Check(&c.f)
+		err := s.Check(t.Context(), &c.f)
 		if err == nil {
 			err = s.CheckHolders(t.Context(), &c.f)
 		}
@@ -125,5 +127,39 @@ func TestWhatIsKnownSinceItsMeterBegan(t *testing.T) {
 	}
 	if c := tally.Coverage(); c.Began != began || c.Unknown != 1800 {
 		t.Errorf("%+v: want that it began at %d", c, began)
+	}
+}
+
+// Whoever asks for a name of very many accounts leaves the processor to others meanwhile.
+func TestNamesOfManyAccountsAreLookedForInTurns(t *testing.T) {
+	const accounts = 10_000
+	c := timeline.Commit{Time: second0 + 7200}
+	for i := range accounts {
+		change := held("vm", second0, second0+3600)
+		of := *change.Subject
+		of.Deployment = fmt.Sprint("d", i)
+		change.Subject = &of
+		c.Changes = append(c.Changes, change)
+	}
+	line := timeline.New()
+	load(line, c)
+	s := line.Snapshot()
+	for name, check := range map[string]func(ctx context.Context) error{
+		"names": func(ctx context.Context) error {
+			return s.Check(ctx, &timeline.Filters{Deployments: []string{"no-such"}})
+		},
+		"keys": func(ctx context.Context) error {
+			return s.CheckKeys(ctx, &timeline.Filters{}, []timeline.Key{timeline.Attribute("no-such")})
+		},
+	} {
+		counted := &countingPacer{last: 1 << 30}
+		err := check(timeline.WithPacer(t.Context(), counted))
+		if _, is := errors.AsType[*timeline.NoSuchName](err); !is || counted.pauses < accounts/4096 {
+			t.Errorf("%s: %d pauses for %d accounts: %v", name, counted.pauses, accounts, err)
+		}
+		ended := &countingPacer{last: 1}
+		if err := check(timeline.WithPacer(t.Context(), ended)); !errors.Is(err, errPaced) || ended.pauses != 2 {
+			t.Errorf("%s: it goes on for %d pauses: %v", name, ended.pauses, err)
+		}
 	}
 }

@@ -108,3 +108,15 @@ func TestAnAttributeThatThereIsTellsApart(t *testing.T) {
 		t.Errorf("a new namespace: %d, %s", w.Code, w.Body)
 	}
 }
+
+// Each metric that is grouped is a query of its own: there are not more than a few.
+func TestMetricsOfARequestAreBounded(t *testing.T) {
+	h := newFixture().handler()
+	metric := `{"id":"vm.vcpu","group_by":{"key":"deployment"}}`
+	for n, status := range map[int]int{100: http.StatusOK, 101: http.StatusBadRequest} {
+		body := `{"window_size":"none","starting_on":"2026-11-20T00:00:00Z","ending_before":"2026-11-21T00:00:00Z","billable_metrics":[` + strings.Repeat(metric+",", n-1) + metric + `]}`
+		if w := ask(t, h, "admin", "POST", "/v1/usage", body); w.Code != status || status != http.StatusOK && !strings.Contains(w.Body.String(), "want at most 100") {
+			t.Errorf("%d metrics: status %d, want %d: %.300s", n, w.Code, status, w.Body)
+		}
+	}
+}

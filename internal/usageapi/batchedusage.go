@@ -65,6 +65,9 @@ const (
 	// rowsOnPage is how many rows a page has, and groupsOnPage, how many groups those of
 	// all its rows: a row that has more of them itself cannot be told.
 	rowsOnPage, groupsOnPage = 1000, 10_000
+
+	// maxMetrics is how many metrics a request has at most: each that is grouped is a query.
+	maxMetrics = 100
 )
 
 // batchedUsage answers with a page of customers' usage.
@@ -146,6 +149,9 @@ var windowSizes = map[string]timeline.Size{"hour": timeline.Hour, "day": timelin
 // batches are the queries that a request asks: one for all metrics that are not
 // grouped, and one for each that is.
 func (c *call) batches(asked *batchedRequest) ([]batch, error) {
+	if n := len(asked.BillableMetrics); n > maxMetrics {
+		return nil, badRequest("billable_metrics: there are %d, want at most %d: ask for others in a request of their own, or for all metrics with none", n, maxMetrics)
+	}
 	size, known := windowSizes[strings.ToLower(asked.WindowSize)]
 	if !known {
 		return nil, badRequest("window_size: %q is none of hour, day, none", asked.WindowSize)

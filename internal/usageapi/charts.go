@@ -57,7 +57,7 @@ func (c *call) charts() error {
 		Window: window, Size: size, GroupBy: []timeline.Key{timeline.ResourceType},
 		Filters: timeline.Filters{Namespaces: namespaces, Deployments: []string{deployment}},
 	}
-	if err := noSuchName(c.snapshot.Check(&q.Filters), http.StatusNotFound); err != nil {
+	if err := noSuchName(c.snapshot.Check(c.ctx, &q.Filters), http.StatusNotFound); err != nil {
 		return err
 	}
 	c.tell(&q.Filters, window)

@@ -93,7 +93,7 @@ func (c *call) check(f *timeline.Filters, cursor string) error {
 	if cursor != "" {
 		return nil
 	}
-	return noSuchName(c.snapshot.Check(f), http.StatusBadRequest)
+	return noSuchName(c.snapshot.Check(c.ctx, f), http.StatusBadRequest)
 }
 
 // checkQuery does the same for all of a query: also for the attributes by which its rows are told
@@ -103,16 +103,17 @@ func (c *call) checkQuery(q *timeline.Query, field, cursor string) error {
 	if err := c.check(&q.Filters, cursor); err != nil || cursor != "" {
 		return err
 	}
-	if c.snapshot.CheckKeys(&q.Filters, q.GroupBy) == nil {
-		return nil
+	if err := c.snapshot.CheckKeys(c.ctx, &q.Filters, q.GroupBy); err == nil || c.ctx.Err() != nil {
+		return err
 	}
 	visible, err := c.within()
 	if err != nil {
 		return err
 	}
-	unknown, is := errors.AsType[*timeline.NoSuchName](c.snapshot.CheckKeys(&timeline.Filters{Namespaces: visible}, q.GroupBy))
+	err = c.snapshot.CheckKeys(c.ctx, &timeline.Filters{Namespaces: visible}, q.GroupBy)
+	unknown, is := errors.AsType[*timeline.NoSuchName](err)
 	if !is {
-		return nil
+		return err
 	}
 	return &problem{status: http.StatusBadRequest, code: wire.NoSuchName, message: field + ": in all that you may see, " + unknown.Error()}
 }
