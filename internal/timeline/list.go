@@ -17,6 +17,17 @@ type Bounds struct {
 	// resource is divided depends on nothing else, so that a page may have less room than
 	// another.
 	Each int
+	// Room is called before what is on the page is collected, if that is more than Segments:
+	// one resource. An error of it is that of the list. nil: there is room.
+	Room func(segments int) error
+}
+
+// room waits for room for so many segments, where there is less.
+func (b *Bounds) room(segments int) error {
+	if b.Room == nil || segments <= b.Segments {
+		return nil
+	}
+	return b.Room(segments)
 }
 
 // each is how many segments a resource has at most that is not divided.
@@ -42,7 +53,10 @@ func (s *Snapshot) Resources(ctx context.Context, f *Filters, w usage.Window, fr
 	if err := o.find(); err != nil {
 		return nil, nil, err
 	}
-	found, more := o.page()
+	found, segments, more := o.page()
+	if err := b.room(segments); err != nil {
+		return nil, nil, err
+	}
 	if err := o.collect(found); err != nil {
 		return nil, nil, err
 	}
@@ -227,31 +241,31 @@ func (o *outline) trim(most int) {
 	o.last = &keys[most-1]
 }
 
-// page are the resources of the page, still empty, and where the next one begins.
-func (o *outline) page() (found map[ResourceKey]*History, more *Place) {
+// page are the resources of the page, still empty, how many segments are collected for them, and
+// where the next one begins.
+func (o *outline) page() (found map[ResourceKey]*History, segments int, more *Place) {
 	keys := make([]ResourceKey, 0, len(o.counts))
 	for key := range o.counts {
 		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, ResourceKey.Compare)
 	found = map[ResourceKey]*History{}
-	segments := 0
 	for i, key := range keys {
-		segments += o.counts[key]
-		if i == o.bounds.Resources || i > 0 && segments > o.bounds.Segments {
-			return found, &Place{ResourceKey: keys[i-1]}
+		n := o.counts[key]
+		if i == o.bounds.Resources || i > 0 && segments+n > o.bounds.Segments {
+			return found, segments, &Place{ResourceKey: keys[i-1]}
 		}
 		w := o.of(key)
 		found[key] = &History{ResourceKey: key, Window: w}
-		if o.counts[key] <= o.bounds.each() {
-			continue
+		if n > o.bounds.each() {
+			if end := o.part(key); end < w.End {
+				found[key].Window.End = end
+				return found, segments + o.held(found[key]), &Place{ResourceKey: key, From: end}
+			}
 		}
-		if end := o.part(key); end < w.End {
-			found[key].Window.End = end
-			return found, &Place{ResourceKey: key, From: end}
-		}
+		segments += n
 	}
-	return found, nil
+	return found, segments, nil
 }
 
 // part is the end of the first part of a resource with too many segments: before the
@@ -279,6 +293,16 @@ func (o *outline) part(key ResourceKey) int64 {
 		return w.End
 	}
 	return min(starts[room], w.End)
+}
+
+// held is how many segments are collected for a part of a resource.
+func (o *outline) held(r *History) (n int) {
+	o.each(map[ResourceKey]*History{r.ResourceKey: r}, func(beyond bool, x occurrence) {
+		if beyond || x.says(r.Window) {
+			n++
+		}
+	})
+	return n
 }
 
 // collect gives resources what they held.

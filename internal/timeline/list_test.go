@@ -66,8 +66,7 @@ type reading struct {
 	last  timeline.ResourceKey
 }
 
-func (r *reading) page(t *rapid.T, list []timeline.History, b timeline.Bounds) {
-	segments := 0
+func (r *reading) page(t *rapid.T, list []timeline.History, b timeline.Bounds) (segments int) {
 	for _, h := range list {
 		if order := h.Compare(r.last); order < 0 || order == 0 && r.parts[h.ResourceKey] == nil {
 			t.Fatalf("%v comes after %v", h.ResourceKey, r.last)
@@ -84,19 +83,28 @@ func (r *reading) page(t *rapid.T, list []timeline.History, b timeline.Bounds) {
 		}
 	}
 	if len(list) > b.Resources || segments > b.Segments && len(list) > 1 {
-		t.Fatalf("a page has %d resources and %d segments: %+v may be", len(list), segments, b)
+		t.Fatalf("a page has %d resources and %d segments: %d and %d may be", len(list), segments, b.Resources, b.Segments)
 	}
+	return segments
 }
 
 // read reads all pages.
 func read(t *rapid.T, s *timeline.Snapshot, q *timeline.Query, b timeline.Bounds) *reading {
 	r := &reading{got: listed{}, parts: map[timeline.ResourceKey][]usage.Window{}}
+	var room int
+	b.Room = func(segments int) error {
+		room = segments
+		return nil
+	}
 	for from := (timeline.Place{}); ; {
+		room = b.Segments
 		list, more, err := s.Resources(t.Context(), &q.Filters, q.Window, from, b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.page(t, list, b)
+		if n := r.page(t, list, b); n > room {
+			t.Fatalf("%d segments were collected, and there was room for %d", n, room)
+		}
 		if more == nil {
 			return r
 		}

@@ -19,7 +19,7 @@ const maxSegments = 5000
 // resourcePage is a page of resources, and the cursor of the next one; nil after the
 // last. From now on the call takes as much memory as the page does.
 func (c *call) resourcePage(f *timeline.Filters, w usage.Window, after timeline.Place, limit int) ([]timeline.History, *string, error) {
-	list, more, err := c.snapshot.Resources(c.ctx, f, w, after, timeline.Bounds{Resources: limit, Segments: c.segments, Each: maxSegments})
+	list, more, err := c.snapshot.Resources(c.ctx, f, w, after, timeline.Bounds{Resources: limit, Segments: c.segments, Each: maxSegments, Room: c.room})
 	if gone := c.alive(); gone != nil {
 		return nil, nil, gone
 	}
@@ -32,11 +32,23 @@ func (c *call) resourcePage(f *timeline.Filters, w usage.Window, after timeline.
 		segments, most = segments+n, max(most, n)
 	}
 	c.takes(int64(segments*segmentWeight + most*shownWeight))
+	c.segments = 0 // another page has to be admitted
 	if more == nil {
 		return list, nil, nil
 	}
 	next := placeCursor(*more)
 	return list, &next, nil
+}
+
+// room waits until so many segments of one resource are admitted, where that are more than the call has
+// room for. It gives back what it has meanwhile: what waits for memory holds none. What it needs is
+// not what begins, and nothing of the part that is kept for that.
+func (c *call) room(segments int) error {
+	return c.rest(func() (err error) {
+		c.share.Release()
+		c.share, err = c.admission.memory.Resume(c.ctx, c.tenant, baseWeight+int64(segments)*(segmentWeight+shownWeight))
+		return tooBusy(err)
+	})
 }
 
 // placeCursor is of the page that begins at a place.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/usage-operator/usage-operator/internal/fairqueue"
 	"github.com/usage-operator/usage-operator/internal/timeline"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
@@ -89,4 +91,39 @@ func TestWhatIsSaidOfAResourceDoesNotDependOnTheRoom(t *testing.T) {
 			t.Errorf("%.200s: %.200s", was, is)
 		}
 	}
+}
+
+// A resource that alone takes more than what was admitted waits until that is admitted, and holds
+// nothing meanwhile.
+func TestAResourceThatTakesMoreIsAdmitted(t *testing.T) {
+	api := withMemory(busyLedger(1000), 8<<20)
+	var shares []*fairqueue.Share
+	for i := range 3 { // the spare part is left
+		share, err := api.Occupy(t.Context(), fmt.Sprint("other-", i), 2<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shares = append(shares, share)
+	}
+	answered := make(chan *httptest.ResponseRecorder, 1)
+	go func() { answered <- ask(t, api.Handler(), "shop", "GET", "/v1/usage?project_id=shop", "") }()
+	until(t, "it waits", func() bool { return len(answered) > 0 || api.Load().Waiting == 1 })
+	if len(answered) > 0 {
+		t.Fatalf("it was answered, status %d, with less admitted than it takes", (<-answered).Code)
+	}
+	if load := api.Load(); load.Admitted != 6<<20 {
+		t.Errorf("while it waits it holds %d bytes", load.Admitted-6<<20)
+	}
+	shares[0].Release()
+	list := decode[struct {
+		Items []struct {
+			Dimensions []any `json:"dimensions"`
+		} `json:"items"`
+	}](t, <-answered)
+	if len(list.Items) != 1 || len(list.Items[0].Dimensions) != 1000 {
+		t.Errorf("%d resources: want one with 1000 segments", len(list.Items))
+	}
+	shares[1].Release()
+	shares[2].Release()
+	until(t, "all is given back", func() bool { return api.Load() == fairqueue.Load{} })
 }
