@@ -148,7 +148,7 @@ var _ = Describe("Reports", func() {
 		Expect(status.Window.StartTime.Equal(report.Spec.StartingOn)).To(BeTrue())
 		Expect(status.SealedTime.Equal(report.Spec.EndingBefore)).To(BeTrue())
 		Expect(status.NextReportTime).To(BeNil())
-		Expect(status.Summary).To(HaveSuffix("size-hour"))
+		Expect(status.Summary).To(MatchRegexp(` size-hours?$`))
 		for _, row := range status.Rows {
 			Expect(row.Accuracy).To(Equal(v1alpha1.AccuracyExact))
 			Expect(row.Group).To(HaveKeyWithValue("resourceUID", Not(BeEmpty())))
