@@ -209,7 +209,7 @@ dimensions:
 	return m
 }
 
-// A meter that is taken up after its kind has been listed anew has the stretch that nobody saw, too:
+// A meter that is taken up after its kind has been listed anew has the stretch that was not seen, too:
 // attribution has kinds read before their meters come.
 func TestAMeterThatComesLaterHasWhatWasNotSeen(t *testing.T) {
 	c, f := driven(t, journalHolding())
