@@ -282,7 +282,7 @@ func (u *user) start() {
 		}
 	}
 	said := u.kubectl("get", "deployment", name, "-n", namespace, "-o", `jsonpath={range .spec.template.spec.containers[0].args[*]}{@}{"\n"}{end}`)
-	said = strings.NewReplacer("$(POD_NAMESPACE)", namespace, "/etc/usage-operator/meters", folder).Replace(said)
+	said = strings.NewReplacer("$(POD_NAMESPACE)", namespace, "/etc/usage-operator/meters", folder, "--scratch-dir=/scratch", "--scratch-dir="+u.TempDir()).Replace(said)
 	u.usageAPI = free(u.T)
 	u.operator = exec.Command(u.program, append(strings.Fields(said), "--kubeconfig="+kubeconfig,
 		"--health-probe-bind-address=0", "--metrics-bind-address=0", "--usage-api-bind-address="+u.usageAPI)...)
