@@ -154,7 +154,7 @@ func TestTheLimit(t *testing.T) {
 	runtime.KeepAlive(one)
 }
 
-// What cannot be read any more is told to whoever asks the folder.
+// The folder has the error of what cannot be read any more.
 func TestWhatCannotBeRead(t *testing.T) {
 	d, path := newDir(t, func(err error) { t.Error(err) })
 	read := d.NewFile().Put(make([]byte, 1000))

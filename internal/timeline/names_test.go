@@ -130,7 +130,7 @@ func TestWhatIsKnownSinceItsMeterBegan(t *testing.T) {
 	}
 }
 
-// Whoever asks for a name of very many accounts leaves the processor to others meanwhile.
+// A question for a name of very many accounts leaves the processor to others meanwhile.
 func TestNamesOfManyAccountsAreLookedForInTurns(t *testing.T) {
 	const accounts = 10_000
 	c := timeline.Commit{Time: second0 + 7200}
