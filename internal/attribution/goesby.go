@@ -136,7 +136,7 @@ func (at *part) represented() (by *representative) {
 func (c *claiming) since() Span {
 	since := c.of.began
 	for _, s := range c.seats {
-		since = since.later(c.of.vouched[vouched{s.rule, s.key}])
+		since = since.Later(c.of.vouched[vouched{s.rule, s.key}])
 	}
 	return since
 }

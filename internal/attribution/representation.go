@@ -14,8 +14,8 @@ type Span struct {
 	After, Before int64
 }
 
-// later is the later of two moments.
-func (s Span) later(other Span) Span {
+// Later is the later of two moments.
+func (s Span) Later(other Span) Span {
 	return Span{After: max(s.After, other.After), Before: max(s.Before, other.Before)}
 }
 
@@ -46,7 +46,9 @@ type Representative struct {
 // one and not by themselves. An object says of whom it is a part; that counts
 // while the other one, by its name and, where the object states it, by its UID, is
 // known and active and vouches for every key that the object claims. A key stands
-// for one object at a time, the oldest, so that nobody can copy it.
+// for one object at a time, the oldest, so that nobody can copy it. Where the object
+// names none but one of several, it stands for the object that alone claims it: which
+// of two is meant, such a name does not tell.
 //
 // Decisions depend on what is known, not on the order in which it came. It is not
 // safe for concurrent use: a single writer owns it.
@@ -140,10 +142,7 @@ func (r *Representations) Claim(p Part) []string {
 
 // says tells whether the object says what is known of it already.
 func (at *part) says(p *Part) bool {
-	return at.created == p.Created && slices.EqualFunc(at.said, p.Claims, func(a, b usage.Claim) bool {
-		return a.Kind == b.Kind && a.Namespace == b.Namespace && a.Name == b.Name && a.UID == b.UID && a.Rule == b.Rule &&
-			a.Shared == b.Shared && slices.Equal(a.Keys, b.Keys)
-	})
+	return at.created == p.Created && usage.SameClaims(at.said, p.Claims)
 }
 
 // Forget takes out an object that is gone. It returns what Claim returns, without
@@ -322,8 +321,14 @@ func older(a, b *part) int {
 }
 
 // first is the oldest object that claims the key of the representative as it is
-// now; nil: none does.
+// now; nil: none does, or by a name that several may go by more than one.
 func (o *representative) first(v vouched) *part {
+	if nameOf(o.shares, v.rule) != "" {
+		if sitting := o.seats[seat{v.rule, v.key, ""}]; len(sitting) == 1 {
+			return sitting[0]
+		}
+		return nil
+	}
 	var first *part
 	for _, uid := range [2]string{"", o.uid} {
 		if sitting := o.seats[seat{v.rule, v.key, uid}]; len(sitting) > 0 && (first == nil || older(sitting[0], first) < 0) {

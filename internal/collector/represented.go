@@ -24,6 +24,10 @@ type part struct {
 	object      Quarantined        // its namespace and name
 	began       int64              // when it was seen to hold something: nothing of it is before
 	represented bool               // the ledger has nothing of it, for another object has
+	// claimed is when it came to say what it says of others, or alone to say it, where it held
+	// something by itself until then: that stays its own. Zero: it has always been so, or that
+	// is not known.
+	claimed attribution.Span
 	// waits tells that nothing is decided, and the ledger has nothing of it: not all
 	// kinds that it names have been listed.
 	waits bool
@@ -37,6 +41,7 @@ func (c *Collector) represent(r reading, o *ledger.Observation, object *unstruct
 	if slices.ContainsFunc(o.Members, func(m usage.Member) bool { return m.Active }) {
 		claimed.Claims = r.claims
 	}
+	said := at.represented.Claims(uid)
 	changed := at.represented.Claim(claimed)
 	if len(claimed.Claims) == 0 {
 		before := at.parts[uid]
@@ -47,13 +52,14 @@ func (c *Collector) represent(r reading, o *ledger.Observation, object *unstruct
 			c.holdsNow(uid, e.moments())
 		}
 	} else {
-		c.stand(at, r.claims, o, object, e)
+		c.stand(at, said, o, object, e)
 	}
-	c.turn(at, changed, uid, e.moments())
+	c.makeWay(at, changed, uid, e.moments())
 }
 
-// stand takes in an object that claims to be a part of others.
-func (c *Collector) stand(at *metering, claims []usage.Claim, o *ledger.Observation, object *unstructured.Unstructured, e event) {
+// stand takes in an object that claims to be a part of others; said is what it claimed before.
+func (c *Collector) stand(at *metering, said []usage.Claim, o *ledger.Observation, object *unstructured.Unstructured, e event) {
+	claims := at.represented.Claims(o.UID)
 	p, known := at.parts[o.UID]
 	if !known {
 		p = &part{object: quarantinedOf(object), began: beganAt(o.Members, e.before)}
@@ -65,6 +71,10 @@ func (c *Collector) stand(at *metering, claims []usage.Claim, o *ledger.Observat
 	}
 	p.read = *o
 	holds := c.ledger.HoldsBy(at.ledger, o.UID)
+	// What was caught up with may have said so all the time: the run before knew.
+	if anew := known && !usage.SameClaims(said, claims) || !known && e.origin == ledger.Live; anew && holds {
+		p.claimed = spanOf(e.moments())
+	}
 	if (!known || p.waits) && !holds && c.unlisted(claims) {
 		p.waits = true
 		return
@@ -92,7 +102,7 @@ func (c *Collector) decide(at *metering, p *part, known, holds bool, e event) {
 		c.hand(at, &o, p.object)
 	default: // it was itself until then
 		c.hand(at, &o, p.object)
-		c.hand(at, p.at(nil, since, c.now().Unix()), p.object)
+		c.hand(at, p.at(nil, since.Later(p.claimed), c.now().Unix()), p.object)
 	}
 	c.holdsNow(o.UID, e.moments())
 }
@@ -121,6 +131,17 @@ func (p *part) at(members []usage.Member, when attribution.Span, now int64) *led
 	return &o
 }
 
+// makeWay is turn for what another part came to say at the moment, or no more: what a key stood
+// for until then stays as it was. Called under the lock.
+func (c *Collector) makeWay(at *metering, changed []string, except string, moments ledger.Moments) {
+	for _, uid := range changed {
+		if p := at.parts[uid]; p != nil && uid != except && !p.represented {
+			p.claimed = p.claimed.Later(spanOf(moments))
+		}
+	}
+	c.turn(at, changed, except, moments)
+}
+
 // turn hands on those that are represented now and were not, and the other way
 // round, but for one: from the moment on. Called under the lock.
 func (c *Collector) turn(at *metering, changed []string, except string, moments ledger.Moments) {
@@ -135,7 +156,7 @@ func (c *Collector) turn(at *metering, changed []string, except string, moments 
 		}
 		p.represented = represented
 		if represented {
-			c.hand(at, p.at(nil, since, c.now().Unix()), p.object)
+			c.hand(at, p.at(nil, since.Later(p.claimed), c.now().Unix()), p.object)
 			c.holdsNow(uid, moments)
 			continue
 		}
@@ -280,13 +301,19 @@ func (c *Collector) forgetPart(at *metering, uid string, moments ledger.Moments)
 	if p == nil {
 		return
 	}
+	waited := p.waits
 	c.decideOne(at, p, true)
+	if waited && at.meter.Shares() { // what it had counts for others from then on, and was not theirs before
+		for _, other := range slices.Sorted(maps.Keys(at.parts)) {
+			c.decideOne(at, at.parts[other], true)
+		}
+	}
 	if _, since, represented := at.represented.By(uid); represented && since.Before > moments.End.At {
 		// It went before anything else held it: it was itself until then.
 		c.hand(at, p.at(p.read.Members, since, c.now().Unix()), p.object)
 	}
 	delete(at.parts, uid)
-	c.turn(at, at.represented.Forget(uid), "", moments)
+	c.makeWay(at, at.represented.Forget(uid), "", moments)
 }
 
 // forgetParts takes in which objects that claimed something a list does not have.

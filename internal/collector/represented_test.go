@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -162,6 +163,26 @@ func TestNobodyVouchesForThePast(t *testing.T) {
 			d.sees(t, instance("vmi-1", 1001, 1002, "pod-1: n1"), origin, 1080, 1080)
 			got := d.cores()
 			if len(got) != 1 || got[0] != "pod-1 4000 [1012, 1079)" && got[0] != "pod-1 4000 [1012, 1080)" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// What an object held by itself before it came to name another one stays its own, however
+// long the other one has vouched for it.
+func TestWhatAnObjectHeldBeforeItNamedAnotherIsItsOwn(t *testing.T) {
+	for name, before := range map[string]string{
+		"it named none":    strings.ReplaceAll(launcherPod("vmi-1", 1010, 1012), "controller: true", "controller: false"),
+		"it named another": launcherPod("vmi-0", 1010, 1012),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, launchers)
+			d.settle()
+			d.sees(t, instance("vmi-1", 1001, 1002, "pod-1: n1"), ledger.Live, 1002, 1002)
+			d.sees(t, before, ledger.Live, 1012, 1012)
+			d.sees(t, launcherPod("vmi-1", 1010, 1012), ledger.Live, 1080, 1080)
+			if got := d.cores(); !slices.Equal(got, []string{"pod-1 4000 [1012, 1080)"}) {
 				t.Errorf("got %q", got)
 			}
 		})
