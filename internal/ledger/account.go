@@ -185,6 +185,9 @@ func (l *Ledger) closeOne(s *stream, i int, end usage.Boundary) {
 
 // put enters a segment that has ended.
 func (l *Ledger) put(s *stream, c closed) {
+	if s.ended == nil { // most end all that they hold at once, and nothing after
+		s.ended = make([]closed, 0, max(1, len(s.open)))
+	}
 	s.ended = append(s.ended, c)
 	s.member.latest = max(s.member.latest, c.end)
 	s.account.latest = max(s.account.latest, c.latest())

@@ -42,9 +42,21 @@ func wordsOf(s *usage.Subject) words {
 
 // is tells whether the subject is the holder's own.
 func (h *holder) is(s *usage.Subject) bool {
-	return h.instance == names{s.Instance.Name, s.Instance.UID} &&
-		h.resource == names{s.Resource.Name, s.Resource.UID} &&
-		h.words.Value() == wordsOf(s) && h.account.key == s.Account
+	a := &h.account.key
+	if h.instance.uid != s.Instance.UID || h.instance.name != s.Instance.Name ||
+		h.resource.uid != s.Resource.UID || h.resource.name != s.Resource.Name ||
+		a.Deployment != s.Deployment || a.Namespace != s.Namespace || a.NamespaceUID != s.NamespaceUID {
+		return false
+	}
+	w := h.words.Value()
+	return w.are(s)
+}
+
+// are tells whether the words are the subject's: wordsOf without a copy, for it is asked of each observation.
+func (w *words) are(s *usage.Subject) bool {
+	return w.resourceType == s.ResourceType && w.resourceVersion == s.Resource.APIVersion && w.resourceKind == s.Resource.Kind &&
+		w.instanceVersion == s.Instance.APIVersion && w.instanceKind == s.Instance.Kind &&
+		w.container == s.Container && w.of == s.Of && w.region == s.Region && w.bundle == s.Bundle && w.attributes == s.Attributes
 }
 
 // placedAs tells whether both are put under the same account and resource.

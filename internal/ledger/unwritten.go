@@ -28,6 +28,16 @@ func (u *unwritten) noteOpened(s *stream) {
 	}
 }
 
+// likely bounds the room that is made for what has not changed yet.
+const likely = 1024
+
+// next has room for about as much as there was.
+func (u *unwritten) next() unwritten {
+	return unwritten{
+		closed: make([]change, 0, min(len(u.closed)*5/4, likely)), opened: make([]*stream, 0, min(len(u.opened)*5/4, likely)),
+	}
+}
+
 // Unwritten are the changes since it, or Take, was last called: what has ended, in
 // order, then what is open and new, then corrections.
 func (l *Ledger) Unwritten() []usage.Change {
@@ -67,7 +77,7 @@ func (l *Ledger) Opened() int { return 2 * len(l.opened) }
 // Take is Unwritten, but for putting it into words: Changes does that, and needs
 // the ledger no more.
 func (l *Ledger) Take(t *Taken) {
-	t.unwritten, l.unwritten = l.unwritten, unwritten{}
+	t.unwritten, l.unwritten = l.unwritten, l.unwritten.next()
 	var last *Meter
 	of := func(s *stream) *Meter {
 		if m := s.object.meter; m != last {
@@ -94,30 +104,64 @@ func (l *Ledger) Take(t *Taken) {
 // Changes are the changes in full.
 func (t *Taken) Changes() []usage.Change {
 	changes := make([]usage.Change, 0, len(t.closed)+len(t.open)+len(t.corrections))
-	subjects := map[*stream]*usage.Subject{}
+	w := wording{places: make(map[*stream]int32, len(t.opened))}
 	add := func(kind usage.ChangeKind, of *stream, dimension uint32, segment usage.Segment) {
-		if subjects[of] == nil {
-			subjects[of] = of.subject() // which never changes
+		m := of.object.meter
+		if m != w.meter {
+			w.meter, w.measured = m, t.measured[m]
 		}
-		segment.Meter, segment.Dimension = of.object.meter.Name, of.measured(t.measured[of.object.meter][dimension])
-		segment.Subject = subjects[of]
+		segment.Meter, segment.Dimension, segment.Subject = m.Name, of.measured(w.measured[dimension]), w.of(of).subject
 		changes = append(changes, usage.Change{Kind: kind, Segment: segment})
 	}
 	for i := range t.closed {
 		c := &t.closed[i]
 		add(c.kind, c.of, c.dimension, usage.Segment{Level: c.level, Start: c.startBoundary(), End: c.endBoundary()})
 	}
-	first := make(map[*stream]uint32, len(t.opened)) // where a stream comes first: it may come again
 	for i := range t.open {
 		o := &t.open[i]
 		of := t.opened[o.stream]
-		if n, again := first[of]; again && n != o.stream {
-			continue
+		worded := w.of(of)
+		if worded.opened == 0 {
+			worded.opened = o.stream + 1
 		}
-		first[of] = o.stream
+		if worded.opened != o.stream+1 {
+			continue // it came before
+		}
 		add(usage.Put, of, o.dimension, usage.Segment{Level: o.level, Start: usage.Boundary{At: o.at, Slack: o.slack, Evidence: o.evidence}})
 	}
 	return append(changes, t.corrections...)
+}
+
+// wording puts streams into words, each once. What is of one stream, or meter, comes mostly
+// one after the other.
+type wording struct {
+	places   map[*stream]int32
+	streams  []worded
+	last     *stream
+	at       int32 // its place
+	meter    *Meter
+	measured []usage.Dimension
+}
+
+// worded is a stream's subject, which never changes, and by one more where it comes first
+// among those that were opened.
+type worded struct {
+	subject *usage.Subject
+	opened  uint32
+}
+
+// of is the stream's, until it is asked for another one's.
+func (w *wording) of(s *stream) *worded {
+	if s != w.last {
+		at, known := w.places[s]
+		if !known {
+			at = int32(len(w.streams))
+			w.places[s] = at
+			w.streams = append(w.streams, worded{subject: s.subject()})
+		}
+		w.last, w.at = s, at
+	}
+	return &w.streams[w.at]
 }
 
 // HasUnwritten tells whether there are changes that Unwritten was not asked for.
