@@ -266,7 +266,7 @@ func intoLedger(d *day) (held func() usage.Amount) {
 	flush := int64(ledgerStart + flushEvery)
 	d.each(func(seen *observed) {
 		o.UID, o.Members = seen.uid, seen.members[:]
-		o.Now, o.After, o.Written = seen.at, seen.at-2, seen.at
+		o.Now, o.After, o.Written = seen.at, seen.at-1, seen.at
 		o.Existed = seen.kind != born
 		if o.Now >= hour.End {
 			l.Seal(hour)
