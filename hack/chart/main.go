@@ -96,6 +96,8 @@ var parts = []part{
 	{folder: "rbac", except: []string{"service_account.yaml"}},
 	{folder: "policy"},
 	{folder: "policy/parts", when: ".Values.kubevirt.policies"},
+	{folder: "policy/finalizers", when: ".Values.policies.finalizers"},
+	{folder: "policy/pods", when: ".Values.policies.pods"},
 	{folder: "network-policy", when: ".Values.networkPolicy.enabled"},
 }
 

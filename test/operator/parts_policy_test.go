@@ -15,8 +15,14 @@ import (
 // as is a client that may do everything, under a name that admission sees.
 func as(name string) client.Client {
 	GinkgoHelper()
+	return with(name, "system:masters")
+}
+
+// with is a client with the rights that a user and its groups have.
+func with(name string, groups ...string) client.Client {
+	GinkgoHelper()
 	config := unlimited(cp.RESTConfig())
-	config.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: []string{"system:masters"}}
+	config.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: groups}
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	return c

@@ -23,6 +23,8 @@ func TestTheChartSaysWhatConfigSays(t *testing.T) {
 		{what: "with readers", values: "readers: {enabled: true}", base: "readers"},
 		{what: "with a NetworkPolicy", values: "networkPolicy: {enabled: true}", base: "default", components: []string{"network-policy"}},
 		{what: "with KubeVirt's policies", values: "kubevirt: {policies: true}", base: "default", components: []string{"policy/parts"}},
+		{what: "with the policy of finalizers", values: "policies: {finalizers: true}", base: "default", components: []string{"policy/finalizers"}},
+		{what: "with the policies of pods", values: "policies: {pods: true}", base: "default", components: []string{"policy/pods"}},
 		{what: "with meters in Git", values: "installMeters: false", base: "gitops"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -44,7 +46,8 @@ func TestTheChartSaysWhatConfigSays(t *testing.T) {
 // TestNamesFollowTheRelease renders releases of other names in other namespaces: they differ from the one that config/
 // describes in these two names alone.
 func TestNamesFollowTheRelease(t *testing.T) {
-	everything := "readers: {enabled: true}\nnetworkPolicy: {enabled: true}\nkubevirt: {policies: true}\n"
+	everything := "readers: {enabled: true}\nnetworkPolicy: {enabled: true}\nkubevirt: {policies: true}\n" +
+		"policies: {finalizers: true, pods: true}\n"
 	want := mustRender(t, everything)
 	for _, c := range []struct{ release, values, name string }{
 		{"finance", "", "finance-usage-operator"},
