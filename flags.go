@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ type options struct {
 	installMeters                       bool
 	extraMeters                         string
 	logFormat, logLevel                 string
+	pprofAddress                        string
 }
 
 // maxHotDays is a hundred years.
@@ -137,6 +139,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
+	flags.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Where Go's profiles are served by HTTP: an address of this machine alone, such as 127.0.0.1:6060, which kubectl port-forward reaches. 0: nowhere.")
 	return flags
 }
 
@@ -191,7 +194,15 @@ func (o *options) checks() []flagCheck {
 		{o.concurrency < 1, "publish-concurrency", o.concurrency, "at least 1"},
 		{o.logFormat != "json" && o.logFormat != "console", "log-format", o.logFormat, "json or console"},
 		{level != nil, "log-level", o.logLevel, "debug, info or error"},
+		{o.pprofAddress != "0" && !loopback(o.pprofAddress), "pprof-bind-address", o.pprofAddress, "0, or a loopback address, such as 127.0.0.1:6060"},
 	}
+}
+
+// loopback tells whether only this machine, or pod, reaches an address: profiles name what
+// tenants have, and each costs CPU.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && net.ParseIP(host).IsLoopback()
 }
 
 // leaderChecks are what client-go wants of the leader election, which would end the operator

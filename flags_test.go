@@ -43,6 +43,10 @@ func TestFlags(t *testing.T) {
 		"a deadline of one try":              {args: "--leader-elect-retry-period=9s", want: "--leader-elect-renew-deadline=10s: want more than 10.8s, 1.2 times --leader-elect-retry-period"},
 		"no time between tries":              {args: "--leader-elect-retry-period=0", want: "--leader-elect-retry-period=0s: want more than 0"},
 		"leader election that is off":        {args: "--leader-elect=false --leader-elect-lease-duration=1s"},
+		"profiles for this pod alone":        {args: "--pprof-bind-address=127.0.0.1:6060"},
+		"profiles on IPv6's loopback":        {args: "--pprof-bind-address=[::1]:6060"},
+		"profiles for all":                   {args: "--pprof-bind-address=:6060", want: "--pprof-bind-address=:6060: want 0, or a loopback address"},
+		"profiles for the network":           {args: "--pprof-bind-address=10.0.0.1:6060", want: "want 0, or a loopback address"},
 		"a lease that nothing holds":         {args: "--serve-only --leader-elect-lease-duration=1s"},
 	}
 	for name, c := range cases {

@@ -199,6 +199,7 @@ func managerOptions(o *options, scheme *runtime.Scheme, lock resourcelock.Interf
 		Cache:                               controllers.CacheOptions(),
 		Metrics:                             serving,
 		HealthProbeBindAddress:              o.probeAddress,
+		PprofBindAddress:                    o.pprofAddress,
 		LeaderElection:                      o.leaderElect && !o.serveOnly,
 		LeaderElectionResourceLockInterface: lock,
 		LeaderElectionReleaseOnCancel:       true, // main ends right after
