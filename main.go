@@ -119,6 +119,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		return fmt.Errorf("find out which cluster this is: %w", err)
 	}
 	settings := controllers.Options{
+		Version:   version,
 		Namespace: o.namespace,
 		Schedule: controllers.Schedule{
 			Interval: seconds(o.interval), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
