@@ -4,7 +4,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/leaderelection"
 
 	"github.com/usage-operator/usage-operator/internal/archive"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -51,6 +54,7 @@ type options struct {
 	installMeters                       bool
 	extraMeters                         string
 	logFormat, logLevel                 string
+	pprofAddress                        string
 }
 
 // maxHotDays is a hundred years.
@@ -135,31 +139,46 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
+	flags.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Where Go's profiles are served by HTTP: an address of this machine alone, such as 127.0.0.1:6060, which kubectl port-forward reaches. 0: nowhere.")
 	return flags
 }
 
+// validate tells all that is wrong with the flags at once, each on a line.
 func (o *options) validate(rest []string) error {
+	var wrong []error
 	if len(rest) > 0 {
-		return fmt.Errorf("unknown argument %q: there are flags only", rest[0])
+		wrong = append(wrong, fmt.Errorf("unknown argument %q: there are flags only", rest[0]))
 	}
 	if _, err := usage.IntervalLength(o.interval); err != nil {
-		return fmt.Errorf("--interval: %w", err)
+		wrong = append(wrong, fmt.Errorf("--interval: %w", err))
 	}
 	if o.archive != "" {
 		if err := archive.CheckURL(o.archive); err != nil {
-			return fmt.Errorf("--archive: %w", err)
+			wrong = append(wrong, fmt.Errorf("--archive: %w", err))
 		}
 	}
 	if o.archiveCut && o.archive == "" {
-		return errors.New("--archive-cut: want --archive, too")
+		wrong = append(wrong, errors.New("--archive-cut: want --archive, too"))
 	}
+	for _, check := range slices.Concat(o.checks(), o.leaderChecks()) {
+		if check.wrong {
+			wrong = append(wrong, fmt.Errorf("--%s=%v: want %s", check.flag, check.value, check.want))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// flagCheck is whether a flag's value is wrong, and what is wanted.
+type flagCheck struct {
+	wrong bool
+	flag  string
+	value any
+	want  string
+}
+
+func (o *options) checks() []flagCheck {
 	_, level := zapcore.ParseLevel(o.logLevel)
-	checks := []struct {
-		wrong bool
-		flag  string
-		value any
-		want  string
-	}{
+	return []flagCheck{
 		{o.retention < o.interval, "record-retention", o.retention, "at least one interval, " + o.interval.String()},
 		{o.deployments < 0, "deployments-per-namespace", o.deployments, "0, or more"},
 		{o.flush < time.Second, "flush-interval", o.flush, "at least 1s"},
@@ -175,13 +194,31 @@ func (o *options) validate(rest []string) error {
 		{o.concurrency < 1, "publish-concurrency", o.concurrency, "at least 1"},
 		{o.logFormat != "json" && o.logFormat != "console", "log-format", o.logFormat, "json or console"},
 		{level != nil, "log-level", o.logLevel, "debug, info or error"},
+		{o.pprofAddress != "0" && !loopback(o.pprofAddress), "pprof-bind-address", o.pprofAddress, "0, or a loopback address, such as 127.0.0.1:6060"},
 	}
-	for _, check := range checks {
-		if check.wrong {
-			return fmt.Errorf("--%s=%v: want %s", check.flag, check.value, check.want)
-		}
+}
+
+// loopback tells whether only this machine, or pod, reaches an address: profiles name what
+// tenants have, and each costs CPU.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && net.ParseIP(host).IsLoopback()
+}
+
+// leaderChecks are what client-go wants of the leader election, which would end the operator
+// later, and name none of the flags.
+func (o *options) leaderChecks() []flagCheck {
+	if !o.leaderElect || o.serveOnly {
+		return nil
 	}
-	return nil
+	leastRenew := time.Duration(leaderelection.JitterFactor * float64(o.retry))
+	return []flagCheck{
+		{o.retry <= 0, "leader-elect-retry-period", o.retry, "more than 0"},
+		{o.renewDeadline <= leastRenew, "leader-elect-renew-deadline", o.renewDeadline,
+			fmt.Sprintf("more than %s, %v times --leader-elect-retry-period", leastRenew, leaderelection.JitterFactor)},
+		{o.leaseDuration <= o.renewDeadline, "leader-elect-lease-duration", o.leaseDuration,
+			fmt.Sprintf("more than --leader-elect-renew-deadline, %s", o.renewDeadline)},
+	}
 }
 
 // kinds is a flag of kinds, such as Rollout.argoproj.io.

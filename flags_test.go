@@ -39,6 +39,15 @@ func TestFlags(t *testing.T) {
 		"kinds of owners":                    {args: "--owner-kinds=Rollout.argoproj.io,Set.apps.example.com --owner-kinds=PodSet"},
 		"a resource in a kind's place":       {args: "--owner-kinds=rollouts.argoproj.io", want: `"rollouts.argoproj.io": want kinds, such as Rollout.argoproj.io`},
 		"an argument":                        {args: "run", want: `unknown argument "run": there are flags only`},
+		"a lease as long as its deadline":    {args: "--leader-elect-lease-duration=10s", want: "--leader-elect-lease-duration=10s: want more than --leader-elect-renew-deadline, 10s"},
+		"a deadline of one try":              {args: "--leader-elect-retry-period=9s", want: "--leader-elect-renew-deadline=10s: want more than 10.8s, 1.2 times --leader-elect-retry-period"},
+		"no time between tries":              {args: "--leader-elect-retry-period=0", want: "--leader-elect-retry-period=0s: want more than 0"},
+		"leader election that is off":        {args: "--leader-elect=false --leader-elect-lease-duration=1s"},
+		"profiles for this pod alone":        {args: "--pprof-bind-address=127.0.0.1:6060"},
+		"profiles on IPv6's loopback":        {args: "--pprof-bind-address=[::1]:6060"},
+		"profiles for all":                   {args: "--pprof-bind-address=:6060", want: "--pprof-bind-address=:6060: want 0, or a loopback address"},
+		"profiles for the network":           {args: "--pprof-bind-address=10.0.0.1:6060", want: "want 0, or a loopback address"},
+		"a lease that nothing holds":         {args: "--serve-only --leader-elect-lease-duration=1s"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -50,6 +59,23 @@ func TestFlags(t *testing.T) {
 				t.Errorf("error %q, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// A command line with several wrong flags gives an error that has a line for each.
+func TestErrorsOfAllFlagsAreReportedAtOnce(t *testing.T) {
+	_, err := parse([]string{"--flush-interval=0", "--leader-elect-lease-duration=1s", "--interval=7m", "run"})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	for i, want := range []string{"unknown argument", "--interval: ", "--flush-interval=", "--leader-elect-lease-duration="} {
+		if i >= len(lines) || !strings.HasPrefix(lines[i], want) {
+			t.Errorf("line %d of %q: want %q", i+1, lines, want)
+		}
+	}
+	if len(lines) != 4 {
+		t.Errorf("%d lines: %q", len(lines), lines)
 	}
 }
 

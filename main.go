@@ -24,6 +24,7 @@ import (
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the logins of cloud providers' kubeconfigs
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -67,7 +68,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "usage-operator: %v\nSee usage-operator --help.\n", err)
 		os.Exit(2)
 	}
-	ctrl.SetLogger(logger(opts))
+	setLogger(logger(opts))
 	if limitErr != nil {
 		ctrl.Log.Error(limitErr, "cannot read the container's memory limit; going on as if there were none")
 	}
@@ -84,6 +85,13 @@ func logger(o *options) logr.Logger {
 		level = zapcore.InfoLevel
 	}
 	return zap.New(zap.UseDevMode(o.logFormat == "console"), zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel))
+}
+
+// setLogger has all libraries log like the operator: client-go, by klog, would write
+// text among lines of JSON otherwise.
+func setLogger(log logr.Logger) {
+	ctrl.SetLogger(log)
+	klog.SetLoggerWithOptions(log.WithName("client-go"), klog.ContextualLogger(true))
 }
 
 // run meters until ctx is done.
@@ -111,6 +119,7 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		return fmt.Errorf("find out which cluster this is: %w", err)
 	}
 	settings := controllers.Options{
+		Version:   version,
 		Namespace: o.namespace,
 		Schedule: controllers.Schedule{
 			Interval: seconds(o.interval), Refresh: seconds(o.refresh), Retention: seconds(o.retention),
@@ -191,6 +200,7 @@ func managerOptions(o *options, scheme *runtime.Scheme, lock resourcelock.Interf
 		Cache:                               controllers.CacheOptions(),
 		Metrics:                             serving,
 		HealthProbeBindAddress:              o.probeAddress,
+		PprofBindAddress:                    o.pprofAddress,
 		LeaderElection:                      o.leaderElect && !o.serveOnly,
 		LeaderElectionResourceLockInterface: lock,
 		LeaderElectionReleaseOnCancel:       true, // main ends right after

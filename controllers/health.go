@@ -40,6 +40,7 @@ type Health struct {
 	backlog    backlog
 	next       int64         // the end of the interval that is sealed next; 0: not known yet
 	sealedIn   time.Duration // how long after its end the last interval was sealed; 0: none was
+	loadedIn   time.Duration // how long it took to load the journal; 0: it is not loaded
 }
 
 // Degraded is since when the journal cannot be written, and why; nil when it can.
@@ -192,6 +193,13 @@ func (h *Health) sealed(now time.Time, seal journal.Seal) {
 	h.sealedIn = now.Sub(time.Unix(seal.Interval.End, 0))
 }
 
+// loaded notes how long it took to load the journal.
+func (h *Health) loaded(took time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.loadedIn = took
+}
+
 func (h *Health) late(err error) {
 	h.Log.Info("an interval waits to be sealed", "error", err.Error())
 }
@@ -239,13 +247,13 @@ func (b backlog) lag(now int64) int64 {
 type figures struct {
 	degraded           bool
 	sealLag, commitLag int64 // seconds
-	sealedIn           time.Duration
+	sealedIn, loadedIn time.Duration
 }
 
 func (h *Health) figures(now int64) figures {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f := figures{degraded: h.err != nil, commitLag: h.backlog.lag(now), sealedIn: h.sealedIn}
+	f := figures{degraded: h.err != nil, commitLag: h.backlog.lag(now), sealedIn: h.sealedIn, loadedIn: h.loadedIn}
 	if h.next > 0 {
 		f.sealLag = max(0, now-h.next)
 	}

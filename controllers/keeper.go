@@ -155,7 +155,11 @@ const compactSlack = 10
 func (k *Keeper) compact(ctx context.Context) error {
 	merging, cancel := context.WithTimeout(ctx, compactWait)
 	defer cancel()
+	began := k.Clock.Elapsed()
 	deleted, err := k.Journal.Compact(merging)
+	if ctx.Err() == nil {
+		k.Timings.compacted(k.Clock.Elapsed()-began, err)
+	}
 	k.Health.sized(k.Journal.Size())
 	switch {
 	case errors.Is(err, journal.ErrFenced):

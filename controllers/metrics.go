@@ -67,6 +67,8 @@ var (
 		"How long after its end the last interval was sealed. 0: none was sealed in this run.")
 	sealedTime = describe(gauge, "sealed_timestamp_seconds",
 		"The end of the last interval that was sealed.")
+	loadDuration = describe(gauge, "last_load_duration_seconds",
+		"How long it took to load the journal before this replica metered. 0: it is not loaded.")
 	journalDegraded = describe(gauge, "journal_degraded",
 		"1 while the journal cannot be written, and metering goes on in memory.")
 	journalLag = describe(gauge, "journal_lag_seconds",
@@ -162,6 +164,7 @@ func (m *Metrics) journal(v values, now int64) {
 	figures, size := m.Health.figures(now), m.Journal.Size()
 	v.set(sealLag, float64(figures.sealLag))
 	v.set(sealDuration, figures.sealedIn.Seconds())
+	v.set(loadDuration, figures.loadedIn.Seconds())
 	v.set(sealedTime, float64(m.Collector.Sealed()))
 	v.set(journalDegraded, number(figures.degraded))
 	v.set(journalLag, float64(figures.commitLag))

@@ -27,6 +27,8 @@ import (
 
 // Options are what Setup needs beside a manager.
 type Options struct {
+	// Version is the operator's, as metrics show it.
+	Version string
 	// Namespace is the operator's own.
 	Namespace string
 	Schedule  Schedule
@@ -140,7 +142,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	}
 	budget := NewReportBudget(o.Schedule.ReportBudget)
 	if o.Metrics != nil {
-		err = errors.Join(o.Metrics.Register(timings), o.Metrics.Register(newUsageMetrics(mgr, answers, &o)), o.Metrics.Register(&Metrics{
+		err = errors.Join(o.Metrics.Register(newBuildInfo(o.Version)), o.Metrics.Register(timings), o.Metrics.Register(newUsageMetrics(mgr, answers, &o)), o.Metrics.Register(&Metrics{
 			Reports:   budget,
 			Collector: collected, Health: health, Journal: keeper.Journal, Publisher: records.Publisher, Clock: steady,
 			Schedule: o.Schedule, Elected: mgr.Elected(), shares: &records.shares,
@@ -185,7 +187,8 @@ func newJournal(mgr ctrl.Manager, o *Options, as journal.Options) (*journal.Jour
 		return nil, err
 	}
 	as.Store, as.Writer, as.Cluster, as.Log = blocks, o.Identity, o.Cluster, mgr.GetLogger().WithName("journal")
-	as.Retention, as.Fits = o.Schedule.Retention, memory.NewGuard(o.Memory).Fits
+	as.Retention = o.Schedule.Retention
+	as.Fits = (&loading{log: as.Log, clock: as.Clock, fits: memory.NewGuard(o.Memory).Fits}).Fits
 	return journal.New(as), nil
 }
 

@@ -45,6 +45,7 @@ func (k *Keeper) begin(ctx context.Context) error {
 // metered from all the same, and nothing is written to it.
 func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
 	var damage *journal.DamageError
+	began := k.Clock.Elapsed()
 	err = wait.PollUntilContextCancel(ctx, 2*time.Second, true, func(ctx context.Context) (bool, error) {
 		state, err = k.Journal.Load(ctx)
 		switch {
@@ -64,11 +65,13 @@ func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
 		k.damaged = true
 		k.Health.failed(k.Clock.Now(), damage)
 	}
+	took := k.Clock.Elapsed() - began
+	k.Health.loaded(took)
 	k.Clock.AtLeast(time.Unix(state.Time, 0))
 	k.Health.sized(k.Journal.Size())
 	if state.Sequence > 0 {
 		k.Log.Info("took up the journal", "sequence", state.Sequence, "segments", len(state.Segments),
-			"written", time.Unix(state.Time, 0).UTC(), "writer", state.Writer)
+			"written", time.Unix(state.Time, 0).UTC(), "writer", state.Writer, "took", took.String())
 	}
 	return state, nil
 }

@@ -9,6 +9,7 @@ import (
 // Timings are histograms of how long things take. Nil Timings observe nothing.
 type Timings struct {
 	appends *prometheus.HistogramVec
+	merges  *prometheus.HistogramVec
 	seals   prometheus.Histogram
 	reports prometheus.Histogram
 }
@@ -20,6 +21,11 @@ func NewTimings() *Timings {
 			Name:    "usage_operator_journal_append_duration_seconds",
 			Help:    "How long an append to the journal took, by its result: committed or failed.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
+		}, []string{"result"}),
+		merges: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "usage_operator_journal_compaction_duration_seconds",
+			Help:    "How long it took to look through the journal for small blocks and to merge them, by its result: committed or failed.",
+			Buckets: []float64{.005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30},
 		}, []string{"result"}),
 		seals: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "usage_operator_seal_duration_seconds",
@@ -34,15 +40,16 @@ func NewTimings() *Timings {
 	}
 	for _, result := range []string{committed, failed} {
 		t.appends.WithLabelValues(result) // from the beginning on: a rate begins at 0
+		t.merges.WithLabelValues(result)
 	}
 	return t
 }
 
-// The results of an append.
+// The results of an append, and of a compaction.
 const committed, failed = "committed", "failed"
 
 func (t *Timings) all() []prometheus.Collector {
-	return []prometheus.Collector{t.appends, t.seals, t.reports}
+	return []prometheus.Collector{t.appends, t.merges, t.seals, t.reports}
 }
 
 // Describe is prometheus.Collector's.
@@ -60,14 +67,22 @@ func (t *Timings) Collect(to chan<- prometheus.Metric) {
 }
 
 func (t *Timings) appended(took time.Duration, err error) {
-	if t == nil {
-		return
+	if t != nil {
+		t.appends.WithLabelValues(resultOf(err)).Observe(took.Seconds())
 	}
-	result := committed
+}
+
+func (t *Timings) compacted(took time.Duration, err error) {
+	if t != nil {
+		t.merges.WithLabelValues(resultOf(err)).Observe(took.Seconds())
+	}
+}
+
+func resultOf(err error) string {
 	if err != nil {
-		result = failed
+		return failed
 	}
-	t.appends.WithLabelValues(result).Observe(took.Seconds())
+	return committed
 }
 
 func (t *Timings) sealed(after time.Duration) {

@@ -135,7 +135,7 @@ func addUsageAPI(mgr ctrl.Manager, answers *Answers, o *Options) error {
 		Total: connections, Each: max(1, connections/2),
 		PerSecond: connectionsPerSecond, Burst: connectionsAtOnce, SendBuffer: sendBuffer,
 	}, o.Clock)
-	told.load.Store(&servingLoad{api, listener})
+	told.load.Store(&servingLoad{api, listener, certificate})
 	last := lastAnswers
 	return mgr.Add(&manager.Server{
 		Name: "usage-api", ShutdownTimeout: &last,
@@ -230,6 +230,11 @@ func SetupServing(mgr ctrl.Manager, o Options) (*Answers, error) {
 	}
 	if _, err := addMemory(mgr, answers, &o, o.Clock); err != nil {
 		return nil, err
+	}
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(newBuildInfo(o.Version)); err != nil {
+			return nil, err
+		}
 	}
 	never := make(chan struct{})
 	return answers, errors.Join(mgr.Add(&standby{journal: read, elected: never}), addUsageAPI(mgr, answers, &o))

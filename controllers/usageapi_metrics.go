@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/usage-operator/usage-operator/internal/connlimit"
+	"github.com/usage-operator/usage-operator/internal/servingcert"
 	"github.com/usage-operator/usage-operator/internal/usageapi"
 )
 
@@ -20,8 +21,9 @@ type answerMetrics struct {
 
 // servingLoad has the functions that return the present load.
 type servingLoad struct {
-	api      *usageapi.API
-	listener *connlimit.Listener
+	api         *usageapi.API
+	listener    *connlimit.Listener
+	certificate *servingcert.Certificate
 }
 
 var (
@@ -33,6 +35,8 @@ var (
 		"How many connections to the usage API are open.", nil, nil)
 	connectionsRefused = prometheus.NewDesc("usage_operator_api_connections_refused_total",
 		"How many connections to the usage API were closed at once: there were too many, or their address opened too many.", nil, nil)
+	certificateEnds = prometheus.NewDesc("usage_operator_api_certificate_expiration_timestamp_seconds",
+		"When the certificate ends with which this replica serves the usage API.", nil, nil)
 )
 
 func newAnswerMetrics() *answerMetrics {
@@ -53,7 +57,7 @@ func newAnswerMetrics() *answerMetrics {
 func (m *answerMetrics) Describe(to chan<- *prometheus.Desc) {
 	m.requests.Describe(to)
 	m.seconds.Describe(to)
-	for _, description := range []*prometheus.Desc{answersBytes, requestsWaiting, connectionsOpen, connectionsRefused} {
+	for _, description := range []*prometheus.Desc{answersBytes, requestsWaiting, connectionsOpen, connectionsRefused, certificateEnds} {
 		to <- description
 	}
 }
@@ -71,6 +75,9 @@ func (m *answerMetrics) Collect(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(requestsWaiting, prometheus.GaugeValue, float64(load.Waiting))
 	to <- prometheus.MustNewConstMetric(connectionsOpen, prometheus.GaugeValue, float64(at.listener.Open()))
 	to <- prometheus.MustNewConstMetric(connectionsRefused, prometheus.CounterValue, float64(at.listener.Refused()))
+	if ends := at.certificate.Ends(); !ends.IsZero() {
+		to <- prometheus.MustNewConstMetric(certificateEnds, prometheus.GaugeValue, float64(ends.Unix()))
+	}
 }
 
 func (m *answerMetrics) observe(route string, status int, took time.Duration) {

@@ -34,6 +34,14 @@ const (
 // +kubebuilder:validation:Enum=hour;day;week;month
 type PeriodUnit string
 
+// The lengths of rolling periods.
+const (
+	PeriodHour  PeriodUnit = "hour"
+	PeriodDay   PeriodUnit = "day"
+	PeriodWeek  PeriodUnit = "week" // from Monday
+	PeriodMonth PeriodUnit = "month"
+)
+
 // Period is a stretch of the calendar that moves on by itself.
 type Period struct {
 	// unit is how long the period is: hour, day, week (from Monday) or month, as

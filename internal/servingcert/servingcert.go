@@ -83,6 +83,14 @@ func (c *Certificate) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) 
 	}
 }
 
+// Ends is when the certificate ends that is served now; zero: none is yet.
+func (c *Certificate) Ends() time.Time {
+	if served := c.serving.Load(); served != nil {
+		return served.Leaf.NotAfter
+	}
+	return time.Time{}
+}
+
 // NeedLeaderElection says that it is for every replica.
 func (*Certificate) NeedLeaderElection() bool { return false }
 

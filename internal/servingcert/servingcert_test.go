@@ -110,6 +110,19 @@ func TestClientsVerifyByWhatIsPublished(t *testing.T) {
 	}
 }
 
+func TestItIsKnownWhenTheCertificateEnds(t *testing.T) {
+	c, _ := replicaOf(t, fake.NewClientset(), "")
+	if ends := c.Ends(); !ends.IsZero() {
+		t.Errorf("what is not there yet ends at %s", ends)
+	}
+	if err := c.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if ends := c.Ends(); !ends.After(started) || !ends.Equal(c.own.Leaf.NotAfter) {
+		t.Errorf("it ends at %s", ends)
+	}
+}
+
 // slowly has something else done before it creates.
 type slowly struct {
 	corev1client.SecretInterface

@@ -188,7 +188,7 @@ func validate(w *v1alpha1.ReportWindow) error {
 }
 
 func validatePeriod(p *v1alpha1.Period) error {
-	if !slices.Contains([]v1alpha1.PeriodUnit{"hour", "day", "week", "month"}, p.Unit) {
+	if !slices.Contains([]v1alpha1.PeriodUnit{v1alpha1.PeriodHour, v1alpha1.PeriodDay, v1alpha1.PeriodWeek, v1alpha1.PeriodMonth}, p.Unit) {
 		return badRequest("period.unit: %q is none of hour, day, week, month", p.Unit)
 	}
 	if p.Offset > 0 || p.Offset < -1000 {

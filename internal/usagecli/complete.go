@@ -21,7 +21,7 @@ func (c *cli) suggest(everywhere bool, word func(group map[string]string) string
 		var words []string
 		for _, offset := range []int32{0, -1} {
 			spec := &v1alpha1.ClusterUsageReportSpec{Filters: filters}
-			spec.Period, spec.GroupBy = &v1alpha1.Period{Unit: "month", Offset: offset}, keys
+			spec.Period, spec.GroupBy = &v1alpha1.Period{Unit: v1alpha1.PeriodMonth, Offset: offset}, keys
 			answer, err := c.ask(cmd.Context(), spec)
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError

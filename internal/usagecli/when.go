@@ -71,9 +71,9 @@ func (w *when) window(now time.Time) (*v1alpha1.ReportWindow, error) {
 	case w.from != "" || w.to != "":
 		return w.bounds(now, between)
 	case w.lastMonth:
-		out.Period = &v1alpha1.Period{Unit: "month", Offset: -1}
+		out.Period = &v1alpha1.Period{Unit: v1alpha1.PeriodMonth, Offset: -1}
 	default:
-		out.Period = &v1alpha1.Period{Unit: "month"}
+		out.Period = &v1alpha1.Period{Unit: v1alpha1.PeriodMonth}
 	}
 	return out, nil
 }

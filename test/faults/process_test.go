@@ -3,6 +3,7 @@ package faults_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -67,6 +68,9 @@ func runWith(kubeconfig, folder, name, namespace string, more ...string) *proces
 		text, err := os.ReadFile(p.log)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(string(text)).NotTo(ContainSubstring("DATA RACE"))
+		for line := range strings.Lines(string(text)) { // that of a library, too; the last one may be cut by kill -9
+			Expect(json.Valid([]byte(line)) || !strings.HasSuffix(line, "\n")).To(BeTrue(), "a line of the log is not JSON: %s", line)
+		}
 		if CurrentSpecReport().Failed() {
 			AddReportEntry("the log of operator "+p.name, string(text))
 		}

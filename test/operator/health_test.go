@@ -251,6 +251,7 @@ var _ = Describe("The operator's health", func() {
 			"usage_operator_records_written_total", "usage_operator_record_alarms_total",
 			"usage_operator_api_requests_total", "usage_operator_api_request_duration_seconds", "usage_operator_api_requests_waiting",
 			"usage_operator_api_answers_bytes", "usage_operator_api_connections", "usage_operator_api_connections_refused_total",
+			"usage_operator_api_certificate_expiration_timestamp_seconds",
 			"usage_operator_records_kept_from_timestamp_seconds", "usage_operator_records_reduced", "usage_operator_records_other_deployments", "usage_operator_node_capacity",
 		))
 		Expect(metrics.value("leader")()).To(Equal(1.0))
