@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -89,6 +91,36 @@ func TestBudgetsAreBytes(t *testing.T) {
 	}
 	if text := o.journalBudget.String(); text != "1Gi" {
 		t.Errorf("the default is shown as %s", text)
+	}
+}
+
+// TestThePageHasTheDefaults compares those in the tables of docs/install.md; test/docs sees that no flag is left out.
+func TestThePageHasTheDefaults(t *testing.T) {
+	text, err := os.ReadFile("docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags, rows := (&options{}).flags(), regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| ([^|]*)\\|").FindAllStringSubmatch(string(text), -1)
+	for _, row := range rows {
+		flag, said := flags.Lookup(row[1]), strings.TrimSpace(row[2])
+		switch {
+		case flag == nil:
+			t.Errorf("there is no --%s", row[1])
+			continue
+		case row[1] == "namespace":
+			continue // that of the pod
+		}
+		if flag.Value.Type() == "duration" {
+			if duration, err := time.ParseDuration(said); err == nil {
+				said = duration.String()
+			}
+		}
+		if said != flag.DefValue {
+			t.Errorf("--%s: the page says %q, and it is %q", row[1], said, flag.DefValue)
+		}
+	}
+	if len(rows) < 30 {
+		t.Errorf("%d flags are in the tables: they are not read as they are written now", len(rows))
 	}
 }
 

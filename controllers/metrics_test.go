@@ -70,20 +70,6 @@ func TestThePageHasTheMetricsThatThereAre(t *testing.T) {
 	}
 }
 
-// An alert on a metric that is called otherwise by now would never go off.
-func TestAlertsAskForMetricsThatThereAre(t *testing.T) {
-	page, err := os.ReadFile(metricsPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	there := offered(t)
-	for _, name := range regexp.MustCompile(`usage_operator_\w+`).FindAllString(string(page), -1) {
-		if there[name] == "" {
-			t.Errorf("%s speaks of %s, which there is not", metricsPage, name)
-		}
-	}
-}
-
 func TestMetricsAreNamedAsPrometheusHasIt(t *testing.T) {
 	var families []*dto.MetricFamily
 	for _, m := range slices.Concat(described, ofMemory) {

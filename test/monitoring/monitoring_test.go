@@ -161,37 +161,6 @@ func TestThePageListsTheAlerts(t *testing.T) {
 	}
 }
 
-// A link to a page, or to a part of one, that is not there helps nobody at night.
-func TestRunbooksLinkToWhatThereIs(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:]+\.md)(#[^)]*)?\)`)
-	pages := []string{"docs/monitoring.md", "docs/metrics.md"}
-	for name := range alertRules(t) {
-		pages = append(pages, "docs/runbooks/"+name+".md")
-	}
-	for _, page := range pages {
-		for _, found := range link.FindAllStringSubmatch(text(t, page), -1) {
-			target, err := os.ReadFile(filepath.Join(root, filepath.Dir(page), found[1]))
-			if err != nil {
-				t.Errorf("%s: %v", page, err)
-				continue
-			}
-			if found[2] != "" && !slices.Contains(anchors(string(target)), found[2]) {
-				t.Errorf("%s links to %s%s: there is no such part", page, found[1], found[2])
-			}
-		}
-	}
-}
-
-// anchors are the parts of a page that can be linked to, as GitHub calls them.
-func anchors(page string) []string {
-	var all []string
-	for _, found := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(page, -1) {
-		name := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(found[1]), "")
-		all = append(all, "#"+strings.ReplaceAll(name, " ", "-"))
-	}
-	return all
-}
-
 // What is asked for is what the operator offers: docs/metrics.md has that, by another test.
 func TestMetricsThatAreAskedForAreThere(t *testing.T) {
 	there := map[string]string{}
