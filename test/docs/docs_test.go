@@ -11,6 +11,9 @@ func TestWhatIsSaidIsSo(t *testing.T) {
 	f := here(t)
 	for _, name := range slices.Sorted(maps.Keys(f.pages)) {
 		for _, r := range rules {
+			if slices.Contains(othersCode[name], r.name) {
+				continue
+			}
 			for _, found := range r.find(f, f.pages[name]) {
 				t.Errorf("%s:%d: %s: %s", name, found.line, r.name, found.text)
 			}

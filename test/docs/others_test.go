@@ -22,3 +22,8 @@ var othersNames = map[string]string{
 	"usage_hub_schema":      "a table of the hub's database",
 	"storedVersions":        "a field of CustomResourceDefinitions",
 }
+
+// othersCode are the pages that name code of others, with the rules that do not hold there.
+var othersCode = map[string][]string{
+	"docs/design/0019-side-by-side.md": {"words of code", "files and folders"},
+}
