@@ -117,29 +117,31 @@ func names(c usage.Claim, o Representative) bool {
 	return c.Name == o.Name
 }
 
-func (w representing) represented() []string {
-	claims := func(p Part, o Representative, rule int, key string) bool {
-		return slices.ContainsFunc(p.Claims, func(c usage.Claim) bool {
+// holder is for whom of those that claim it a key of the other one stands: the oldest, and the only one where they name
+// no more than a class.
+func (w representing) holder(o Representative, rule int, key string) string {
+	found := maps.Clone(w.parts)
+	maps.DeleteFunc(found, func(_ string, p Part) bool {
+		return !slices.ContainsFunc(p.Claims, func(c usage.Claim) bool {
 			return names(c, o) && c.Rule == rule && (c.UID == "" || c.UID == o.UID) && slices.Contains(c.Keys, key)
 		})
+	})
+	if rule == byClass && len(found) > 1 {
+		return "" // which of them is meant?
 	}
-	oldest := func(o Representative, rule int, key string) string {
-		found := maps.Clone(w.parts)
-		maps.DeleteFunc(found, func(_ string, p Part) bool { return !claims(p, o, rule, key) })
-		if rule == byClass && len(found) > 1 {
-			return "" // which of them is meant?
-		}
-		return slices.MinFunc(slices.Collect(maps.Values(found)), func(a, b Part) int {
-			return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.UID, b.UID))
-		}).UID
-	}
+	return slices.MinFunc(slices.Collect(maps.Values(found)), func(a, b Part) int {
+		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.UID, b.UID))
+	}).UID
+}
+
+func (w representing) represented() []string {
 	var all []string
 	for _, uid := range slices.Sorted(maps.Keys(w.parts)) {
 		p := w.parts[uid]
 		if slices.ContainsFunc(p.Claims, func(c usage.Claim) bool {
 			for _, o := range w.others {
 				if names(c, o) && o.Active && (c.UID == "" || c.UID == o.UID) && !slices.ContainsFunc(c.Keys, func(key string) bool {
-					return !slices.Contains(o.Vouches[c.Rule], key) || oldest(o, c.Rule, key) != uid
+					return !slices.Contains(o.Vouches[c.Rule], key) || w.holder(o, c.Rule, key) != uid
 				}) {
 					return true
 				}

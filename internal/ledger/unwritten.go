@@ -31,8 +31,8 @@ func (u *unwritten) noteOpened(s *stream) {
 // likely bounds the room that is made for what has not changed yet.
 const likely = 1024
 
-// next has room for about as much as there was.
-func (u *unwritten) next() unwritten {
+// afresh has room for about as much as there was.
+func (u *unwritten) afresh() unwritten {
 	return unwritten{
 		closed: make([]change, 0, min(len(u.closed)*5/4, likely)), opened: make([]*stream, 0, min(len(u.opened)*5/4, likely)),
 	}
@@ -77,7 +77,7 @@ func (l *Ledger) Opened() int { return 2 * len(l.opened) }
 // Take is Unwritten, but for putting it into words: Changes does that, and needs
 // the ledger no more.
 func (l *Ledger) Take(t *Taken) {
-	t.unwritten, l.unwritten = l.unwritten, l.unwritten.next()
+	t.unwritten, l.unwritten = l.unwritten, l.afresh()
 	var last *Meter
 	of := func(s *stream) *Meter {
 		if m := s.object.meter; m != last {
