@@ -46,9 +46,7 @@ type Representative struct {
 // one and not by themselves. An object says of whom it is a part; that counts
 // while the other one, by its name and, where the object states it, by its UID, is
 // known and active and vouches for every key that the object claims. A key stands
-// for one object at a time, the oldest, so that nobody can copy it. Where the object
-// names none but one of several, it stands for the object that alone claims it: which
-// of two is meant, such a name does not tell.
+// for one object at a time, the oldest, so that nobody can copy it.
 //
 // Decisions depend on what is known, not on the order in which it came. It is not
 // safe for concurrent use: a single writer owns it.
@@ -321,14 +319,8 @@ func older(a, b *part) int {
 }
 
 // first is the oldest object that claims the key of the representative as it is
-// now; nil: none does, or by a name that several may go by more than one.
+// now; nil: none does.
 func (o *representative) first(v vouched) *part {
-	if nameOf(o.shares, v.rule) != "" {
-		if sitting := o.seats[seat{v.rule, v.key, ""}]; len(sitting) == 1 {
-			return sitting[0]
-		}
-		return nil
-	}
 	var first *part
 	for _, uid := range [2]string{"", o.uid} {
 		if sitting := o.seats[seat{v.rule, v.key, uid}]; len(sitting) > 0 && (first == nil || older(sitting[0], first) < 0) {

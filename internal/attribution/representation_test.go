@@ -100,9 +100,6 @@ func TestSinceWhenItRepresents(t *testing.T) {
 	}
 }
 
-// byClass is the rule of which the claims name a class.
-const byClass = 2
-
 // world is what the oracle knows: everything, and it decides by looking through it.
 type representing struct {
 	parts  map[string]Part
@@ -117,31 +114,26 @@ func names(c usage.Claim, o Representative) bool {
 	return c.Name == o.Name
 }
 
-// holder is for whom of those that claim it a key of the other one stands: the oldest, and the only one where they name
-// no more than a class.
-func (w representing) holder(o Representative, rule int, key string) string {
-	found := maps.Clone(w.parts)
-	maps.DeleteFunc(found, func(_ string, p Part) bool {
-		return !slices.ContainsFunc(p.Claims, func(c usage.Claim) bool {
+func (w representing) represented() []string {
+	claims := func(p Part, o Representative, rule int, key string) bool {
+		return slices.ContainsFunc(p.Claims, func(c usage.Claim) bool {
 			return names(c, o) && c.Rule == rule && (c.UID == "" || c.UID == o.UID) && slices.Contains(c.Keys, key)
 		})
-	})
-	if rule == byClass && len(found) > 1 {
-		return "" // which of them is meant?
 	}
-	return slices.MinFunc(slices.Collect(maps.Values(found)), func(a, b Part) int {
-		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.UID, b.UID))
-	}).UID
-}
-
-func (w representing) represented() []string {
+	oldest := func(o Representative, rule int, key string) string {
+		found := maps.Clone(w.parts)
+		maps.DeleteFunc(found, func(_ string, p Part) bool { return !claims(p, o, rule, key) })
+		return slices.MinFunc(slices.Collect(maps.Values(found)), func(a, b Part) int {
+			return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.UID, b.UID))
+		}).UID
+	}
 	var all []string
 	for _, uid := range slices.Sorted(maps.Keys(w.parts)) {
 		p := w.parts[uid]
 		if slices.ContainsFunc(p.Claims, func(c usage.Claim) bool {
 			for _, o := range w.others {
 				if names(c, o) && o.Active && (c.UID == "" || c.UID == o.UID) && !slices.ContainsFunc(c.Keys, func(key string) bool {
-					return !slices.Contains(o.Vouches[c.Rule], key) || w.holder(o, c.Rule, key) != uid
+					return !slices.Contains(o.Vouches[c.Rule], key) || oldest(o, c.Rule, key) != uid
 				}) {
 					return true
 				}
@@ -165,12 +157,12 @@ func (w *representing) step(t *rapid.T, r *Representations) (changed []string, g
 	case "claim":
 		p := Part{UID: fmt.Sprintf("pod-%d", rapid.IntRange(0, 5).Draw(t, "pod")), Created: rapid.Int64Range(0, 2).Draw(t, "created")}
 		for range rapid.IntRange(0, 2).Draw(t, "claims") {
-			claimed := usage.Claim{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), Rule: rapid.IntRange(0, byClass).Draw(t, "rule"), Keys: keys.Draw(t, "keys")}
-			switch {
-			case claimed.Rule == byClass:
-				claimed.Namespace, claimed.Name, claimed.Shared = "", class.Draw(t, "class"), true
-			case rapid.Bool().Draw(t, "by UID"):
+			claimed := usage.Claim{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), Rule: rapid.IntRange(0, 1).Draw(t, "rule"), Keys: keys.Draw(t, "keys")}
+			switch rapid.SampledFrom([]string{"name", "UID", "class"}).Draw(t, "by") {
+			case "UID":
 				claimed.UID = uid.Draw(t, "uid")
+			case "class":
+				claimed.Namespace, claimed.Name, claimed.Shared = "", class.Draw(t, "class"), true
 			}
 			p.Claims = append(p.Claims, claimed)
 		}
@@ -182,12 +174,12 @@ func (w *representing) step(t *rapid.T, r *Representations) (changed []string, g
 		changed = r.Forget(gone)
 	case "know":
 		o := Representative{Kind: machines, Namespace: "shop", Name: name.Draw(t, "name"), UID: uid.Draw(t, "uid"), Active: rapid.Bool().Draw(t, "active")}
-		o.Vouches, o.Shares = [][]string{nil, nil, nil}, []string{"", "", ""}
+		o.Vouches, o.Shares = [][]string{nil, nil}, []string{"", ""}
 		for rule := range o.Vouches {
 			if rapid.Bool().Draw(t, "vouches") {
 				o.Vouches[rule] = keys.Draw(t, "vouched")
 			}
-			if rule == byClass && rapid.Bool().Draw(t, "goes by a class") {
+			if rapid.Bool().Draw(t, "goes by a class") {
 				o.Shares[rule] = class.Draw(t, "class")
 			}
 		}

@@ -32,9 +32,9 @@ func (d *desk) balancers() []string {
 	return lines
 }
 
-// A Service that names none of the Gateways which it serves (Envoy Gateway's for a class, Traefik,
-// Kong) is metered with any of them that has its address, whichever is seen first.
-func TestAServiceOfSeveralGateways(t *testing.T) {
+// Envoy Gateway's Service of all Gateways of a class names none of them: it is metered with
+// any of them that has its address, whichever is seen first.
+func TestAServiceOfAllGatewaysOfAClass(t *testing.T) {
 	const service = `{apiVersion: v1, kind: Service, metadata: {namespace: envoy, name: envoy-eg, uid: service, creationTimestamp: "1970-01-01T00:16:50Z",
 		labels: {gateway.envoyproxy.io/owning-gatewayclass: eg}}, spec: {type: LoadBalancer, ports: [{port: 80}]},
 		status: {loadBalancer: {ingress: [{ip: 203.0.113.9}]}}}`
@@ -43,7 +43,6 @@ func TestAServiceOfSeveralGateways(t *testing.T) {
 			spec: {gatewayClassName: %s, listeners: [{name: http, port: 80, protocol: HTTP}]}, status: {addresses: [{value: %s}],
 			conditions: [{type: Programmed, status: "True", lastTransitionTime: %q}]}}`, namespace, namespace, class, address, stamped(programmed))
 	}
-	asking := strings.Replace(gateway("shop", "eg", "203.0.113.9", 1030), "listeners:", "addresses: [{value: 203.0.113.9}], listeners:", 1)
 	shop, blog := gateway("shop", "eg", "203.0.113.9", 1030), gateway("blog", "eg", "203.0.113.9", 1040)
 	for name, c := range map[string]struct {
 		drive func(d *desk)
@@ -67,32 +66,32 @@ func TestAServiceOfSeveralGateways(t *testing.T) {
 			d.sees(t, blog, ledger.Live, 1040, 1040)
 			d.sees(t, service, ledger.Live, 1020, 1045)
 		}, []string{"blog/gateway [1040, 1100)", "envoy/envoy-eg [1020, 1030)", "shop/gateway [1030, 1100)"}},
-		"one that asks for the address": {func(d *desk) {
+		"one of another class": {func(d *desk) {
 			d.sees(t, service, ledger.Live, 1020, 1020)
-			d.sees(t, asking, ledger.Live, 1030, 1030)
+			d.sees(t, gateway("shop", "other", "203.0.113.9", 1030), ledger.Live, 1030, 1030)
 		}, []string{"envoy/envoy-eg [1020, 1100)", "shop/gateway [1030, 1100)"}},
-		"another Service has the address too, for a while": {func(d *desk) {
+		"one with another address": {func(d *desk) {
+			d.sees(t, service, ledger.Live, 1020, 1020)
+			d.sees(t, gateway("shop", "eg", "203.0.113.10", 1030), ledger.Live, 1030, 1030)
+		}, []string{"envoy/envoy-eg [1020, 1100)", "shop/gateway [1030, 1100)"}},
+		"one that moves to the class": {func(d *desk) {
+			d.sees(t, service, ledger.Live, 1020, 1020)
+			d.sees(t, gateway("shop", "other", "203.0.113.9", 1030), ledger.Live, 1030, 1030)
+			d.sees(t, shop, ledger.Live, 1050, 1050)
+			d.sees(t, gateway("shop", "other", "203.0.113.9", 1030), ledger.Live, 1070, 1070)
+		}, []string{"envoy/envoy-eg [1020, 1050)", "envoy/envoy-eg [1070, 1100)", "shop/gateway [1030, 1050)", "shop/gateway [1050, 1070)", "shop/gateway [1070, 1100)"}},
+		"it comes to have the address, and had another till then": {func(d *desk) {
+			d.sees(t, strings.Replace(service, "203.0.113.9", "203.0.113.50", 1), ledger.Live, 1020, 1020)
+			d.sees(t, shop, ledger.Live, 1030, 1030)
+			d.sees(t, service, ledger.Live, 1080, 1080)
+		}, []string{"envoy/envoy-eg [1020, 1080)", "shop/gateway [1030, 1100)"}},
+		"the next in line, when the first is gone": {func(d *desk) {
 			beside := strings.ReplaceAll(service, "envoy-eg, uid: service", "beside, uid: beside")
 			d.sees(t, service, ledger.Live, 1020, 1020)
 			d.sees(t, shop, ledger.Live, 1030, 1030)
 			d.sees(t, beside, ledger.Live, 1050, 1050)
 			d.removed(t, beside, 1070, 1070)
-		}, []string{"envoy/beside [1050, 1070)", "envoy/envoy-eg [1020, 1030)", "envoy/envoy-eg [1050, 1070)", "shop/gateway [1030, 1100)"}},
-		"the Service takes the address from another one, which it had till then": {func(d *desk) {
-			d.sees(t, strings.Replace(service, "203.0.113.9", "203.0.113.50", 1), ledger.Live, 1020, 1020)
-			d.sees(t, shop, ledger.Live, 1030, 1030)
-			d.sees(t, service, ledger.Live, 1080, 1080)
-		}, []string{"envoy/envoy-eg [1020, 1080)", "shop/gateway [1030, 1100)"}},
-		"one with another address": {func(d *desk) {
-			d.sees(t, service, ledger.Live, 1020, 1020)
-			d.sees(t, gateway("shop", "eg", "203.0.113.10", 1030), ledger.Live, 1030, 1030)
-		}, []string{"envoy/envoy-eg [1020, 1100)", "shop/gateway [1030, 1100)"}},
-		"one that asks no more, and again": {func(d *desk) {
-			d.sees(t, service, ledger.Live, 1020, 1020)
-			d.sees(t, asking, ledger.Live, 1030, 1030)
-			d.sees(t, shop, ledger.Live, 1050, 1050)
-			d.sees(t, asking, ledger.Live, 1070, 1070)
-		}, []string{"envoy/envoy-eg [1020, 1050)", "envoy/envoy-eg [1070, 1100)", "shop/gateway [1030, 1100)"}},
+		}, []string{"envoy/envoy-eg [1020, 1030)", "envoy/envoy-eg [1050, 1070)", "shop/gateway [1030, 1100)"}},
 		"Gateways are not metered": {func(d *desk) {
 			d.sees(t, service, ledger.Live, 1020, 1020)
 			d.clock.SetTime(time.Unix(1025, 0))

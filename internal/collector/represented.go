@@ -71,8 +71,8 @@ func (c *Collector) stand(at *metering, said []usage.Claim, o *ledger.Observatio
 	}
 	p.read = *o
 	holds := c.ledger.HoldsBy(at.ledger, o.UID)
-	// What was caught up with may have said so all the time: the run before knew.
-	if anew := known && !usage.SameClaims(said, claims) || !known && e.origin == ledger.Live; anew && holds {
+	// A list may show what has been so all the time: the run before knew.
+	if anew := known && !usage.SameClaims(said, claims) || !known && e.isNews(); anew && holds && e.origin != ledger.First {
 		p.claimed = spanOf(e.moments())
 	}
 	if (!known || p.waits) && !holds && c.unlisted(claims) {

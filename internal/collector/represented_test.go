@@ -172,6 +172,12 @@ func TestNobodyVouchesForThePast(t *testing.T) {
 // What an object held by itself before it came to name another one stays its own, however
 // long the other one has vouched for it.
 func TestWhatAnObjectHeldBeforeItNamedAnotherIsItsOwn(t *testing.T) {
+	for name, origin := range map[string]ledger.Origin{"live": ledger.Live, "caught up with": ledger.Replayed} {
+		t.Run(name, func(t *testing.T) { heldBeforeItNamed(t, origin) })
+	}
+}
+
+func heldBeforeItNamed(t *testing.T, origin ledger.Origin) {
 	for name, before := range map[string]string{
 		"it named none":    strings.ReplaceAll(launcherPod("vmi-1", 1010, 1012), "controller: true", "controller: false"),
 		"it named another": launcherPod("vmi-0", 1010, 1012),
@@ -181,7 +187,7 @@ func TestWhatAnObjectHeldBeforeItNamedAnotherIsItsOwn(t *testing.T) {
 			d.settle()
 			d.sees(t, instance("vmi-1", 1001, 1002, "pod-1: n1"), ledger.Live, 1002, 1002)
 			d.sees(t, before, ledger.Live, 1012, 1012)
-			d.sees(t, launcherPod("vmi-1", 1010, 1012), ledger.Live, 1080, 1080)
+			d.sees(t, launcherPod("vmi-1", 1010, 1012), origin, 1080, 1080)
 			if got := d.cores(); !slices.Equal(got, []string{"pod-1 4000 [1012, 1080)"}) {
 				t.Errorf("got %q", got)
 			}

@@ -113,7 +113,7 @@ func TestWhatSeveralHaveCountsOnce(t *testing.T) {
 			d.late(t, tcp, 1010, 1010)
 			d.late(t, edge(1030, one), 1030, 1030)
 			d.removed(t, tcp, 1050, 1050)
-		}, []string{"tcp 1 [1010, 1030)", "edge 1 [1030, 1100)"}}, // which has the Service's address
+		}, []string{"tcp 1 [1010, 1050)", "edge 1 [1050, 1100)"}},
 		"of another meter, until that is gone": {func(d *desk) {
 			d.settle()
 			d.late(t, edge(1010, one), 1010, 1010)
@@ -197,10 +197,8 @@ func TestWhatIsMissingBeforeAllAreListedIsShared(t *testing.T) {
 	f, at := d.feeds["Service"], d.meters["load-balancer"]
 	d.mu.Lock()
 	at.listed = map[string]struct{}{"udp": {}}
-	f.listed = at.listed
-	f.forgetParts(ledger.Between(ledger.Live, 1020, 1020))
 	f.endMissing(at, 1020, 1020)
-	at.listed, f.listed = nil, nil
+	at.listed = nil
 	d.mu.Unlock()
 	d.settle()
 	if got, want := d.addresses(), []string{"tcp 1 [1010, 1020)", "udp 1 [1020, 1100)"}; !slices.Equal(got, want) {

@@ -2,7 +2,6 @@ package meter
 
 import (
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,11 +23,6 @@ var listFunctions = []*function{
 	{
 		name: "publicAddresses", args: []*cel.Type{cel.ListType(cel.DynType)}, result: cel.ListType(cel.StringType),
 		call: func(args ...ref.Val) ref.Val { return addresses(args[0], isPublic) },
-		cost: listCost, most: assumedLength * addressCost,
-	},
-	{
-		name: "assignedAddresses", args: []*cel.Type{cel.ListType(cel.DynType)}, result: cel.ListType(cel.StringType),
-		call: func(args ...ref.Val) ref.Val { return assignedAddresses(args[0]) },
 		cost: listCost, most: assumedLength * addressCost,
 	},
 	{
@@ -88,32 +82,6 @@ func addresses(value ref.Val, wanted func(netip.Addr) bool) ref.Val {
 	}
 	return types.NewStringList(types.DefaultTypeAdapter, found)
 }
-
-// elasticName is a host name that AWS gives a load balancer.
-var elasticName = regexp.MustCompile(`^[a-z0-9.-]+\.elb\.([a-z0-9-]+\.)?amazonaws\.com(\.cn)?$`)
-
-// assignedAddresses are what a cloud assigns of the addresses and names of a load balancer:
-// IP addresses in canonical form, and AWS's names, which has nothing else. Each once, sorted.
-func assignedAddresses(value ref.Val) ref.Val {
-	list, ok := value.(traits.Lister)
-	if !ok {
-		return types.MaybeNoSuchOverloadErr(value)
-	}
-	found := []string{}
-	for it := list.Iterator(); it.HasNext() == types.True; {
-		text, _ := it.Next().Value().(string)
-		if address, is := parseAddress(text); is {
-			found = append(found, address.String())
-		} else if name := strings.ToLower(text); len(name) <= maxName && elasticName.MatchString(name) {
-			found = append(found, name)
-		}
-	}
-	slices.Sort(found)
-	return types.NewStringList(types.DefaultTypeAdapter, slices.Compact(found))
-}
-
-// maxName is how many bytes a host name has at most.
-const maxName = 253
 
 // nat64 has the addresses of IPv4 in IPv6, by which it is reached from there.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")

@@ -2,7 +2,6 @@ package meter
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -62,9 +61,6 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 	pools := usage.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachinePool"}
 	snapshots := usage.GroupKind{Group: "snapshot.storage.k8s.io", Kind: "VolumeSnapshot"}
 	addresses := []string{"203.0.113.1", "203.0.113.9"}
-	atAddress := func(named ...usage.Claim) []usage.Claim { // of whichever Gateway has its addresses
-		return append(named, usage.Claim{Kind: gateways, Name: addresses[0], Rule: 1, Shared: true, Keys: addresses})
-	}
 	for name, c := range map[string]struct {
 		meter, object string
 		want          []usage.Claim
@@ -88,20 +84,16 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 		"a claim that waits for its data": {"volume", prime, []usage.Claim{{Kind: volumes, Namespace: "shop", Name: "data", UID: "claim-0", Keys: []string{"pv-1"}}}, patchedText(t, boundClaim, `spec: {dataSourceRef: {kind: VolumeImportSource}, volumeName: null}`), nil},
 		"a claim that has them":           {"volume", prime, []usage.Claim{{Kind: volumes, Namespace: "shop", Name: "data", UID: "claim-0", Keys: []string{"pv-1"}}}, patchedText(t, boundClaim, `spec: {dataSourceRef: {kind: VolumeImportSource}}`), []string{"pv-1"}},
 		"an importer's that is not bound": {"volume", patchedText(t, prime, `spec: {volumeName: null}`), nil, "", nil},
-		"a Service of nobody's":           {"load-balancer", service, atAddress(), gateway, []string{"203.0.113.1", "edge.example.com"}},
-		"an owner that need not control":  {"load-balancer", patchedText(t, service, `metadata: {ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1beta1, kind: Gateway, name: edge, uid: gateway-1}]}`), atAddress(usage.Claim{Kind: gateways, Namespace: "shop", Name: "edge", UID: "gateway-1", Keys: addresses}), "", nil},
-		"a label":                         {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}`), atAddress(usage.Claim{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}), "", nil},
-		"labels, from another namespace":  {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gateway-name: edge, gateway.envoyproxy.io/owning-gateway-namespace: shop}}`), atAddress(usage.Claim{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}), "", nil},
-		"the label of a class":            {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gatewayclass: eg}}`), atAddress(), "", nil},
-		"of a class, and a Gateway of it": {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.envoyproxy.io/owning-gatewayclass: eg, gateway.envoyproxy.io/owning-gateway-name: edge}}`), atAddress(usage.Claim{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}), "", nil},
+		"a Service of nobody's":           {"load-balancer", service, nil, gateway, []string{"203.0.113.1", "edge.example.com"}},
+		"an owner that need not control":  {"load-balancer", patchedText(t, service, `metadata: {ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1beta1, kind: Gateway, name: edge, uid: gateway-1}]}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", UID: "gateway-1", Keys: addresses}}, "", nil},
+		"a Gateway that asks for names":   {"load-balancer", service, nil, patchedText(t, gateway, `spec: {addresses: [{type: Hostname, value: a.shop.svc.cluster.local}]}`), nil},
+		"a label":                         {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
+		"labels, from another namespace":  {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gateway-name: edge, gateway.envoyproxy.io/owning-gateway-namespace: shop}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
+		"the label of a class":            {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gatewayclass: eg}}`), []usage.Claim{{Kind: gateways, Name: "eg", Rule: 1, Shared: true, Keys: addresses}}, "", nil},
+		"of a class, and a Gateway of it": {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.envoyproxy.io/owning-gatewayclass: eg, gateway.envoyproxy.io/owning-gateway-name: edge}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
 		"a Service without an address":    {"load-balancer", patchedText(t, service, `{metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}, status: null}`), nil, patchedText(t, gateway, `status: null`), nil},
-		"a Service with a name of AWS's": {
-			"load-balancer", patchedText(t, service, `status: {loadBalancer: {ingress: [{hostname: A1.us-east-1.elb.amazonaws.com}]}}`),
-			[]usage.Claim{{Kind: gateways, Name: "a1.us-east-1.elb.amazonaws.com", Rule: 1, Shared: true, Keys: []string{"A1.us-east-1.elb.amazonaws.com"}}}, "", nil,
-		},
-		"a Service with a name that is written": {"load-balancer", patchedText(t, service, `status: {loadBalancer: {ingress: [{hostname: edge.example.com}]}}`), nil, "", nil},
-		"a machine of a pool":                   {"machine", machine, []usage.Claim{{Kind: pools, Namespace: "shop", Name: "workers", Keys: []string{"n1"}}}, pool, []string{"n1", "n2"}},
-		"one that is no node yet":               {"machine", patchedText(t, machine, `status: null`), nil, patchedText(t, pool, `status: null`), nil},
+		"a machine of a pool":             {"machine", machine, []usage.Claim{{Kind: pools, Namespace: "shop", Name: "workers", Keys: []string{"n1"}}}, pool, []string{"n1", "n2"}},
+		"one that is no node yet":         {"machine", patchedText(t, machine, `status: null`), nil, patchedText(t, pool, `status: null`), nil},
 		"one that the pool made, and no node yet": {
 			"machine", patchedText(t, machine, `{spec: {providerID: "aws:///a/i-1"}, status: null}`),
 			[]usage.Claim{{Kind: pools, Namespace: "shop", Name: "workers", Rule: 1, Keys: []string{"aws:///a/i-1"}}}, "", nil,
@@ -141,27 +133,6 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 				t.Errorf("vouches for: want (-), got (+):\n%s", diff)
 			}
 		})
-	}
-}
-
-// A Gateway goes by the first of its addresses that a cloud assigns, and by none where it asks for one.
-func TestWhatAGatewayGoesBy(t *testing.T) {
-	m := builtin(t, "load-balancer")
-	for text, want := range map[string]string{
-		`{status: {addresses: [{value: 203.0.113.9}, {value: 203.0.113.1}]}}`:                                                                         "203.0.113.1",
-		`{status: {addresses: [{value: edge.example.com}, {value: "2001:DB8::1"}]}}`:                                                                  "2001:db8::1",
-		`{status: {addresses: [{value: edge.example.com}]}}`:                                                                                          "",
-		`{spec: {addresses: [{value: 203.0.113.1}]}, status: {addresses: [{value: 203.0.113.1}]}}`:                                                    "",
-		`{spec: {addresses: [{type: Hostname, value: a1.eu-central-1.elb.amazonaws.com}]}, status: {addresses: [{value: 203.0.113.1}]}}`:              "",
-		`{spec: {addresses: [{type: Hostname, value: ingress.istio-gateways.svc.cluster.local}]}, status: {addresses: [{value: 203.0.113.1}]}}`:       "203.0.113.1",
-		`{spec: {addresses: [{type: Hostname, value: ingress}]}, status: {addresses: [{type: Hostname, value: n1.elb.eu-west-1.amazonaws.com}]}}`:     "n1.elb.eu-west-1.amazonaws.com",
-		`{status: {addresses: [{value: elb.amazonaws.com}, {value: x.elb.amazonaws.com.example.com}, {value: x.elb.example.amazonaws.com.example}]}}`: "",
-		`{status: null}`: "",
-	} {
-		gateway := object(t, patchedText(t, `{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g, namespace: shop, uid: g1}}`, text))
-		if _, names := m.Vouches(m.Representatives()[0], gateway); !slices.Equal(names, []string{"", want}) {
-			t.Errorf("%s goes by %q, want %q", text, names, want)
-		}
 	}
 }
 

@@ -102,60 +102,46 @@ spec: {type: LoadBalancer, ports: [{port: 80}]}
 	gatewaysAreMerged(d)
 }
 
-// gatewaysAreMerged has Gateways share one Service, which names none of them: it counts while none of them has its address
-// alone, or another Service has it too.
+// gatewaysAreMerged has the Gateways of a class share one Service, which names the class alone: it counts while none of
+// them has its address.
 func gatewaysAreMerged(d *driver) {
-	const address = "198.51.100.9"
-	whole := levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000}
-	without := levels{"load_balancer": 1000, "listener": 1000}
-	balancer := func(name string) (*thing, holder, moment) {
-		service := d.create(fmt.Sprintf(`
+	class := d.namespace // which other specs have not
+	service := d.create(fmt.Sprintf(`
 apiVersion: v1
 kind: Service
-metadata: {name: %s, labels: {gateway.envoyproxy.io/owning-gatewayclass: eg}}
+metadata: {name: envoy-merged, labels: {gateway.envoyproxy.io/owning-gatewayclass: %s}}
 spec: {type: LoadBalancer, ports: [{port: 80}]}
-`, name))
-		return service, d.self(service, "load_balancer", ""), d.status(service, fmt.Sprintf(`{loadBalancer: {ingress: [{ip: %s}]}}`, address))
-	}
-	service, itself, assigned := balancer("envoy-merged")
-	d.holds(service, itself, assigned, "", whole)
-	gateway := func(name, asks string) (made *thing, who holder, programmed moment) {
+`, class))
+	whole := levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000}
+	itself := d.self(service, "load_balancer", "")
+	d.holds(service, itself, d.status(service, `{loadBalancer: {ingress: [{ip: 198.51.100.9}]}}`), "", whole)
+	gateway := func(name, of string) (made *thing, who holder, programmed moment) {
 		made = d.create(fmt.Sprintf(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: %s}
-spec: {gatewayClassName: eg, addresses: [%s], listeners: [{name: http, port: 80, protocol: HTTP}]}
-`, name, asks))
+spec: {gatewayClassName: %s, listeners: [{name: http, port: 80, protocol: HTTP}]}
+`, name, of))
 		second := nextSecond(d.ctx)
 		d.status(made, fmt.Sprintf(`{conditions: [{type: Programmed, status: "True", reason: Told, message: "", lastTransitionTime: %q}], addresses: [{type: IPAddress, value: %s}]}`,
-			rfc3339(second), address))
+			rfc3339(second), "198.51.100.9"))
 		return made, d.self(made, "load_balancer", ""), at(second)
 	}
 	// While the Service is metered by itself the address is its own: it is the oldest that has it.
-	other, who, programmed := gateway("asks", "{type: IPAddress, value: "+address+"}") // it stands for nothing
-	d.holds(other, who, programmed, "class=eg", without)
+	other, who, programmed := gateway("other", class+"-2") // of another class, it stands for nothing
+	d.holds(other, who, programmed, "class="+class+"-2", levels{"load_balancer": 1000, "listener": 1000})
 	d.delete(other)
-	first, who, programmed := gateway("first", "")
+	first, who, programmed := gateway("first", class)
 	d.hold(itself, programmed, "", nil)
-	d.holds(first, who, programmed, "class=eg", whole)
-	second, later, programmed := gateway("second", "{type: Hostname, value: traefik.ingress.svc.cluster.local}")
-	d.holds(second, later, programmed, "class=eg", without)
+	d.holds(first, who, programmed, "class="+class, whole)
+	second, later, programmed := gateway("second", class)
+	d.holds(second, later, programmed, "class="+class, levels{"load_balancer": 1000, "listener": 1000})
 	d.delete(first)
-	d.holds(second, later, first.asked, "class=eg", whole)
+	d.holds(second, later, first.asked, "class="+class, whole)
 	d.patch(second, `metadata: {annotations: {touched: "yes"}}`)
-	beside, its, assigned := balancer("beside") // which of the two serves the Gateway?
-	d.holds(beside, its, assigned, "", without)
-	d.holds(service, itself, assigned, "", without)
-	d.delete(beside)
-	d.hold(itself, beside.asked, "", nil)
-	d.patch(second, `metadata: {annotations: {touched: "again"}}`)
 	d.delete(second)
 	d.holds(service, itself, second.asked, "", whole)
 	d.patch(service, `metadata: {annotations: {touched: "yes"}}`)
-	moved, who, programmed := gateway("moved", "")
-	d.hold(itself, programmed, "", nil)
-	d.holds(moved, who, programmed, "class=eg", whole)
-	d.patch(moved, `metadata: {annotations: {touched: "yes"}}`)
 }
 
 func vpcExists(d *driver) {
