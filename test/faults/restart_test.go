@@ -82,7 +82,7 @@ var _ = Describe("The operator is killed", func() {
 		})
 
 		end := usage.Interval(op.clock.Now().Unix(), interval).Start
-		op.sealed(ctx, end)
+		op.sealedAll(ctx, end)
 		d.judged(end)
 		var sealed []int64
 		for _, block := range op.blocks(ctx, NewWithT(GinkgoT()), op.namespace) {
@@ -94,7 +94,7 @@ var _ = Describe("The operator is killed", func() {
 		for i := 1; i < len(sealed); i++ {
 			Expect(sealed[i]-sealed[i-1]).To(BeEquivalentTo(interval), "no interval is left out, none comes before its time")
 		}
-	}, SpecTimeout(minutes))
+	}, SpecTimeout(3*minutes))
 
 	It("and the API server was restarted in between: what went is bounded by etcd's history", func(ctx SpecContext) {
 		op, d := home.begin(ctx, how{}, 30)

@@ -185,6 +185,14 @@ func (op *operator) sealed(ctx context.Context, end int64) {
 	Eventually(ctx, op.collector.Sealed).Should(BeNumerically(">=", end))
 }
 
+// sealedAll waits until all intervals up to the end are sealed, however many, as long as one more is every now and then.
+func (op *operator) sealedAll(ctx context.Context, end int64) {
+	GinkgoHelper()
+	for sealed := op.collector.Sealed(); sealed < end; sealed = op.collector.Sealed() {
+		op.sealed(ctx, sealed+1)
+	}
+}
+
 // crashAndRestart is kill -9, what happens meanwhile, and another start.
 func (op *operator) crashAndRestart(ctx context.Context, meanwhile func()) *operator {
 	GinkgoHelper()
