@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -111,6 +112,52 @@ func TestAServiceOfAllGatewaysOfAClass(t *testing.T) {
 			c.drive(d)
 			if got := d.balancers(); !slices.Equal(got, c.want) {
 				t.Errorf("got %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+// After a restart, one that the ledger has by itself stays there while an older one may be to come that the Gateway stands
+// for: which of two it is, is known when all have been compared.
+func TestARestartTakesNothingFromTheYoungerOfTwo(t *testing.T) {
+	service := func(name string, created int64) string {
+		return fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {namespace: envoy, name: %[1]s, uid: %[1]s, creationTimestamp: %[2]q,
+			labels: {gateway.envoyproxy.io/owning-gatewayclass: eg}}, spec: {type: LoadBalancer, ports: [{port: 80}]},
+			status: {loadBalancer: {ingress: [{ip: 203.0.113.9}]}}}`, name, stamped(created))
+	}
+	gateway := fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {namespace: shop, name: gateway, uid: gateway, creationTimestamp: %[1]q},
+		spec: {gatewayClassName: eg, listeners: [{name: http, port: 80, protocol: HTTP}]}, status: {addresses: [{value: 203.0.113.9}],
+		conditions: [{type: Programmed, status: "True", lastTransitionTime: %[1]q}]}}`, stamped(1030))
+	for name, order := range map[string][]string{
+		"the younger is listed first": {gateway, service("younger", 1012), service("older", 1011)},
+		"the older is":                {gateway, service("older", 1011), service("younger", 1012)},
+		"the Gateway is listed last":  {service("younger", 1012), service("older", 1011), gateway},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, map[string]schema.GroupVersionKind{
+				"load-balancer": {Version: "v1", Kind: "Service"},
+				"gateway":       {Group: "gateway.networking.k8s.io", Version: "v1", Kind: "Gateway"},
+			})
+			d.namespaces["envoy"] = namespace{uid: "ns-envoy"}
+			d.settle()
+			d.sees(t, service("older", 1011), ledger.Live, 1011, 1011)
+			d.sees(t, service("younger", 1012), ledger.Live, 1012, 1012)
+			d.sees(t, gateway, ledger.Live, 1030, 1030)
+
+			at := d.meters["load-balancer"] // which a next run knows from the journal alone
+			at.represented, at.parts = attribution.NewRepresentations(), map[string]*part{}
+			d.restored.checking, d.restored.moved = true, map[string]int64{}
+			for _, object := range order {
+				d.sees(t, object, ledger.Resumed, 1060, 1080)
+			}
+			d.mu.Lock()
+			d.restored.checking = false
+			d.decideAll()
+			d.mu.Unlock()
+			want := []string{"envoy/older [1011, 1030)", "envoy/younger [1012, 1100)", "shop/gateway [1030, 1100)"}
+			got := slices.DeleteFunc(d.balancers(), func(line string) bool { return line == "envoy/older [1060, 1060)" }) // it may have been
+			if !slices.Equal(got, want) {
+				t.Errorf("got %q\nwant %q", got, want)
 			}
 		})
 	}

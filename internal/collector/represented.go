@@ -31,6 +31,9 @@ type part struct {
 	// waits tells that nothing is decided, and the ledger has nothing of it: not all
 	// kinds that it names have been listed.
 	waits bool
+	// doubted tells that it is represented by what is known so far, after a restart, and that
+	// the ledger has it by itself: an older one may be to come that the key stands for.
+	doubted bool
 }
 
 // represent takes in what a meter read of an object that can be a part of others.
@@ -88,6 +91,9 @@ func (c *Collector) decide(at *metering, p *part, known, holds bool, e event) {
 	o := p.read
 	p.waits = false
 	_, since, represented := at.represented.By(o.UID)
+	if p.doubted = represented && holds && c.restored.checking; p.doubted {
+		represented = false
+	}
 	was := p.represented
 	p.represented = represented
 	began := beganAt(o.Members, e.after)
@@ -154,6 +160,9 @@ func (c *Collector) turn(at *metering, changed []string, except string, moments 
 		if represented == p.represented {
 			continue
 		}
+		if p.doubted = represented && c.restored.checking && c.ledger.HoldsBy(at.ledger, uid); p.doubted {
+			continue
+		}
 		p.represented = represented
 		if represented {
 			c.hand(at, p.at(nil, since.Later(p.claimed), c.now().Unix()), p.object)
@@ -194,8 +203,23 @@ func (c *Collector) decideAll() {
 	for _, at := range c.meters {
 		for _, uid := range slices.Sorted(maps.Keys(at.parts)) {
 			c.decideOne(at, at.parts[uid], false)
+			c.believe(at, uid)
 		}
 	}
+}
+
+// believe takes out of the ledger what is represented now that all kinds have been checked.
+func (c *Collector) believe(at *metering, uid string) {
+	p := at.parts[uid]
+	_, since, represented := at.represented.By(uid)
+	if doubted := p.doubted; !doubted || !represented {
+		p.doubted = false
+		return
+	}
+	p.doubted, p.represented = false, true
+	since = since.Later(p.claimed)
+	c.hand(at, p.at(nil, since, c.now().Unix()), p.object)
+	c.holdsNow(uid, ledger.Between(ledger.Resumed, since.After, since.Before))
 }
 
 // decideOne decides one that waits; anyway, or when it need not wait any more.
