@@ -16,7 +16,6 @@ package ledger
 import (
 	"fmt"
 	"slices"
-	"unique"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -43,63 +42,6 @@ func New() *Ledger {
 		ends: ends{},
 	}
 }
-
-// Meter is what the ledger knows of one UsageMeter. It owns the segments that
-// its observations make.
-type Meter struct {
-	Name       string
-	Since      int64             // from when on the meter sees everything; seconds since the epoch
-	Defined    int64             // from when on it is defined as it is; seconds since the epoch
-	History    []usage.Metered   // what it measured when
-	dimensions []uint32          // what it measures, by number
-	measured   []usage.Dimension // all that it ever measured
-	active     int
-	words      struct { // that were asked for last
-		value  words
-		handle unique.Handle[words]
-	}
-}
-
-// NewMeter is a meter that has seen nothing yet.
-func NewMeter(name string, since int64, dimensions []usage.Dimension) *Meter {
-	m := &Meter{Name: name, Since: since, Defined: since, History: usage.Redefined(nil, dimensions, since)}
-	m.dimensions = m.numbers(dimensions)
-	return m
-}
-
-// numbers are the dimensions' places in m.measured.
-func (m *Meter) numbers(dimensions []usage.Dimension) []uint32 {
-	numbers := make([]uint32, len(dimensions))
-	for i, d := range dimensions {
-		n := slices.Index(m.measured, d)
-		if n < 0 {
-			n = len(m.measured)
-			m.measured = append(m.measured, d)
-		}
-		numbers[i] = uint32(n)
-	}
-	return numbers
-}
-
-// dimension is the meter's dimension i.
-func (m *Meter) dimension(i int) usage.Dimension { return m.measured[m.dimensions[i]] }
-
-// Dimensions are what the meter measures, in order.
-func (m *Meter) Dimensions() []usage.Dimension {
-	dimensions := make([]usage.Dimension, len(m.dimensions))
-	for i := range dimensions {
-		dimensions[i] = m.dimension(i)
-	}
-	return dimensions
-}
-
-// measures tells whether the meter measures, or once measured, the dimension.
-func (m *Meter) measures(dimension string) bool {
-	return slices.ContainsFunc(m.measured, func(d usage.Dimension) bool { return d.Name == dimension })
-}
-
-// Active is how many objects have an open segment.
-func (m *Meter) Active() int { return m.active }
 
 // object is what one meter knows of one object. Objects that two meters read
 // are chained. One that is gone is kept for as long as its segments are, so that
@@ -199,48 +141,6 @@ func (l *Ledger) add(m *Meter, uid string) *object {
 	at.streams = at.one[:0]
 	l.objects.add(at)
 	return at
-}
-
-// index has objects by UID. Those that several meters read are chained.
-type index map[string]*object
-
-func (x index) find(m *Meter, uid string) *object {
-	at := x[uid]
-	for at != nil && at.meter != m {
-		at = at.next
-	}
-	return at
-}
-
-func (x index) add(at *object) {
-	at.next = x[at.uid]
-	x[at.uid] = at
-}
-
-func (x index) remove(at *object) {
-	switch first := x[at.uid]; {
-	case first != at:
-		for first.next != at {
-			first = first.next
-		}
-		first.next = at.next
-	case at.next != nil:
-		x[at.uid] = at.next
-	default:
-		delete(x, at.uid)
-	}
-	at.next = nil
-}
-
-// others calls visit with what other meters know of the object.
-func (l *Ledger) others(at *object, visit func(*object)) {
-	for _, x := range []index{l.objects, l.past} {
-		for other := x[at.uid]; other != nil; other = other.next {
-			if other != at {
-				visit(other)
-			}
-		}
-	}
 }
 
 // unchanged tells whether members are just what the object's streams say.

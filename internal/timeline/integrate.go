@@ -2,82 +2,11 @@ package timeline
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 	"sync"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
-
-// sum is a number of 128 bits. What is taken off comes later than what it is
-// taken off from, or earlier: it wraps around, and is right in the end.
-type sum struct{ high, low uint64 }
-
-func (s *sum) add(other sum) {
-	var carry uint64
-	s.low, carry = bits.Add64(s.low, other.low, 0)
-	s.high, _ = bits.Add64(s.high, other.high, carry)
-}
-
-func (s *sum) subtract(other sum) {
-	var borrow uint64
-	s.low, borrow = bits.Sub64(s.low, other.low, 0)
-	s.high, _ = bits.Sub64(s.high, other.high, borrow)
-}
-
-// times is s for so many seconds.
-func (s sum) times(seconds int64) sum {
-	high, low := bits.Mul64(s.low, uint64(seconds))
-	return sum{high + s.high*uint64(seconds), low}
-}
-
-// negative is what has to be added to take s off.
-func (s sum) negative() sum {
-	var n sum
-	n.subtract(s)
-	return n
-}
-
-func (s sum) isZero() bool { return s == sum{} }
-
-func (s sum) amount() usage.Amount { return usage.AmountOf(s.high, s.low) }
-
-// adder adds up for a tally. What it changes is its own, but for the groups: each
-// of those is one adder's at a time.
-type adder struct {
-	tally  *Tally
-	totals map[Measure]*sum
-	diff   []sum // how levels change from window to window; all zero between two uses
-	// touched are the groups that have got something for the first time.
-	touched []*group
-}
-
-func (t *Tally) adder() *adder {
-	return &adder{tally: t, totals: map[Measure]*sum{}, diff: make([]sum, t.calendar.windows()+1)}
-}
-
-// done gives the tally what is known of it as a whole.
-func (a *adder) done() {
-	a.tally.unsorted = append(a.tally.unsorted, a.touched...)
-	for key, total := range a.totals {
-		if t := a.tally.totals[key]; t != nil {
-			t.add(*total)
-		} else {
-			a.tally.totals[key] = total
-		}
-	}
-}
-
-// total is what all of a measure adds up to.
-func (a *adder) total(w *words) *sum {
-	key := Measure{ResourceType: w.ResourceType, Dimension: w.Dimension}
-	total := a.totals[key]
-	if total == nil {
-		total = &sum{}
-		a.totals[key] = total
-	}
-	return total
-}
 
 // groupsAtOnce is how many groups an adder takes on: less is not worth a goroutine.
 const groupsAtOnce = 64
@@ -151,29 +80,6 @@ func (s *Snapshot) since(moment int64, call func(id int, c *class)) {
 	for _, id := range s.awake {
 		call(int(id), s.classes.at(int(id)))
 	}
-}
-
-// groups adds what some groups held.
-func (a *adder) groups(s *Snapshot, groups []*group, l *look) error {
-	for _, g := range groups {
-		if err := a.tally.gone(); err != nil {
-			return err
-		}
-		in := integral{adder: a, group: g, from: l.from, until: l.until}
-		for _, c := range g.classes {
-			in.total, in.said = a.total(&c.words), false
-			if err := in.class(c.class, l, s.summed); err != nil {
-				return err
-			}
-			if in.said {
-				g.isMadeOf(c.measure)
-			}
-		}
-		in.finish()
-		clear(g.classes)
-		g.classes = g.classes[:0]
-	}
-	return nil
 }
 
 // integral adds to one group.
@@ -306,33 +212,6 @@ func (in *integral) span(x *span) error {
 func (in *integral) touched() error {
 	in.said = true
 	return in.touch(in.group)
-}
-
-// touch makes room for what a group holds.
-func (a *adder) touch(g *group) error {
-	if g.cells != nil {
-		return nil
-	}
-	windows := a.tally.calendar.windows()
-	if most := a.tally.limits.cells(); a.tally.cells.Add(int64(windows)) > int64(most) {
-		return &TooLargeError{
-			// Whoever comes first, the same is said.
-			What: Cells, Wanted: (most/windows + 1) * windows, Max: most,
-			Remedy: "take larger windows, less time at once, fewer keys to group by, or filters",
-		}
-	}
-	g.cells = make([]sum, windows)
-	a.tally.take(int64(windows) * cellBytes)
-	a.mention(g)
-	return nil
-}
-
-// mention makes a group one that has rows.
-func (a *adder) mention(g *group) {
-	if !g.mentioned {
-		g.mentioned = true
-		a.touched = append(a.touched, g)
-	}
 }
 
 // sign is the level as it counts.
