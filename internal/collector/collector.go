@@ -145,6 +145,7 @@ type metering struct {
 	// parts are the objects that say that they are a part of others, and represented
 	// knows which of them are; nil: the meter has no such objects.
 	parts       map[string]*part
+	shown       map[string]shown // keys by UID, also of those that name none
 	represented *attribution.Representations
 	// sites are the nodes that objects run on, by name, and on is which by the objects'
 	// UIDs, of a meter that reads something of nodes.
@@ -155,7 +156,7 @@ type metering struct {
 func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering {
 	at := &metering{
 		meter: m, version: version, ledger: entry,
-		quarantine: map[string]Quarantined{}, named: map[string]struct{}{}, parts: map[string]*part{},
+		quarantine: map[string]Quarantined{}, named: map[string]struct{}{}, parts: map[string]*part{}, shown: map[string]shown{},
 	}
 	at.relate(m)
 	return at
@@ -164,6 +165,7 @@ func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering 
 // relate makes a metering ready for what its meter says of other objects.
 func (at *metering) relate(m *meter.Meter) {
 	at.represented = nil
+	clear(at.shown)
 	if m.CanBeRepresented() {
 		at.represented = attribution.NewRepresentations()
 	}

@@ -86,6 +86,13 @@ func TestAServiceOfAllGatewaysOfAClass(t *testing.T) {
 			d.sees(t, shop, ledger.Live, 1030, 1030)
 			d.sees(t, service, ledger.Live, 1080, 1080)
 		}, []string{"envoy/envoy-eg [1020, 1080)", "shop/gateway [1030, 1100)"}},
+		"it comes to have the address, and to name the class later": {func(d *desk) {
+			unnamed := strings.Replace(service, "owning-gatewayclass", "no-class", 1)
+			d.sees(t, strings.Replace(unnamed, "203.0.113.9", "203.0.113.50", 1), ledger.Live, 1020, 1020)
+			d.sees(t, shop, ledger.Live, 1030, 1030)
+			d.sees(t, unnamed, ledger.Live, 1060, 1060)
+			d.sees(t, service, ledger.Live, 1080, 1080)
+		}, []string{"envoy/envoy-eg [1020, 1060)", "shop/gateway [1030, 1100)"}},
 		"the next in line, when the first is gone": {func(d *desk) {
 			beside := strings.ReplaceAll(service, "envoy-eg, uid: service", "beside, uid: beside")
 			d.sees(t, service, ledger.Live, 1020, 1020)

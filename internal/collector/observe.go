@@ -19,6 +19,7 @@ type reading struct {
 	node    string // that it runs on
 	members []usage.Member
 	claims  []usage.Claim
+	shows   []string // the keys of its claims, also of those that it does not make
 	err     error
 }
 
@@ -29,6 +30,7 @@ func read(object *unstructured.Unstructured, readers []reader) []reading {
 		if r.meter.Matches(object.GetLabels()) {
 			readings[i].members, readings[i].err = r.meter.Read(object)
 			readings[i].claims = r.meter.Claims(object)
+			readings[i].shows = r.meter.Shows(object)
 			readings[i].node = r.meter.Node(object)
 		}
 	}

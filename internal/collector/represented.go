@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"hash/fnv"
 	"maps"
 	"math"
 	"slices"
@@ -24,9 +25,8 @@ type part struct {
 	object      Quarantined        // its namespace and name
 	began       int64              // when it was seen to hold something: nothing of it is before
 	represented bool               // the ledger has nothing of it, for another object has
-	// claimed is when it came to say what it says of others, or alone to say it, where it held
-	// something by itself until then: that stays its own. Zero: it has always been so, or that
-	// is not known.
+	// claimed is when it came to show the keys that it shows, or they to stand for it: what it
+	// held by itself until then stays its own. Zero: it has always been so, or that is not known.
 	claimed attribution.Span
 	// waits tells that nothing is decided, and the ledger has nothing of it: not all
 	// kinds that it names have been listed.
@@ -44,7 +44,7 @@ func (c *Collector) represent(r reading, o *ledger.Observation, object *unstruct
 	if slices.ContainsFunc(o.Members, func(m usage.Member) bool { return m.Active }) {
 		claimed.Claims = r.claims
 	}
-	said := at.represented.Claims(uid)
+	shown := at.showing(uid, r.shows, e)
 	changed := at.represented.Claim(claimed)
 	if len(claimed.Claims) == 0 {
 		before := at.parts[uid]
@@ -55,13 +55,38 @@ func (c *Collector) represent(r reading, o *ledger.Observation, object *unstruct
 			c.holdsNow(uid, e.moments())
 		}
 	} else {
-		c.stand(at, said, o, object, e)
+		c.stand(at, shown, o, object, e)
 	}
 	c.makeWay(at, changed, uid, e.moments())
 }
 
-// stand takes in an object that claims to be a part of others; said is what it claimed before.
-func (c *Collector) stand(at *metering, said []usage.Claim, o *ledger.Observation, object *unstructured.Unstructured, e event) {
+// shown are the keys that an object shows, in short, and since when, if it showed others before.
+type shown struct {
+	keys  uint64
+	since attribution.Span
+}
+
+// showing notes what keys an object shows, and tells since when, if it is known to have shown
+// others before. Another object may have vouched for these keys for long: not for this one.
+func (at *metering) showing(uid string, keys []string, e event) attribution.Span {
+	was, seen := at.shown[uid]
+	if len(keys) == 0 {
+		return was.since
+	}
+	h := fnv.New64a()
+	for _, key := range keys {
+		_, _ = h.Write(append([]byte(key), 0)) // never fails
+	}
+	now := shown{keys: h.Sum64(), since: was.since}
+	if seen && now.keys != was.keys && e.origin != ledger.First {
+		now.since = spanOf(e.moments())
+	}
+	at.shown[uid] = now
+	return now.since
+}
+
+// stand takes in an object that claims to be a part of others, and has shown the keys since then.
+func (c *Collector) stand(at *metering, shown attribution.Span, o *ledger.Observation, object *unstructured.Unstructured, e event) {
 	claims := at.represented.Claims(o.UID)
 	p, known := at.parts[o.UID]
 	if !known {
@@ -74,10 +99,7 @@ func (c *Collector) stand(at *metering, said []usage.Claim, o *ledger.Observatio
 	}
 	p.read = *o
 	holds := c.ledger.HoldsBy(at.ledger, o.UID)
-	// A list may show what has been so all the time: the run before knew.
-	if anew := known && !usage.SameClaims(said, claims) || !known && e.isNews(); anew && holds && e.origin != ledger.First {
-		p.claimed = spanOf(e.moments())
-	}
+	p.claimed = p.claimed.Later(shown)
 	if (!known || p.waits) && !holds && c.unlisted(claims) {
 		p.waits = true
 		return
@@ -321,6 +343,7 @@ func (f *feed) lose(namespace, name, uid string, moments ledger.Moments) {
 // forgetPart takes in that an object that claimed to be a part of others is
 // gone. Called under the lock, before the ledger has it as gone.
 func (c *Collector) forgetPart(at *metering, uid string, moments ledger.Moments) {
+	delete(at.shown, uid)
 	p := at.parts[uid]
 	if p == nil {
 		return
@@ -349,6 +372,7 @@ func (f *feed) forgetParts(moments ledger.Moments) {
 				f.collector.forgetPart(at, uid, moments)
 			}
 		}
+		maps.DeleteFunc(at.shown, func(uid string, _ shown) bool { _, there := f.listed[uid]; return !there })
 	}
 }
 

@@ -169,26 +169,17 @@ func TestNobodyVouchesForThePast(t *testing.T) {
 	}
 }
 
-// What an object held by itself before it came to name another one stays its own, however
-// long the other one has vouched for it.
-func TestWhatAnObjectHeldBeforeItNamedAnotherIsItsOwn(t *testing.T) {
+// Who names the other one late is its part from when that vouched for what it has shown all the time: a node's claim has
+// its machine before it is a node.
+func TestWhatIsNamedLate(t *testing.T) {
 	for name, origin := range map[string]ledger.Origin{"live": ledger.Live, "caught up with": ledger.Replayed} {
-		t.Run(name, func(t *testing.T) { heldBeforeItNamed(t, origin) })
-	}
-}
-
-func heldBeforeItNamed(t *testing.T, origin ledger.Origin) {
-	for name, before := range map[string]string{
-		"it named none":    strings.ReplaceAll(launcherPod("vmi-1", 1010, 1012), "controller: true", "controller: false"),
-		"it named another": launcherPod("vmi-0", 1010, 1012),
-	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, launchers)
 			d.settle()
-			d.sees(t, instance("vmi-1", 1001, 1002, "pod-1: n1"), ledger.Live, 1002, 1002)
-			d.sees(t, before, ledger.Live, 1012, 1012)
+			d.sees(t, strings.ReplaceAll(launcherPod("vmi-1", 1010, 1012), "controller: true", "controller: false"), ledger.Live, 1012, 1012)
+			d.sees(t, instance("vmi-1", 1001, 1040, "pod-1: n1"), ledger.Live, 1040, 1040)
 			d.sees(t, launcherPod("vmi-1", 1010, 1012), origin, 1080, 1080)
-			if got := d.cores(); !slices.Equal(got, []string{"pod-1 4000 [1012, 1080)"}) {
+			if got := d.cores(); !slices.Equal(got, []string{"pod-1 4000 [1012, 1040)"}) {
 				t.Errorf("got %q", got)
 			}
 		})

@@ -21,6 +21,8 @@ type claim struct {
 	namespace, name, uid, keys *expression
 	rule                       int
 	shared                     bool
+	// fixed tells that the key is the object's UID, which never changes.
+	fixed bool
 }
 
 // vouching is what is read on the other object. Relations to the same kind that
@@ -47,13 +49,33 @@ func (c *compiler) representations(relations []v1alpha1.Representation) {
 			})
 		}
 		c.meter.claims = append(c.meter.claims, claim{
-			kind: kind, rule: rule, shared: r.GoesBy != "",
+			kind: kind, rule: rule, shared: r.GoesBy != "", fixed: r.Keys == ownUID,
 			namespace: c.optional(c.object, path+".namespace", r.Namespace, wantText),
 			name:      c.compile(c.object, path+".name", r.Name, wantText),
 			uid:       c.optional(c.object, path+".uid", r.UID, wantText),
 			keys:      c.compile(c.object, path+".keys", r.Keys, wantList),
 		})
 	}
+}
+
+// ownUID is the key of an object that another one names by its UID.
+const ownUID = "[self.metadata.uid]"
+
+// Shows are the keys that the object shows for others to vouch for, in order, whether it names
+// one of them or not: without its UID, which never changes, and what cannot be read.
+func (m *Meter) Shows(object *unstructured.Unstructured) []string {
+	var shown []string
+	for _, relation := range m.claims {
+		if relation.fixed {
+			continue
+		}
+		r := newReading(m, object)
+		if keys := r.keys(relation.keys); r.failed == nil && len(keys) <= maxKeys {
+			shown = append(shown, keys...)
+		}
+	}
+	slices.Sort(shown)
+	return slices.Compact(shown)
 }
 
 // CanBeRepresented tells whether objects of the meter can be a part of others.
