@@ -30,7 +30,7 @@ type event struct {
 	checks          bool // a check shows it
 }
 
-// moments are when the change happened: the same, unless nobody saw it.
+// moments are when the change happened: the same, unless it was not seen.
 func (e event) moments() ledger.Moments {
 	latest := e.before
 	if e.origin == ledger.First { // for an edited meter: what the list shows may be later than the edit
@@ -74,7 +74,7 @@ func (f *feed) eventOf(list source.List, object *unstructured.Unstructured, now 
 
 // lastWrite is the newest time at which the object says that it was written, in
 // seconds since the epoch, 0 when it does not say; and how many fields it says
-// that somebody manages. One that nobody is said to manage does not say: it may
+// that have a manager. One without any does not say: it may
 // have been written at any time since its creation.
 func lastWrite(object *unstructured.Unstructured) (written int64, fields uint32) {
 	newest := ""

@@ -19,7 +19,7 @@ import (
 // get reads an owner's metadata: as it was at the revision that is taken in; where that
 // is not known any more, as it is now; and where it was gone by then, as it was when it
 // went. past tells that it is gone, and that its kind's feed, owners, is not about to
-// tell so. Nil: there is no such object, and nobody knows any more whether there was.
+// tell so. Nil: there is no such object, and it is not known any more whether there was.
 // The error is one that may go away.
 func (c *Collector) get(kind schema.GroupVersionKind, namespace string, owner usage.Object, owners *feed, e event) (found *unstructured.Unstructured, past bool, err error) {
 	mapping, err := c.Mapper.RESTMapping(kind.GroupKind())
@@ -92,7 +92,7 @@ func (c *Collector) getEarlier(kind schema.GroupVersionKind, namespace string, o
 }
 
 // nowOrLast is the owner as it was then, or, where that is not known, as it is now, or as
-// it was last; and whether it is there now. Nil: nobody knows.
+// it was last; and whether it is there now. Nil: it is not known.
 func nowOrLast(ctx context.Context, objects metadata.ResourceInterface, owner usage.Object, then *metav1.PartialObjectMetadata, e event) (*metav1.PartialObjectMetadata, bool, error) {
 	now, err := objects.Get(ctx, owner.Name, metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
@@ -111,7 +111,7 @@ func nowOrLast(ctx context.Context, objects metadata.ResourceInterface, owner us
 	return nil, false, nil
 }
 
-// asOf is the owner as it was at the revision; nil: it was not there, or nobody knows.
+// asOf is the owner as it was at the revision; nil: it was not there, or it is not known.
 func asOf(ctx context.Context, objects metadata.ResourceInterface, owner usage.Object, revision uint64) (*metav1.PartialObjectMetadata, error) {
 	if revision == 0 {
 		return nil, nil
@@ -122,7 +122,7 @@ func asOf(ctx context.Context, objects metadata.ResourceInterface, owner usage.O
 
 // lastOf is the owner as it was last, where it was there at the first revision or a
 // little later, and was gone by the other one: that is bisected, in some twenty requests
-// for a key each. Nil: nobody knows.
+// for a key each. Nil: it is not known.
 func lastOf(ctx context.Context, objects metadata.ResourceInterface, owner usage.Object, first, gone uint64) (last *metav1.PartialObjectMetadata, err error) {
 	for at := first; at < gone; at = first + (gone-first)/2 {
 		found, err := exactly(ctx, objects, owner, at)
