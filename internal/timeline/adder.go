@@ -68,7 +68,7 @@ func (a *adder) touch(g *group) error {
 	windows := a.tally.calendar.windows()
 	if most := a.tally.limits.cells(); a.tally.cells.Add(int64(windows)) > int64(most) {
 		return &TooLargeError{
-			// Whoever comes first, the same is said.
+			// Which of them comes first makes no difference.
 			What: Cells, Wanted: (most/windows + 1) * windows, Max: most,
 			Remedy: "take larger windows, less time at once, fewer keys to group by, or filters",
 		}
