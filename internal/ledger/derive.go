@@ -118,21 +118,11 @@ func (l *Ledger) move(from *stream, subject *usage.Subject, m Moments, placed fu
 const Settle = 10
 
 // settles tells whether what the stream holds can still be put under the account
-// as a whole: under a deployment of the same namespace, soon after its activity began. Where
-// that is known within bounds only, it may have begun as early as they allow.
+// as a whole: under a deployment of the same namespace, soon after its activity began.
 func (s *stream) settles(under usage.Account, now int64) bool {
 	from := s.account.key
-	if from.Deployment != "" || under.Deployment == "" || from.Namespace != under.Namespace || from.NamespaceUID != under.NamespaceUID {
-		return false
-	}
-	began := s.member.began
-	for i := range s.open {
-		if s.open[i].level != 0 {
-			earliest, _ := s.open[i].start.StartBounds()
-			began = min(began, earliest)
-		}
-	}
-	return began <= now && now-began <= Settle && s.holdsAny()
+	return from.Deployment == "" && under.Deployment != "" && from.Namespace == under.Namespace && from.NamespaceUID == under.NamespaceUID &&
+		s.member.began <= now && now-s.member.began <= Settle && s.holdsAny()
 }
 
 // replace puts what a member held after the moment where placed says, which is to for
