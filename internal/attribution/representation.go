@@ -140,7 +140,10 @@ func (r *Representations) Claim(p Part) []string {
 
 // says tells whether the object says what is known of it already.
 func (at *part) says(p *Part) bool {
-	return at.created == p.Created && usage.SameClaims(at.said, p.Claims)
+	return at.created == p.Created && slices.EqualFunc(at.said, p.Claims, func(a, b usage.Claim) bool {
+		return a.Kind == b.Kind && a.Namespace == b.Namespace && a.Name == b.Name && a.UID == b.UID && a.Rule == b.Rule &&
+			a.Shared == b.Shared && slices.Equal(a.Keys, b.Keys)
+	})
 }
 
 // Forget takes out an object that is gone. It returns what Claim returns, without

@@ -1,7 +1,5 @@
 package usage
 
-import "slices"
-
 // Claim is what an object says of another one: that it is a part of it, and that
 // the other one vouches for the keys. It is the object's word alone.
 type Claim struct {
@@ -14,14 +12,6 @@ type Claim struct {
 	// they are (a class), and none's own: any of them may vouch.
 	Shared bool
 	Keys   []string
-}
-
-// SameClaims tells whether an object says the same in both.
-func SameClaims(a, b []Claim) bool {
-	return slices.EqualFunc(a, b, func(a, b Claim) bool {
-		return a.Kind == b.Kind && a.Namespace == b.Namespace && a.Name == b.Name && a.UID == b.UID && a.Rule == b.Rule &&
-			a.Shared == b.Shared && slices.Equal(a.Keys, b.Keys)
-	})
 }
 
 // GroupKind names a kind, in whichever version.
