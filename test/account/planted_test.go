@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +183,30 @@ func TestAFollowerKeepsTheWorkloadThatWasSeenLast(t *testing.T) {
 		v := compare(truth, l, begun, begun+2*interval)
 		if len(v.differences) == 0 != (want == 0) || want != 0 && v.differences[0].from != begun+want {
 			t.Errorf("%s: want a difference at %d s, and none if that is 0:\n%v", kind, want, v.differences)
+		}
+	}
+}
+
+// TestAStatedEndIsBeforeWhatMovedMeanwhile: a container that was done 60 s ago is told of
+// after the pod got another label. Nothing was held under that one.
+func TestAStatedEndIsBeforeWhatMovedMeanwhile(t *testing.T) {
+	at := func(second int64) moment {
+		return moment{time.Unix(begun+second, 0), time.Unix(begun+second, 5e8)}
+	}
+	one, green := held{level: 500, deployment: "one"}, held{level: 500, deployment: "green"}
+	s := stream{"pod", "c", "cpu"}
+	for says, want := range map[int64][]held{40: {one, {}}, 5: {one, green, {}}} {
+		truth := &truth{facts: map[stream][]fact{}, streams: map[string]map[stream]bool{}, counts: counts{kinds: map[string]int{}}}
+		of := &thing{}
+		truth.set(s, at(10), stated{held: one}, 1, of, true)
+		truth.set(s, at(70), stated{held: green}, 2, of, true)
+		truth.set(s, at(100), stated{until: time.Unix(begun+says, 0)}, 3, of, true)
+		var got []held
+		for _, f := range truth.facts[s] {
+			got = append(got, f.held)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("it says that it ended at %d s:\n%s", says, truth.story(s))
 		}
 	}
 }

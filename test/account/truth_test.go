@@ -83,7 +83,8 @@ func (t *truth) note(w *world, of *thing, when moment, revision int64, own bool)
 
 // set notes what a stream holds from the moment on. What the object itself states of
 // when it began or ended is believed where it is possible: not before the object was
-// made, nor before what was so before.
+// made, nor, of a beginning, before what was so before. An end is believed from when what
+// it held began: what was seen of it meanwhile never was.
 func (t *truth) set(s stream, when moment, what stated, revision int64, of *thing, own bool) {
 	facts := t.facts[s]
 	last := fact{moment: moment{earliest: of.moment("metadata", "creationTimestamp")}}
@@ -93,12 +94,17 @@ func (t *truth) set(s stream, when moment, what stated, revision int64, of *thin
 	if last.held == what.held {
 		return
 	}
-	says := what.until
-	if what.level != 0 {
-		says = what.since
+	possible := func(says time.Time, since moment) bool {
+		return own && !says.Before(since.earliest.Truncate(time.Second))
 	}
-	if own && (what.level == 0 || last.level == 0) && !says.Before(last.earliest.Truncate(time.Second)) {
-		when = when.back(says)
+	switch {
+	case last.level == 0 && possible(what.since, last.moment):
+		when = when.back(what.since)
+	case what.level == 0 && possible(what.until, began(facts)):
+		when = when.back(what.until)
+		for len(facts) > 1 && facts[len(facts)-2].level != 0 && facts[len(facts)-1].earliest.After(when.earliest) {
+			facts = facts[:len(facts)-1]
+		}
 	}
 	if t.streams[s.uid] == nil {
 		t.streams[s.uid] = map[stream]bool{}
@@ -107,6 +113,15 @@ func (t *truth) set(s stream, when moment, what stated, revision int64, of *thin
 	t.streams[s.uid][s] = true
 	t.facts[s] = append(facts, fact{what.held, when, revision})
 	t.counts.changes++
+}
+
+// began is when the last of the facts began to hold anything.
+func began(facts []fact) moment {
+	first := len(facts) - 1
+	for first > 0 && facts[first-1].level != 0 {
+		first--
+	}
+	return facts[first].moment
 }
 
 // tell notes what was written, for people.
