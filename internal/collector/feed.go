@@ -129,6 +129,7 @@ func (c *Collector) start(mapping *meta.RESTMapping, whole bool, met uint64) *fe
 	from := c.position(kind)
 	f.resumed = from.ResourceVersion != "" || from.Time != 0
 	if !f.resumed && met != 0 {
+		met = min(met, c.deliveredByAll())
 		from.ResourceVersion, from.Time = strconv.FormatUint(met, 10), c.chronology.Earliest(met)
 		from.Checked = from.Time
 	}

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -62,6 +63,21 @@ func (c *Collector) slowest() (journal.Position, bool) {
 		}
 	}
 	return slowest, found
+}
+
+// deliveredByAll is the revision that all kinds have come to which are not far behind. What any of
+// them has still to bring may name an owner of a kind that another one met first, ahead of it: that
+// kind is followed from there, so that what its objects became since comes in its turn.
+// Called under the lock.
+func (c *Collector) deliveredByAll() uint64 {
+	least, patient := uint64(math.MaxUint64), c.now().Unix()-int64(turnsAtMost/time.Second)
+	for kind, f := range c.feeds {
+		p := f.position(kind)
+		if at := source.Revision(p.ResourceVersion); at > 0 && !f.ended && p.Time >= patient {
+			least = min(least, at)
+		}
+	}
+	return least
 }
 
 // looks tells that a list of the kind is under way, which shows what is so at its position.

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/attribution"
@@ -127,6 +128,17 @@ func (c *Collector) linger(node attribution.Node, e event) bool {
 	return true
 }
 
+// waiter is an object that waits for an owner, as it was seen first.
+type waiter struct {
+	uid, namespace string
+	seen           event
+}
+
+// compare orders by what happened first.
+func (w waiter) compare(o waiter) int {
+	return cmp.Or(cmp.Compare(w.seen.revision, o.seen.revision), cmp.Compare(w.uid, o.uid))
+}
+
 // resolve asks again for the owners that provisional placements wait for.
 func (c *Collector) resolve() {
 	c.mu.Lock()
@@ -134,9 +146,9 @@ func (c *Collector) resolve() {
 	clear(c.named.asked)
 	c.forgetLeft(now)
 	c.recent.forget(now)
-	var waiting, known []string
+	var waiting, known []waiter
 	for uid, p := range c.provisional {
-		owner, _, unknown := c.graph.Unknown(uid)
+		owner, namespace, unknown := c.graph.Unknown(uid)
 		_, vanished := c.vanished[owner.UID]
 		switch {
 		case p.gone != 0 && (vanished || now-p.gone > provisionalFor):
@@ -144,26 +156,25 @@ func (c *Collector) resolve() {
 			c.unname(uid)
 			c.forget(uid, ledger.Between(ledger.Live, now, now))
 		case !unknown: // and it was called what it is
-			known = append(known, uid)
+			known = append(known, waiter{uid, namespace, p.seen})
 		case !vanished:
-			waiting = append(waiting, uid)
+			waiting = append(waiting, waiter{uid, namespace, p.seen})
 		}
 	}
-	slices.Sort(known)
-	for _, uid := range known {
-		c.resolved(uid)
+	slices.SortFunc(known, waiter.compare)
+	for _, w := range known {
+		c.resolved(w.uid)
 	}
-	slices.Sort(waiting)
-	seen := map[string]event{}
+	slices.SortFunc(waiting, waiter.compare)
 	waiting = waiting[:min(len(waiting), resolvedAtOnce)]
-	for _, uid := range waiting {
-		seen[uid] = c.provisional[uid].seen
-	}
 	c.mu.Unlock()
-	for _, uid := range waiting {
-		moved := c.findOwners(nil, uid, seen[uid])
+	for _, w := range waiting {
+		uid := w.uid
+		moved := c.findOwners(nil, uid, w.seen)
 		c.mu.Lock()
-		c.reattribute(moved, "", ledger.Between(ledger.Live, now, now))
+		c.asOf(w.namespace, uid, w.seen, func(bool) { // what its owners became later, they become later
+			c.reattribute(moved, "", ledger.Between(ledger.Live, now, now))
+		})
 		if owner, _, unknown := c.graph.Unknown(uid); unknown && c.provisional[uid].restored {
 			if _, vanished := c.vanished[owner.UID]; vanished {
 				c.recall(uid, owner)
