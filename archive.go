@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -11,17 +12,22 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/usage-operator/usage-operator/internal/archive"
+	"github.com/usage-operator/usage-operator/internal/archive/restoring"
 )
 
-const aboutArchive = `List, verify and export the days in an archive. Nothing is written to it, and no
-cluster is needed.
+const aboutArchive = `List, verify, export and restore the days in an archive. Nothing is written to
+it, and only restore needs a cluster.
 
 Usage:
   usage-operator archive list --archive URL [flags]
   usage-operator archive verify --archive URL [flags]
   usage-operator archive export --archive URL [--from DAY] [--to DAY] [flags]
+  usage-operator archive restore --archive URL [--dry-run] [flags]
 
 list says what there is of each day.
 
@@ -34,6 +40,12 @@ export writes what was held on each of the days as CSV, one line for each
 segment, and the corrections that these days' files have. base_unit_seconds adds
 up.
 
+restore writes all days into the empty journal of the kubeconfig's cluster, and
+proves each of them first. Every interval keeps its seal. The operator must not
+run meanwhile: afterwards it goes on from the end of the last day, and what came
+since is Estimated, or Unknown if the archive is of another cluster. A restore
+that was interrupted is given again, and goes on.
+
 Exit status:
   0  the archive is whole
   1  it is not: the first difference is named, and what to do
@@ -45,6 +57,7 @@ Examples:
     --archive 's3://usage?region=eu-central-1&prefix=prod/'
   usage-operator archive export --archive file:///var/lib/usage \
     --from 2026-11-01 --to 2026-11-30 > usage.csv
+  usage-operator archive restore --archive file:///var/lib/usage --dry-run
 
 Flags:
 `
@@ -73,6 +86,10 @@ func archives(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 // archiveCommand is what is asked for.
 type archiveCommand struct {
 	command, location, cluster, output string
+	// namespace, budget and dryRun are of a restore.
+	namespace string
+	budget    size
+	dryRun    bool
 	// from and to are the first and the last day that is exported.
 	from, to archive.Day
 }
@@ -86,11 +103,18 @@ func (c *archiveCommand) parse(args []string, help io.Writer) error {
 	flags.StringVarP(&c.output, "output", "o", "text", "text or json.")
 	from := flags.String("from", "", "The first `DAY` that is exported: 2026-11-01. Empty: the archive's first.")
 	to := flags.String("to", "", "The last `DAY` that is exported. Empty: the archive's last.")
+	flags.StringVar(&c.namespace, "namespace", "usage-system", "The operator's own namespace, into whose journal is restored.")
+	c.budget = 1 << 30
+	flags.Var(&c.budget, "journal-budget", "How many `bytes` the restored journal may take in etcd: the operator's. 0: any.")
+	flags.BoolVar(&c.dryRun, "dry-run", false, "Say what would be restored, and write nothing.")
+	if kubeconfig := flag.Lookup("kubeconfig"); kubeconfig != nil {
+		flags.AddGoFlag(kubeconfig)
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() != 1 || !slices.Contains([]string{"list", "verify", "export"}, flags.Arg(0)) {
-		return fmt.Errorf("%q: want list, verify or export", flags.Args())
+	if flags.NArg() != 1 || !slices.Contains([]string{"list", "verify", "export", "restore"}, flags.Arg(0)) {
+		return fmt.Errorf("%q: want list, verify, export or restore", flags.Args())
 	}
 	var err error
 	if c.from, err = dayOr("from", *from, math.MinInt64); err != nil {
@@ -122,6 +146,9 @@ func dayOr(name, text string, unset archive.Day) (archive.Day, error) {
 }
 
 func (c *archiveCommand) run(ctx context.Context, stdout io.Writer) error {
+	if c.command == "restore" {
+		return c.restore(ctx, stdout)
+	}
 	a, err := archive.Open(ctx, archive.Options{URL: c.location, Cluster: c.cluster})
 	if err != nil {
 		return err
@@ -149,6 +176,19 @@ func (c *archiveCommand) run(ctx context.Context, stdout io.Writer) error {
 	_, err = fmt.Fprintf(stdout, "verified %d days, %s to %s: %d rows in %d bytes, of the cluster %s\nseal %s\n",
 		size.Chapters, first, end, size.Rows, size.Bytes, last.Cluster, last.Sealed[len(last.Sealed)-1].Digest)
 	return err
+}
+
+// restore restores into the kubeconfig's cluster.
+func (c *archiveCommand) restore(ctx context.Context, stdout io.Writer) error {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("no cluster to talk to: set --kubeconfig or KUBECONFIG: %w", err)
+	}
+	config.UserAgent = "usage-operator/" + version + " archive restore"
+	return restoring.Run(ctx, config, restoring.Options{
+		Namespace: c.namespace, Lease: leaseName, Archive: archive.Options{URL: c.location, Cluster: c.cluster},
+		Budget: int64(c.budget), DryRun: c.dryRun, Writer: "archive-restore_" + string(uuid.NewUUID()), Clock: clock.RealClock{},
+	}, stdout)
 }
 
 // list writes what the manifests say.

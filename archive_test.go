@@ -13,8 +13,8 @@ func TestTheArchiveCommand(t *testing.T) {
 		status         int
 		stdout, stderr string
 	}{
-		{"", exitUnreadable, "", "want list, verify or export"},
-		{"prune --archive " + empty, exitUnreadable, "", "want list, verify or export"},
+		{"", exitUnreadable, "", "want list, verify, export or restore"},
+		{"prune --archive " + empty, exitUnreadable, "", "want list, verify, export or restore"},
 		{"list", exitUnreadable, "", "--archive: "},
 		{"list --archive gs://bucket", exitUnreadable, "", "file:///a/directory or s3://bucket"},
 		{"list --archive " + empty + " -o yaml", exitUnreadable, "", "want text or json"},

@@ -69,7 +69,7 @@ Usage:
   usage-operator [flags]
   usage-operator check [flags]     Check that it is installed as it should be.
   usage-operator verify [flags]    Verify that the ledger adds up.
-  usage-operator archive COMMAND   List, verify and export archived days.
+  usage-operator archive COMMAND   List, verify, export, restore archived days.
 
 usage-operator COMMAND --help says more of each.
 

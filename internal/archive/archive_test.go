@@ -65,15 +65,7 @@ func TestChaptersSayWhatTheJournalSays(t *testing.T) {
 			t.Fatalf("%+v: %v", size, err)
 		}
 
-		to := blockStore{}
-		if err := read.Restore(context.Background(), journalIn(to), func(*Manifest) {}); err != nil {
-			t.Fatal(err)
-		}
-		state, err := journalIn(to).Load(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.compare(t, state, last)
+		h.compare(t, restoredFrom(t, read), last)
 	})
 }
 

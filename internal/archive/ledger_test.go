@@ -81,7 +81,7 @@ func newHistory() (*history, error) {
 	return h, err
 }
 
-func journalIn(blocks blockStore) *journal.Journal {
+func journalIn(blocks journal.Store) *journal.Journal {
 	return journal.New(journal.Options{Store: blocks, Writer: "operator", Cluster: clusterA, Clock: someClock(), Log: logr.Discard()})
 }
 

@@ -2,86 +2,140 @@ package archive
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// Restore appends what the archive has to a journal that is empty: day by day, each at
-// once, so that one that was interrupted goes on with the next day. What was held when
-// the archive ends is held in the journal, and there are no positions: whoever takes it
-// up compares it with what there is. Every sealed interval has the digest that it had.
-// each is told how far it has come.
-func (a *Archive) Restore(ctx context.Context, to *journal.Journal, each func(*Manifest)) error {
-	state, err := to.Load(ctx)
+// restoredFrom is a journal that an archive was restored into, by a restoration that ended after
+// any day, and by the next one.
+func restoredFrom(t *rapid.T, a *Archive) *journal.State {
+	to, r := blockStore{}, restoration(t, a, clusterA)
+	ctx, end := context.WithCancel(context.Background())
+	left := rapid.IntRange(1, 5).Draw(t, "days until it ends")
+	if err := a.Restore(ctx, journalIn(endingStore{to, ctx}), r, r.End, func(*Manifest) {
+		if left--; left == 0 {
+			end()
+		}
+	}); err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	end()
+	days := 0
+	if err := a.Restore(context.Background(), journalIn(to), r, r.End, func(*Manifest) { days++ }); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Restore(context.Background(), journalIn(to), r, r.End, func(*Manifest) { t.Fatal("restored twice") }); err != nil {
+		t.Fatal(err)
+	}
+	state, err := journalIn(to).Load(context.Background())
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	from, err := a.restored(ctx, state)
-	if err != nil {
-		return err
+	if n := len(state.Seals); n == 0 || state.Seals[n-1].Digest != r.Seal || state.Time != r.End {
+		t.Fatalf("restored until %s with %d seals: want %s, and %s", moment(state.Time), n, moment(r.End), r.Seal)
 	}
-	for day := from; day <= a.last; day = day.Next() {
-		m, _, err := a.Manifest(ctx, day)
-		if err != nil {
-			return err
-		}
-		c, err := a.read(ctx, m)
-		if err != nil {
-			return err
-		}
-		batch := &journal.Batch{
-			Time: day.Window().End, Changes: c.rows(day == a.first, day == a.last),
-			Meters: c.Meters, Coverage: c.Coverage, Seals: c.Seals,
-		}
-		if err := to.Append(ctx, batch); err != nil {
-			return err
-		}
-		each(m)
+	want := []journal.Position{{Kind: "VM", Time: r.End, Checked: r.End}}
+	if diff := cmp.Diff(want, state.Positions); diff != "" {
+		t.Fatalf("positions, want - got +:\n%s", diff)
 	}
-	return nil
+	return state
 }
 
-// restored is the first day that the journal does not have: all that it has is of an
-// earlier Restore.
-func (a *Archive) restored(ctx context.Context, state *journal.State) (Day, error) {
-	if state.Sequence == 0 {
-		return a.first, nil
+func restoration(t rapid.TB, a *Archive, cluster string) *Restoration {
+	r, err := a.Restoration(context.Background(), cluster)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := len(state.Seals); n > 0 && state.Positions == nil {
-		last := state.Seals[n-1]
-		day := DayOf(last.Interval.End - 1)
-		if a.first <= day && day <= a.last {
-			c, err := a.Read(ctx, day)
-			if err != nil {
-				return 0, err
-			}
-			if c.lastSeal() == last.Digest {
-				return day.Next(), nil
-			}
-		}
-	}
-	return 0, fmt.Errorf("the journal is not empty: it has %d commits, which are not of a restored archive; restore into another namespace, or remove its UsageBlocks", state.Sequence)
+	return r
 }
 
-// rows are the chapter's segments as a journal has them, each in one of the chapters:
-// that of the day on which it ended. What goes on beyond the last day is open.
-func (c *Chapter) rows(first, last bool) []usage.Change {
-	yesterday := c.Day - aDay
-	rows := make([]usage.Change, 0, len(c.Segments)+len(c.Corrections))
-	for _, s := range c.Segments {
-		switch {
-		case c.goesOn(&s):
-			if !last {
-				continue // a later day has it
-			}
-			s.End = usage.Boundary{}
-		case !s.HasKey() && !first && lasted(&s, yesterday.Window()):
-			continue // yesterday's chapter has it, too
-		}
-		rows = append(rows, s)
+// endingStore refuses what comes once ctx is done, as a process that has ended writes nothing.
+type endingStore struct {
+	blockStore
+	ctx context.Context
+}
+
+func (e endingStore) Create(ctx context.Context, key journal.Key, spec []byte) error {
+	if e.ctx.Err() != nil {
+		return e.ctx.Err()
 	}
-	return slices.Concat(rows, c.Corrections)
+	return e.blockStore.Create(ctx, key, spec)
+}
+
+// A day of which there are two machines, one of which goes on.
+func twoMachines(t *testing.T) (*history, *Archive) {
+	h, err := newHistory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(second int64) usage.Boundary { return usage.Boundary{At: began + second, Evidence: usage.Observed} }
+	ended := held(1, 2, at(100))
+	ended.End = at(5000)
+	if err := h.advance(int64(firstDay.Next()), []usage.Change{held(0, 4, at(50)), ended}, nil); err != nil {
+		t.Fatal(err)
+	}
+	a, err := open(t.Context(), objects{}, "archive", Options{Cluster: clusterA, Writes: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	caughtUp(t, a, h)
+	return h, a
+}
+
+// TestRestoreIntoAnotherCluster: nothing is known of what the archive's cluster had since, and
+// the stretch says so.
+func TestRestoreIntoAnotherCluster(t *testing.T) {
+	_, a := twoMachines(t)
+	to, r := blockStore{}, restoration(t, a, "cluster-b")
+	if !r.Elsewhere || r.First != firstDay || r.Last != firstDay || r.Bytes == 0 {
+		t.Errorf("%+v", r)
+	}
+	now := r.End + 7*aDay
+	if err := a.Restore(t.Context(), journalIn(to), r, now, func(*Manifest) {}); err != nil {
+		t.Fatal(err)
+	}
+	state, err := journalIn(to).Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := slices.DeleteFunc(slices.Clone(state.Segments), func(c usage.Change) bool { return !c.End.IsZero() })
+	if len(open) != 1 || open[0].Subject.Resource.UID != "uid-0000" || len(state.Segments) != 2 {
+		t.Errorf("open: %+v of %d", open, len(state.Segments))
+	}
+	want := []usage.Stretch{{Meter: "vm", Coverage: usage.CoverageUnknown, Window: usage.Window{Start: r.End, End: now}}}
+	if diff := cmp.Diff(want, state.Coverage); diff != "" {
+		t.Errorf("coverage, want - got +:\n%s", diff)
+	}
+}
+
+// TestRestoreRefuses what would mix two histories.
+func TestRestoreRefuses(t *testing.T) {
+	h, a := twoMachines(t)
+	r := restoration(t, a, clusterA)
+	err := a.Restore(t.Context(), journalIn(h.blocks), r, r.End, func(*Manifest) {})
+	if err != nil { // it has just what the archive has
+		t.Error(err)
+	}
+	if err := h.advance(int64(firstDay.Next())+3600, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	err = a.Restore(t.Context(), journalIn(h.blocks), r, r.End, func(*Manifest) { t.Error("something was restored") })
+	if err == nil || !strings.Contains(err.Error(), "the journal is not empty") {
+		t.Errorf("into a journal that goes on: %v", err)
+	}
+	empty, err := open(t.Context(), objects{}, "archive", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := empty.Restoration(t.Context(), clusterA); !errors.Is(err, ErrEmpty) {
+		t.Errorf("an empty archive: %v", err)
+	}
 }

@@ -49,13 +49,11 @@ func (f *facts) operator() (*program, error) {
 		if len(flags) < 5 {
 			return nil, fmt.Errorf("usage-operator %s has the flags %v: they are not read as they are written now", command, flags)
 		}
-		if command != "archive" {
-			flags["kubeconfig"] = true // controller-runtime's
-		}
+		flags["kubeconfig"] = true // controller-runtime's
 		p.commands[command] = flags
 	}
 	p.commands[running]["version"] = true // made where the command line is read
-	for _, name := range []string{"list", "verify", "export"} {
+	for _, name := range []string{"list", "verify", "export", "restore"} {
 		p.commands["archive "+name] = p.commands["archive"]
 	}
 	return p, nil
