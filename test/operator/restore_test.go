@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -103,7 +102,7 @@ var _ = Describe("usage-operator archive restore", func() {
 		lease := &coordinationv1.Lease{
 			ObjectMeta: metav1.ObjectMeta{Namespace: op.namespace, Name: "usage-operator"},
 			Spec: coordinationv1.LeaseSpec{
-				HolderIdentity: ptr.To("pod-a_1"), LeaseDurationSeconds: ptr.To(int32(15)),
+				HolderIdentity: new("pod-a_1"), LeaseDurationSeconds: new(int32(15)),
 				RenewTime: &metav1.MicroTime{Time: op.clock.Now()},
 			},
 		}
