@@ -129,6 +129,10 @@ account: control-plane-build crds-build ## Keep an account of real objects for D
 		-account.seed=$(or $(SEED),1) -account.duration=$(or $(DURATION),10m) -account.replicas=$(or $(REPLICAS),1) \
 		$(if $(QUIET),-account.quiet) $(if $(FOLDER),-account.folder=$(FOLDER))
 
+.PHONY: test-azure
+test-azure: ## Test the archive on a server of Azure Blob Storage. Needs npm, which installs it once.
+	@go test ./internal/archive -count 1 -run Bucket $(TEST_FLAGS) -args -archive.azure
+
 .PHONY: ui
 ui: ## Bundle the page in ui/ into internal/dashboard/assets. Needs npm.
 	@cd hack/ui && go run .

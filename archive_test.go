@@ -16,7 +16,7 @@ func TestTheArchiveCommand(t *testing.T) {
 		{"", exitUnreadable, "", "want list, verify, export or restore"},
 		{"prune --archive " + empty, exitUnreadable, "", "want list, verify, export or restore"},
 		{"list", exitUnreadable, "", "--archive: "},
-		{"list --archive gs://bucket", exitUnreadable, "", "file:///a/directory or s3://bucket"},
+		{"list --archive ftp://bucket", exitUnreadable, "", "file:///a/directory, s3://bucket"},
 		{"list --archive " + empty + " -o yaml", exitUnreadable, "", "want text or json"},
 		{"export --from yesterday --archive " + empty, exitUnreadable, "", "--from: "},
 		{"list --archive " + empty, exitVerified, "DAY ", ""},

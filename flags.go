@@ -130,7 +130,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.Var(&o.usageMemory, "usage-api-memory", "About how many `bytes` all answers of the usage API may take that are being made or read, and a quarter of it those of one tenant. What is more waits.")
 	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")
 	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
-	flags.StringVar(&o.archive, "archive", "", "Where each day is written to once it is sealed: file:///a/directory or s3://bucket?region=eu-central-1&prefix=ledger/. The `URL` has no credentials: they come from the environment, as the cloud has it. Empty: nowhere.")
+	flags.StringVar(&o.archive, "archive", "", "Where each day is written to once it is sealed: file:///a/directory, s3://bucket?region=eu-central-1&prefix=ledger/, gs://bucket or azblob://container. The `URL` has no credentials: they come from the environment, as the cloud has it. Empty: nowhere.")
 	flags.BoolVar(&o.archiveCut, "archive-cut", false, "Remove from the journal what is in the archive, once the journal says so. Whatever starts later needs the archive to read it.")
 	flags.Int64Var(&o.hotDays, "hot-days", 2, "How many days (UTC), before the one that is being sealed, every replica keeps in memory as they are. Older days are packed: they take less memory, and what needs single segments of them takes longer.")
 	flags.StringVar(&o.scratch, "scratch-dir", "", "A `folder` for the days that are packed, of use to this process alone. Empty: they are kept in memory.")

@@ -11,7 +11,8 @@ import (
 	"slices"
 
 	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/s3blob" // s3://
+	_ "gocloud.dev/blob/azureblob" // azblob://
+	_ "gocloud.dev/blob/s3blob"    // s3://
 	"gocloud.dev/gcerrors"
 )
 
@@ -34,7 +35,15 @@ type store interface {
 }
 
 // schemes is what an archive's URL may begin with.
-const schemes = "file:///a/directory or s3://bucket?region=eu-central-1&prefix=a/prefix/"
+const schemes = "file:///a/directory, s3://bucket?region=eu-central-1&prefix=a/prefix/, gs://bucket or azblob://container"
+
+// clouds are the schemes of buckets.
+var clouds = []string{"s3", "gs", "azblob"}
+
+// inCloud tells whether the URL is of a cloud's bucket.
+func inCloud(location *url.URL) bool {
+	return slices.Contains(clouds, location.Scheme) && location.Host != ""
+}
 
 // openStore is the store at a URL.
 func openStore(ctx context.Context, location string) (store, error) {
@@ -48,7 +57,9 @@ func openStore(ctx context.Context, location string) (store, error) {
 			return nil, fmt.Errorf("%q: a directory has no parameter but prefix", location)
 		}
 		return &directory{path: filepath.Join(parsed.Path, filepath.FromSlash(parsed.Query().Get("prefix")))}, nil
-	case parsed.Scheme == "s3" && parsed.Host != "":
+	case inCloud(parsed) && parsed.Scheme == "gs":
+		return openGoogle(ctx, parsed)
+	case inCloud(parsed):
 		bucket, err := blob.OpenBucket(ctx, location)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", parsed.Redacted(), err)
@@ -64,7 +75,7 @@ func CheckURL(location string) error {
 	if err != nil {
 		return err
 	}
-	if parsed.Scheme == "s3" && parsed.Host != "" {
+	if inCloud(parsed) {
 		return nil // what its parameters are is known once it is opened
 	}
 	_, err = openStore(context.Background(), location)
