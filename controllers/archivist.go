@@ -279,3 +279,13 @@ func (a *Archivist) finding() string {
 	}
 	return strings.Join(known, "; ")
 }
+
+// reached is the end of the last day that is archived, and up to when the journal says that it is; 0: not known.
+func (a *Archivist) reached() (through, cut int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.Written != nil {
+		cut = a.said()
+	}
+	return a.through, cut
+}

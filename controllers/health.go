@@ -261,3 +261,10 @@ func (h *Health) figures(now int64) figures {
 }
 
 func text(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// isOverBudget tells whether the journal takes more than its budget.
+func (h *Health) isOverBudget() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.overBudget
+}

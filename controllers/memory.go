@@ -169,3 +169,10 @@ func (m *Memory) finding() string {
 	defer m.mu.Unlock()
 	return m.near
 }
+
+// figures are what is held, its limit, 0 if there is none, and what is foreseen.
+func (m *Memory) figures() (held, limit int64, forecast memory.Forecast) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reading.Held, m.Limit.Bytes, m.forecast
+}

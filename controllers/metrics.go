@@ -19,6 +19,8 @@ type Metrics struct {
 	Clock     *steadyclock.Clock
 	Schedule  Schedule
 	Reports   *ReportBudget
+	// State foresees how large the journal will be.
+	State *LedgerState
 	// shares are the namespaces whose records take more than their share; nil: none.
 	shares *shares
 	// Elected is closed once this replica leads.
@@ -77,6 +79,10 @@ var (
 		"How large the journal's blocks are.")
 	journalBudget = describe(gauge, "journal_budget_bytes",
 		"How large the journal may be until people are told (--journal-budget). 0: any size.")
+	journalGrowth = describe(gauge, "journal_growth_bytes_per_second",
+		"How fast the journal grows, by samples of the last day. 0: no growth can be told.")
+	journalReached = describe(gauge, "journal_budget_reached_timestamp_seconds",
+		"When the journal comes to its budget if it goes on like this. 0: that cannot be foreseen.")
 	journalBlocks = describe(gauge, "journal_blocks",
 		"How many blocks the journal has.")
 	journalSequence = describe(gauge, "journal_sequence",
@@ -170,6 +176,9 @@ func (m *Metrics) journal(v values, now int64) {
 	v.set(journalLag, float64(figures.commitLag))
 	v.set(journalBytes, float64(size.Bytes))
 	v.set(journalBudget, float64(m.Schedule.JournalBudget))
+	forecast := m.State.foreseen()
+	v.set(journalGrowth, forecast.Growth)
+	v.set(journalReached, float64(forecast.Reached))
 	v.set(journalBlocks, float64(size.Blocks))
 	v.set(journalSequence, float64(size.Sequence))
 	v.set(reportBytes, float64(m.Reports.Taken()))
@@ -204,12 +213,7 @@ func (m *Metrics) meters(v values) {
 }
 
 func (m *Metrics) records(v values) {
-	var all publisher.Size
-	for _, sizes := range m.Publisher.Sizes() {
-		for _, size := range sizes {
-			all.Records, all.Bytes = all.Records+size.Records, all.Bytes+size.Bytes
-		}
-	}
+	all := allRecords(m.Publisher)
 	v.set(recordCount, float64(all.Records))
 	v.set(recordBytes, float64(all.Bytes))
 	v.set(recordBudget, float64(m.Schedule.Budget))
@@ -229,6 +233,17 @@ func (m *Metrics) records(v values) {
 	for namespace, n := range others {
 		v.set(recordOthers, float64(n), namespace)
 	}
+}
+
+// allRecords are how many records there are, and what they take.
+func allRecords(p *publisher.Publisher) publisher.Size {
+	var all publisher.Size
+	for _, sizes := range p.Sizes() {
+		for _, size := range sizes {
+			all.Records, all.Bytes = all.Records+size.Records, all.Bytes+size.Bytes
+		}
+	}
+	return all
 }
 
 // namedAtMost is how many namespaces a metric names: tenants make namespaces.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
@@ -141,9 +142,15 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		keeper.Says = health.Archivist.Says
 	}
 	budget := NewReportBudget(o.Schedule.ReportBudget)
+	state, err := addLedgerState(mgr, health, written, &o, steady)
+	if err != nil {
+		return nil, err
+	}
+	state.SealedTime = collected.Sealed
+	state.Taken = func() (int64, int64) { return int64(allRecords(records.Publisher).Bytes), int64(budget.Taken()) }
 	if o.Metrics != nil {
 		err = errors.Join(o.Metrics.Register(newBuildInfo(o.Version)), o.Metrics.Register(timings), o.Metrics.Register(newUsageMetrics(mgr, answers, &o)), o.Metrics.Register(&Metrics{
-			Reports:   budget,
+			Reports: budget, State: state,
 			Collector: collected, Health: health, Journal: keeper.Journal, Publisher: records.Publisher, Clock: steady,
 			Schedule: o.Schedule, Elected: mgr.Elected(), shares: &records.shares,
 		}))
@@ -229,6 +236,20 @@ func addArchivist(mgr ctrl.Manager, health *Health, sealed *Sealed, written *jou
 		}
 	}
 	return mgr.Add(health.Archivist)
+}
+
+// addLedgerState has this replica write the UsageLedger while it leads.
+func addLedgerState(mgr ctrl.Manager, health *Health, written *journal.Journal, o *Options, time clock.WithTicker) (*LedgerState, error) {
+	uncached, err := client.New(mgr.GetConfig(), client.Options{HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return nil, err
+	}
+	state := &LedgerState{
+		Log: mgr.GetLogger().WithName("ledger"), Client: uncached, Clock: time, Identity: o.Identity, Health: health, Journal: written,
+		Key:      client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.UsageLedgerName},
+		Schedule: o.Schedule, HotDays: o.HotDays, Announce: health.Announce,
+	}
+	return state, mgr.Add(state)
 }
 
 // addMemory has this replica watch over its memory, whether it leads or not.

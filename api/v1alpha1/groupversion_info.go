@@ -1,6 +1,7 @@
 // Package v1alpha1 holds the custom resources of metering.usage-operator.dev:
 // UsageMeter says what is metered, UsageRecord what was used in an interval, and
-// UsageReport and ClusterUsageReport what was used in any time; UsageBlock is a
+// UsageReport and ClusterUsageReport what was used in any time; UsageLedger says how
+// far the ledger is and what it takes; UsageBlock is a
 // piece of the journal that all of this is made from.
 //
 // +kubebuilder:object:generate=true
@@ -31,6 +32,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&UsageMeter{}, &UsageMeterList{},
 		&UsageRecord{}, &UsageRecordList{},
 		&UsageBlock{}, &UsageBlockList{},
+		&UsageLedger{}, &UsageLedgerList{},
 		&UsageReport{}, &UsageReportList{},
 		&ClusterUsageReport{}, &ClusterUsageReportList{},
 		&UsageReportSchedule{}, &UsageReportScheduleList{},

@@ -186,7 +186,7 @@ func TestACheckSaysWhatIsNotRightAndWhatToDo(t *testing.T) {
 	i.install()
 	i.lease("", 5*time.Second)
 	i.must(i.admin.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: wire.CAConfigMap}}))
-	i.expect(false, "ok kinds all 7 are served", "FAIL leader no replica meters: the last one gave the Lease back, 5s ago", "FAIL meters built-in ones were never created: ", "and 2",
+	i.expect(false, "ok kinds all 8 are served", "FAIL leader no replica meters: the last one gave the Lease back, 5s ago", "FAIL meters built-in ones were never created: ", "and 2",
 		"FAIL usage API the ConfigMap usage-api-ca has no certificate")
 	i.check.builtIn = false
 	i.expect(false, "FAIL meters there is none: nothing is metered")

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -198,6 +199,27 @@ var _ = Describe("The operator's health", func() {
 		}).WithContext(ctx).Should(ContainSubstring("--journal-budget=1"))
 		Eventually(op.events(ctx)).WithContext(ctx).Should(ConsistOf("Warning JournalOverBudget"))
 		d.settled("widgets")
+
+		By("the UsageLedger says so, too")
+		Eventually(func(g Gomega) {
+			ledger := &v1alpha1.UsageLedger{}
+			g.Expect(admin.Get(ctx, client.ObjectKey{Namespace: op.namespace, Name: v1alpha1.UsageLedgerName}, ledger)).To(Succeed())
+			limits := meta.FindStatusCondition(ledger.Status.Conditions, v1alpha1.ConditionWithinLimits)
+			g.Expect(limits).NotTo(BeNil())
+			g.Expect(limits.Reason).To(Equal(v1alpha1.ReasonJournalOverBudget))
+			g.Expect(meta.IsStatusConditionTrue(ledger.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue())
+			g.Expect(meta.FindStatusCondition(ledger.Status.Conditions, v1alpha1.ConditionArchived)).To(BeNil())
+			g.Expect(ledger.Status.Journal.Used.Value()).To(BeNumerically(">", 1000))
+			g.Expect(ledger.Status.Journal.Limit.Value()).To(Equal(int64(1)))
+			g.Expect(ledger.Status.Memory.Used.Value()).To(BeNumerically(">", 1<<20))
+			g.Expect(ledger.Status.Records).NotTo(BeNil())
+			g.Expect(ledger.Status.ObservedTime.Time).To(BeTemporally("~", op.clock.Now(), 3*time.Minute))
+		}).WithContext(ctx).WithTimeout(2 * patience).Should(Succeed())
+		table := kubectl(ctx, "-n", op.namespace, "get", "ul")
+		Expect(table).To(And(ContainSubstring("JOURNAL"), ContainSubstring("JournalOverBudget")))
+		for line := range strings.Lines(table) {
+			Expect(len(strings.TrimRight(line, " \n"))).To(BeNumerically("<=", 120), line)
+		}
 	})
 
 	It("prunes records of older intervals when all take more than their budget", func(ctx SpecContext) {
