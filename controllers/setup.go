@@ -147,7 +147,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		return nil, err
 	}
 	state.SealedTime = collected.Sealed
-	state.Taken = func() (int64, int64) { return int64(allRecords(records.Publisher).Bytes), int64(budget.Taken()) }
+	state.Taken = func() (int64, int64) { return allRecords(records.Publisher).Bytes, budget.Taken() }
 	if o.Metrics != nil {
 		err = errors.Join(o.Metrics.Register(newBuildInfo(o.Version)), o.Metrics.Register(timings), o.Metrics.Register(newUsageMetrics(mgr, answers, &o)), o.Metrics.Register(&Metrics{
 			Reports: budget, State: state,
