@@ -73,24 +73,38 @@ Usage:
 
 usage-operator COMMAND --help says more of each.
 
-Flags:
+Each flag can be an environment variable instead, USAGE_OPERATOR_HOT_DAYS for
+--hot-days, or a key of the file that --config names, hotDays. The command line
+wins over the environment, and that over the file.
+
 `
 
 // parse reads the command line. It gives pflag.ErrHelp where that asks to be told
 // something, and nothing is to be run.
 func parse(args []string) (*options, error) {
 	o := &options{}
-	flags := o.flags()
-	showVersion := flags.Bool("version", false, "Print the version and end.")
-	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
+	flags := commandLine(o)
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
-	if *showVersion {
+	if flags.Lookup("version").Value.String() == "true" {
 		fmt.Fprintln(os.Stdout, "usage-operator", version)
 		return nil, pflag.ErrHelp
 	}
+	if err := fill(flags, os.LookupEnv); err != nil {
+		return nil, err
+	}
 	return o, o.validate(flags.Args())
+}
+
+// commandLine are all flags, those too that say where the others are, and that end the program.
+func commandLine(o *options) *pflag.FlagSet {
+	flags := o.flags()
+	flags.String("config", "", "A `file` with what the command line and the environment leave open: YAML, of kind UsageOperatorConfiguration.")
+	flags.Bool("version", false, "Print the version and end.")
+	flags.AddGoFlagSet(flag.CommandLine) // --kubeconfig
+	group(flags, "This program")
+	return flags
 }
 
 // flags are those that say how the operator runs. They set the options, to the defaults at once.
@@ -106,16 +120,21 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.Int64Var(&o.deployments, "deployments-per-namespace", 1000, "How many deployments of one namespace have records of their own in one interval: those that held something for longest. The others are in one record. 0: any.")
 	flags.Var(&o.journalBudget, "journal-budget", "How many `bytes` the journal may take in etcd. Over it nothing is deleted: an event, a metric and the UsageMeters' conditions say so. 0: any.")
 	flags.Var(&o.reportBudget, "report-budget", "How many `bytes` the statuses of all UsageReports may take in etcd. Over it, namespaces whose reports take more than an equal share have reports that are Stalled. 0: any.")
+	group(flags, "Records, journal and reports")
 	flags.DurationVar(&o.flush, "flush-interval", 5*time.Second, "How often changes are written to the journal, at most. What happens in between is replayed after a crash.")
 	flags.DurationVar(&o.sealTimeout, "seal-timeout", 10*time.Minute, "How long after its end an interval waits for a kind that cannot be read. Then the rest of it is Unknown for that kind's meters, and the interval is sealed without.")
 	flags.DurationVar(&o.checkEvery, "check-interval", 30*time.Minute, "How often all that is known of a kind is compared with what there is, so that an event that never arrived is found. 0: never.")
 	flags.Var(&o.ownerKinds, "owner-kinds", "`Kinds` that control what is metered, as Rollout.argoproj.io,Set.apps.example.com: they are followed from the first object on that names one as its owner. Known ones need not be named.")
+	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
+	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
+	group(flags, "What is metered, and how")
 	flags.StringVar(&o.namespace, "namespace", ownNamespace(), "The operator's own namespace: for its Lease, and for the usage of cluster-scoped resources and of namespaces that are gone.")
 	flags.IntVar(&o.concurrency, "publish-concurrency", 16, "How many accounts' records are written at the same time.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "Take part in leader election: of several replicas one meters, the others stand by.")
 	flags.DurationVar(&o.leaseDuration, "leader-elect-lease-duration", 15*time.Second, "How long a standby waits before it takes over from a leader that is silent.")
 	flags.DurationVar(&o.renewDeadline, "leader-elect-renew-deadline", 10*time.Second, "How long the leader tries to renew its lease before it ends.")
 	flags.DurationVar(&o.retry, "leader-elect-retry-period", 2*time.Second, "How long replicas wait between two tries.")
+	group(flags, "Replicas")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "Where /healthz and /readyz are served. Ready is: metering, or standing by. 0: nowhere.")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "Where /metrics is served. 0: nowhere.")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve metrics by HTTPS, to those who may get the URL /metrics. false: by plain HTTP, to everybody.")
@@ -123,6 +142,7 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.IntVar(&o.metricsSeries, "usage-metrics-series", 2000, "How many series each metric of usage may have, beside those of the namespace \"(other)\", which have the rest. 0: there is only the rest.")
 	flags.BoolVar(&o.metricsDeployments, "usage-metrics-deployments", false, "Have metrics of usage a series for each deployment.")
 	flags.Var(&o.metricsNamespaces, "usage-metrics-namespaces", "A `selector` of labels, such as team=a,env!=test: the namespaces that may have metrics of usage of their own. Empty: all.")
+	group(flags, "Health and metrics")
 	flags.StringVar(&o.usageAddress, "usage-api-bind-address", ":8444", "Where the usage API is served by HTTPS, on every replica. 0: nowhere.")
 	flags.StringVar(&o.usageCertificates, "usage-api-cert-dir", "", "A directory with tls.crt, tls.key and ca.crt for the usage API, as cert-manager writes them; they are read again when they change. Empty: a certificate authority of the operator's own, in the Secret usage-api-ca.")
 	flags.BoolVar(&o.usageClusterTokens, "usage-api-cluster-tokens", true, "Accept tokens for the usage API that are for the API server. false: only those for the audience "+wire.Audience+", and client certificates.")
@@ -130,13 +150,13 @@ func (o *options) flags() *pflag.FlagSet {
 	flags.Var(&o.usageMemory, "usage-api-memory", "About how many `bytes` all answers of the usage API may take that are being made or read, and a quarter of it those of one tenant. What is more waits.")
 	flags.IntVar(&o.usageConnections, "usage-api-connections", 1024, "How many connections to the usage API there may be, and half as many from one address.")
 	flags.BoolVar(&o.serveOnly, "serve-only", false, "Serve the usage API from the journal that other replicas write, and do nothing else.")
+	group(flags, "Usage API")
 	flags.StringVar(&o.archive, "archive", "", "Where each day is written to once it is sealed: file:///a/directory, s3://bucket?region=eu-central-1&prefix=ledger/, gs://bucket or azblob://container. The `URL` has no credentials: they come from the environment, as the cloud has it. Empty: nowhere.")
 	flags.BoolVar(&o.archiveCut, "archive-cut", false, "Remove from the journal what is in the archive, once the journal says so. Whatever starts later needs the archive to read it.")
 	flags.Int64Var(&o.hotDays, "hot-days", 2, "How many days (UTC), before the one that is being sealed, every replica keeps in memory as they are. Older days are packed: they take less memory, and what needs single segments of them takes longer.")
 	flags.StringVar(&o.scratch, "scratch-dir", "", "A `folder` for the days that are packed, of use to this process alone. Empty: they are kept in memory.")
 	flags.Var(&o.scratchSize, "scratch-size", "How many `bytes` may lie in --scratch-dir: about 7 a segment. What is more is kept in memory.")
-	flags.BoolVar(&o.installMeters, "install-meters", false, "Create the built-in UsageMeters, each once: one that is edited or deleted stays so.")
-	flags.StringVar(&o.extraMeters, "extra-meters", "", "A `folder` with more UsageMeters, each in a file *.yaml. They are applied when this replica starts to meter, over what others changed in them.")
+	group(flags, "History")
 	flags.StringVar(&o.logFormat, "log-format", "json", "json or console.")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info or error.")
 	flags.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "Where Go's profiles are served by HTTP: an address of this machine alone, such as 127.0.0.1:6060, which kubectl port-forward reaches. 0: nowhere.")

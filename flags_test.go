@@ -100,7 +100,7 @@ func TestThePageHasTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flags, rows := (&options{}).flags(), regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| ([^|]*)\\|").FindAllStringSubmatch(string(text), -1)
+	flags, rows := commandLine(&options{}), regexp.MustCompile("(?m)^\\| `--([a-z-]+)` \\| ([^|]*)\\|").FindAllStringSubmatch(string(text), -1)
 	for _, row := range rows {
 		flag, said := flags.Lookup(row[1]), strings.TrimSpace(row[2])
 		switch {

@@ -14,12 +14,34 @@ const (
 	helpIndent = "          "
 )
 
-// usages are the flags, each with what it does on the lines below.
+// groupKey is where a flag has the title of its group.
+const groupKey = "group"
+
+// group puts all flags that are in no group yet into one.
+func group(flags *pflag.FlagSet, title string) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if groupOf(f) == "" {
+			f.Annotations = map[string][]string{groupKey: {title}}
+		}
+	})
+}
+
+// groupOf is the title of a flag's group; empty: it is in none.
+func groupOf(f *pflag.Flag) string { return strings.Join(f.Annotations[groupKey], "") }
+
+// usages are the flags, each with what it does on the lines below, group by group.
 func usages(flags *pflag.FlagSet) string {
 	var b strings.Builder
+	title := ""
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden {
 			return
+		}
+		if of := groupOf(f); of != title {
+			if title = of; b.Len() > 0 {
+				b.WriteString("\n")
+			}
+			b.WriteString(title + ":\n")
 		}
 		kind, does := pflag.UnquoteUsage(f)
 		line := "      --" + f.Name
