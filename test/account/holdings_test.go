@@ -127,10 +127,15 @@ func machineOf(node string) string {
 	return ""
 }
 
-// endOf is when the last of a pod's containers ended; zero while one has not.
+// endOf is when the last of a pod's containers ended; zero while it says of one that it has
+// not, or says nothing.
 func endOf(o object) time.Time {
 	var last time.Time
-	for _, s := range o.list("status", "containerStatuses") {
+	statuses := o.list("status", "containerStatuses")
+	if len(statuses) < len(o.list("spec", "containers")) {
+		return last
+	}
+	for _, s := range statuses {
 		end := s.moment("state", "terminated", "finishedAt")
 		if end.IsZero() {
 			return end

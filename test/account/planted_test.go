@@ -1,6 +1,7 @@
 package account
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -207,6 +208,31 @@ func TestAStatedEndIsBeforeWhatMovedMeanwhile(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("it says that it ended at %d s:\n%s", says, truth.story(s))
+		}
+	}
+}
+
+// TestAPodEndsWithItsLastContainer: one of which nothing is said has not ended.
+func TestAPodEndsWithItsLastContainer(t *testing.T) {
+	status := func(name, state string) string { return fmt.Sprintf(`{"name": %q, "state": %s}`, name, state) }
+	one, two := `{"terminated": {"finishedAt": "2026-11-21T00:01:00Z"}}`, `{"terminated": {"finishedAt": "2026-11-21T00:02:00Z"}}`
+	for statuses, want := range map[string]string{
+		"":               "",
+		status("a", one): "",
+		status("a", one) + "," + status("b", `{"running": {}}`): "",
+		status("a", two) + "," + status("b", one):               "2026-11-21T00:02:00Z",
+	} {
+		var pod object
+		text := `{"spec": {"containers": [{"name": "a"}, {"name": "b"}]}, "status": {"containerStatuses": [` + statuses + `]}}`
+		if err := json.Unmarshal([]byte(text), &pod); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if end := endOf(pod); !end.IsZero() {
+			got = end.UTC().Format(time.RFC3339)
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", statuses, got, want)
 		}
 	}
 }
