@@ -2,15 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -36,34 +31,31 @@ Usage:
   usage-hub send --url URL --token-file FILE [flags]
 `
 
-// answerPatience is how long an answer of the hub may take.
-const answerPatience = time.Minute
-
 // sending is what is to be sent where.
 type sending struct {
-	url, ca, tokenFile, kubeconfig, namespace, probeAddress string
-	plain                                                   bool
+	sender.Place
+	kubeconfig, namespace, probeAddress string
 }
 
 func (p *program) send(ctx context.Context, args []string) (int, error) {
 	o, v := p.bare("send", aboutSend), sending{}
-	o.StringVar(&v.url, "url", "", "The hub's, such as https://hub.example.org:8443.")
-	o.StringVar(&v.ca, "ca", "", "The file with the certificates that signed the hub's; those that the system trusts if it is not said.")
-	o.StringVar(&v.tokenFile, "token-file", "", "The file with the token that usage-hub enrol printed. It is read for each request: it may be rotated.")
-	o.BoolVar(&v.plain, "plain-http", false, "Let the URL be one of http: the token is sent as it is. For something in between that has TLS.")
+	o.StringVar(&v.URL, "url", "", "The hub's, such as https://hub.example.org:8443.")
+	o.StringVar(&v.CAFile, "ca", "", "The file with the certificates that signed the hub's; those that the system trusts if it is not said.")
+	o.StringVar(&v.TokenFile, "token-file", "", "The file with the token that usage-hub enrol printed. It is read for each request: it may be rotated.")
+	o.BoolVar(&v.Plain, "plain-http", false, "Let the URL be one of http: the token is sent as it is. For something in between that has TLS.")
 	o.StringVar(&v.kubeconfig, "kubeconfig", "", "The kubeconfig of the cluster.")
 	o.StringVar(&v.namespace, "namespace", "usage-system", "The operator's own namespace, with the journal.")
 	o.StringVar(&v.probeAddress, "probe-address", "", "Where to listen for /healthz and /metrics; empty: nowhere.")
 	if err := o.parse(args); err != nil {
 		return exitFailed, err
 	}
-	at, err := url.Parse(v.url)
+	err := v.CheckURL()
 	switch {
-	case err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http":
-		return exitFailed, &misuse{fmt.Errorf("--url=%s: want one such as https://hub.example.org:8443", v.url)}
-	case at.Scheme == "http" && !v.plain:
-		return exitFailed, &misuse{fmt.Errorf("--url=%s: the token would be sent without TLS: say --plain-http if it is to be", v.url)}
-	case v.tokenFile == "":
+	case errors.Is(err, sender.ErrPlain):
+		return exitFailed, &misuse{fmt.Errorf("--url=%s: %w: say --plain-http if it is to be", v.URL, err)}
+	case err != nil:
+		return exitFailed, &misuse{fmt.Errorf("--url=%s: %w", v.URL, err)}
+	case v.TokenFile == "":
 		return exitFailed, &misuse{errors.New("no token: say --token-file")}
 	}
 	return exitDone, v.run(ctx)
@@ -92,13 +84,9 @@ func (v *sending) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the cluster's UID: %w", err)
 	}
-	hubClient, err := v.client(string(system.UID))
-	if err != nil {
-		return err
-	}
 	log := zap.New()
-	log.Info("sending", "version", version, "cluster", system.UID, "hub", v.url)
-	at := sender.New(sender.Options{Blocks: blocks, Hub: hubClient, Clock: clock.RealClock{}, Log: log})
+	log.Info("sending", "version", version, "cluster", system.UID, "hub", v.URL)
+	at := sender.New(sender.Options{Blocks: blocks, Hub: v.Client(string(system.UID)), Clock: clock.RealClock{}, Log: log})
 	if v.probeAddress != "" {
 		end, err := v.probes(ctx, at)
 		if err != nil {
@@ -130,30 +118,4 @@ func (v *sending) config() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = v.kubeconfig
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-}
-
-// client is what asks the hub.
-func (v *sending) client(cluster string) (*sender.Client, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	if v.ca != "" {
-		text, err := os.ReadFile(v.ca)
-		if err != nil {
-			return nil, err
-		}
-		trusted := x509.NewCertPool()
-		if !trusted.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("%s has no certificate", v.ca)
-		}
-		transport.TLSClientConfig.RootCAs = trusted
-	}
-	token := func() (string, error) {
-		text, err := os.ReadFile(v.tokenFile)
-		return string(text), err
-	}
-	return &sender.Client{URL: v.url, Cluster: cluster, Token: token, HTTP: &http.Client{
-		Transport: transport, Timeout: answerPatience,
-		// The token is for the hub that the URL says, and an answer of another server is none.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
 }
