@@ -41,6 +41,10 @@ type Options struct {
 	OnlyTold bool
 	// Cuts has Compact leave out what the journal says that the archive has.
 	Cuts bool
+	// Acknowledged, with Cuts, is up to which sequence somebody else has all that the journal
+	// said: nothing is left out that they have not, nor merged with what was. It does not call
+	// the Journal. Nil: there are none.
+	Acknowledged func() uint64
 	// Fits, when not nil, is asked after each block that is read, with how many rows
 	// of how many were. An error of it, ErrTooLarge, ends Load and Follow.
 	Fits func(read, all int64) error
@@ -67,6 +71,8 @@ type Journal struct {
 	// past, cuts and lately are those of the options.
 	past         Past
 	cuts, lately bool
+	// acknowledged is Options.Acknowledged.
+	acknowledged func() uint64
 	// follower is told under order.
 	follower Follower
 	// replays tells that what is read is told to the follower, and not added up.
@@ -134,6 +140,7 @@ func New(o Options) *Journal {
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
 		follower: o.Follower, retention: o.Retention, fits: o.Fits, followed: o.Followed,
 		past: o.Past, cuts: o.Cuts, lately: o.Lately, replays: o.OnlyTold,
+		acknowledged: o.Acknowledged,
 	}
 	if j.follower == nil {
 		j.follower = nobody{}
@@ -179,7 +186,7 @@ func (j *Journal) writable() error {
 	case j.fenced:
 		return ErrFenced
 	case !j.loaded:
-		return errors.New("journal: nothing was loaded yet")
+		return ErrNotLoaded
 	case j.damage != nil:
 		return j.damage
 	}

@@ -112,10 +112,22 @@ func (j *Journal) Archived() *Archived {
 func (j *Journal) toLeaveOut() (said *Archived, from int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if said = j.archived; !j.cuts || said == nil || said.End <= j.cut {
+	if said = j.archived; !j.cuts || said == nil || said.End <= j.cut || !j.sent(said.Sequence) {
 		return nil, 0
 	}
 	return said, min(max(said.Start, cutUntil(j.chain)), said.End-1)
+}
+
+// Withheld tells whether something is archived, and left out of no block until it was
+// acknowledged: up to which sequence that has to be.
+func (j *Journal) Withheld() (until uint64, is bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	said := j.archived
+	if !j.cuts || said == nil || said.End <= j.cut || j.sent(said.Sequence) {
+		return 0, false
+	}
+	return said.Sequence, true
 }
 
 // cutUntil is up to when what is archived was left out of all blocks that there were when it
@@ -163,7 +175,8 @@ func (j *Journal) leaveOut(ctx context.Context) error {
 // leaveOutStep does some of it; all tells whether nothing is left to do.
 func (j *Journal) leaveOutStep(ctx context.Context, w *without) (all bool, err error) {
 	var p piece
-	for _, u := range j.units() {
+	units, sent := j.sentOf(j.units(), w.Sequence)
+	for _, u := range units {
 		if u.To <= w.passed {
 			continue
 		}
@@ -189,7 +202,7 @@ func (j *Journal) leaveOutStep(ctx context.Context, w *without) (all bool, err e
 	if len(p.run) == 1 && p.run[0].From <= w.Sequence && !j.isCut(p.run[0].Key, w.End) {
 		return false, nil // until something comes after it
 	}
-	return true, j.mergePiece(ctx, &p, w)
+	return sent, j.mergePiece(ctx, &p, w)
 }
 
 // piece is a run of units that are merged at once. Of read bytes about kept are kept.

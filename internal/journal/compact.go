@@ -36,12 +36,14 @@ func (j *Journal) Compact(ctx context.Context) (int, error) {
 	}
 	for merged := true; merged; {
 		merged = false
-		for _, run := range plan(j.units()) {
-			err := j.mergeRun(ctx, run, nil)
-			if err != nil && !smaller(err) {
-				return deleted, fmt.Errorf("journal: merge the blocks %d to %d: %w", run[0].From, run[len(run)-1].To, err)
+		for _, units := range j.apart(j.units()) {
+			for _, run := range plan(units) {
+				err := j.mergeRun(ctx, run, nil)
+				if err != nil && !smaller(err) {
+					return deleted, fmt.Errorf("journal: merge the blocks %d to %d: %w", run[0].From, run[len(run)-1].To, err)
+				}
+				merged = merged || err == nil
 			}
-			merged = merged || err == nil
 		}
 	}
 	if err := j.leaveOut(ctx); err != nil {
@@ -129,7 +131,7 @@ func (j *Journal) units() []unit {
 			units[last].To = b.To
 			units[last].bytes += b.bytes
 		} else {
-			units = append(units, unit{Key: b.Key, bytes: b.bytes})
+			units = append(units, unit{Key: b.Key, bytes: b.bytes, leftOut: b.leftOut != nil})
 		}
 		batch, complete = b.batch(), b.last()
 	}

@@ -19,6 +19,8 @@ const (
 type unit struct {
 	Key
 	bytes int
+	// leftOut tells that something was left out of it, which the archive has.
+	leftOut bool
 }
 
 func (u unit) tier() int {
