@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/leaderelection"
 
 	"github.com/usage-operator/usage-operator/internal/archive"
+	"github.com/usage-operator/usage-operator/internal/hub/sender"
 	"github.com/usage-operator/usage-operator/internal/usage"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
@@ -48,6 +49,7 @@ type options struct {
 	serveOnly                           bool
 	archive                             string
 	archiveCut                          bool
+	hub                                 sender.Place
 	hotDays                             int64
 	scratch                             string
 	scratchSize                         size
@@ -153,6 +155,10 @@ func (o *options) flags() *pflag.FlagSet {
 	group(flags, "Usage API")
 	flags.StringVar(&o.archive, "archive", "", "Where each day is written to once it is sealed: file:///a/directory, s3://bucket?region=eu-central-1&prefix=ledger/, gs://bucket or azblob://container. The `URL` has no credentials: they come from the environment, as the cloud has it. Empty: nowhere.")
 	flags.BoolVar(&o.archiveCut, "archive-cut", false, "Remove from the journal what is in the archive, once the journal says so. Whatever starts later needs the archive to read it.")
+	flags.StringVar(&o.hub.URL, "hub-url", "", "Where the leader sends the journal to: a hub that has the ledgers of many clusters, such as https://hub.example.org:8443. Nothing waits for it. Empty: nowhere.")
+	flags.StringVar(&o.hub.TokenFile, "hub-token-file", "", "The `file` with the token that usage-hub enrol printed for this cluster. It is read again each time.")
+	flags.StringVar(&o.hub.CAFile, "hub-ca-file", "", "The `file` with the certificates that signed the hub's; it is read again each time. Empty: those that the system trusts.")
+	flags.BoolVar(&o.hub.Plain, "hub-plain-http", false, "Let --hub-url be one of http: the token is sent as it is. For something in between that has TLS.")
 	flags.Int64Var(&o.hotDays, "hot-days", 2, "How many days (UTC), before the one that is being sealed, every replica keeps in memory as they are. Older days are packed: they take less memory, and what needs single segments of them takes longer.")
 	flags.StringVar(&o.scratch, "scratch-dir", "", "A `folder` for the days that are packed, of use to this process alone. Empty: they are kept in memory.")
 	flags.Var(&o.scratchSize, "scratch-size", "How many `bytes` may lie in --scratch-dir: about 7 a segment. What is more is kept in memory.")
@@ -180,12 +186,35 @@ func (o *options) validate(rest []string) error {
 	if o.archiveCut && o.archive == "" {
 		wrong = append(wrong, errors.New("--archive-cut: want --archive, too"))
 	}
+	wrong = append(wrong, o.hubErrors()...)
 	for _, check := range slices.Concat(o.checks(), o.leaderChecks()) {
 		if check.wrong {
 			wrong = append(wrong, fmt.Errorf("--%s=%v: want %s", check.flag, check.value, check.want))
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// hubErrors tells what is wrong with the flags of the hub.
+func (o *options) hubErrors() []error {
+	if o.hub.URL == "" {
+		if o.hub.TokenFile != "" || o.hub.CAFile != "" {
+			return []error{errors.New("--hub-token-file, --hub-ca-file: want --hub-url, too")}
+		}
+		return nil
+	}
+	var wrong []error
+	err := o.hub.CheckURL()
+	if errors.Is(err, sender.ErrPlain) {
+		err = fmt.Errorf("%w: say --hub-plain-http if it is to be", err)
+	}
+	if err != nil {
+		wrong = append(wrong, fmt.Errorf("--hub-url=%s: %w", o.hub.URL, err))
+	}
+	if o.hub.TokenFile == "" {
+		wrong = append(wrong, errors.New("--hub-url: want --hub-token-file, too"))
+	}
+	return wrong
 }
 
 // flagCheck is whether a flag's value is wrong, and what is wanted.

@@ -49,6 +49,12 @@ func TestFlags(t *testing.T) {
 		"profiles on IPv6's loopback":        {args: "--pprof-bind-address=[::1]:6060"},
 		"profiles for all":                   {args: "--pprof-bind-address=:6060", want: "--pprof-bind-address=:6060: want 0, or a loopback address"},
 		"profiles for the network":           {args: "--pprof-bind-address=10.0.0.1:6060", want: "want 0, or a loopback address"},
+		"a hub":                              {args: "--hub-url=https://hub.example.org:8443 --hub-token-file=/a --hub-ca-file=/b"},
+		"a hub that is no URL":               {args: "--hub-url=hub.example.org --hub-token-file=/a", want: "--hub-url=hub.example.org: want one such as https://hub.example.org:8443"},
+		"a token in plain":                   {args: "--hub-url=http://hub.example.org --hub-token-file=/a", want: "say --hub-plain-http"},
+		"a token in plain that is to be":     {args: "--hub-url=http://hub.example.org --hub-token-file=/a --hub-plain-http"},
+		"a hub without a token":              {args: "--hub-url=https://hub.example.org", want: "--hub-url: want --hub-token-file, too"},
+		"a token without a hub":              {args: "--hub-token-file=/a", want: "want --hub-url, too"},
 		"a lease that nothing holds":         {args: "--serve-only --leader-elect-lease-duration=1s"},
 	}
 	for name, c := range cases {
@@ -143,6 +149,7 @@ func TestTheChartKnowsTheFlags(t *testing.T) {
 	decided := []string{
 		"namespace", "leader-elect", "serve-only", "install-meters", "extra-meters", "health-probe-bind-address",
 		"metrics-bind-address", "usage-api-bind-address", "metrics-cert-dir", "usage-api-cert-dir",
+		"hub-url", "hub-token-file", "hub-ca-file", "hub-plain-http",
 	}
 	admitted := schema.Properties.Flags.Properties
 	(&options{}).flags().VisitAll(func(flag *pflag.Flag) {

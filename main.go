@@ -143,6 +143,9 @@ func run(ctx context.Context, o *options, limit memory.Limit) error {
 		ScratchSize:  int64(o.scratchSize),
 		Serving:      controllers.Serving{Address: o.usageAddress, Certificates: o.usageCertificates, OnlyBoundTokens: !o.usageClusterTokens, RequestsPerSecond: o.usageRate, Memory: int64(o.usageMemory), Connections: o.usageConnections},
 	}
+	if o.hub.URL != "" {
+		settings.Hub = &o.hub
+	}
 	if o.serveOnly {
 		err = serve(mgr, settings)
 	} else {

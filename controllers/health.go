@@ -29,6 +29,8 @@ type Health struct {
 	Memory *Memory
 	// Archivist tells whether days are archived; nil: there is no archive.
 	Archivist *Archivist
+	// Shipper tells whether a hub takes the journal; nil: there is no hub.
+	Shipper *Shipper
 	// History tells whether what is only in the archive can be read; nil: it is not read apart.
 	History *history
 
@@ -78,7 +80,7 @@ func (h *Health) finding() finding {
 	if h.overBudget {
 		known = append(known, h.budgetRemedy())
 	}
-	for _, found := range []string{h.Memory.finding(), h.Archivist.finding(), h.History.finding()} {
+	for _, found := range []string{h.Memory.finding(), h.Archivist.finding(), h.Shipper.finding(), h.History.finding()} {
 		if found != "" {
 			known = append(known, found)
 		}

@@ -42,7 +42,7 @@ func offered(t *testing.T) map[string]string {
 	t.Helper()
 	form := regexp.MustCompile(`fqName: "(usage_operator_\w+)", .*variableLabels: \{([^}]*)\}`)
 	found := map[string]string{}
-	for _, from := range []prometheus.Collector{&Metrics{}, &Memory{}, &Archivist{}, newAnswerMetrics(), NewTimings(), newBuildInfo("v1.2.3"), usagemetrics.New(usagemetrics.Options{}), ctrlmetrics.Registry.(prometheus.Collector)} {
+	for _, from := range []prometheus.Collector{&Metrics{}, &Memory{}, &Archivist{}, &Shipper{}, newAnswerMetrics(), NewTimings(), newBuildInfo("v1.2.3"), usagemetrics.New(usagemetrics.Options{}), ctrlmetrics.Registry.(prometheus.Collector)} {
 		descriptions := make(chan *prometheus.Desc, 1000)
 		from.Describe(descriptions)
 		close(descriptions)
@@ -72,7 +72,7 @@ func TestThePageHasTheMetricsThatThereAre(t *testing.T) {
 
 func TestMetricsAreNamedAsPrometheusHasIt(t *testing.T) {
 	var families []*dto.MetricFamily
-	for _, m := range slices.Concat(described, ofMemory) {
+	for _, m := range slices.Concat(described, ofMemory, ofShipper) {
 		parts := regexp.MustCompile(`fqName: "(\w+)", help: "(.*)", constLabels`).FindStringSubmatch(m.String())
 		kind := dto.MetricType_GAUGE
 		if m.kind == prometheus.CounterValue {

@@ -17,6 +17,7 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/archive"
 	"github.com/usage-operator/usage-operator/internal/collector"
+	"github.com/usage-operator/usage-operator/internal/hub/sender"
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/journal/usageblocks"
 	"github.com/usage-operator/usage-operator/internal/memory"
@@ -63,6 +64,8 @@ type Options struct {
 	Archive string
 	// ArchiveCut has the journal leave out what is in the archive.
 	ArchiveCut bool
+	// Hub is where the journal is sent to; nil: nowhere.
+	Hub *sender.Place
 }
 
 // pendingNews is how many meters' news may wait; what is lost comes with the
@@ -112,8 +115,16 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 		return nil, err
 	}
 	health.Memory.Announce, health.Memory.Elected = health.Announce, mgr.Elected()
+	if o.Hub != nil {
+		health.Shipper = &Shipper{
+			Log: mgr.GetLogger().WithName("hub"), Clock: steady, Hub: o.Hub.Client(o.Cluster), Announce: health.Announce,
+		}
+	}
 	written, err := addJournal(mgr, health, answers, &o, steady)
 	if err != nil {
+		return nil, err
+	}
+	if err := addShipper(mgr, health.Shipper, written, &o); err != nil {
 		return nil, err
 	}
 	if err := addArchivist(mgr, health, sealed, written, &o, steady); err != nil {
@@ -172,7 +183,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 // theirs alone, and what is written needs the same however long ago the first day was.
 func addJournal(mgr ctrl.Manager, health *Health, answers *Answers, o *Options, time clock.Clock) (*journal.Journal, error) {
 	if !o.ArchiveCut {
-		return newJournal(mgr, o, journal.Options{Follower: answers, Past: pastOf(o), Clock: time})
+		return newJournal(mgr, o, journal.Options{Follower: answers, Past: pastOf(o), Clock: time, Acknowledged: health.Shipper.acknowledging()})
 	}
 	health.History = &history{Log: mgr.GetLogger().WithName("history"), Clock: time}
 	reading, err := newJournal(mgr, o, journal.Options{
@@ -184,7 +195,7 @@ func addJournal(mgr ctrl.Manager, health *Health, answers *Answers, o *Options, 
 	if err := mgr.Add(historian{health.History, reading}); err != nil {
 		return nil, err
 	}
-	return newJournal(mgr, o, journal.Options{Past: pastOf(o), Lately: true, Cuts: true, Clock: time})
+	return newJournal(mgr, o, journal.Options{Past: pastOf(o), Lately: true, Cuts: true, Clock: time, Acknowledged: health.Shipper.acknowledging()})
 }
 
 // newJournal is one for the cluster's.
@@ -250,6 +261,20 @@ func addLedgerState(mgr ctrl.Manager, health *Health, written *journal.Journal, 
 		Schedule: o.Schedule, HotDays: o.HotDays, Announce: health.Announce,
 	}
 	return state, mgr.Add(state)
+}
+
+// addShipper has this replica send the journal to the hub while it leads, if there is one.
+func addShipper(mgr ctrl.Manager, s *Shipper, written *journal.Journal, o *Options) error {
+	if s == nil {
+		return nil
+	}
+	s.Journal = written.Committed()
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(s); err != nil {
+			return err
+		}
+	}
+	return mgr.Add(s)
 }
 
 // addMemory has this replica watch over its memory, whether it leads or not.

@@ -100,7 +100,9 @@ func (r *UsageMeterReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, err
 	}
 	status, _ := r.Collector.Status(m.Name)
-	err = r.report(ctx, m, meterStatus(m, finding, status, r.Health.finding(), now))
+	said := meterStatus(m, finding, status, r.Health.finding(), now)
+	r.Health.Shipper.shippedCondition(&said.Conditions, m.Generation, now)
+	err = r.report(ctx, m, said)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
 	}

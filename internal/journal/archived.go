@@ -118,18 +118,6 @@ func (j *Journal) toLeaveOut() (said *Archived, from int64) {
 	return said, min(max(said.Start, cutUntil(j.chain)), said.End-1)
 }
 
-// Withheld tells whether something is archived, and left out of no block until it was
-// acknowledged: up to which sequence that has to be.
-func (j *Journal) Withheld() (until uint64, is bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	said := j.archived
-	if !j.cuts || said == nil || said.End <= j.cut || j.sent(said.Sequence) {
-		return 0, false
-	}
-	return said.Sequence, true
-}
-
 // cutUntil is up to when what is archived was left out of all blocks that there were when it
 // was said; 0: of some it was not, since a writer ended in the middle, or the archive has more.
 func cutUntil(chain []*block) int64 {

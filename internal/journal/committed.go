@@ -53,18 +53,30 @@ func (c Committed) Keys(context.Context) ([]Key, error) {
 }
 
 // Reached tells how far those are who have all up to a sequence: the last one that there is,
-// and when the last block was written that they have, in seconds since the epoch; 0: they
-// have none.
+// and up to when they have what was written, in seconds since the epoch: when the last block
+// was that they have; of those who have none, the first of all; 0: there is none.
 func (c Committed) Reached(sequence uint64) (end uint64, written int64) {
 	c.journal.mu.Lock()
 	defer c.journal.mu.Unlock()
 	for _, b := range c.journal.chain {
 		end = max(end, b.To)
-		if b.To <= sequence {
+		if b.To <= sequence || written == 0 {
 			written = b.spec.Time.Unix()
 		}
 	}
 	return end, written
+}
+
+// Withheld tells whether something is archived, and not left out until another sequence is acknowledged.
+func (c Committed) Withheld() (until uint64, is bool) {
+	j := c.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	said := j.archived
+	if !j.cuts || said == nil || said.End <= j.cut || j.sent(said.Sequence) {
+		return 0, false
+	}
+	return said.Sequence, true
 }
 
 // sent tells whether those have all up to a sequence for whom nothing is left out that they have not.

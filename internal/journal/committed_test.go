@@ -38,14 +38,23 @@ func TestWhatIsCommittedCanBeReadElsewhere(t *testing.T) {
 	if end, at := committed.Reached(4); end != 9 || at != now+3 {
 		t.Errorf("who has four is at %d, and there are %d", at, end)
 	}
+	if _, at := committed.Reached(0); at != now {
+		t.Errorf("who has nothing lacks what was written since %d", at)
+	}
 	compactedWith(t, j)
 	appended(t, j, &journal.Batch{Time: now + 9})
 	keys, err := committed.Keys(t.Context())
 	if want := []journal.Key{{From: 1, To: 9}, {From: 10, To: 10}}; err != nil || !slices.Equal(keys, want) {
 		t.Errorf("the blocks are %v, want %v: %v", keys, want, err)
 	}
-	// An entry of another writer, that this one does not know of, fences it.
-	leading(t, open(store, "b"))
+}
+
+// An entry of another writer, that this one does not know of, ends it.
+func TestNothingIsReadAfterAnotherWrites(t *testing.T) {
+	store := newMemory()
+	j := leading(t, open(store, "a"))
+	appended(t, j, &journal.Batch{Time: now})
+	committed := j.Committed()
 	other := leading(t, open(store, "b"))
 	appended(t, other, &journal.Batch{Time: now + 10})
 	if err := j.Append(t.Context(), &journal.Batch{Time: now + 11}); !errors.Is(err, journal.ErrFenced) {
@@ -63,6 +72,8 @@ type hubbed struct {
 	*journal.Journal
 	// has is what they have, and told what the writer knows of that.
 	has, told uint64
+	// at is when it was appended to last.
+	at int64
 }
 
 // begin is another writer, which was told nothing yet.
@@ -94,7 +105,7 @@ func (h *hubbed) compact(t *rapid.T) {
 }
 
 // send gives them the block that comes next, which is to be whole. It is the smallest, as a sender has it.
-func (h *hubbed) send(t *rapid.T) {
+func (h *hubbed) send() {
 	h.told = h.has
 	var next *journal.Key
 	for key := range h.store.blocks {
@@ -124,6 +135,28 @@ func (h *hubbed) whole(t *rapid.T) (leftOut int) {
 	return leftOut
 }
 
+// more appends an entry, which says what is archived, or nothing.
+func (h *hubbed) more(t *rapid.T, archived *journal.Archived) {
+	h.at++
+	h.append(t, &journal.Batch{Time: h.at, Archived: archived})
+}
+
+// settle has all sent that there is, and left out what may be.
+func (h *hubbed) settle(t *rapid.T, archived *journal.Archived) {
+	h.more(t, archived)
+	for range 8 {
+		for before := h.has + 1; before != h.has; h.send() {
+			before = h.has
+		}
+		h.compact(t)
+		h.whole(t)
+		h.more(t, nil)
+	}
+	if _, withheld := h.Committed().Withheld(); withheld || h.whole(t) == 0 {
+		t.Fatalf("all is acknowledged, and nothing is left out")
+	}
+}
+
 // Whatever is merged, cut, sent and begun anew, nothing is left out of a block that was not
 // acknowledged; and once all is, the cut goes on.
 func TestTheCutWaitsForWhatIsAcknowledged(t *testing.T) {
@@ -131,52 +164,61 @@ func TestTheCutWaitsForWhatIsAcknowledged(t *testing.T) {
 	const days = 2
 	rapid.Check(t, func(t *rapid.T) {
 		entries, past, said := someDays(days)
-		h := &hubbed{store: newMemory(), past: past}
+		h := &hubbed{store: newMemory(), past: past, at: midnight}
 		h.begin(t)
-		at, done := int64(midnight), int64(0)
-		more := func(archived *journal.Archived) {
-			at++
-			h.append(t, &journal.Batch{Time: at, Archived: archived})
-		}
+		done := int64(0)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch step := rapid.IntRange(0, 9).Draw(t, "step"); {
+			switch step := rapid.IntRange(0, 11).Draw(t, "step"); {
 			case step < 3 && len(entries) > 0:
 				n := rapid.IntRange(1, len(entries)).Draw(t, "entries")
 				for _, entry := range entries[:n] {
 					h.append(t, entry)
 				}
 				entries = entries[n:]
-			case step < 4:
-				more(nil)
 			case step == 4 && done < days-int64(len(entries)+23)/24:
 				done++
-				more(said(done))
+				h.more(t, said(done))
 			case step == 5:
 				h.begin(t)
 			case step < 8:
 				h.compact(t)
+			case step == 8:
+				h.more(t, nil)
 			default:
-				h.send(t)
+				h.send()
 			}
 			h.whole(t)
 		}
-		for range 2 { // the first may be for a writer that was told nothing
-			for end := uint64(0); end != h.has; h.send(t) {
-				end = h.has
+		if len(entries) == 0 {
+			h.settle(t, said(max(done, 1)))
+		}
+	})
+}
+
+// What was cut is not merged with what was not sent, by a leader that does not know yet how far
+// they are, too; and what was not sent is merged all the same.
+func TestWhatWasCutIsNotMergedWithWhatWasNotSent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		entries, past, said := someDays(1)
+		h := &hubbed{store: newMemory(), past: past, at: midnight}
+		h.begin(t)
+		for _, entry := range entries {
+			h.append(t, entry)
+		}
+		h.settle(t, said(1))
+		if rapid.Bool().Draw(t, "another leader") {
+			h.begin(t)
+		}
+		before := h.Size().Blocks
+		for range 4 {
+			for range 8 {
+				h.more(t, nil)
 			}
-			more(said(max(done, 1)))
-		}
-		if len(entries) > 0 {
-			return
-		}
-		for range 8 {
-			h.send(t)
 			h.compact(t)
 			h.whole(t)
-			more(nil)
 		}
-		if _, withheld := h.Withheld(); withheld || h.whole(t) == 0 {
-			t.Fatalf("all is acknowledged, and nothing is left out")
+		if size := h.Size(); size.Blocks >= before+32 {
+			t.Fatalf("%d blocks: nothing is merged", size.Blocks)
 		}
 	})
 }

@@ -270,6 +270,7 @@ var _ = Describe("The operator's health", func() {
 		// namespace takes more than its share.
 		Expect(slices.Collect(maps.Keys(page))).To(ConsistOf(
 			"usage_operator_archive_through_timestamp_seconds", "usage_operator_archive_degraded", "usage_operator_archive_cut_degraded", // there is no --archive
+			"usage_operator_hub_acknowledged_sequence", "usage_operator_hub_lag_seconds", "usage_operator_hub_degraded", "usage_operator_hub_refusals_total", "usage_operator_hub_cut_withheld", // there is no --hub-url
 			"usage_operator_records_written_total", "usage_operator_record_alarms_total",
 			"usage_operator_api_requests_total", "usage_operator_api_request_duration_seconds", "usage_operator_api_requests_waiting",
 			"usage_operator_api_answers_bytes", "usage_operator_api_connections", "usage_operator_api_connections_refused_total",

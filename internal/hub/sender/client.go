@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -106,12 +107,15 @@ func (c *Client) ask(ctx context.Context, method, path string, body []byte) (ack
 	return ack, nil
 }
 
+// reasons are what a hub has as one: names, that conditions and metrics can have.
+var reasons = regexp.MustCompile(`^[A-Z][A-Za-z]{1,39}$`)
+
 // refusalOf is why the hub did not do it.
 func refusalOf(answer *http.Response, text []byte) error {
 	seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
 	after := min(time.Duration(max(seconds, 0))*time.Second, time.Hour)
 	var problem struct{ Title, Detail, Next string }
-	if json.Unmarshal(text, &problem) != nil || problem.Title == "" {
+	if json.Unmarshal(text, &problem) != nil || !reasons.MatchString(problem.Title) {
 		problem.Title, problem.Detail = "OtherAnswer", fmt.Sprintf("the answer is %s, and not a hub's", answer.Status)
 		problem.Next = "Look whether the URL is that of a hub, and what is in front of it."
 	}

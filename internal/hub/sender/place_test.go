@@ -68,7 +68,9 @@ func TestTheFilesAreReadAgain(t *testing.T) {
 		_, _ = w.Write([]byte(`{"sequence":7}`))
 	}))
 	t.Cleanup(at.Close)
-	certificate := func(der []byte) string { return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})) }
+	certificate := func(der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
 	folder := t.TempDir()
 	p := &sender.Place{URL: at.URL, CAFile: filepath.Join(folder, "ca.crt"), TokenFile: filepath.Join(folder, "token")}
 	client := p.Client(aCluster)

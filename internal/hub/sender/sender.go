@@ -28,6 +28,8 @@ type Options struct {
 	Hub    *Client
 	Clock  clock.Clock
 	Log    logr.Logger
+	// Stepped, when not nil, is told how each step came out.
+	Stepped func(Status)
 }
 
 // How long it waits.
@@ -125,6 +127,9 @@ func (s *Sender) step(ctx context.Context) time.Duration {
 	s.mu.Lock()
 	s.status = status
 	s.mu.Unlock()
+	if s.Stepped != nil {
+		s.Stepped(status)
+	}
 	refusal, refused := errors.AsType[*Refusal](err)
 	switch {
 	case err == nil:
