@@ -99,6 +99,7 @@ var parts = []part{
 	{folder: "policy/finalizers", when: ".Values.policies.finalizers"},
 	{folder: "policy/pods", when: ".Values.policies.pods"},
 	{folder: "network-policy", when: ".Values.networkPolicy.enabled"},
+	{folder: "hub/network-policy", when: "and .Values.networkPolicy.enabled .Values.hub.url"},
 }
 
 // generate returns the templates by their paths in the chart.

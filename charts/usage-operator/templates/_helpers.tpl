@@ -112,6 +112,10 @@ spec:
       valueFrom:
         fieldRef:
           fieldPath: metadata.namespace
+    {{- if and $.Values.hub.url (eq $container "manager") }}
+    - name: USAGE_HUB_URL
+      value: {{ $.Values.hub.url | quote }}
+    {{- end }}
     {{- with $.Values.env }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -148,6 +152,11 @@ spec:
       mountPath: /etc/usage-operator/meters
       readOnly: true
     {{- end }}
+    {{- if and $.Values.hub.url (eq $container "manager") }}
+    - name: hub
+      mountPath: /etc/usage-operator/hub
+      readOnly: true
+    {{- end }}
   volumes:
   # Days that are packed lie here instead of in memory, about 7 bytes a segment.
   - name: scratch
@@ -156,5 +165,11 @@ spec:
   - name: meters
     configMap:
       name: {{ include "usage-operator.fullname" $ }}-extra-meters
+  {{- end }}
+  {{- if and $.Values.hub.url (eq $container "manager") }}
+  - name: hub
+    secret:
+      secretName: {{ $.Values.hub.secret }}
+      optional: true
   {{- end }}
 {{- end -}}

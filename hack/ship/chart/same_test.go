@@ -22,6 +22,11 @@ func TestTheChartSaysWhatConfigSays(t *testing.T) {
 		{what: "by default", base: "default"},
 		{what: "with readers", values: "readers: {enabled: true}", base: "readers"},
 		{what: "with a NetworkPolicy", values: "networkPolicy: {enabled: true}", base: "default", components: []string{"network-policy"}},
+		{what: "with a hub", values: "hub: {url: 'https://hub.example.org:8443'}", base: "default", components: []string{"hub"}},
+		{
+			what: "with a hub, readers and NetworkPolicies", base: "readers", components: []string{"network-policy", "hub", "hub/network-policy"},
+			values: "hub: {url: 'https://hub.example.org:8443'}\nreaders: {enabled: true}\nnetworkPolicy: {enabled: true}",
+		},
 		{what: "with KubeVirt's policies", values: "kubevirt: {policies: true}", base: "default", components: []string{"policy/parts"}},
 		{what: "with the policy of finalizers", values: "policies: {finalizers: true}", base: "default", components: []string{"policy/finalizers"}},
 		{what: "with the policies of pods", values: "policies: {pods: true}", base: "default", components: []string{"policy/pods"}},
@@ -47,7 +52,7 @@ func TestTheChartSaysWhatConfigSays(t *testing.T) {
 // describes in these two names alone.
 func TestNamesFollowTheRelease(t *testing.T) {
 	everything := "readers: {enabled: true}\nnetworkPolicy: {enabled: true}\nkubevirt: {policies: true}\n" +
-		"policies: {finalizers: true, pods: true}\n"
+		"policies: {finalizers: true, pods: true}\nhub: {url: 'https://hub.example.org:8443'}\n"
 	want := mustRender(t, everything)
 	for _, c := range []struct{ release, values, name string }{
 		{"finance", "", "finance-usage-operator"},
@@ -178,6 +183,9 @@ func TestValues(t *testing.T) {
 		"env: [{name: A, value: b}]":                  {operator, []string{"env", "A"}, "b"},
 		"flags: {interval: 30m}":                      {operator, []string{"args", "--interval"}, "30m"},
 		"flags: {deployments-per-namespace: 2000000}": {operator, []string{"args", "--deployments-per-namespace"}, "2000000"},
+		"hub: {url: 'https://a.b'}":                   {operator, []string{"args", "--hub-ca-file"}, "/etc/usage-operator/hub/ca.crt"},
+		"hub: {url: 'https://a.b', ca: false}":        {operator, []string{"args", "--hub-ca-file"}, nil},
+		"hub: {url: 'https://a.b:1'}":                 {operator, []string{"env", "USAGE_HUB_URL"}, "https://a.b:1"},
 		"commonLabels: {a: b}":                        {operator, []string{"metadata", "labels", "a"}, "b"},
 		"maxUnavailable: 2":                           {"PodDisruptionBudget usage-system/usage-operator", []string{"spec", "maxUnavailable"}, float64(2)},
 		"serviceAccount: {annotations: {a: b}}":       {"ServiceAccount usage-system/usage-operator", []string{"metadata", "annotations", "a"}, "b"},
@@ -275,6 +283,9 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"extraMeters: [{kind: UsageRecord, metadata: {name: x}, spec: {}}]",
 		"extraRules: [{apiGroups: [a], resources: [b], verbs: [delete]}]",
 		"crds: {delete: true}",
+		"hub: {url: 'http://a.b'}",
+		"hub: {secret: A}",
+		"flags: {hub-url: 'https://a.b'}",
 		"resources: {limit: {memory: 1Gi}}",
 	} {
 		if _, err := rendered(t, name, namespace, values); err == nil {
