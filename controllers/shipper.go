@@ -94,6 +94,15 @@ func (s *Shipper) Start(ctx context.Context) error {
 // Acknowledged is up to which sequence the hub has everything; 0: that is not known.
 func (s *Shipper) Acknowledged() uint64 { return s.acknowledged.Load() }
 
+// has is up to which sequence the hub has this journal for certain. What it only says, of a
+// journal that was restored from a backup, or while it refuses what follows, may be of another.
+func has(status sender.Status) uint64 {
+	if _, refused := errors.AsType[*sender.Refusal](status.Err); refused || !status.Known || !status.Proven {
+		return 0
+	}
+	return status.Acknowledged
+}
+
 // acknowledging is what the journal asks; nil: there is no hub.
 func (s *Shipper) acknowledging() func() uint64 {
 	if s == nil {
@@ -104,11 +113,7 @@ func (s *Shipper) acknowledging() func() uint64 {
 
 // stepped notes how an attempt came out, and tells people if that is new.
 func (s *Shipper) stepped(status sender.Status) {
-	upTo := uint64(0)
-	if status.Known {
-		upTo = status.Acknowledged
-	}
-	s.acknowledged.Store(upTo)
+	s.acknowledged.Store(has(status))
 	now := s.Clock.Now()
 	s.mu.Lock()
 	before, since := s.status.Err, s.failing

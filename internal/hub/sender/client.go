@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
 )
@@ -110,6 +111,16 @@ func (c *Client) ask(ctx context.Context, method, path string, body []byte) (ack
 // reasons are what a hub has as one: names, that conditions and metrics can have.
 var reasons = regexp.MustCompile(`^[A-Z][A-Za-z]{1,39}$`)
 
+// graphic is a text that does nothing to a terminal.
+func graphic(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return -1
+	}, text)
+}
+
 // refusalOf is why the hub did not do it.
 func refusalOf(answer *http.Response, text []byte) error {
 	seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
@@ -119,6 +130,7 @@ func refusalOf(answer *http.Response, text []byte) error {
 		problem.Title, problem.Detail = "OtherAnswer", fmt.Sprintf("the answer is %s, and not a hub's", answer.Status)
 		problem.Next = "Look whether the URL is that of a hub, and what is in front of it."
 	}
+	problem.Detail, problem.Next = graphic(problem.Detail), graphic(problem.Next)
 	if answer.StatusCode >= http.StatusInternalServerError || answer.StatusCode == http.StatusTooManyRequests {
 		return &Away{After: after, error: errors.New(problem.Title + ": " + problem.Detail)}
 	}

@@ -52,6 +52,9 @@ type Status struct {
 	// all up to this sequence.
 	Known        bool
 	Acknowledged uint64
+	// Proven tells that what the hub has up to there is this journal: it has acknowledged to
+	// this sender a block that names the digest of the one before.
+	Proven bool
 	// Time is when the last block was written that the hub acknowledged to this sender;
 	// zero: it has acknowledged none yet.
 	Time int64
@@ -183,12 +186,12 @@ func (s *Sender) advance(ctx context.Context, status *Status) error {
 	err = s.Hub.Send(ctx, block, stored.Spec)
 	if refusal, refused := errors.AsType[*Refusal](err); refused && refusal.Reason == "Gap" {
 		// The hub was restored from an older backup: it says where it is now.
-		status.Known = false
+		status.Known, status.Proven = false, false
 	}
 	if err != nil {
 		return err
 	}
-	status.Acknowledged, status.Time = block.To, block.Time
+	status.Acknowledged, status.Time, status.Proven = block.To, block.Time, true
 	return nil
 }
 

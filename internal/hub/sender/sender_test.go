@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -232,8 +233,11 @@ func TestSendsWhatThereIs(t *testing.T) {
 		t.Errorf("it has sent %+v, in %d requests", status, counting.puts)
 	}
 	again := c.sender()
+	if status := finish(again); status.Acknowledged != 5 || status.Proven {
+		t.Errorf("after a restart it has sent %+v: nothing yet says that these are its blocks", status)
+	}
 	c.commit(t)
-	if status := finish(again); status.Acknowledged != 6 || counting.puts != 6 {
+	if status := finish(again); !status.Proven || status.Acknowledged != 6 || counting.puts != 6 {
 		t.Errorf("after a restart it has sent %+v, in %d requests", status, counting.puts)
 	}
 }
@@ -270,6 +274,19 @@ func TestRefusals(t *testing.T) {
 	t.Cleanup(other.Close)
 	c.client.URL = other.URL
 	want("another server", finish(c.sender()), "OtherAnswer")
+	for title, expected := range map[string]string{"no reason": "OtherAnswer", "Strange": "Strange"} {
+		strange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusConflict)
+			_, _ = w.Write([]byte(`{"title":"` + title + `", "detail":"\u001b[2J"}`))
+		}))
+		t.Cleanup(strange.Close)
+		c.client.URL = strange.URL
+		status := finish(c.sender())
+		want("one that says "+title, status, expected)
+		if strings.Contains(status.Err.Error(), "\x1b") {
+			t.Errorf("%q does something to a terminal", status.Err)
+		}
+	}
 	c.client.URL = url
 
 	// A journal that is restored from an older backup is behind, and then it is a fork.
@@ -305,7 +322,7 @@ func TestAnOlderHub(t *testing.T) {
 	token := c.enrol(t, older)
 	c.client.URL, c.client.Token = olderURL, func() (string, error) { return token, nil }
 	c.commit(t)
-	if status := finish(at); reason(status) != "Gap" || status.Known {
+	if status := finish(at); reason(status) != "Gap" || status.Known || status.Proven {
 		t.Errorf("a hub that has less: %+v", status)
 	}
 	if status := finish(at); status.Err != nil || !reflect.DeepEqual(c.kept(t, older), c.all()) {
