@@ -258,7 +258,10 @@ func addLedgerState(mgr ctrl.Manager, health *Health, written *journal.Journal, 
 	state := &LedgerState{
 		Log: mgr.GetLogger().WithName("ledger"), Client: uncached, Clock: time, Identity: o.Identity, Health: health, Journal: written,
 		Key:      client.ObjectKey{Namespace: o.Namespace, Name: v1alpha1.UsageLedgerName},
-		Schedule: o.Schedule, HotDays: o.HotDays, Announce: health.Announce,
+		Schedule: o.Schedule, HotDays: o.HotDays, Announce: health.Announce, again: make(chan struct{}, 1),
+	}
+	if health.Shipper != nil {
+		health.Shipper.Changed = state.Changed
 	}
 	return state, mgr.Add(state)
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
@@ -30,6 +29,8 @@ type Shipper struct {
 	Hub *sender.Client
 	// Announce makes an Event; nil: none is made.
 	Announce func(announcement)
+	// Changed, when not nil, is called when the condition has another reason.
+	Changed func()
 
 	// acknowledged is apart: the journal asks for it while it is asked itself.
 	acknowledged atomic.Uint64
@@ -39,6 +40,8 @@ type Shipper struct {
 	status sender.Status
 	// failing is since when attempts do not succeed, if they do not.
 	failing time.Time
+	// shown is the condition's reason as of the last attempt.
+	shown string
 	// told is the reason that was announced last; empty: none, or that it is over.
 	told string
 	// refusals are how many attempts did not succeed, by why.
@@ -66,7 +69,7 @@ const (
 	behindFor = 2 * time.Minute
 	// shippedRefresh is how old the figures in the condition may be while nothing else changes.
 	shippedRefresh = time.Minute
-	// maxHubMessage is how much of what the hub says is shown, in bytes: each meter has it.
+	// maxHubMessage is how much of what the hub says is shown, in bytes: each meter has it, too.
 	maxHubMessage = 2 << 10
 )
 
@@ -128,7 +131,13 @@ func (s *Shipper) stepped(status sender.Status) {
 		reason = told // it may pass
 	}
 	s.told = reason
+	shown := s.reason(now)
+	changed := shown != s.shown
+	s.shown = shown
 	s.mu.Unlock()
+	if changed && s.Changed != nil {
+		s.Changed()
+	}
 	switch reason {
 	case told:
 	case "":
@@ -201,7 +210,28 @@ func (s *Shipper) lag(now time.Time) (lag time.Duration, has string) {
 		s.status.Acknowledged, end, text(time.Unix(written, 0)), lag.Truncate(time.Second))
 }
 
-// condition is what each meter's status says of it; nil: there is no hub.
+// state is what the UsageLedger has of it; nil: there is no hub.
+func (s *Shipper) state() *v1alpha1.LedgerHub {
+	if s == nil {
+		return nil
+	}
+	now := s.Clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := &v1alpha1.LedgerHub{}
+	if !s.status.Known {
+		return state
+	}
+	lag, _ := s.lag(now)
+	state.LagSeconds = new(int64(lag / time.Second))
+	if state.AcknowledgedSequence = int64(s.status.Acknowledged); state.AcknowledgedSequence > 0 {
+		_, written := s.Journal.Reached(s.status.Acknowledged)
+		state.AcknowledgedTime = timeOf(written)
+	}
+	return state
+}
+
+// condition is Shipped; nil: there is no hub.
 func (s *Shipper) condition() *metav1.Condition {
 	if s == nil {
 		return nil
@@ -239,10 +269,20 @@ func (s *Shipper) rest(now time.Time) string {
 		_, has := s.lag(now)
 		rest = "; " + has
 	}
-	if until, is := s.Journal.Withheld(); is {
-		rest += fmt.Sprintf("; the journal keeps what is archived until the hub has acknowledged %d, though there is --archive-cut", until)
+	return rest + s.withheld()
+}
+
+// withheld says if the journal keeps what it may leave out, because of the hub; empty: it
+// does not. A nil Shipper has no hub.
+func (s *Shipper) withheld() string {
+	if s == nil {
+		return ""
 	}
-	return rest
+	until, is := s.Journal.Withheld()
+	if !is {
+		return ""
+	}
+	return fmt.Sprintf("; the journal keeps what is archived until the hub has acknowledged %d, though there is --archive-cut", until)
 }
 
 // finding is what people should know; empty: nothing. A nil Shipper has no hub.
@@ -251,13 +291,4 @@ func (s *Shipper) finding() string {
 		return said.Message
 	}
 	return ""
-}
-
-// shippedCondition says on a meter how far the hub has the journal, if there is one.
-func (s *Shipper) shippedCondition(conditions *[]metav1.Condition, generation int64, now metav1.Time) {
-	if said := s.condition(); said != nil {
-		setConditions(conditions, generation, now, *said)
-		return
-	}
-	meta.RemoveStatusCondition(conditions, v1alpha1.ConditionShipped)
 }

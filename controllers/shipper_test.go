@@ -39,7 +39,8 @@ func TestWhatIsToldOfTheHub(t *testing.T) {
 	now := clocktesting.NewFakeClock(time.Unix(midnight, 0))
 	of := &shipment{end: 4, began: midnight - 40}
 	var events []string
-	s := &Shipper{Log: logr.Discard(), Clock: now, Journal: of, Announce: func(a announcement) { events = append(events, a.reason) }}
+	changed := 0
+	s := &Shipper{Changed: func() { changed++ }, Log: logr.Discard(), Clock: now, Journal: of, Announce: func(a announcement) { events = append(events, a.reason) }}
 	refused := &sender.Refusal{Reason: "Forked", Detail: "another block is there", Next: "Look which is the clone"}
 	status := sender.Status{}
 	check := func(what string, wait time.Duration, err error, want string, said ...string) {
@@ -94,7 +95,18 @@ func TestWhatIsToldOfTheHub(t *testing.T) {
 	status.Known = false
 	check("it was restored from a backup", time.Second, &sender.Refusal{Reason: "Gap"}, "False/Gap")
 	acknowledged(0)
-	if want := []string{"HubUnavailable", "HubRefuses", "HubAvailable", "HubRefuses"}; !slices.Equal(events, want) {
+	if changed != 7 {
+		t.Errorf("the condition had another reason %d times", changed)
+	}
+	if state := s.state(); state.LagSeconds != nil || state.AcknowledgedTime != nil {
+		t.Errorf("it is not known where the hub is: %+v", state)
+	}
+	status.Known = true
+	check("it says where it is", time.Second, nil, "True/HubAcknowledged")
+	if state := s.state(); state.AcknowledgedSequence != 4 || state.AcknowledgedTime.Unix() != midnight || *state.LagSeconds != 0 {
+		t.Errorf("the hub has all: %+v", state)
+	}
+	if want := []string{"HubUnavailable", "HubRefuses", "HubAvailable", "HubRefuses", "HubAvailable"}; !slices.Equal(events, want) {
 		t.Errorf("the events are %v, want %v", events, want)
 	}
 }

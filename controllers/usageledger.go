@@ -44,6 +44,9 @@ type LedgerState struct {
 	// Announce makes an Event; nil: none is made.
 	Announce func(announcement)
 
+	// again has it written before its time.
+	again chan struct{}
+
 	mu       sync.Mutex
 	bytes    int64        // of the journal
 	trend    memory.Trend // of them
@@ -56,19 +59,35 @@ type LedgerState struct {
 func (l *LedgerState) Start(ctx context.Context) error {
 	ticker := l.Clock.NewTicker(lookEvery)
 	defer ticker.Stop()
+	l.look(ctx)
 	for {
-		l.look(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C():
+			l.look(ctx)
+		case <-l.again:
+			l.put(ctx)
 		}
+	}
+}
+
+// Changed says that there is something new, that is not to wait for a minute.
+func (l *LedgerState) Changed() {
+	select {
+	case l.again <- struct{}{}:
+	default:
 	}
 }
 
 // look takes a sample, tells what is to be told, and writes.
 func (l *LedgerState) look(ctx context.Context) {
 	l.foresee(l.Journal.Size().Bytes)
+	l.put(ctx)
+}
+
+// put writes, and says why it cannot.
+func (l *LedgerState) put(ctx context.Context) {
 	err := l.write(ctx)
 	missing := meta.IsNoMatchError(err) || apierrors.IsNotFound(err)
 	l.mu.Lock()
@@ -155,6 +174,9 @@ func (l *LedgerState) write(ctx context.Context) error {
 	if l.Health.Archivist == nil {
 		meta.RemoveStatusCondition(&ledger.Status.Conditions, v1alpha1.ConditionArchived)
 	}
+	if l.Health.Shipper == nil {
+		meta.RemoveStatusCondition(&ledger.Status.Conditions, v1alpha1.ConditionShipped)
+	}
 	return l.Client.Status().Update(ctx, ledger)
 }
 
@@ -180,6 +202,7 @@ func (l *LedgerState) status() v1alpha1.UsageLedgerStatus {
 		through, cut := a.reached()
 		s.Archive = &v1alpha1.LedgerArchive{ThroughTime: timeOf(through), CutThroughTime: timeOf(cut)}
 	}
+	s.Hub = l.Health.Shipper.state()
 	return s
 }
 
@@ -198,6 +221,9 @@ func (l *LedgerState) conditions() []metav1.Condition {
 		}
 		conditions = append(conditions, archived)
 	}
+	if shipped := l.Health.Shipper.condition(); shipped != nil {
+		conditions = append(conditions, *shipped)
+	}
 	return conditions
 }
 
@@ -210,9 +236,9 @@ func (l *LedgerState) withinLimits() metav1.Condition {
 	case memory != "":
 		c.Reason, c.Message = v1alpha1.ReasonMemoryNearLimit, memory
 	case over:
-		c.Reason, c.Message = v1alpha1.ReasonJournalOverBudget, l.Health.budgetRemedy()
+		c.Reason, c.Message = v1alpha1.ReasonJournalOverBudget, l.Health.budgetRemedy()+l.Health.Shipper.withheld()
 	case l.near:
-		c.Reason, c.Message = v1alpha1.ReasonJournalNearBudget, l.nearRemedy()
+		c.Reason, c.Message = v1alpha1.ReasonJournalNearBudget, l.nearRemedy()+l.Health.Shipper.withheld()
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonRoom
 	}

@@ -100,9 +100,7 @@ func (r *UsageMeterReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return ctrl.Result{}, err
 	}
 	status, _ := r.Collector.Status(m.Name)
-	said := meterStatus(m, finding, status, r.Health.finding(), now)
-	r.Health.Shipper.shippedCondition(&said.Conditions, m.Generation, now)
-	err = r.report(ctx, m, said)
+	err = r.report(ctx, m, meterStatus(m, finding, status, r.Health.finding(), now))
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // the cache is behind our own last write
 	}

@@ -33,6 +33,21 @@ const (
 	ReasonArchiveUnavailable = "ArchiveUnavailable"
 )
 
+// The condition of a UsageLedger that says whether a hub takes the journal, and its reasons,
+// beside those of the hub's refusals. There is none without --hub-url.
+const (
+	// ConditionShipped: the hub has all, or what is new within minutes.
+	ConditionShipped = "Shipped"
+	// ReasonHubAcknowledged: it has.
+	ReasonHubAcknowledged = "HubAcknowledged"
+	// ReasonHubConnecting: the hub has not said yet where it is.
+	ReasonHubConnecting = "HubConnecting"
+	// ReasonHubBehind: the hub takes the journal, and has not all of it yet.
+	ReasonHubBehind = "HubBehind"
+	// ReasonHubUnavailable: the hub does not answer; it is tried again.
+	ReasonHubUnavailable = "HubUnavailable"
+)
+
 // Reasons of a UsageLedger's condition Ready, beside those of UsageMeters: JournalUnavailable
 // and ClockBehind.
 const (
@@ -79,6 +94,25 @@ type LedgerArchive struct {
 	//
 	// +optional
 	CutThroughTime *metav1.Time `json:"cutThroughTime,omitempty"`
+}
+
+// LedgerHub is how far a hub has the journal.
+type LedgerHub struct {
+	// acknowledgedSequence is the last entry of the journal that the hub has acknowledged.
+	//
+	// +optional
+	AcknowledgedSequence int64 `json:"acknowledgedSequence,omitempty"`
+
+	// acknowledgedTime is when that entry was written: the hub has what was written by then.
+	//
+	// +optional
+	AcknowledgedTime *metav1.Time `json:"acknowledgedTime,omitempty"`
+
+	// lagSeconds is how long ago that was, if the hub has not all; 0: it has all. Without it,
+	// the hub has not said yet where it is.
+	//
+	// +optional
+	LagSeconds *int64 `json:"lagSeconds,omitempty"`
 }
 
 // UsageLedgerStatus is how far the ledger is, and what it takes.
@@ -136,8 +170,13 @@ type UsageLedgerStatus struct {
 	// +optional
 	Archive *LedgerArchive `json:"archive,omitempty"`
 
-	// conditions are Ready, Reconciling and Stalled, as kstatus reads them, WithinLimits, and
-	// Archived.
+	// hub is how far a hub has the journal; without --hub-url there is none.
+	//
+	// +optional
+	Hub *LedgerHub `json:"hub,omitempty"`
+
+	// conditions are Ready, Reconciling and Stalled, as kstatus reads them, WithinLimits,
+	// Archived and Shipped.
 	//
 	// +optional
 	// +listType=map
@@ -159,6 +198,7 @@ type UsageLedgerStatus struct {
 // +kubebuilder:printcolumn:name="Memory",type=string,JSONPath=`.status.memory.used`
 // +kubebuilder:printcolumn:name="Limits",type=string,JSONPath=`.status.conditions[?(@.type=="WithinLimits")].reason`
 // +kubebuilder:printcolumn:name="Archived",type=string,priority=1,JSONPath=`.status.archive.throughTime`
+// +kubebuilder:printcolumn:name="Shipped",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Shipped")].reason`
 // +kubebuilder:printcolumn:name="Records",type=string,priority=1,JSONPath=`.status.records.used`
 // +kubebuilder:printcolumn:name="Leader",type=string,priority=1,JSONPath=`.status.leader`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="WithinLimits")].message`

@@ -154,7 +154,7 @@ type UsageMeterStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions are Ready, Reconciling and Stalled, and NodesUnreadable while that
-	// is true; and Shipped, if the ledger is sent to a hub.
+	// is true.
 	//
 	// +optional
 	// +listType=map
@@ -244,23 +244,6 @@ const (
 // is absent otherwise.
 const ConditionNodesUnreadable = "NodesUnreadable"
 
-// ConditionShipped says on each UsageMeter whether a hub takes the ledger that the meter
-// writes to: the journal of the whole cluster. It is absent without --hub-url. It is False
-// while the hub does not; its reason is one of those below, or the hub's own.
-const ConditionShipped = "Shipped"
-
-// Reasons of the condition Shipped.
-const (
-	// ReasonHubAcknowledged: the hub has all, or what is new within minutes.
-	ReasonHubAcknowledged = "HubAcknowledged"
-	// ReasonHubConnecting: the hub has not said yet where it is.
-	ReasonHubConnecting = "HubConnecting"
-	// ReasonHubBehind: the hub takes the journal, and has not all of it yet.
-	ReasonHubBehind = "HubBehind"
-	// ReasonHubUnavailable: the hub does not answer; it is tried again.
-	ReasonHubUnavailable = "HubUnavailable"
-)
-
 // Reasons of a UsageMeter's conditions.
 const (
 	// ReasonMetering: the watch is up to date.
@@ -308,7 +291,6 @@ const (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Kind",type=string,priority=1,JSONPath=`.spec.target.kind`
 // +kubebuilder:printcolumn:name="Dimensions",type=string,priority=1,JSONPath=`.status.dimensions`
-// +kubebuilder:printcolumn:name="Shipped",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Shipped")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type UsageMeter struct {
 	metav1.TypeMeta `json:",inline"`

@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -102,19 +103,18 @@ func (h *usageHub) has(ctx context.Context, op *operator) {
 	}).WithContext(ctx).WithPolling(time.Second).Should(Succeed())
 }
 
-// metersOn waits until widgets are metered, whatever the hub does.
-func metersOn(ctx context.Context) {
-	GinkgoHelper()
-	Eventually(conditions(ctx, "widgets")).WithContext(ctx).Should(ContainElements("Ready=True/Metering", "Stalled=False/Metering"))
-}
-
-// shipped is what the meter's condition Shipped says.
-func shipped(ctx context.Context) func(Gomega) string {
+// shipped is what the operator's UsageLedger says of the hub.
+func (op *operator) shipped(ctx context.Context) func(Gomega) string {
 	return func(g Gomega) string {
-		m := &v1alpha1.UsageMeter{}
-		g.Expect(admin.Get(ctx, client.ObjectKey{Name: "widgets"}, m)).To(Succeed())
-		found := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionShipped)
+		ledger := &v1alpha1.UsageLedger{}
+		g.Expect(admin.Get(ctx, client.ObjectKey{Namespace: op.namespace, Name: v1alpha1.UsageLedgerName}, ledger)).To(Succeed())
+		found := meta.FindStatusCondition(ledger.Status.Conditions, v1alpha1.ConditionShipped)
 		g.Expect(found).NotTo(BeNil())
+		if found.Status == metav1.ConditionTrue {
+			g.Expect(ledger.Status.Hub.AcknowledgedSequence).To(BeNumerically(">", 0))
+			g.Expect(ledger.Status.Hub.AcknowledgedTime).NotTo(BeNil())
+			g.Expect(ledger.Status.Hub.LagSeconds).NotTo(BeNil())
+		}
 		return string(found.Status) + "/" + found.Reason + ": " + found.Message
 	}
 }
@@ -124,12 +124,12 @@ var _ = Describe("An operator with --hub-url", func() {
 		h, metrics := newHub(ctx), gauged{prometheus.NewPedanticRegistry()}
 		op, d := begin(ctx, h.of, metrics.option)
 		apply(ctx, meterOf("widgets", widgetKind))
-		metersOn(ctx)
+		ready(ctx, "widgets")
 		d.delete(d.widget("one", "2"))
 		d.widget("two", "3")
 		op.reached(ctx, "widgets", d.last)
 		op.seal(ctx)
-		Eventually(shipped(ctx)).WithContext(ctx).Should(And(HavePrefix("True/HubAcknowledged: "), ContainSubstring("lag ")))
+		Eventually(op.shipped(ctx)).WithContext(ctx).Should(And(HavePrefix("True/HubAcknowledged: "), ContainSubstring("lag ")))
 		h.has(ctx, op)
 		Eventually(metrics.value("hub_acknowledged_sequence")).WithContext(ctx).Should(BeNumerically(">", 3))
 		Expect(metrics.value("hub_degraded")()).To(BeZero())
@@ -137,26 +137,26 @@ var _ = Describe("An operator with --hub-url", func() {
 
 		By("the hub is away")
 		h.serving.Close()
-		Eventually(shipped(ctx)).WithContext(ctx).Should(And(
+		Eventually(op.shipped(ctx)).WithContext(ctx).Should(And(
 			HavePrefix("False/HubUnavailable: "), ContainSubstring("connection refused"), ContainSubstring("--hub-url"), ContainSubstring("it has acknowledged")))
-		Expect(message(ctx, "widgets", v1alpha1.ConditionReady)).To(ContainSubstring("the hub does not answer"))
+		Eventually(func() string { return message(ctx, "widgets", v1alpha1.ConditionReady) }).WithContext(ctx).Should(ContainSubstring("the hub does not answer"))
 		Eventually(op.events(ctx)).WithContext(ctx).Should(ConsistOf("Warning HubUnavailable"))
 		Expect(metrics.value("hub_degraded")()).To(Equal(1.0))
 		d.widget("three", "4")
 		op.reached(ctx, "widgets", d.last)
 		op.seal(ctx) // nothing waits for the hub
-		metersOn(ctx)
+		ready(ctx, "widgets")
 
 		By("the hub is back")
 		h.serve(ctx)
-		Eventually(shipped(ctx)).WithContext(ctx).Should(HavePrefix("True/HubAcknowledged: "))
+		Eventually(op.shipped(ctx)).WithContext(ctx).Should(HavePrefix("True/HubAcknowledged: "))
 		Eventually(op.events(ctx)).WithContext(ctx).Should(ConsistOf("Warning HubUnavailable", "Normal HubAvailable"))
 		h.has(ctx, op)
 
 		By("a wrong token")
 		h.gives([]byte("usage-hub-wrong"))
 		d.widget("four", "5")
-		Eventually(shipped(ctx)).WithContext(ctx).Should(And(
+		Eventually(op.shipped(ctx)).WithContext(ctx).Should(And(
 			HavePrefix("False/Unauthorized: "), ContainSubstring("usage-hub enrol --rotate")))
 		Eventually(op.events(ctx)).WithContext(ctx).Should(ContainElement("Warning HubRefuses"))
 		Expect(metrics.value("hub_refusals_total")()).To(BeNumerically(">", 0))
@@ -166,11 +166,11 @@ var _ = Describe("An operator with --hub-url", func() {
 		h.gives(h.token)
 		again := start(ctx, after(op), h.of)
 		d.operator = again
-		metersOn(ctx)
+		ready(ctx, "widgets")
 		d.widget("five", "6")
 		again.reached(ctx, "widgets", d.last)
 		again.seal(ctx)
-		Eventually(shipped(ctx)).WithContext(ctx).Should(HavePrefix("True/HubAcknowledged: "))
+		Eventually(again.shipped(ctx)).WithContext(ctx).Should(HavePrefix("True/HubAcknowledged: "))
 		again.stop()
 
 		By("a leader without a hub")
@@ -178,7 +178,7 @@ var _ = Describe("An operator with --hub-url", func() {
 		ready(ctx, "widgets")
 		alone.stop()
 		last := start(ctx, after(op), h.of)
-		metersOn(ctx)
+		ready(ctx, "widgets")
 		h.has(ctx, last)
 	}, NodeTimeout(15*time.Minute))
 
@@ -187,13 +187,13 @@ var _ = Describe("An operator with --hub-url", func() {
 		h, metrics := newHub(ctx), gauged{prometheus.NewPedanticRegistry()}
 		op, d := begin(ctx, archiving(location, true), h.of, metrics.option)
 		apply(ctx, meterOf("widgets", widgetKind))
-		metersOn(ctx)
+		ready(ctx, "widgets")
 		for range 5 {
 			d.delete(d.widget("gone", "2"))
 		}
 		d.widget("stays", "3")
 		op.reached(ctx, "widgets", d.last)
-		Eventually(shipped(ctx)).WithContext(ctx).Should(HavePrefix("True/HubAcknowledged: "))
+		Eventually(op.shipped(ctx)).WithContext(ctx).Should(HavePrefix("True/HubAcknowledged: "))
 
 		By("a day that is over, and archived, while the hub is away")
 		h.serving.Close()
@@ -203,7 +203,7 @@ var _ = Describe("An operator with --hub-url", func() {
 		Eventually(op.collector.Sealed).WithContext(ctx).Should(BeNumerically(">=", midnight.Unix()))
 		Eventually(func(g Gomega) string {
 			op.clock.ahead.Add(int64(20 * time.Second)) // positions are written, and blocks merged, once a minute
-			return shipped(ctx)(g)
+			return op.shipped(ctx)(g)
 		}).WithContext(ctx).WithTimeout(2 * patience).WithPolling(2 * time.Second).Should(And(
 			HavePrefix("False/HubUnavailable: "), ContainSubstring("the journal keeps what is archived until the hub has acknowledged")))
 		Expect(metrics.value("hub_cut_withheld")()).To(Equal(1.0))
@@ -222,11 +222,11 @@ var _ = Describe("An operator with --hub-url", func() {
 			cut, _ := op.leftOut(ctx)
 			return cut
 		}).WithContext(ctx).WithTimeout(3 * patience).WithPolling(2 * time.Second).Should(BeNumerically(">", 0))
-		Eventually(shipped(ctx)).WithContext(ctx).Should(HavePrefix("True/HubAcknowledged: "))
+		Eventually(op.shipped(ctx)).WithContext(ctx).Should(HavePrefix("True/HubAcknowledged: "))
 		Expect(metrics.value("hub_cut_withheld")()).To(BeZero())
 		op.stop()
 		last := start(ctx, after(op), archiving(location, true), h.of)
-		metersOn(ctx)
+		ready(ctx, "widgets")
 		Eventually(func(g Gomega) {
 			theirs, err := verification.Verify(ctx, h.store, h.cluster, op.clock, nil)
 			g.Expect(err).NotTo(HaveOccurred())
