@@ -51,6 +51,14 @@ func (c *steppedClock) Since(t time.Time) time.Duration { return c.stopwatch().S
 
 func (c *steppedClock) stopwatch() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
+// NewTicker ticks every few seconds for what is done once a minute: a clock that is stepped passes minutes quickly.
+func (c *steppedClock) NewTicker(d time.Duration) clock.Ticker {
+	if d >= time.Minute {
+		d = 3 * time.Second
+	}
+	return c.RealClock.NewTicker(d)
+}
+
 // operator is one that runs in this process. Each has a namespace of its own.
 type operator struct {
 	namespace string
