@@ -373,7 +373,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		{shop, "chart --by=minute", exitMisused, "hour, day, week, month"},
 		{shop, "top everything", exitMisused, "deployments, namespaces or resources"},
 		{shop, "get web-0/", exitMisused, "TYPE/NAME"},
-		{shop, "get vm/none", exitMisused, `name: nothing was ever recorded under a resource "none"`},
+		{shop, "get vm/none", exitMisused, `nothing was ever recorded under a resource "none"`},
 		{shop, "get", exitMisused, "TYPE/NAME"},
 		{shop, "get vm/web-0 --at=2026-11-02T09:00:00Z --last=1h", exitMisused, "want one of --interval, --at"},
 		{shop, "explain vm/web-0 --interval=2026-11-09T09:00:00Z", exitMisused, "the last one ends at 2026-11-03T23:00:00Z"},

@@ -263,11 +263,7 @@ func refusal(status int, answer []byte) error {
 		case status == http.StatusForbidden:
 			return &refused{said.Message}
 		case said.Code == wire.NoSuchName:
-			_, what, is := strings.Cut(said.Message, ": ") // the parameter's name is not a flag's
-			if !is || strings.ContainsAny(strings.TrimSuffix(said.Message, what), ` "`) {
-				what = said.Message
-			}
-			return misused("%s", what)
+			return misused("%s", unnamed(said.Message))
 		case status == http.StatusBadRequest:
 			return misused("%s", said.Message)
 		}
@@ -280,6 +276,14 @@ func refusal(status int, answer []byte) error {
 		return fmt.Errorf("there is no usage API behind the API server: %s: is the operator installed, and in which namespace (--operator-namespace)?", said.Message)
 	}
 	return errors.New(said.Message)
+}
+
+// unnamed is a message without the parameter that it begins with, whose name is not a flag's.
+func unnamed(message string) string {
+	if name, what, is := strings.Cut(message, ": "); is && !strings.ContainsAny(name, ` "`) {
+		return what
+	}
+	return message
 }
 
 // unreached is that no request reaches the usage API, and what can be seen without it.
