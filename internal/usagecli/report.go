@@ -62,6 +62,7 @@ func (c *cli) report() *cobra.Command {
 			return c.printReport(found, answer, out.name)
 		},
 	}
+	command.ValidArgsFunction = c.suggestReports(&ofCluster)
 	command.Flags().BoolVar(&ofCluster, "cluster", false, "A ClusterUsageReport.")
 	command.Flags().BoolVar(&waits, "wait", false, "Wait until every interval of the report is sealed.")
 	command.Flags().DurationVar(&timeout, "timeout", 2*time.Hour, "How long --wait waits.")
