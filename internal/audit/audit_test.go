@@ -30,6 +30,11 @@ func TestALedgerThatAddsUp(t *testing.T) {
 	if err := report.Write(&text); err != nil || !strings.Contains(text.String(), "All of it adds up.") {
 		t.Errorf("%v\n%s", err, &text)
 	}
+	for line := range strings.Lines(text.String()) {
+		if n := len(strings.TrimRight(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
 }
 
 // What an interval was sealed with says what its records list, and nothing else does.

@@ -107,7 +107,7 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	line("blocks", "%d, %s; sequence %d", r.Blocks, size(r.Bytes), r.Sequence)
 	if r.Head != "" {
-		line("", "head %s", r.Head)
+		fmt.Fprintf(&b, "    head %s\n", r.Head) // fills a terminal of 80 columns
 	}
 	for _, gap := range r.Gaps {
 		line("", "accepted on %s: block %s: %s", gap.Accepted, gap.Blocks, gap.Reason)
@@ -117,7 +117,7 @@ func (r *Report) Write(w io.Writer) error {
 	if r.Intervals > 0 {
 		line("", "from %s", r.FirstInterval)
 		line("", "to   %s", r.LastInterval)
-		line("", "seal %s", r.LastSeal)
+		fmt.Fprintf(&b, "    seal %s\n", r.LastSeal)
 	}
 	line("records", "%d Final ones recomputed%s", r.Records, nonzero(", %d Open ones left out", r.Open))
 	if r.Reports+r.ReportsLeft > 0 {

@@ -20,7 +20,7 @@ func (c *call) capacity() error {
 		return err
 	}
 	if !all {
-		return forbidden("capacity is what all namespaces hold together: User %q cannot list resource %q in API group %q at the cluster scope",
+		return forbidden("capacity is what all namespaces hold together: User %q cannot list resource %q in API group %q at the cluster scope: ask for a ClusterRoleBinding to the ClusterRole view, or to another that may list usagerecords",
 			c.caller.GetName(), "usagerecords", v1alpha1.GroupVersion.Group)
 	}
 	c.sees("all")

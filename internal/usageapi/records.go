@@ -249,8 +249,12 @@ func (c *call) interval(query url.Values) (usage.Window, error) {
 	}
 	found := c.snapshot.Intervals(usage.Window{Start: moment, End: moment + 1})
 	if len(found) == 0 {
-		return usage.Window{}, badRequest("interval: no interval that is sealed has %s in it: the last one ends at %s; what comes after is asked for with from and to",
-			stamp(moment), stamp(c.snapshot.Sealed()))
+		why := "what comes after is asked for with from and to"
+		if moment < c.snapshot.Sealed() {
+			why = "there are none from before metering began"
+		}
+		return usage.Window{}, badRequest("interval: no interval that is sealed has %s in it: the last one ends at %s; %s",
+			stamp(moment), stamp(c.snapshot.Sealed()), why)
 	}
 	return found[0], nil
 }

@@ -63,7 +63,7 @@ func (c *cli) chart() *cobra.Command {
 				return err
 			}
 			if slices.ContainsFunc(answer.Rows, answer.goesOn) {
-				fmt.Fprintf(c.ErrOut, "\n%s  not over, or not final: as of now\n", unfinished)
+				fmt.Fprintf(c.ErrOut, "\n%s  not over, or not final: %s\n", unfinished, answer.asOf())
 			}
 			return c.foot(answer, answer.Rows)
 		},
@@ -106,7 +106,7 @@ var layouts = map[string]string{"hour": "2006-01-02 15:04", "day": "Mon 2006-01-
 // unfinished marks a window whose figure may still change.
 const unfinished = "+"
 
-// goesOn tells whether a row's window is not sealed as a whole, and its figure is as of now.
+// goesOn tells whether a row's window is not sealed as a whole, and its figure may still change.
 func (a *answered) goesOn(row wire.Row) bool {
 	return row.Quantity != "" && (a.SealedTime == nil || a.SealedTime.Before(&row.EndTime))
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -137,7 +138,7 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &misuse{command: cmd.CommandPath(), error: err} })
+	root.SetFlagErrorFunc(wrongFlag)
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
 	c.config.AddFlags(flags)
@@ -174,6 +175,24 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	return root
 }
 
+// wrongFlag says what is wrong with a flag, and of one that there is not, which may be meant.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	unknown, is := errors.AsType[*pflag.NotExistError](err)
+	if !is {
+		return &misuse{command: cmd.CommandPath(), error: err}
+	}
+	name := unknown.GetSpecifiedName()
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	switch like := timeline.Nearest(name, names); {
+	case name == "as" || strings.HasPrefix(name, "as-"):
+		err = fmt.Errorf("%w: the usage API does not take a client's word for who is impersonated: kubectl get usagerecords --%s may", err, name)
+	case len(name) > 1 && like != "":
+		err = fmt.Errorf("%w: did you mean --%s?", err, like)
+	}
+	return &misuse{command: cmd.CommandPath(), error: err}
+}
+
 // outputClosed tells that what is written is not read any more: head has its lines. A
 // connection that breaks so is an error like others.
 func outputClosed(err error) bool {
@@ -203,10 +222,15 @@ func command(cmd *cobra.Command, args []string) error {
 
 // exactly is how many arguments a command takes.
 func exactly(n int, what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) != n {
-			return misused("want %s: there are %d arguments", what, len(args))
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == n:
+			return nil
+		case len(args) == 0:
+			return &misuse{command: cmd.CommandPath(), error: fmt.Errorf("want %s", what)}
+		case n == 0:
+			return &misuse{command: cmd.CommandPath(), error: fmt.Errorf("want %s: not %q", what, strings.Join(args, " "))}
 		}
-		return nil
+		return &misuse{command: cmd.CommandPath(), error: fmt.Errorf("want %s, and no more: not %q", what, strings.Join(args, " "))}
 	}
 }

@@ -133,6 +133,11 @@ func clusterOf(t *testing.T, ledger *timeline.Timeline) *httptest.Server {
 			reportsOf(w, r)
 			return
 		}
+		if strings.HasSuffix(r.URL.Path, "/namespaces/shop/usagereports") {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"kind":"UsageReportList","apiVersion":"metering.usage-operator.dev/v1alpha1","items":[{"metadata":{"name":"idle"}},{"metadata":{"name":"goes-on"}}]}`)
+			return
+		}
 		if direct := !strings.HasPrefix(r.URL.Path, "/api/v1/"); direct {
 			api.ServeHTTP(w, r)
 			return
@@ -373,7 +378,7 @@ func TestWhatGoesWrong(t *testing.T) {
 		{shop, "chart --by=minute", exitMisused, "hour, day, week, month"},
 		{shop, "top everything", exitMisused, "deployments, namespaces or resources"},
 		{shop, "get web-0/", exitMisused, "TYPE/NAME"},
-		{shop, "get vm/none", exitMisused, `name: nothing was ever recorded under a resource "none"`},
+		{shop, "get vm/none", exitMisused, `nothing was ever recorded under a resource "none"`},
 		{shop, "get", exitMisused, "TYPE/NAME"},
 		{shop, "get vm/web-0 --at=2026-11-02T09:00:00Z --last=1h", exitMisused, "want one of --interval, --at"},
 		{shop, "explain vm/web-0 --interval=2026-11-09T09:00:00Z", exitMisused, "the last one ends at 2026-11-03T23:00:00Z"},
@@ -500,9 +505,14 @@ func TestWordsAreCompletedFromTheCluster(t *testing.T) {
 		"top --type v":        "vm",
 		"list -o j":           "table wide json yaml csv parquet focus-csv name", // the shell chooses
 		"chart --by d":        "hour day week month",
+		"list --dimension vc": "vcpu",
+		"list --from t":       "today yesterday now",
+		"report go":           "goes-on",
+		"report ":             "goes-on idle",
+		"report idle ":        "",
 	} {
-		status, out, stderr := run(append([]string{"__complete", "--through-proxy", "--kubeconfig=" + shop}, strings.Fields(command)...)...)
-		words, _, _ := strings.Cut(out, "\n:")
+		status, out, stderr := run(append([]string{"__complete", "--through-proxy", "--kubeconfig=" + shop}, strings.Split(command, " ")...)...)
+		words, _, _ := strings.Cut("\n"+out, "\n:")
 		if status != exitDone || strings.Join(strings.Fields(words), " ") != want {
 			t.Errorf("%s: status %d, %q, %s: want %q", command, status, words, stderr, want)
 		}

@@ -5,6 +5,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
@@ -51,12 +54,47 @@ func valueOf(key v1alpha1.GroupKey) func(map[string]string) string {
 
 // completions has a command complete the flags that it has.
 func (c *cli) completions(command *cobra.Command) {
-	for flag, key := range map[string]v1alpha1.GroupKey{"type": "resourceType", "deployment": "deployment"} {
+	days := []string{"today", "yesterday", "now"}
+	for flag, words := range map[string]cobra.CompletionFunc{
+		"type":       c.suggest(false, valueOf("resourceType"), "resourceType"),
+		"deployment": c.suggest(false, valueOf("deployment"), "deployment"),
+		"dimension":  c.suggest(false, valueOf("dimension"), "resourceType"), // each row has its dimension
+		"by":         cobra.FixedCompletions(sizes, cobra.ShellCompDirectiveNoFileComp),
+		"last":       cobra.FixedCompletions([]string{"1h", "24h", "7d", "30d"}, cobra.ShellCompDirectiveNoFileComp),
+		"from":       cobra.FixedCompletions(days, cobra.ShellCompDirectiveNoFileComp),
+		"to":         cobra.FixedCompletions(days, cobra.ShellCompDirectiveNoFileComp),
+	} {
 		if command.Flags().Lookup(flag) != nil {
-			_ = command.RegisterFlagCompletionFunc(flag, c.suggest(false, valueOf(key), key)) // the flag is there
+			_ = command.RegisterFlagCompletionFunc(flag, words) // the flag is there
 		}
 	}
-	if command.Flags().Lookup("by") != nil {
-		_ = command.RegisterFlagCompletionFunc("by", cobra.FixedCompletions(sizes, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// suggestReports completes names of reports: of a namespace, or of the cluster.
+func (c *cli) suggestReports(ofCluster *bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		reader, key, err := c.reader("", *ofCluster)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var list client.ObjectList = &v1alpha1.UsageReportList{}
+		if *ofCluster {
+			list = &v1alpha1.ClusterUsageReportList{}
+		}
+		if err := reader.List(cmd.Context(), list, client.InNamespace(key.Namespace)); err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		var words []string
+		_ = meta.EachListItem(list, func(item runtime.Object) error { // it is a list
+			if of, err := meta.Accessor(item); err == nil && strings.HasPrefix(of.GetName(), begun) {
+				words = append(words, of.GetName())
+			}
+			return nil
+		})
+		slices.Sort(words)
+		return words, cobra.ShellCompDirectiveNoFileComp
 	}
 }

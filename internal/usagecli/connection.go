@@ -249,6 +249,10 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	return json.Unmarshal(answer, into)
 }
 
+// withoutIt is what can be seen without the operator: first what tenants may see, too.
+const withoutIt = "kubectl get usagerecords -o wide shows what it has recorded, and when (OBSERVED); " +
+	"who may list usagemeters sees there when it was last heard of (SEEN)"
+
 // refusal is what the usage API says, or the API server in front of it.
 func refusal(status int, answer []byte) error {
 	var said struct {
@@ -263,11 +267,7 @@ func refusal(status int, answer []byte) error {
 		case status == http.StatusForbidden:
 			return &refused{said.Message}
 		case said.Code == wire.NoSuchName:
-			_, what, is := strings.Cut(said.Message, ": ") // the parameter's name is not a flag's
-			if !is || strings.ContainsAny(strings.TrimSuffix(said.Message, what), ` "`) {
-				what = said.Message
-			}
-			return misused("%s", what)
+			return misused("%s", unnamed(said.Message))
 		case status == http.StatusBadRequest:
 			return misused("%s", said.Message)
 		}
@@ -277,15 +277,23 @@ func refusal(status int, answer []byte) error {
 	case http.StatusForbidden:
 		return fmt.Errorf("the API server does not let you reach the usage API: %s: ask for a role that may get and create services/proxy of usage-api, or use --usage-api", said.Message)
 	case http.StatusNotFound, http.StatusServiceUnavailable:
-		return fmt.Errorf("there is no usage API behind the API server: %s: is the operator installed, and in which namespace (--operator-namespace)?", said.Message)
+		return fmt.Errorf("there is no usage API behind the API server: %s: is the operator installed, and in which namespace (--operator-namespace)? does it run? %s", said.Message, withoutIt)
 	}
 	return errors.New(said.Message)
+}
+
+// unnamed is a message without the parameter that it begins with, whose name is not a flag's.
+func unnamed(message string) string {
+	if name, what, is := strings.Cut(message, ": "); is && !strings.ContainsAny(name, ` "`) {
+		return what
+	}
+	return message
 }
 
 // unreached is that no request reaches the usage API, and what can be seen without it.
 func (c *connection) unreached(err error) error {
 	if c.directly && errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("nothing answers at %s: does the operator run? kubectl get usagemeters shows when it was last heard of (SEEN), and kubectl get usagerecords what it has recorded", c.base.Host)
+		return fmt.Errorf("nothing answers at %s: does the operator run? %s", c.base.Host, withoutIt)
 	}
 	return fmt.Errorf("the usage API cannot be reached: %w", err)
 }

@@ -2,6 +2,7 @@ package usagecli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"iter"
 	"math/big"
@@ -51,16 +52,8 @@ month before.`,
 			if err != nil {
 				return err
 			}
-			before := *spec
-			if err := c.against(&at, &then, spec, &before); err != nil {
-				return err
-			}
-			spec.GroupBy, before.GroupBy = topKeys[kind], topKeys[kind]
-			older, err := c.ask(cmd.Context(), &before)
-			if err != nil {
-				return err
-			}
-			newer, err := c.ask(cmd.Context(), spec)
+			spec.GroupBy = topKeys[kind]
+			older, newer, err := c.compared(cmd.Context(), &at, &then, spec)
 			if err != nil {
 				return err
 			}
@@ -90,16 +83,36 @@ month before.`,
 	return command
 }
 
-// against makes both specs windows with bounds: the one asked for, and the one that it is
-// compared with.
-func (c *cli) against(at, then *when, spec, before *v1alpha1.ClusterUsageReportSpec) error {
-	start, end, err := at.moments(c.now())
+// compared asks for both times. Of one that goes on there are figures up to some moment, and it is
+// compared up to there: else what is not counted yet would be shown as used no more.
+func (c *cli) compared(ctx context.Context, at, then *when, spec *v1alpha1.ClusterUsageReportSpec) (older, newer *answered, err error) {
+	before, now := *spec, c.now()
+	if err := against(at, then, spec, &before, now, now); err != nil {
+		return nil, nil, err
+	}
+	if newer, err = c.ask(ctx, spec); err != nil {
+		return nil, nil, err
+	}
+	if until := newer.covered(); !until.IsZero() && until.Before(newer.Window.EndTime.Time) {
+		newer.Window.EndTime = metav1.Time{Time: until}
+		if err := against(at, then, spec, &before, now, until); err != nil {
+			return nil, nil, err
+		}
+	}
+	older, err = c.ask(ctx, &before)
+	return older, newer, err
+}
+
+// against makes both specs windows with bounds: the one asked for, up to a moment, and the one
+// that it is compared with.
+func against(at, then *when, spec, before *v1alpha1.ClusterUsageReportSpec, now, until time.Time) error {
+	start, end, err := at.moments(now)
 	if err != nil {
 		return err
 	}
-	now := c.now().UTC().Truncate(time.Second)
-	if end.After(now) && start.Before(now) {
-		end = now // so much of the month has passed
+	until = until.UTC().Truncate(time.Second)
+	if end.After(until) && start.Before(until) {
+		end = until // so much of the month has passed
 	}
 	zone, err := at.location()
 	if err != nil {
@@ -108,12 +121,12 @@ func (c *cli) against(at, then *when, spec, before *v1alpha1.ClusterUsageReportS
 	from, to := at.before(start, end, zone)
 	switch {
 	case then.from != "":
-		if from, err = moment(then.from, c.now(), zone); err != nil {
+		if from, err = moment(then.from, now, zone); err != nil {
 			return misused("--against-from: %v", err)
 		}
 		to = from.Add(end.Sub(start))
 		if then.to != "" {
-			if to, err = moment(then.to, c.now(), zone); err != nil {
+			if to, err = moment(then.to, now, zone); err != nil {
 				return misused("--against-to: %v", err)
 			}
 		}
@@ -363,6 +376,7 @@ func (c *cli) diffFoot(older, newer *answered, changes []*change, people bool) e
 	}{{"Before", older}, {"After", newer}} {
 		text.WriteString(side.name + " is " + between(&side.of.Window.StartTime, &side.of.Window.EndTime))
 		t := side.of.told()
+		t.begun = !side.of.Window.StartTime.After(c.now())
 		switch {
 		case len(changes) == 0 || t.isUnknown():
 			text.WriteString(". " + strings.TrimSuffix(t.nothing("Nothing was used", between(&side.of.Window.StartTime, &side.of.Window.EndTime)), ".\n"))
@@ -370,6 +384,12 @@ func (c *cli) diffFoot(older, newer *answered, changes []*change, people bool) e
 			fmt.Fprintf(&text, ", of which %s%% are known: %s", t.percent, t.why())
 		}
 		text.WriteString(".\n")
+	}
+	if t := newer.told(); newer.everywhere && !t.isUnknown() {
+		text.WriteString(t.ofWhatIsSeen(""))
+	}
+	if end := &newer.Window.EndTime; len(changes) > 0 && (newer.SealedTime == nil || newer.SealedTime.Before(end)) {
+		text.WriteString(newer.reaches())
 	}
 	_, err := fmt.Fprint(c.ErrOut, "\n"+text.String())
 	return err

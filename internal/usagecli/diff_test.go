@@ -42,14 +42,15 @@ vm.vcpu   shop        web          unknown      56   unknown   -   core-hour
 }
 
 // A month that goes on is compared with as much of the last, and --last-month with the one before.
+// There are figures up to the midnight before: what is not counted yet is compared with nothing.
 func TestWhatChangesAreComparedWith(t *testing.T) {
 	server := cluster(t)
 	who := kubeconfig(t, server, "shop", "shop")
 	for command, want := range map[string][2]string{
-		"diff":              {"from 2026-10-01T00:00:00Z to 2026-10-04T12:00:00Z", "from 2026-11-01T00:00:00Z to 2026-11-04T12:00:00Z"},
+		"diff":              {"from 2026-10-01T00:00:00Z to 2026-10-04T00:00:00Z", "from 2026-11-01T00:00:00Z to 2026-11-04T00:00:00Z"},
 		"diff --last-month": {"from 2026-09-01T00:00:00Z to 2026-10-01T00:00:00Z", "from 2026-10-01T00:00:00Z to 2026-11-01T00:00:00Z"},
-		"diff --last 1d":    {"from 2026-11-02T12:00:00Z to 2026-11-03T12:00:00Z", "from 2026-11-03T12:00:00Z to 2026-11-04T12:00:00Z"},
-		"diff --last 1d --against-from 2026-11-01T00:00:00Z": {"from 2026-11-01T00:00:00Z to 2026-11-02T00:00:00Z", "from 2026-11-03T12:00:00Z to 2026-11-04T12:00:00Z"},
+		"diff --last 1d":    {"from 2026-11-03T00:00:00Z to 2026-11-03T12:00:00Z", "from 2026-11-03T12:00:00Z to 2026-11-04T00:00:00Z"},
+		"diff --last 1d --against-from 2026-11-01T00:00:00Z": {"from 2026-11-01T00:00:00Z to 2026-11-01T12:00:00Z", "from 2026-11-03T12:00:00Z to 2026-11-04T00:00:00Z"},
 	} {
 		status, _, stderr := run(append(strings.Fields(command), "--kubeconfig="+who)...)
 		if status != exitDone || !strings.Contains(stderr, "Before is "+want[0]) || !strings.Contains(stderr, "After is "+want[1]) {

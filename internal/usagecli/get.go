@@ -55,7 +55,9 @@ func (c *cli) ofResource(r *resourceCommand) *cobra.Command {
 				return err
 			}
 			list, said, err := c.resourcesOf(cmd.Context(), query)
+			err = c.lookedIn(query.Get("project_id"), err)
 			if err == nil && len(list.Resources) == 0 {
+				said.begun = !stated(query.Get("from")).After(c.now())
 				fmt.Fprint(c.ErrOut, said.nothing(args[0]+" held nothing", shownTime(query)))
 			}
 			if err == nil && r.prepare != nil {
@@ -145,7 +147,7 @@ func (c *cli) resourcesOf(ctx context.Context, query url.Values) (list *wire.Res
 // isNoSuchType tells that there is no resource type of the name that was asked for.
 func isNoSuchType(err error) bool {
 	wrong, is := errors.AsType[*misuse](err)
-	return is && strings.HasPrefix(wrong.Error(), "resource_type: there is no")
+	return is && strings.HasPrefix(wrong.Error(), "there is no resource type ")
 }
 
 // resources reads all pages.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
@@ -67,6 +68,11 @@ It is for those who may list usagerecords in all namespaces.`,
 				return c.printObject(out.name, answer)
 			case out.name == "csv":
 				return c.printCSV(capacityRows(answer))
+			}
+			if t := toldBy(to.told); t.percent == "" {
+				t.begun = !answer.Window.StartTime.After(c.now())
+				fmt.Fprint(c.ErrOut, t.nothing("", between(&answer.Window.StartTime, &answer.Window.EndTime)))
+				return nil
 			}
 			if err := c.printTable(capacityTable(answer, by != "none"), out.name == "wide"); err != nil {
 				return err
@@ -160,16 +166,40 @@ func capacityRows(a *wire.Capacity) *table {
 func (c *cli) capacityFoot(a *wire.Capacity) error {
 	var text strings.Builder
 	var rows []wire.Row
+	end := a.Window.EndTime
+	if known := stated(a.Known); known.Before(end.Time) {
+		end = metav1.Time{Time: known} // nothing is compared of what comes after it
+	}
+	fmt.Fprintf(&text, "This is %s.\n", between(&a.Window.StartTime, &end))
+	alike := unknownAlike(a.Dimensions)
 	for i := range a.Dimensions {
 		d := &a.Dimensions[i]
 		fmt.Fprintf(&text, "%s: of %s, what is held by %s.\n", d.Dimension, strings.Join(d.CapacityMetrics, ", "), strings.Join(d.HeldMetrics, ", "))
 		if d.Total.Idle != nil {
 			rows = append(rows, wire.Row{ReportRow: v1alpha1.ReportRow{Quantity: d.Total.Idle.Quantity, Accuracy: d.Total.Accuracy}})
 		}
-		if d.Total.UnknownSeconds > 0 {
+		if d.Total.UnknownSeconds > 0 && d.Total.UnknownSeconds != alike {
 			fmt.Fprintf(&text, "%s: of %s it is unknown what there was, or what was held: that time is not compared.\n", d.Dimension, time.Duration(d.Total.UnknownSeconds)*time.Second)
 		}
 	}
+	if alike > 0 {
+		fmt.Fprintf(&text, "Of %s it is unknown what there was, or what was held: that time is not compared.\n", time.Duration(alike)*time.Second)
+	}
 	_, err := fmt.Fprint(c.ErrOut, "\n"+marks(rows)+text.String())
 	return err
+}
+
+// unknownAlike is of how many seconds it is unknown what became of any dimension, if that is the same
+// for all; 0: it is not, or there are none.
+func unknownAlike(dimensions []wire.CapacityDimension) int64 {
+	if len(dimensions) == 0 {
+		return 0
+	}
+	first := dimensions[0].Total.UnknownSeconds
+	for i := range dimensions {
+		if dimensions[i].Total.UnknownSeconds != first {
+			return 0
+		}
+	}
+	return first
 }

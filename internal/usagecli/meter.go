@@ -19,14 +19,14 @@ import (
 
 // meters is kubectl usage meter, for those who write UsageMeters.
 func (c *cli) meters() *cobra.Command {
-	command := &cobra.Command{
+	ofMeters := &cobra.Command{
 		Use: "meter", Short: "Try UsageMeters before they are applied.",
 		Example: "  kubectl usage meter test database.yaml --object db-0.yaml",
-		Args:    exactly(0, "a command, such as test"),
+		Args:    command,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	command.AddCommand(c.meterTest())
-	return command
+	ofMeters.AddCommand(c.meterTest())
+	return ofMeters
 }
 
 const aboutMeterTest = `Show what a UsageMeter reads of an object, or check it against cases.
@@ -63,9 +63,9 @@ func (c *cli) meterTest() *cobra.Command {
     kubectl usage meter test container.yaml --object -
   kubectl usage meter test database.yaml --object database/db-0 -n shop
   kubectl usage meter test database.yaml testdata/database/*.yaml`,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 || (object == "") == (len(args) == 1) {
-				return misused("want a UsageMeter's file, and either --object or files of cases")
+				return &misuse{command: cmd.CommandPath(), error: errors.New("want a UsageMeter's file, and either --object or files of cases")}
 			}
 			return nil
 		},

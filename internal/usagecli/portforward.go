@@ -139,7 +139,7 @@ func (f *forwarder) ready(ctx context.Context) ([]endpoint, error) {
 		found = append(found, behind(&list.Items[i])...)
 	}
 	if len(found) == 0 {
-		return nil, noWayFor("no pod behind the Service %s in namespace %s is ready: is the operator installed, and in which namespace (--operator-namespace)?", service, f.namespace)
+		return nil, noWayFor("no pod behind the Service %s in namespace %s is ready: is the operator installed, and in which namespace (--operator-namespace)? does it run? %s", service, f.namespace, withoutIt)
 	}
 	return found, nil
 }

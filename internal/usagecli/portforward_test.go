@@ -274,7 +274,7 @@ func TestACertificateThatIsNotEnough(t *testing.T) {
 	shop, stranger := user(signer), user(newAuthority(t))
 	for _, c := range []struct{ kubeconfig, command, says string }{
 		{shop, "list --operator-namespace=hidden", "you may not look for the usage API's pods in namespace hidden: ask for the Role"},
-		{shop, "list --operator-namespace=unready", "no pod behind the Service usage-api in namespace unready is ready: is the operator installed"},
+		{shop, "list --operator-namespace=unready", "no pod behind the Service usage-api in namespace unready is ready: is the operator installed, and in which namespace (--operator-namespace)? does it run? kubectl get usagerecords -o wide"},
 		{shop, "list --operator-namespace=barred", "you may not port-forward to the pod ready in namespace barred: ask for the Role"},
 		{shop, "list --operator-namespace=deaf", "the usage API's pod ready cannot be reached by a port-forward: connection refused"},
 		{stranger, "list", "does not take your client certificate"},

@@ -90,7 +90,7 @@ func (c *cli) readRecords(ctx context.Context, query url.Values) (*v1alpha1.Usag
 
 func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *told, query url.Values) error {
 	if len(list.Items) == 0 {
-		fmt.Fprint(c.ErrOut, said.nothing("There are no records: nothing was used", shownTime(query)+", as far as that is sealed"))
+		c.sayNoRecords(said, query)
 	}
 	if out.name == "name" {
 		for i := range list.Items {
@@ -120,10 +120,28 @@ func (c *cli) printRecords(list *v1alpha1.UsageRecordList, out *format, said *to
 	if err := c.printTable(t, out.name == "wide"); err != nil {
 		return err
 	}
-	if unseen := said.unseen(stated(query.Get("from")), sealedEnd(list, stated(query.Get("to")))); unseen != "" {
+	unseen := said.unseen(stated(query.Get("from")), sealedEnd(list, stated(query.Get("to"))))
+	if !query.Has("project_id") {
+		unseen += said.ofWhatIsSeen("")
+	}
+	if unseen != "" {
 		fmt.Fprint(c.ErrOut, "\n"+unseen)
 	}
 	return nil
+}
+
+// sayNoRecords says why there are none.
+func (c *cli) sayNoRecords(said *told, query url.Values) {
+	said.begun = !stated(query.Get("from")).After(c.now())
+	when := shownTime(query)
+	if said.percent != "" {
+		when += ", as far as that is sealed"
+	}
+	text := said.nothing("There are no records: nothing was used", when)
+	if !query.Has("project_id") && !said.isUnknown() {
+		text += said.ofWhatIsSeen("")
+	}
+	fmt.Fprint(c.ErrOut, text)
 }
 
 // sealedEnd is the end of a time, if the records show that all of it is sealed; else zero.

@@ -62,6 +62,7 @@ func (c *cli) report() *cobra.Command {
 			return c.printReport(found, answer, out.name)
 		},
 	}
+	command.ValidArgsFunction = c.suggestReports(&ofCluster)
 	command.Flags().BoolVar(&ofCluster, "cluster", false, "A ClusterUsageReport.")
 	command.Flags().BoolVar(&waits, "wait", false, "Wait until every interval of the report is sealed.")
 	command.Flags().DurationVar(&timeout, "timeout", 2*time.Hour, "How long --wait waits.")
@@ -110,13 +111,13 @@ func readReport(ctx context.Context, reader client.Reader, key client.ObjectKey)
 	if key.Namespace == "" {
 		report := &v1alpha1.ClusterUsageReport{}
 		if err := reader.Get(ctx, key, report); err != nil {
-			return nil, unread(err, fmt.Sprintf("ClusterUsageReport %q", key.Name), "clusterusagereports")
+			return nil, unread(err, fmt.Sprintf("ClusterUsageReport %q", key.Name), "clusterusagereports", ": ask for a ClusterRoleBinding to the ClusterRole view")
 		}
 		return &foundReport{spec: report.Spec, status: report.Status, generation: report.Generation}, nil
 	}
 	report := &v1alpha1.UsageReport{}
 	if err := reader.Get(ctx, key, report); err != nil {
-		return nil, unread(err, fmt.Sprintf("UsageReport %q in namespace %s", key.Name, key.Namespace), "usagereports -n "+key.Namespace)
+		return nil, unread(err, fmt.Sprintf("UsageReport %q in namespace %s", key.Name, key.Namespace), "usagereports -n "+key.Namespace, ": ask for a RoleBinding there to the ClusterRole view")
 	}
 	found := &foundReport{status: report.Status, generation: report.Generation}
 	found.spec.ReportWindow = report.Spec.ReportWindow
@@ -127,12 +128,12 @@ func readReport(ctx context.Context, reader client.Reader, key client.ObjectKey)
 	return found, nil
 }
 
-func unread(err error, name, list string) error {
+func unread(err error, name, list, rights string) error {
 	if apierrors.IsNotFound(err) {
 		return misused("there is no %s: kubectl get %s shows those that there are", name, list)
 	}
 	if apierrors.IsForbidden(err) {
-		return &refused{err.Error()}
+		return &refused{err.Error() + rights}
 	}
 	return err
 }

@@ -114,7 +114,7 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 	for {
 		page := &wire.Report{}
 		if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{}, spec, page); err != nil {
-			return nil, err
+			return nil, c.lookedIn(answerTo(spec, page).within, err)
 		}
 		if all == nil {
 			all = answerTo(spec, page)

@@ -2,6 +2,7 @@ package usagecli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -22,6 +23,7 @@ type told struct {
 	began   time.Time // metering, of what is asked for; zero: nothing meters it
 	visible string    // "all", or "namespaces=2"
 	because string    // why something is unknown, as a report says that has been made
+	begun   bool      // the window has begun, by the clock here
 }
 
 // toldBy reads an answer's headers.
@@ -38,6 +40,8 @@ func (t *told) isUnknown() bool { return t.percent == "0" }
 // unknown. What is "nothing was used", when "from A to B".
 func (t *told) nothing(what, when string) string {
 	switch {
+	case t.percent == "" && t.begun:
+		return fmt.Sprintf("There are no figures yet %s: kubectl usage status says up to when there are.\n", when)
 	case t.percent == "":
 		return strings.TrimSpace("The time has not begun: "+when) + ".\n"
 	case t.isUnknown():
@@ -120,6 +124,17 @@ func (a *answered) covered() time.Time {
 	return a.Window.StartTime.Add(time.Duration(c.ObservedSeconds+c.ReplayedSeconds+c.EstimatedSeconds+c.UnknownSeconds) * time.Second)
 }
 
+// counted is up to when there are figures; zero: it is not known.
+func (a *answered) counted() time.Time {
+	switch {
+	case !a.made:
+		return a.covered()
+	case a.SealedTime != nil:
+		return a.SealedTime.Time
+	}
+	return time.Time{}
+}
+
 // unseen says which time at the beginning of a report's window is unknown: before metering began,
 // or while nothing metered. "" is none.
 func (a *answered) unseen() string {
@@ -160,8 +175,8 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 		text += t.unseen(start, a.covered())
 	}
 	text += a.unseen()
-	if seen, is := strings.CutPrefix(t.visible, "namespaces="); is && a.everywhere {
-		text += fmt.Sprintf("Of what you may see, which is in %s of the namespaces: shares are of that, too.\n", seen)
+	if a.everywhere {
+		text += t.ofWhatIsSeen(": shares are of that, too")
 	}
 	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
 		text += a.reaches()
@@ -173,6 +188,15 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 	return err
 }
 
+// ofWhatIsSeen says of an answer about all namespaces that it is about some: those of the caller.
+func (t *told) ofWhatIsSeen(andSo string) string {
+	seen, is := strings.CutPrefix(t.visible, "namespaces=")
+	if !is {
+		return ""
+	}
+	return fmt.Sprintf("Of what you may see, which is in %s of the namespaces%s.\n", seen, andSo)
+}
+
 // reaches says up to when the figures are final, and what they are after that. Those of a report
 // that has been made are of sealed intervals alone.
 func (a *answered) reaches() string {
@@ -180,11 +204,20 @@ func (a *answered) reaches() string {
 	case a.SealedTime == nil && a.made:
 		return "No interval is sealed yet: nothing is counted.\n"
 	case a.SealedTime == nil:
-		return "Nothing is final yet; it is as of now.\n"
+		return "Nothing is final yet; it is " + a.asOf() + ".\n"
 	case a.made:
 		return "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; what was used after that is not counted yet.\n"
 	}
-	return "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest as of now.\n"
+	return "Final up to " + a.SealedTime.UTC().Format(stampLayout) + "; the rest " + a.asOf() + ".\n"
+}
+
+// asOf is up to when there are figures. They are brought up to date every now and then, and stay as
+// they are while no operator runs: that is not the moment at which somebody asks.
+func (a *answered) asOf() string {
+	if until := a.covered(); !until.IsZero() {
+		return "as of " + until.UTC().Format(stampLayout)
+	}
+	return "as of the last figures"
 }
 
 // sayNothing says why a report has no figures, if it has none.
@@ -193,8 +226,9 @@ func (c *cli) sayNothing(a *answered) bool {
 		return false
 	}
 	t, end := a.told(), &a.Window.EndTime
-	if a.made && a.SealedTime != nil && a.SealedTime.Before(end) {
-		end = a.SealedTime // of what comes after it nothing is counted yet
+	t.begun = !a.made && !a.Window.StartTime.After(c.now())
+	if until := a.counted(); !until.IsZero() && until.Before(end.Time) {
+		end = &metav1.Time{Time: until} // of what comes after it nothing is counted yet
 	}
 	when := between(&a.Window.StartTime, end)
 	if a.made && t.percent == "" {
@@ -204,8 +238,33 @@ func (c *cli) sayNothing(a *answered) bool {
 	if a.within != "" {
 		when = "in namespace " + plain(a.within) + " " + when
 	}
-	fmt.Fprint(c.ErrOut, t.nothing("Nothing was used", when))
+	text := t.nothing("Nothing was used", when)
+	if a.everywhere && !t.isUnknown() {
+		text += t.ofWhatIsSeen("")
+	}
+	fmt.Fprint(c.ErrOut, text+c.elsewhere(a))
 	return true
+}
+
+// elsewhere says how to ask for more than the namespace that the kubeconfig names, which people may
+// not have meant.
+func (c *cli) elsewhere(a *answered) string {
+	if a.within == "" || !c.inDefault() {
+		return ""
+	}
+	return "That is the namespace of your kubeconfig: -n names another, -A is all that you may see.\n"
+}
+
+// inDefault tells that no namespace is on the command line.
+func (c *cli) inDefault() bool { return c.config.Namespace != nil && *c.config.Namespace == "" }
+
+// lookedIn adds to an error that there is no such name where it was looked for, if nobody said where.
+func (c *cli) lookedIn(namespace string, err error) error {
+	wrong, is := errors.AsType[*misuse](err)
+	if !is || namespace == "" || !c.inDefault() || !strings.HasPrefix(wrong.Error(), "nothing was ever recorded under ") {
+		return err
+	}
+	return misused("in namespace %s %w; -n names another, -A is all that you may see", namespace, wrong.error)
 }
 
 func between(start, end *metav1.Time) string {

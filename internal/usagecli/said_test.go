@@ -105,7 +105,7 @@ func TestAnOperatorThatDoesNotRunIsSaid(t *testing.T) {
 	gone := httptest.NewTLSServer(http.NotFoundHandler())
 	gone.Close()
 	status, out, stderr := runPlainly("list", "--usage-api="+gone.URL, "--token=x", "--kubeconfig="+kubeconfig(t, cluster(t), "shop", "shop"))
-	want := "error: nothing answers at " + strings.TrimPrefix(gone.URL, "https://") + ": does the operator run? kubectl get usagemeters"
+	want := "error: nothing answers at " + strings.TrimPrefix(gone.URL, "https://") + ": does the operator run? kubectl get usagerecords -o wide shows what it has recorded"
 	if status != exitFailed || out != "" || !strings.HasPrefix(stderr, want) {
 		t.Errorf("status %d, %s%s: want %s", status, out, stderr, want)
 	}

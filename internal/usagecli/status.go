@@ -91,7 +91,7 @@ func (c *cli) leader(ctx context.Context, h *health) string {
 		return "" // that is for those who may read leases there
 	}
 	if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {
-		h.Problems = append(h.Problems, "no replica meters: nobody holds the Lease "+leaseName)
+		h.Problems = append(h.Problems, "no replica meters: none holds the Lease "+leaseName)
 		return ""
 	}
 	if renewed := lease.Spec.RenewTime; renewed != nil && c.now().Sub(renewed.Time) > leaseGrace {
@@ -138,7 +138,7 @@ func (c *cli) printHealth(h *health, out string) error {
 	t := &table{columns: []column{{name: "WHAT"}, {name: "STATE", wraps: true}}}
 	leader := h.Leader
 	if leader == "" {
-		leader = "unknown: you may not read the Lease, or nobody holds it"
+		leader = "unknown: you may not read the Lease, or no replica holds it"
 	}
 	t.add("leader", leader)
 	t.add("metering began", h.MeteringBegan)

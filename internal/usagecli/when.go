@@ -94,7 +94,7 @@ func (w *when) query(now time.Time, everything bool) (url.Values, error) {
 	case w.interval != "":
 		within, err := w.momentOf(w.interval, now, parseInterval)
 		if err != nil {
-			return nil, misused("--interval: %v", err)
+			return nil, misused("--interval: %v; or an interval's label: 20261101T1000Z", err)
 		}
 		query.Set("interval", within.UTC().Format(time.RFC3339))
 		return query, nil
