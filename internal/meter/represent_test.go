@@ -114,6 +114,9 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 			[]usage.Claim{{Kind: usage.GroupKind{Kind: "Pod"}, Namespace: "shop", Name: "p", UID: "pod-1", Keys: []string{"p-gpu-x7"}}},
 			`{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop, uid: pod-1}, status: {extendedResourceClaimStatus: {resourceClaimName: p-gpu-x7}}}`, []string{"p-gpu-x7"},
 		},
+		"devices that another pod uses under that name": {
+			"resource-claim", `{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: p-gpu-x7, namespace: shop, uid: claim-2, ownerReferences: [{apiVersion: v1, kind: Pod, name: p, uid: pod-1, controller: true}]}, status: {reservedFor: [{resource: pods, name: q, uid: pod-2}]}}`, nil, "", nil,
+		},
 		"devices from a pod's template":    {"resource-claim", `{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: gpus, namespace: shop, uid: claim-1}}`, nil, podOfThree, nil},
 		"a machine of a deployment":        {"machine", patchedText(t, machine, `metadata: {labels: {cluster.x-k8s.io/pool-name: null}}`), nil, "", nil},
 		"a status that is not what it is":  {"load-balancer", patchedText(t, service, `{metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}, status: {loadBalancer: {ingress: {a: b}}}}`), nil, patchedText(t, gateway, `status: {addresses: 3}`), nil},
@@ -139,17 +142,35 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 // One object cannot make another one's index large.
 func TestClaimsAreBounded(t *testing.T) {
 	m := builtin(t, "load-balancer")
-	many := make([]string, maxKeys+1)
-	for i := range many {
-		many[i] = fmt.Sprintf("{ip: 203.0.%d.%d, value: a%03d}", i/256, i%256, i)
+	list := func(n int) string {
+		many := make([]string, n)
+		for i := range many {
+			many[i] = fmt.Sprintf("{ip: 203.0.%d.%d, value: a%04d}", i/256, i%256, i)
+		}
+		return "[" + strings.Join(many, ", ") + "]"
 	}
-	list := "[" + strings.Join(many, ", ") + "]"
-	service := object(t, `{apiVersion: v1, kind: Service, metadata: {name: s, namespace: shop, uid: s1, labels: {gateway.networking.k8s.io/gateway-name: g}}, status: {loadBalancer: {ingress: `+list+`}}}`)
+	service := object(t, `{apiVersion: v1, kind: Service, metadata: {name: s, namespace: shop, uid: s1, labels: {gateway.networking.k8s.io/gateway-name: g}}, status: {loadBalancer: {ingress: `+list(maxKeys+1)+`}}}`)
 	if claims := m.Claims(service); claims != nil {
 		t.Errorf("claims %v", claims)
 	}
-	gateway := object(t, `{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g, namespace: shop, uid: g1}, status: {addresses: `+list+`}}`)
-	if keys, _ := m.Vouches(m.Representatives()[0], gateway); len(keys[0]) != maxKeys {
+	gateway := object(t, `{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g, namespace: shop, uid: g1}, status: {addresses: `+list(maxVouched+1)+`}}`)
+	if keys, _ := m.Vouches(m.Representatives()[0], gateway); len(keys[0]) != maxVouched {
 		t.Errorf("vouches for %d keys", len(keys[0]))
+	}
+}
+
+// A pool of hundreds vouches for each of its machines, which would be counted again otherwise.
+func TestAPoolVouchesForAllItsMachines(t *testing.T) {
+	const machines = 500
+	nodes, ids := make([]string, machines), make([]string, machines)
+	for i := range machines {
+		nodes[i], ids[i] = fmt.Sprintf("{name: n%03d}", i), fmt.Sprintf("azure:///vmss/%d", i)
+	}
+	m := builtin(t, "machine")
+	keys, _ := m.Vouches(m.Representatives()[0], object(t, fmt.Sprintf(
+		`{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachinePool, metadata: {name: w, namespace: shop, uid: mp-1}, spec: {providerIDList: [%s]}, status: {replicas: %d, nodeRefs: [%s]}}`,
+		strings.Join(ids, ", "), machines, strings.Join(nodes, ", "))))
+	if len(keys[0]) != machines || len(keys[1]) != machines {
+		t.Errorf("vouches for %d nodes and %d machines", len(keys[0]), len(keys[1]))
 	}
 }
