@@ -24,7 +24,8 @@ func nodeGPUs(node map[string]any) int64 {
 func launchedGPUs(labels map[string]any) int64 {
 	switch entry(labels, "karpenter.k8s.aws/instance-gpu-manufacturer") {
 	case "", "nvidia", "amd":
-		return max(labelled(labels, "karpenter.k8s.aws/instance-gpu-count"), labelled(labels, "karpenter.azure.com/sku-gpu-count"))
+		return max(labelled(labels, "karpenter.k8s.aws/instance-gpu-count"), labelled(labels, "karpenter.azure.com/sku-gpu-count"),
+			labelled(labels, "karpenter.k8s.gcp/instance-gpu-count"))
 	}
 	return 0 // accelerators, which are extended resources
 }

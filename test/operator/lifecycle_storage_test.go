@@ -49,6 +49,15 @@ spec:
 	bound := d.status(wanted, `{phase: Bound, capacity: {storage: 10Gi}}`)
 	d.hold(importing, bound, "", nil)
 	d.holds(wanted, d.self(wanted, "volume", "shop"), bound, fast, levels{"storage": 10 * gi})
+	// Kubernetes gives it the class of the annotation, whatever the other one says.
+	both := d.create(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: both, labels: {app.kubernetes.io/instance: shop}, annotations: {volume.beta.kubernetes.io/storage-class: dear}}
+spec: {storageClassName: cheap, accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}
+`)
+	d.holds(both, d.self(both, "volume", "shop"), d.status(both, `{phase: Bound, capacity: {storage: 10Gi}}`),
+		"storageClass=dear volumeMode=Filesystem", levels{"storage": 10 * gi})
 }
 
 func volumeIsReleased(d *driver) {
@@ -354,7 +363,8 @@ spec:
 	who := d.self(content, "snapshot", "")
 	who.namespace = d.namespace
 	d.holds(content, who, snapshot.asked, "snapshot=nightly snapshotClass=standard", levels{"snapshot_storage_retained": 10 * gi})
-	d.hold(who, d.patch(content, `spec: {deletionPolicy: Delete}`), "", nil)
-	d.holds(content, who, d.patch(content, `spec: {deletionPolicy: Retain}`), "snapshot=nightly snapshotClass=standard", levels{"snapshot_storage_retained": 10 * gi})
+	d.patch(content, `spec: {deletionPolicy: Delete}`) // no controller removes it: its VolumeSnapshot is gone
+	d.hold(who, d.status(content, `{readyToUse: false}`), "", nil)
+	d.holds(content, who, d.status(content, `{readyToUse: true}`), "snapshot=nightly snapshotClass=standard", levels{"snapshot_storage_retained": 10 * gi})
 	d.patch(content, `metadata: {labels: {touched: "yes"}}`)
 }
