@@ -3,6 +3,7 @@ package meter
 const (
 	pod1 = "shop/ container; bills (workload); v1 Pod web-7d9-abc pod-1"
 	vmi1 = "shop/ vm; bills kubevirt.io/v1 VirtualMachine db-0 vm-1; kubevirt.io/v1 VirtualMachineInstance db-0 vmi-1"
+	gpu1 = vmi1 + "; container nvidia.com/A100"
 )
 
 var computeLifecycles = []lifecycle{
@@ -10,28 +11,40 @@ var computeLifecycles = []lifecycle{
 		meter:  "vm",
 		object: runningInstance,
 		stages: []stage{
-			{name: "created", patch: `status: null`, want: []string{vmi1}},
-			{name: "scheduled", patch: `status: {phase: Scheduled}`, want: []string{vmi1}},
+			{name: "created", patch: `status: null`, want: []string{vmi1, gpu1}},
+			{name: "scheduled", patch: `status: {phase: Scheduled}`, want: []string{vmi1, gpu1}},
 			{name: "running", patch: `
 status:
   phase: Running
   phaseTransitionTimestamps:
   - {phase: Scheduled, phaseTransitionTimestamp: "2026-11-21T20:00:20Z"}
   - {phase: Running, phaseTransitionTimestamp: "2026-11-21T20:00:30Z"}
-`, want: []string{vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=2000 memory=4294967296 gpu=1000 host_device=0; from 20:00:30 ObjectTime"}},
+`, want: []string{
+				vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=2000 memory=4294967296 gpu=0 host_device=0; from 20:00:30 ObjectTime",
+				gpu1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=0 memory=0 gpu=1000 host_device=0; from 20:00:30 ObjectTime",
+			}},
 			{name: "cpu and memory plugged in", patch: `status: {currentCPUTopology: {sockets: 3, cores: 2, threads: 2}, memory: {guestCurrent: 8Gi}}`,
-				want: []string{vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=12000 memory=8589934592 gpu=1000 host_device=0; from 20:00:30 ObjectTime"}},
+				want: []string{
+					vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=12000 memory=8589934592 gpu=0 host_device=0; from 20:00:30 ObjectTime",
+					gpu1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=0 memory=0 gpu=1000 host_device=0; from 20:00:30 ObjectTime",
+				}},
 			{name: "paused", patch: `status: {conditions: [{type: Paused, status: "True"}]}`,
-				want: []string{vmi1 + "; [gpuDevices:nvidia.com/A100 paused:true]; holds vcpu=12000 memory=8589934592 gpu=1000 host_device=0; from 20:00:30 ObjectTime"}},
+				want: []string{
+					vmi1 + "; [gpuDevices:nvidia.com/A100 paused:true]; holds vcpu=12000 memory=8589934592 gpu=0 host_device=0; from 20:00:30 ObjectTime",
+					gpu1 + "; [gpuDevices:nvidia.com/A100 paused:true]; holds vcpu=0 memory=0 gpu=1000 host_device=0; from 20:00:30 ObjectTime",
+				}},
 			{name: "its host does not answer", patch: `status: {phase: Unknown, conditions: []}`,
-				want: []string{vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=12000 memory=8589934592 gpu=1000 host_device=0; from 20:00:30 ObjectTime"}},
+				want: []string{
+					vmi1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=12000 memory=8589934592 gpu=0 host_device=0; from 20:00:30 ObjectTime",
+					gpu1 + "; [gpuDevices:nvidia.com/A100]; holds vcpu=0 memory=0 gpu=1000 host_device=0; from 20:00:30 ObjectTime",
+				}},
 			{name: "stopped", patch: `
 status:
   phase: Succeeded
   phaseTransitionTimestamps:
   - {phase: Running, phaseTransitionTimestamp: "2026-11-21T20:00:30Z"}
   - {phase: Succeeded, phaseTransitionTimestamp: "2026-11-21T20:37:30Z"}
-`, want: []string{vmi1 + "; to 20:37:30 ObjectTime"}},
+`, want: []string{vmi1 + "; to 20:37:30 ObjectTime", gpu1 + "; to 20:37:30 ObjectTime"}},
 			{name: "without topology, memory, owner and instance type", patch: `
 metadata: {ownerReferences: null, annotations: null, labels: null}
 spec: {domain: {cpu: null, memory: null, devices: {gpus: null}}}

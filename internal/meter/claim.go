@@ -61,6 +61,9 @@ func requestedClasses(devices map[string]any) map[string]string {
 		request := branch(item)
 		name := entry(request, "name")
 		classes[name] = entry(branch(request, "exactly"), "deviceClassName")
+		if classes[name] == "" {
+			classes[name] = entry(request, "deviceClassName") // of v1beta1
+		}
 		for _, item := range items(request, "firstAvailable") {
 			classes[name+"/"+entry(branch(item), "name")] = entry(branch(item), "deviceClassName")
 		}

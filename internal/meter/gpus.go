@@ -13,18 +13,19 @@ func nodeGPUs(node map[string]any) int64 {
 	labels, capacity := branch(node, "metadata", "labels"), branch(node, "status", "capacity")
 	annotations := branch(node, "metadata", "annotations")
 	gpus := nvidiaGPUs(labels, annotations, capacity) + amdGPUs(labels, capacity) + intelGPUs(labels, capacity)
-	if gpus == 0 {
-		gpus = launchedGPUs(labels)
+	if launched := launchedGPUs(labels); launched > 0 && (gpus == 0 || gpus > launched) {
+		return launched
 	}
 	return gpus
 }
 
 // launchedGPUs are those of the machine that Karpenter launched: a node has it from the
-// beginning, and its device plugin minutes later.
+// beginning, and its device plugin minutes later, which may state each of them several times.
 func launchedGPUs(labels map[string]any) int64 {
 	switch entry(labels, "karpenter.k8s.aws/instance-gpu-manufacturer") {
 	case "", "nvidia", "amd":
-		return max(labelled(labels, "karpenter.k8s.aws/instance-gpu-count"), labelled(labels, "karpenter.azure.com/sku-gpu-count"))
+		return max(labelled(labels, "karpenter.k8s.aws/instance-gpu-count"), labelled(labels, "karpenter.azure.com/sku-gpu-count"),
+			labelled(labels, "karpenter.k8s.gcp/instance-gpu-count"))
 	}
 	return 0 // accelerators, which are extended resources
 }
@@ -44,14 +45,14 @@ func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 		if counted = gkeGPUs(labels); counted > 0 {
 			return counted
 		}
-		if slices := migSlicesOf(capacity); stated == 0 && slices > 0 {
-			return atLeast(slices, migSlices)
+		if counted = dividedGPUs(labels, capacity); stated == 0 && counted > 0 {
+			return counted
 		}
 		if shared := capacityOf(capacity, "nvidia.com/gpu.shared"); stated == 0 {
 			stated = shared // renamed where it is shared
 		}
 		replicas := max(1, labelled(labels, "nvidia.com/gpu.replicas"), labelled(labels, "cloud.google.com/gke-max-shared-clients-per-gpu"))
-		counted = atLeast(stated, replicas)
+		counted = atLeast(stated, replicas) + atLeast(migSlicesOf(capacity), migSlices)
 	}
 	if size := entry(labels, "cloud.google.com/gke-gpu-partition-size"); size != "" {
 		return atLeast(counted, slicesPerGPU(entry(labels, "cloud.google.com/gke-accelerator"), size, 0))
@@ -62,6 +63,18 @@ func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 		return atLeast(counted, slicesPerGPU(model, size, labelled(labels, "nvidia.com/gpu.slices.gi")))
 	}
 	return counted
+}
+
+// dividedGPUs are those of which a device plugin states parts alone: slices, hundredths
+// (Tencent's gpu-manager), or memory, and their number beside it (Alibaba's gpushare).
+func dividedGPUs(labels, capacity map[string]any) int64 {
+	if slices := migSlicesOf(capacity); slices > 0 {
+		return atLeast(slices, migSlices)
+	}
+	if counted := max(capacityOf(capacity, "aliyun.com/gpu-count"), labelled(labels, "aliyun.accelerator/nvidia_count")); counted > 0 {
+		return counted
+	}
+	return atLeast(capacityOf(capacity, "tencent.com/vcuda-core"), 100)
 }
 
 // migSlicesOf are the compute slices of all parts that the device plugin states by

@@ -30,6 +30,11 @@ var listFunctions = []*function{
 		call: func(args ...ref.Val) ref.Val { return joinDistinct(args[0]) },
 		cost: listCost, most: assumedLength * addressCost,
 	},
+	{
+		name: "joinAddresses", args: []*cel.Type{cel.ListType(cel.DynType)}, result: cel.StringType,
+		call: func(args ...ref.Val) ref.Val { return joinAddresses(args[0]) },
+		cost: listCost, most: assumedLength * addressCost,
+	},
 }
 
 // addressCost is what an address costs to read, in CEL's units.
@@ -57,6 +62,19 @@ func joinDistinct(value ref.Val) ref.Val {
 	}
 	slices.Sort(texts)
 	return types.String(strings.Join(slices.Compact(texts), ","))
+}
+
+// joinAddresses is one text for the addresses of a list: where it has IP addresses
+// those, for it may have names for them beside, and else its names.
+func joinAddresses(value ref.Val) ref.Val {
+	found, ok := addresses(value, func(netip.Addr) bool { return true }).(traits.Lister)
+	if !ok {
+		return types.MaybeNoSuchOverloadErr(value)
+	}
+	if found.Size() == types.Int(0) {
+		return joinDistinct(value)
+	}
+	return joinDistinct(found.(ref.Val))
 }
 
 // addresses are those of a list that are wanted, each once, in the order of the

@@ -80,6 +80,11 @@ func podRequests(pod *corev1.Pod) corev1.ResourceList {
 	return resourcehelper.PodRequests(pod, asScheduled)
 }
 
+// mostLines is how many containers have a line of their own: what more of them
+// request is held by the pod. So a pod of thousands has as many members as can be
+// metered, and none hides behind the others.
+const mostLines = 256
+
 // requestLines are podRequests by container: each container, and each init
 // container that goes on running, with what it requests itself, and under "" what
 // the pod holds beyond them: what it requests as a whole, the peak of its init
@@ -88,7 +93,7 @@ func podRequests(pod *corev1.Pod) corev1.ResourceList {
 // never counted in both. Resources of which nothing is held are left out.
 func requestLines(pod *corev1.Pod) []any {
 	rest := podRequests(pod)
-	lines := make([]any, 0, len(pod.Spec.Containers)+1)
+	lines := make([]any, 0, min(len(pod.Spec.Containers), mostLines)+1)
 	line := func(name string, held corev1.ResourceList) {
 		lines = append(lines, map[string]any{"container": name, "requests": texts(held)})
 	}
@@ -98,6 +103,9 @@ func requestLines(pod *corev1.Pod) []any {
 	alone := corev1.Pod{Status: corev1.PodStatus{Conditions: pod.Status.Conditions}}
 	each := func(containers []corev1.Container, statuses []corev1.ContainerStatus, which func(*corev1.Container) bool) {
 		for i := range containers {
+			if len(lines) == mostLines {
+				return
+			}
 			if !which(&containers[i]) {
 				continue
 			}

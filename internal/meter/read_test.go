@@ -3,6 +3,7 @@ package meter
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -208,23 +209,36 @@ func TestReadsWhatIsInACrowdOfNothing(t *testing.T) {
 	}
 }
 
-// A tenant cannot hide a pod by filling it with containers.
+// A tenant cannot hide a pod by filling it with containers: what the last one
+// requests is counted, and so is what all of them do.
 func TestReadsACrowd(t *testing.T) {
-	const crowd = 1000
+	const crowd = 9000
 	var containers, statuses strings.Builder
 	for i := range crowd {
-		fmt.Fprintf(&containers, "{name: c%d, resources: {requests: {cpu: 1m}}}, ", i)
+		fmt.Fprintf(&containers, "{name: c%d, resources: {requests: {cpu: 1m, hugepages-2Mi: 2Mi}}}, ", i)
 		fmt.Fprintf(&statuses, "{name: c%d, state: {running: {}}}, ", i)
 	}
-	m := builtin(t, "container")
-	r := newReading(m, object(t, patchedText(t, podOfThree,
-		fmt.Sprintf("{spec: {containers: [%s]}, status: {containerStatuses: [%s]}}", &containers, &statuses))))
-	members, err := r.readEach()
-	if err != nil || len(members) != crowd+2 { // a sidecar, and what the pod holds beyond its containers
-		t.Fatalf("got %d members, %v", len(members), err)
-	}
-	if largest := r.spent * maxMembers / crowd; largest > maxObjectCost {
-		t.Errorf("%d containers would cost %d", maxMembers, largest)
+	pod := object(t, patchedText(t, podOfThree, fmt.Sprintf(
+		`{spec: {initContainers: null, containers: [%s{name: z, resources: {requests: {cpu: "200", nvidia.com/gpu: "8"}}}]}, status: {containerStatuses: [%s]}}`,
+		&containers, &statuses)))
+	for name, want := range map[string][]int64{
+		"container":                    {200_000 + crowd},
+		"container-extended-resources": {8000, crowd << 21},
+	} {
+		r := newReading(builtin(t, name), pod)
+		members, err := r.readEach()
+		if err != nil || len(members) > mostLines+2 {
+			t.Fatalf("%s: got %d members, %v", name, len(members), err)
+		}
+		held := make([]int64, len(want))
+		for _, member := range members {
+			for i := range held {
+				held[i] += member.Levels[i]
+			}
+		}
+		if !slices.Equal(held, want) || r.spent > maxObjectCost*3/4 {
+			t.Errorf("%s: held %v at a cost of %d; want %v", name, held, r.spent, want)
+		}
 	}
 }
 

@@ -10,10 +10,13 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// maxKeys is how many keys an object can claim, and how many one can vouch for:
-// more than a machine has pods, or a gateway addresses. An object that claims more
-// claims nothing; of those that one vouches for, the first count.
-const maxKeys = 64
+// maxKeys is how many keys an object can claim: more than a Service has addresses.
+// An object that claims more claims nothing. maxVouched is how many one can vouch
+// for, of which the first count: as many as a pool has machines.
+const (
+	maxKeys    = 64
+	maxVouched = 1000
+)
 
 // claim is one of a meter's representedBy, as it is read on the object.
 type claim struct {
@@ -136,7 +139,7 @@ func (m *Meter) Vouches(kind usage.GroupKind, object *unstructured.Unstructured)
 		}
 		r := newReading(m, object)
 		if keys := r.keys(rule.keys); r.failed == nil {
-			all[i] = keys[:min(len(keys), maxKeys)]
+			all[i] = keys[:min(len(keys), maxVouched)]
 		}
 		if rule.goesBy != nil {
 			if name := r.text(rule.goesBy); r.failed == nil {

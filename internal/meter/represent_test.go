@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -60,7 +61,7 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 	volumes := usage.GroupKind{Kind: "PersistentVolumeClaim"}
 	pools := usage.GroupKind{Group: "cluster.x-k8s.io", Kind: "MachinePool"}
 	snapshots := usage.GroupKind{Group: "snapshot.storage.k8s.io", Kind: "VolumeSnapshot"}
-	addresses := []string{"203.0.113.1", "203.0.113.9"}
+	addresses := []string{"203.0.113.1,203.0.113.9"}
 	for name, c := range map[string]struct {
 		meter, object string
 		want          []usage.Claim
@@ -77,23 +78,25 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 			[]usage.Claim{{Kind: instances, Namespace: "shop", Name: "db-0", UID: "vmi-1", Keys: []string{"pod-1"}}},
 			runningInstance, nil,
 		},
-		"an owner that does not control":  {"container", launcher(`apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: vmi-1`), nil, "", nil},
-		"an owner of another group":       {"container", launcher(`apiVersion: kubevirt.io.example.com/v1, kind: VirtualMachineInstance, name: db-0, uid: vmi-1, controller: true`), nil, "", nil},
-		"a pod of a workload":             {"container", podOfThree, nil, "", nil},
-		"a claim":                         {"volume", boundClaim, nil, boundClaim, nil},
-		"a claim that waits for its data": {"volume", prime, []usage.Claim{{Kind: volumes, Namespace: "shop", Name: "data", UID: "claim-0", Keys: []string{"pv-1"}}}, patchedText(t, boundClaim, `spec: {dataSourceRef: {kind: VolumeImportSource}, volumeName: null}`), nil},
-		"a claim that has them":           {"volume", prime, []usage.Claim{{Kind: volumes, Namespace: "shop", Name: "data", UID: "claim-0", Keys: []string{"pv-1"}}}, patchedText(t, boundClaim, `spec: {dataSourceRef: {kind: VolumeImportSource}}`), []string{"pv-1"}},
-		"an importer's that is not bound": {"volume", patchedText(t, prime, `spec: {volumeName: null}`), nil, "", nil},
-		"a Service of nobody's":           {"load-balancer", service, nil, gateway, []string{"203.0.113.1", "edge.example.com"}},
-		"an owner that need not control":  {"load-balancer", patchedText(t, service, `metadata: {ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1beta1, kind: Gateway, name: edge, uid: gateway-1}]}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", UID: "gateway-1", Keys: addresses}}, "", nil},
-		"a Gateway that asks for names":   {"load-balancer", service, nil, patchedText(t, gateway, `spec: {addresses: [{type: Hostname, value: a.shop.svc.cluster.local}]}`), nil},
-		"a label":                         {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
-		"labels, from another namespace":  {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gateway-name: edge, gateway.envoyproxy.io/owning-gateway-namespace: shop}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
-		"the label of a class":            {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gatewayclass: eg}}`), []usage.Claim{{Kind: gateways, Name: "eg", Rule: 1, Shared: true, Keys: addresses}}, "", nil},
-		"of a class, and a Gateway of it": {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.envoyproxy.io/owning-gatewayclass: eg, gateway.envoyproxy.io/owning-gateway-name: edge}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
-		"a Service without an address":    {"load-balancer", patchedText(t, service, `{metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}, status: null}`), nil, patchedText(t, gateway, `status: null`), nil},
-		"a machine of a pool":             {"machine", machine, []usage.Claim{{Kind: pools, Namespace: "shop", Name: "workers", Keys: []string{"n1"}}}, pool, []string{"n1", "n2"}},
-		"one that is no node yet":         {"machine", patchedText(t, machine, `status: null`), nil, patchedText(t, pool, `status: null`), nil},
+		"an owner that does not control":                              {"container", launcher(`apiVersion: kubevirt.io/v1, kind: VirtualMachineInstance, name: db-0, uid: vmi-1`), nil, "", nil},
+		"an owner of another group":                                   {"container", launcher(`apiVersion: kubevirt.io.example.com/v1, kind: VirtualMachineInstance, name: db-0, uid: vmi-1, controller: true`), nil, "", nil},
+		"a pod of a workload":                                         {"container", podOfThree, nil, "", nil},
+		"a claim":                                                     {"volume", boundClaim, nil, boundClaim, nil},
+		"a claim that waits for its data":                             {"volume", prime, []usage.Claim{{Kind: volumes, Namespace: "shop", Name: "data", UID: "claim-0", Keys: []string{"pv-1"}}}, patchedText(t, boundClaim, `spec: {dataSourceRef: {kind: VolumeImportSource}, volumeName: null}`), nil},
+		"a claim that has them":                                       {"volume", prime, []usage.Claim{{Kind: volumes, Namespace: "shop", Name: "data", UID: "claim-0", Keys: []string{"pv-1"}}}, patchedText(t, boundClaim, `spec: {dataSourceRef: {kind: VolumeImportSource}}`), []string{"pv-1"}},
+		"an importer's that is not bound":                             {"volume", patchedText(t, prime, `spec: {volumeName: null}`), nil, "", nil},
+		"a Service of nobody's":                                       {"load-balancer", service, nil, gateway, []string{"203.0.113.1"}},
+		"an owner that need not control":                              {"load-balancer", patchedText(t, service, `metadata: {ownerReferences: [{apiVersion: gateway.networking.k8s.io/v1beta1, kind: Gateway, name: edge, uid: gateway-1}]}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", UID: "gateway-1", Keys: addresses}}, "", nil},
+		"a Gateway that asks for names":                               {"load-balancer", service, nil, patchedText(t, gateway, `spec: {addresses: [{type: Hostname, value: a.shop.svc.cluster.local}]}`), nil},
+		"a Gateway that was given all of several Services' addresses": {"load-balancer", patchedText(t, service, `{metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}, status: {loadBalancer: {ingress: [{ip: 203.0.113.9, hostname: a.example.com}]}}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: []string{"203.0.113.9"}}}, patchedText(t, gateway, `status: {addresses: [{value: 203.0.113.9}, {value: 203.0.113.10}, {value: "2001:DB8::1"}]}`), []string{"2001:db8::1,203.0.113.10,203.0.113.9"}},
+		"names alone":                                                 {"load-balancer", patchedText(t, service, `{metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}, status: {loadBalancer: {ingress: [{hostname: b.elb.example}, {hostname: a.elb.example}]}}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: []string{"a.elb.example,b.elb.example"}}}, patchedText(t, gateway, `status: {addresses: [{type: Hostname, value: b.elb.example}, {type: Hostname, value: a.elb.example}]}`), []string{"a.elb.example,b.elb.example"}},
+		"a label":                                                     {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
+		"labels, from another namespace":                              {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gateway-name: edge, gateway.envoyproxy.io/owning-gateway-namespace: shop}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
+		"the label of a class":                                        {"load-balancer", patchedText(t, service, `metadata: {namespace: envoy-gateway-system, labels: {gateway.envoyproxy.io/owning-gatewayclass: eg}}`), []usage.Claim{{Kind: gateways, Name: "eg", Rule: 1, Shared: true, Keys: addresses}}, "", nil},
+		"of a class, and a Gateway of it":                             {"load-balancer", patchedText(t, service, `metadata: {labels: {gateway.envoyproxy.io/owning-gatewayclass: eg, gateway.envoyproxy.io/owning-gateway-name: edge}}`), []usage.Claim{{Kind: gateways, Namespace: "shop", Name: "edge", Keys: addresses}}, "", nil},
+		"a Service without an address":                                {"load-balancer", patchedText(t, service, `{metadata: {labels: {gateway.networking.k8s.io/gateway-name: edge}}, status: null}`), nil, patchedText(t, gateway, `status: null`), nil},
+		"a machine of a pool":                                         {"machine", machine, []usage.Claim{{Kind: pools, Namespace: "shop", Name: "workers", Keys: []string{"n1"}}}, pool, []string{"n1", "n2"}},
+		"one that is no node yet":                                     {"machine", patchedText(t, machine, `status: null`), nil, patchedText(t, pool, `status: null`), nil},
 		"one that the pool made, and no node yet": {
 			"machine", patchedText(t, machine, `{spec: {providerID: "aws:///a/i-1"}, status: null}`),
 			[]usage.Claim{{Kind: pools, Namespace: "shop", Name: "workers", Rule: 1, Keys: []string{"aws:///a/i-1"}}}, "", nil,
@@ -113,6 +116,9 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 			"resource-claim", `{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: p-gpu-x7, namespace: shop, uid: claim-1, ownerReferences: [{apiVersion: v1, kind: Pod, name: p, uid: pod-1, controller: true}]}}`,
 			[]usage.Claim{{Kind: usage.GroupKind{Kind: "Pod"}, Namespace: "shop", Name: "p", UID: "pod-1", Keys: []string{"p-gpu-x7"}}},
 			`{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop, uid: pod-1}, status: {extendedResourceClaimStatus: {resourceClaimName: p-gpu-x7}}}`, []string{"p-gpu-x7"},
+		},
+		"devices that another pod uses under that name": {
+			"resource-claim", `{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: p-gpu-x7, namespace: shop, uid: claim-2, ownerReferences: [{apiVersion: v1, kind: Pod, name: p, uid: pod-1, controller: true}]}, status: {reservedFor: [{resource: pods, name: q, uid: pod-2}]}}`, nil, "", nil,
 		},
 		"devices from a pod's template":    {"resource-claim", `{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: gpus, namespace: shop, uid: claim-1}}`, nil, podOfThree, nil},
 		"a machine of a deployment":        {"machine", patchedText(t, machine, `metadata: {labels: {cluster.x-k8s.io/pool-name: null}}`), nil, "", nil},
@@ -138,18 +144,37 @@ spec: {volumeSnapshotRef: {namespace: shop, name: nightly, uid: snapshot-1}}
 
 // One object cannot make another one's index large.
 func TestClaimsAreBounded(t *testing.T) {
-	m := builtin(t, "load-balancer")
-	many := make([]string, maxKeys+1)
-	for i := range many {
-		many[i] = fmt.Sprintf("{ip: 203.0.%d.%d, value: a%03d}", i/256, i%256, i)
+	m := compiled(t, patchedText(t, small, `representedBy: [{target: {group: example.com, kind: Owner}, name: self.owner, keys: self.keys, vouchesFor: self.keys}]`))
+	with := func(n int) *unstructured.Unstructured {
+		many := make([]string, n)
+		for i := range many {
+			many[i] = fmt.Sprintf("k%04d", i)
+		}
+		return object(t, patchedText(t, thing, `{owner: o, keys: [`+strings.Join(many, ", ")+`]}`))
 	}
-	list := "[" + strings.Join(many, ", ") + "]"
-	service := object(t, `{apiVersion: v1, kind: Service, metadata: {name: s, namespace: shop, uid: s1, labels: {gateway.networking.k8s.io/gateway-name: g}}, status: {loadBalancer: {ingress: `+list+`}}}`)
-	if claims := m.Claims(service); claims != nil {
+	if claims := m.Claims(with(maxKeys)); len(claims) != 1 || len(claims[0].Keys) != maxKeys {
 		t.Errorf("claims %v", claims)
 	}
-	gateway := object(t, `{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: g, namespace: shop, uid: g1}, status: {addresses: `+list+`}}`)
-	if keys, _ := m.Vouches(m.Representatives()[0], gateway); len(keys[0]) != maxKeys {
+	if claims := m.Claims(with(maxKeys + 1)); claims != nil {
+		t.Errorf("claims %v", claims)
+	}
+	if keys, _ := m.Vouches(m.Representatives()[0], with(maxVouched+1)); len(keys[0]) != maxVouched {
 		t.Errorf("vouches for %d keys", len(keys[0]))
+	}
+}
+
+// A pool of hundreds vouches for each of its machines, which would be counted again otherwise.
+func TestAPoolVouchesForAllItsMachines(t *testing.T) {
+	const machines = 500
+	nodes, ids := make([]string, machines), make([]string, machines)
+	for i := range machines {
+		nodes[i], ids[i] = fmt.Sprintf("{name: n%03d}", i), fmt.Sprintf("azure:///vmss/%d", i)
+	}
+	m := builtin(t, "machine")
+	keys, _ := m.Vouches(m.Representatives()[0], object(t, fmt.Sprintf(
+		`{apiVersion: cluster.x-k8s.io/v1beta2, kind: MachinePool, metadata: {name: w, namespace: shop, uid: mp-1}, spec: {providerIDList: [%s]}, status: {replicas: %d, nodeRefs: [%s]}}`,
+		strings.Join(ids, ", "), machines, strings.Join(nodes, ", "))))
+	if len(keys[0]) != machines || len(keys[1]) != machines {
+		t.Errorf("vouches for %d nodes and %d machines", len(keys[0]), len(keys[1]))
 	}
 }

@@ -44,7 +44,7 @@ var meters = map[string]func(object) []holding{
 	"Machine":                       one(machineHolding),
 	"Cluster":                       one(clusterHolding),
 	"VirtualMachine":                one(machineAllocatedHolding),
-	"VirtualMachineInstance":        one(instanceHolding),
+	"VirtualMachineInstance":        instanceHoldings,
 	"Service":                       one(serviceHolding),
 	"Gateway":                       one(gatewayHolding),
 	"PersistentVolumeClaim":         one(claimHolding),
@@ -240,7 +240,7 @@ func machineAllocatedHolding(o object) holding {
 	return holding{resourceType: "vm", facts: facts(region(o), o.text("spec", "instancetype", "name"), nil), levels: levels{"vm_allocated": 1000}}
 }
 
-func instanceHolding(o object) holding {
+func instanceHoldings(o object) []holding {
 	h := holding{resourceType: "vm"}
 	if owner := o.controller(); owner.text("kind") == "VirtualMachine" {
 		h.resource = owner.text("uid")
@@ -257,13 +257,19 @@ func instanceHolding(o object) holding {
 	if o.condition("Paused").text("status") == "True" {
 		paused = "true"
 	}
-	gpus := map[string]bool{}
+	gpus := map[string]int64{}
 	for _, gpu := range o.list("spec", "domain", "devices", "gpus") {
-		gpus[gpu.text("deviceName")] = true
+		gpus[gpu.text("deviceName")] += 1000
 	}
 	h.facts = facts(region(o), "", map[string]string{"paused": paused, "gpuDevices": strings.Join(slices.Sorted(maps.Keys(gpus)), ",")})
+	all := []holding{h}
+	for name := range gpus {
+		device := h
+		device.container = name
+		all = append(all, device)
+	}
 	if phase := o.text("status", "phase"); phase != "Running" && phase != "Unknown" {
-		return h
+		return all
 	}
 	topology := o.child("status", "currentCPUTopology")
 	if topology == nil {
@@ -274,8 +280,12 @@ func instanceHolding(o object) holding {
 		memory = o.at("spec", "domain", "memory", "guest")
 	}
 	cores := topology.whole(1, "sockets") * topology.whole(1, "cores") * topology.whole(1, "threads")
-	h.levels = levels{"vcpu": cores * 1000, "memory": units(memory), "gpu": o.size("spec", "domain", "devices", "gpus") * 1000}
-	return h
+	all[0].levels = levels{"vcpu": cores * 1000, "memory": units(memory)}
+	for i := range all[1:] {
+		device := &all[1+i]
+		device.levels = levels{"gpu/" + device.container: gpus[device.container]}
+	}
+	return all
 }
 
 func serviceHolding(o object) holding {

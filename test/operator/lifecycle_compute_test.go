@@ -48,34 +48,50 @@ func (d *driver) runs(t *thing) moment {
 	return at(since)
 }
 
+// gpuOf is who holds the GPU of an instance.
+func gpuOf(who holder) holder {
+	who.container = "nvidia.com/A100"
+	return who
+}
+
 func machineRuns(d *driver) {
 	const where, paused = "gpuDevices=nvidia.com/A100", "gpuDevices=nvidia.com/A100 paused=true" // its labels and annotations are its tenant's
 	machine := d.virtualMachine()
 	run, who := d.instance(machine)
+	// Its GPU is held beside it, and by itself.
+	asked, device := levels{"vcpu": 2000, "memory": 4 * gi}, levels{"gpu/nvidia.com/A100": 1000}
+	plugged := levels{"vcpu": 4000, "memory": 8 * gi}
+	gpu := gpuOf(who)
+	both := func(at moment, facts string, held levels) {
+		d.holds(run, who, at, facts, held)
+		d.holds(run, gpu, at, facts, device)
+	}
 	d.status(run, `{phase: Scheduling}`)
-	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
-	plugged := levels{"vcpu": 4000, "memory": 8 * gi, "gpu": 1000}
-	d.holds(run, who, d.status(run, `{currentCPUTopology: {sockets: 2, cores: 2, threads: 1}, memory: {guestCurrent: 8Gi}}`), where, plugged)
-	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "True"}]}`), paused, plugged)
-	d.holds(run, who, d.status(run, `{conditions: [{type: Paused, status: "False"}]}`), where, plugged)
+	both(d.runs(run), where, asked)
+	both(d.status(run, `{currentCPUTopology: {sockets: 2, cores: 2, threads: 1}, memory: {guestCurrent: 8Gi}}`), where, plugged)
+	both(d.status(run, `{conditions: [{type: Paused, status: "True"}]}`), paused, plugged)
+	both(d.status(run, `{conditions: [{type: Paused, status: "False"}]}`), where, plugged)
 	// It is moved to a node; which machine that is, is said then, and changed.
 	node := d.create(fmt.Sprintf(`{apiVersion: v1, kind: Node, metadata: {name: %s-n1, labels: {topology.kubernetes.io/region: eu-1, node.kubernetes.io/instance-type: metal}}}`, d.namespace))
 	const on, other = where + " instanceType=metal in eu-1", where + " instanceType=small zone=eu-1b in eu-1"
-	d.holds(run, who, d.status(run, fmt.Sprintf(`{nodeName: %s}`, node.GetName())), on, plugged)
-	d.holds(run, who, d.patch(node, `metadata: {labels: {node.kubernetes.io/instance-type: small, topology.kubernetes.io/zone: eu-1b}}`), other, plugged)
+	both(d.status(run, fmt.Sprintf(`{nodeName: %s}`, node.GetName())), on, plugged)
+	both(d.patch(node, `metadata: {labels: {node.kubernetes.io/instance-type: small, topology.kubernetes.io/zone: eu-1b}}`), other, plugged)
 	d.delete(node)
 	d.patch(run, `metadata: {annotations: {touched: "yes"}}`) // it is there still
 	stopped := nextSecond(d.ctx)
 	d.status(run, fmt.Sprintf(`{phase: Succeeded, phaseTransitionTimestamps: [{phase: Succeeded, phaseTransitionTimestamp: %q}]}`, rfc3339(stopped)))
 	d.hold(who, at(stopped), "", nil)
+	d.hold(gpu, at(stopped), "", nil)
 	d.delete(run)
 
 	run, who = d.instance(machine)
-	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
+	gpu = gpuOf(who)
+	both(d.runs(run), where, asked)
 	d.delete(run)
 
 	run, who = d.instance(machine)
-	d.holds(run, who, d.runs(run), where, levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000})
+	gpu = gpuOf(who)
+	both(d.runs(run), where, asked)
 	d.patch(run, `metadata: {annotations: {touched: "yes"}}`)
 }
 

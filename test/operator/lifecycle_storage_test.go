@@ -49,6 +49,15 @@ spec:
 	bound := d.status(wanted, `{phase: Bound, capacity: {storage: 10Gi}}`)
 	d.hold(importing, bound, "", nil)
 	d.holds(wanted, d.self(wanted, "volume", "shop"), bound, fast, levels{"storage": 10 * gi})
+	// Kubernetes gives it the class of the annotation, whatever the other one says.
+	both := d.create(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: both, labels: {app.kubernetes.io/instance: shop}, annotations: {volume.beta.kubernetes.io/storage-class: dear}}
+spec: {storageClassName: cheap, accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}
+`)
+	d.holds(both, d.self(both, "volume", "shop"), d.status(both, `{phase: Bound, capacity: {storage: 10Gi}}`),
+		"storageClass=dear volumeMode=Filesystem", levels{"storage": 10 * gi})
 }
 
 func volumeIsReleased(d *driver) {
@@ -329,32 +338,44 @@ spec:
 }
 
 func contentIsRetained(d *driver) {
-	snapshot := d.create(`
+	const facts = "snapshot=nightly snapshotClass=standard"
+	pair := func(name, policy string) (snapshot, content *thing) {
+		snapshot = d.create(fmt.Sprintf(`
 apiVersion: snapshot.storage.k8s.io/v1
 kind: VolumeSnapshot
-metadata: {name: nightly}
+metadata: {name: %s}
 spec: {volumeSnapshotClassName: standard, source: {persistentVolumeClaimName: data}}
-`)
-	content := d.create(fmt.Sprintf(`
+`, name))
+		content = d.create(fmt.Sprintf(`
 apiVersion: snapshot.storage.k8s.io/v1
 kind: VolumeSnapshotContent
-metadata: {name: %s}
+metadata: {name: %s-%s}
 spec:
-  deletionPolicy: Retain
+  deletionPolicy: %s
   driver: csi.example.com
   volumeSnapshotClassName: standard
   source: {volumeHandle: v}
-  volumeSnapshotRef: {namespace: $NAMESPACE, name: nightly, uid: %s}
-`, d.namespace, snapshot.uid()))
-	d.status(snapshot, fmt.Sprintf(`{boundVolumeSnapshotContentName: %s}`, d.namespace))
-	taken := nextSecond(d.ctx)
-	d.status(content, fmt.Sprintf(`{readyToUse: true, restoreSize: 10737418240, creationTime: %d}`, taken*1_000_000_000))
-	d.status(snapshot, fmt.Sprintf(`{readyToUse: true, restoreSize: 10Gi, creationTime: %q}`, rfc3339(taken)))
+  volumeSnapshotRef: {namespace: $NAMESPACE, name: %[2]s, uid: %[4]s}
+`, d.namespace, name, policy, snapshot.uid()))
+		d.status(snapshot, fmt.Sprintf(`{boundVolumeSnapshotContentName: %s}`, content.GetName()))
+		taken := nextSecond(d.ctx)
+		d.status(content, fmt.Sprintf(`{readyToUse: true, restoreSize: 10737418240, creationTime: %d}`, taken*1_000_000_000))
+		d.status(snapshot, fmt.Sprintf(`{readyToUse: true, restoreSize: 10Gi, creationTime: %q}`, rfc3339(taken)))
+		return snapshot, content
+	}
+	// A controller removes the content first: it is never by itself.
+	snapshot, content := pair("passing", "Delete")
+	d.delete(content)
+	d.delete(snapshot)
+
+	snapshot, content = pair("nightly", "Retain")
 	d.delete(snapshot)
 	who := d.self(content, "snapshot", "")
 	who.namespace = d.namespace
-	d.holds(content, who, snapshot.asked, "snapshot=nightly snapshotClass=standard", levels{"snapshot_storage_retained": 10 * gi})
-	d.hold(who, d.patch(content, `spec: {deletionPolicy: Delete}`), "", nil)
-	d.holds(content, who, d.patch(content, `spec: {deletionPolicy: Retain}`), "snapshot=nightly snapshotClass=standard", levels{"snapshot_storage_retained": 10 * gi})
+	held := levels{"snapshot_storage_retained": 10 * gi}
+	d.holds(content, who, snapshot.asked, facts, held)
+	d.patch(content, `spec: {deletionPolicy: Delete}`) // no controller removes it: its VolumeSnapshot is gone
+	d.hold(who, d.status(content, `{readyToUse: false}`), "", nil)
+	d.holds(content, who, d.status(content, `{readyToUse: true}`), facts, held)
 	d.patch(content, `metadata: {labels: {touched: "yes"}}`)
 }

@@ -115,3 +115,33 @@ var _ = Describe("The policy of config/policy/finalizers", func() {
 		}
 	})
 })
+
+var _ = Describe("The policy of load balancers' types", func() {
+	It("keeps a tenant from changing a Service that has one", func(ctx SpecContext) {
+		namespace := newNamespace(ctx, "types-")
+		tenant := tenantOf(ctx, namespace)
+		service := func(name, ingress string) client.Object {
+			made := parse(fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s}, spec: {type: LoadBalancer, ports: [{port: 80}]}}`, name, namespace))
+			Expect(tenant.Create(ctx, made)).To(Succeed())
+			Expect(admin.Status().Patch(ctx, made, patchOf("status: {loadBalancer: {ingress: ["+ingress+"]}}"))).To(Succeed())
+			return made
+		}
+		given, waits := service("given", "{ip: 203.0.113.7}"), service("waits", "")
+		DeferCleanup(func(ctx SpecContext) { // what is left would be metered by what comes next
+			Expect(admin.DeleteAllOf(ctx, &corev1.Service{}, client.InNamespace(namespace))).To(Succeed())
+		})
+		change := func(c client.Client, service client.Object) error {
+			return c.Patch(ctx, service.DeepCopyObject().(client.Object), patchOf(`spec: {type: ClusterIP}`), client.DryRunAll)
+		}
+		Expect(change(tenant, given)).To(Succeed(), "without the policy")
+		const file = "../../config/policy/finalizers/types.yaml"
+		kubectl(ctx, "apply", "--server-side", "-f", file)
+		DeferCleanup(func(ctx SpecContext) { kubectl(ctx, "delete", "--ignore-not-found", "-f", file) })
+		Eventually(func() bool { // a policy takes a moment
+			return apierrors.IsInvalid(change(tenant, given))
+		}).WithContext(ctx).Should(BeTrue())
+		Expect(change(tenant, waits)).To(Succeed(), "one without an address")
+		Expect(change(admin, given)).To(Succeed(), "who may bypass the policies")
+		Expect(tenant.Patch(ctx, given, patchOf(`{metadata: {labels: {a: b}}, spec: {ports: [{port: 443}]}}`))).To(Succeed())
+	})
+})

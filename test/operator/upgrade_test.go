@@ -95,8 +95,10 @@ spec: {storageClassName: fast, accessModes: [ReadWriteOnce], resources: {request
 
 	machine := d.virtualMachine()
 	run, who := d.instance(machine)
-	held := levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000}
-	add(upgraded{thing: run, who: who, facts: "of u1.large", before: held, after: held, factsAfter: "gpuDevices=nvidia.com/A100"}, d.runs(run))
+	began, before := d.runs(run), levels{"vcpu": 2000, "memory": 4 * gi, "gpu": 1000}
+	const device = "gpuDevices=nvidia.com/A100"
+	add(upgraded{thing: run, who: who, facts: "of u1.large", before: before, after: levels{"vcpu": 2000, "memory": 4 * gi}, factsAfter: device}, began)
+	add(upgraded{thing: run, who: gpuOf(who), factsAfter: device, after: levels{"gpu/nvidia.com/A100": 1000}}, began)
 	add(upgraded{
 		thing: machine, who: d.self(machine, "vm", "db-0"),
 		before: levels{"vm_allocated": 1000}, after: levels{"vm_allocated": 1000},
