@@ -235,7 +235,7 @@ func (l *Ledger) Stop(m *Meter, earliest, latest int64) {
 // all is what the meters know of an object, whether it is there or not.
 func (l *Ledger) all(uid string) []*object {
 	var all []*object
-	for _, x := range []index{l.objects, l.past} {
+	for _, x := range []index{l.objects, l.past.index} {
 		for at := x[uid]; at != nil; at = at.next {
 			all = append(all, at)
 		}
