@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -30,14 +31,18 @@ func (l *Ledger) Keys(keys []usage.Account) []usage.Account {
 // Accounts are those with usage inside the window, in order. What is open
 // counts when it began before now.
 func (l *Ledger) Accounts(w usage.Window, now int64) []usage.Account {
-	keys := l.Touched(l.Keys(nil), w, now)
+	keys := l.Touched(l.KeysSince(nil, w.Start), w, now)
 	slices.SortFunc(keys, usage.CompareAccounts)
 	return keys
 }
 
 // Touched are those of the accounts with usage inside the window, in keys' own room.
 func (l *Ledger) Touched(keys []usage.Account, w usage.Window, now int64) []usage.Account {
+	packed := l.packed.touches(w, now)
 	return slices.DeleteFunc(keys, func(key usage.Account) bool {
+		if _, is := packed[key]; is {
+			return false
+		}
 		a := l.accounts[key]
 		return a == nil || !a.touches(w, now)
 	})
@@ -75,20 +80,46 @@ func (a *account) touches(w usage.Window, now int64) bool {
 // it, whether its end was seen yet or not.
 func (l *Ledger) Within(namespace, otherThan string, created int64) []string {
 	found, former := map[string]struct{}{}, map[string]struct{}{}
+	look := func(s *stream) {
+		key := &s.account.key
+		if key.Namespace != namespace || key.NamespaceUID == otherThan {
+			return
+		}
+		found[s.object.uid] = struct{}{}
+		older := s.object.created != 0 && s.object.created < created
+		if key.NamespaceUID != "" && (older || s.heldBefore(created)) {
+			former[s.object.uid] = struct{}{}
+		}
+	}
 	for key, a := range l.accounts {
 		if key.Namespace != namespace || key.NamespaceUID == otherThan {
 			continue
 		}
 		for s := a.streams; s != nil; s = s.next {
-			found[s.object.uid] = struct{}{}
-			older := s.object.created != 0 && s.object.created < created
-			if key.NamespaceUID != "" && (older || s.heldBefore(created)) {
-				former[s.object.uid] = struct{}{}
-			}
+			look(s)
 		}
 	}
+	l.lookAgain(namespace, otherThan, created, maps.Keys(found), look)
 	maps.DeleteFunc(found, func(uid string, _ struct{}) bool { _, was := former[uid]; return was })
 	return slices.Sorted(maps.Keys(found))
+}
+
+// lookAgain looks at all that there is of the objects, for another meter may have had them, too,
+// and at what is packed that Within may be about.
+func (l *Ledger) lookAgain(namespace, otherThan string, created int64, uids iter.Seq[string], look func(*stream)) {
+	if l.packed.objects == 0 {
+		return
+	}
+	again := map[string]struct{}{}
+	l.packed.within(namespace, otherThan, created, again)
+	for uid := range uids {
+		again[uid] = struct{}{}
+	}
+	for uid := range again {
+		for _, at := range l.all(uid) {
+			at.eachStream(look)
+		}
+	}
 }
 
 // heldBefore tells whether the stream held anything before the moment.

@@ -48,6 +48,7 @@ func (e ends) dropFrom(hour int64, at *object) {
 // Forget drops segments that ended at or before the moment, whatever their
 // bounds, and corrections of what was before it.
 func (l *Ledger) Forget(before int64) {
+	l.packed.forget(before)
 	for hour, objects := range l.ends {
 		if !due(hour, before) {
 			continue

@@ -32,6 +32,7 @@ type Ledger struct {
 	seals     []int64   // starts of the sealed intervals, in order
 	late      int64     // changes that were learnt after their interval was sealed
 	ends      ends
+	packed    packed // of those that are gone
 	unwritten
 }
 
@@ -39,7 +40,7 @@ type Ledger struct {
 func New() *Ledger {
 	return &Ledger{
 		objects: index{}, past: departed{index: index{}}, accounts: map[usage.Account]*account{}, corrected: map[*object][]correction{},
-		ends: ends{},
+		ends: ends{}, packed: newPacked(),
 	}
 }
 
@@ -137,6 +138,7 @@ func (l *Ledger) find(m *Meter, uid string) *object {
 	if at := l.objects.find(m, uid); at != nil {
 		return at
 	}
+	l.recall(uid)
 	return l.past.find(m, uid)
 }
 
