@@ -45,7 +45,10 @@ type Options struct {
 	CheckEvery time.Duration
 	// Retention is for how long what has ended is kept, in seconds.
 	Retention int64
-	Log       logr.Logger
+	// PackAtOnce packs what is gone with each batch, sealed or not: for tests. It changes nothing
+	// that can be seen.
+	PackAtOnce bool
+	Log        logr.Logger
 	// Notify is called with a meter's name when its status has something new to
 	// say. It may not block.
 	Notify func(meter string)

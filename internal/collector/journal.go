@@ -75,6 +75,9 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 		}
 	}
 	c.mu.Unlock()
+	if n := len(sealed); n > 0 {
+		c.pack(sealed[n-1])
+	}
 	c.Discover()
 }
 
@@ -283,6 +286,9 @@ func (c *Collector) Batch(now int64, seal *usage.Window) *journal.Batch {
 		c.sealWithout(seal.End)
 		c.mu.Unlock()
 		seals = []journal.Seal{c.seal(*seal)}
+		c.pack(*seal)
+	} else if c.PackAtOnce {
+		c.pack(usage.Window{})
 	}
 	c.mu.Lock()
 	most := c.ledger.Opened()

@@ -84,6 +84,7 @@ func (b *bounded) arrive() {
 		case next == "restart":
 			b.restart()
 		}
+		b.packAll()
 	}
 	b.flush()
 }
@@ -155,6 +156,7 @@ func TestTheTruthLiesWithinTheBoundsWhateverWasSealed(t *testing.T) {
 			t: t, ledger: New(), past: drawPast(t), now: 2 * horizon, place: "a",
 			meter: NewMeter("vm", 0, []usage.Dimension{{Name: "vcpu", Unit: usage.Core}}),
 		}}
+		b.packs = rapid.Bool().Draw(t, "packs")
 		p := &b.past
 		var own, moves []int64
 		for i := range p.levels {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -30,14 +31,18 @@ func (l *Ledger) Keys(keys []usage.Account) []usage.Account {
 // Accounts are those with usage inside the window, in order. What is open
 // counts when it began before now.
 func (l *Ledger) Accounts(w usage.Window, now int64) []usage.Account {
-	keys := l.Touched(l.Keys(nil), w, now)
+	keys := l.Touched(l.KeysSince(nil, w.Start), w, now)
 	slices.SortFunc(keys, usage.CompareAccounts)
 	return keys
 }
 
 // Touched are those of the accounts with usage inside the window, in keys' own room.
 func (l *Ledger) Touched(keys []usage.Account, w usage.Window, now int64) []usage.Account {
+	packed := l.packed.touches(w, now)
 	return slices.DeleteFunc(keys, func(key usage.Account) bool {
+		if _, is := packed[key]; is {
+			return false
+		}
 		a := l.accounts[key]
 		return a == nil || !a.touches(w, now)
 	})
@@ -75,20 +80,46 @@ func (a *account) touches(w usage.Window, now int64) bool {
 // it, whether its end was seen yet or not.
 func (l *Ledger) Within(namespace, otherThan string, created int64) []string {
 	found, former := map[string]struct{}{}, map[string]struct{}{}
+	look := func(s *stream) {
+		key := &s.account.key
+		if key.Namespace != namespace || key.NamespaceUID == otherThan {
+			return
+		}
+		found[s.object.uid] = struct{}{}
+		older := s.object.created != 0 && s.object.created < created
+		if key.NamespaceUID != "" && (older || s.heldBefore(created)) {
+			former[s.object.uid] = struct{}{}
+		}
+	}
 	for key, a := range l.accounts {
 		if key.Namespace != namespace || key.NamespaceUID == otherThan {
 			continue
 		}
 		for s := a.streams; s != nil; s = s.next {
-			found[s.object.uid] = struct{}{}
-			older := s.object.created != 0 && s.object.created < created
-			if key.NamespaceUID != "" && (older || s.heldBefore(created)) {
-				former[s.object.uid] = struct{}{}
-			}
+			look(s)
 		}
 	}
+	l.lookAgain(namespace, otherThan, created, maps.Keys(found), look)
 	maps.DeleteFunc(found, func(uid string, _ struct{}) bool { _, was := former[uid]; return was })
 	return slices.Sorted(maps.Keys(found))
+}
+
+// lookAgain looks at all that there is of the objects, for another meter may have had them, too,
+// and at what is packed that Within may be about.
+func (l *Ledger) lookAgain(namespace, otherThan string, created int64, uids iter.Seq[string], look func(*stream)) {
+	if l.packed.objects == 0 {
+		return
+	}
+	again := map[string]struct{}{}
+	l.packed.within(namespace, otherThan, created, again)
+	for uid := range uids {
+		again[uid] = struct{}{}
+	}
+	for uid := range again {
+		for _, at := range l.all(uid) {
+			at.eachStream(look)
+		}
+	}
 }
 
 // heldBefore tells whether the stream held anything before the moment.
@@ -122,62 +153,3 @@ func (l *Ledger) Sealed() int64 { return l.sealed }
 
 // Late is how many changes were learnt after their interval was sealed.
 func (l *Ledger) Late() int64 { return l.late }
-
-// ends are the objects by the hours in which segments and corrections of them
-// ended, so that those are found which are to be forgotten.
-type ends map[int64][]*object
-
-const anHour = 3600
-
-func (e ends) note(at *object, moment int64) {
-	// By one hour more, so that the zero value is none.
-	if hour := moment/anHour + 1; at.ended != hour {
-		at.ended = hour
-		e[hour] = append(e[hour], at)
-	}
-}
-
-// Forget drops segments that ended at or before the moment, whatever their
-// bounds, and corrections of what was before it.
-func (l *Ledger) Forget(before int64) {
-	for hour, objects := range l.ends {
-		if (hour-1)*anHour > before {
-			continue
-		}
-		kept := objects[:0]
-		for _, at := range objects {
-			l.forget(at, before)
-			switch {
-			case at.ended != hour: // it is known by a later one
-			case hour*anHour > before:
-				kept = append(kept, at)
-			default:
-				at.ended = 0
-			}
-		}
-		clear(objects[len(kept):])
-		if l.ends[hour] = kept; len(kept) == 0 {
-			delete(l.ends, hour)
-		}
-	}
-}
-
-// forget drops the object's segments that ended before, and the object with its last.
-func (l *Ledger) forget(at *object, before int64) {
-	if corrections, corrected := l.corrected[at]; corrected {
-		corrections = slices.DeleteFunc(corrections, func(c correction) bool { return c.end.At <= before })
-		if l.corrected[at] = corrections; len(corrections) == 0 {
-			delete(l.corrected, at)
-		}
-	}
-	at.eachStream(func(s *stream) {
-		s.ended = slices.DeleteFunc(s.ended, func(c closed) bool { return c.latest() <= before })
-		if len(s.ended) == 0 {
-			s.ended = nil
-			if !slices.Contains(at.streams, s) {
-				l.release(s)
-			}
-		}
-	})
-	l.forgetObject(at)
-}

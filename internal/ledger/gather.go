@@ -1,6 +1,10 @@
 package ledger
 
-import "github.com/usage-operator/usage-operator/internal/usage"
+import (
+	"slices"
+
+	"github.com/usage-operator/usage-operator/internal/usage"
+)
 
 // Gathering cuts what an account holds inside a window bit by bit, so that others
 // use the ledger in between. Of what is sealed that is Cut; what is not may have
@@ -10,11 +14,19 @@ type Gathering struct {
 	now     int64
 	ended   bool // something of the account may have ended inside the window
 	streams []*stream
+	key     usage.Account
+	packed  *packed
+	blocks  []portion // in which something of the account may be
 }
 
 // Gather begins to cut what the account holds.
 func (l *Ledger) Gather(g *Gathering, key usage.Account, w usage.Window, now int64) {
 	g.window, g.now, g.streams = w, now, g.streams[:0]
+	g.key, g.packed, g.blocks = key, &l.packed, l.packed.overlapping(w)
+	if len(g.blocks) > 0 {
+		hash := l.packed.accountHash(key)
+		g.blocks = slices.DeleteFunc(g.blocks, func(p portion) bool { return !p.block.hasAccount(hash) })
+	}
 	a := l.accounts[key]
 	if a == nil {
 		return
@@ -31,7 +43,10 @@ func (g *Gathering) Next(segments []usage.Segment, most int) (_ []usage.Segment,
 	for most += len(segments); len(g.streams) > 0 && len(segments) < most; g.streams = g.streams[1:] {
 		segments = g.streams[0].gather(segments, g.window, g.now, g.ended)
 	}
-	return segments, len(g.streams) == 0
+	for ; len(g.streams) == 0 && len(g.blocks) > 0 && len(segments) < most; g.blocks = g.blocks[1:] {
+		segments = g.packed.gather(segments, g.blocks[0], g.key, g.window, g.now)
+	}
+	return segments, len(g.streams)+len(g.blocks) == 0
 }
 
 // gather appends the stream's segments inside the window, as far as now.

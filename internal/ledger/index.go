@@ -33,7 +33,8 @@ func (x index) remove(at *object) {
 
 // others calls visit with what other meters know of the object.
 func (l *Ledger) others(at *object, visit func(*object)) {
-	for _, x := range []index{l.objects, l.past} {
+	l.recall(at.uid)
+	for _, x := range []index{l.objects, l.past.index} {
 		for other := x[at.uid]; other != nil; other = other.next {
 			if other != at {
 				visit(other)

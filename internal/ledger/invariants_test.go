@@ -22,6 +22,7 @@ type anything struct {
 	told   []usage.Change
 	sealed []usage.Window
 	as     [][32]byte
+	packs  bool // what is gone, after each step
 }
 
 var measured = []usage.Dimension{{Name: "cpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}, {Name: "gpu", Unit: usage.Count}}
@@ -108,6 +109,9 @@ func (a *anything) step() {
 		a.told = append(a.told, a.ledger.Unwritten()...)
 		a.ledger = a.loaded()
 	}
+	if a.packs {
+		packAll(a.ledger)
+	}
 }
 
 // loaded is a ledger from what the journal was told.
@@ -185,6 +189,7 @@ func (a *anything) amounts(changes []usage.Change) {
 func TestWhateverComes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := &anything{T: t, ledger: New(), now: 1000, meters: []*Meter{NewMeter("m", 1000, measured[:2]), NewMeter("n", 1000, measured[1:])}}
+		a.packs = rapid.Bool().Draw(t, "packs")
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			a.step()
 		}

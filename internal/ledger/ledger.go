@@ -22,8 +22,8 @@ import (
 
 // Ledger holds all segments: open ones, and ended ones until they are forgotten.
 type Ledger struct {
-	objects   index // those that are there
-	past      index // those that are gone, as long as their segments are held
+	objects   index    // those that are there
+	past      departed // those that are gone, as long as their segments are held
 	accounts  map[usage.Account]*account
 	corrected map[*object][]correction // what was learnt of sealed intervals, by the object that it is of
 	changed   []*account
@@ -32,14 +32,15 @@ type Ledger struct {
 	seals     []int64   // starts of the sealed intervals, in order
 	late      int64     // changes that were learnt after their interval was sealed
 	ends      ends
+	packed    packed // of those that are gone
 	unwritten
 }
 
 // New is an empty ledger.
 func New() *Ledger {
 	return &Ledger{
-		objects: index{}, past: index{}, accounts: map[usage.Account]*account{}, corrected: map[*object][]correction{},
-		ends: ends{},
+		objects: index{}, past: departed{index: index{}}, accounts: map[usage.Account]*account{}, corrected: map[*object][]correction{},
+		ends: ends{}, packed: newPacked(),
 	}
 }
 
@@ -68,6 +69,10 @@ type object struct {
 	ended   int64   // the last hour that ends knows it by
 	members *member // that hold or have held something
 	lone    member
+
+	went          uint64  // how many had gone when it had; 0: it is there
+	before, after *object // in the past
+	several       bool    // ends knows it by several hours
 }
 
 // member is the object itself, or one of its containers, whatever it is put under.
@@ -133,6 +138,7 @@ func (l *Ledger) find(m *Meter, uid string) *object {
 	if at := l.objects.find(m, uid); at != nil {
 		return at
 	}
+	l.recall(uid)
 	return l.past.find(m, uid)
 }
 

@@ -100,6 +100,7 @@ func origin(origin Origin, after int64) func(*Observation) {
 
 // lines are the segments of all accounts, one a line: "web 4000 [1010 ObjectTime, 1060 Observed +5)".
 func (b *bench) lines(w usage.Window, now int64) []string {
+	packAll(b.Ledger) // what is gone says what it said
 	var lines []string
 	for _, account := range b.Accounts(w, now) {
 		for _, s := range b.Cut(account, w, now) {

@@ -10,8 +10,8 @@ import (
 // Remove takes in that an object is gone. o.Members is what the meter read from
 // its last state: a member that says when it ended is believed.
 func (l *Ledger) Remove(o *Observation) {
-	at := l.find(o.Meter, o.UID)
-	if at == nil || at.gone {
+	at := l.objects.find(o.Meter, o.UID)
+	if at == nil {
 		return
 	}
 	end := Between(o.Origin, max(o.After, at.seen), o.latest()).End
@@ -29,8 +29,8 @@ func (l *Ledger) Remove(o *Observation) {
 // Missing takes in that a list does not have an object any more: it went at
 // some moment in [earliest, latest].
 func (l *Ledger) Missing(m *Meter, uid string, earliest, latest int64) {
-	at := l.find(m, uid)
-	if at == nil || at.gone {
+	at := l.objects.find(m, uid)
+	if at == nil {
 		return
 	}
 	end := Between(Resumed, min(max(earliest, at.seen), latest), latest).End
@@ -234,8 +234,9 @@ func (l *Ledger) Stop(m *Meter, earliest, latest int64) {
 
 // all is what the meters know of an object, whether it is there or not.
 func (l *Ledger) all(uid string) []*object {
+	l.recall(uid)
 	var all []*object
-	for _, x := range []index{l.objects, l.past} {
+	for _, x := range []index{l.objects, l.past.index} {
 		for at := x[uid]; at != nil; at = at.next {
 			all = append(all, at)
 		}

@@ -90,6 +90,14 @@ type arrival struct {
 	told   []usage.Change
 	sealed []usage.Window
 	as     [][32]byte
+	packs  bool // what is gone, after each step
+}
+
+// packAll packs what is gone, where the test draws that.
+func (a *arrival) packAll() {
+	if a.packs {
+		packAll(a.ledger)
+	}
 }
 
 func (a *arrival) member(level int64) usage.Member {
@@ -240,6 +248,7 @@ func (a *arrival) arrive() {
 		case next == "restart":
 			a.restart()
 		}
+		a.packAll()
 	}
 	a.flush()
 }
@@ -253,6 +262,7 @@ func TestTheOrderOfArrivalDoesNotMatter(t *testing.T) {
 			t: t, ledger: New(), past: drawPast(t), now: 2 * horizon, place: "a",
 			meter: NewMeter("vm", 0, []usage.Dimension{{Name: "vcpu", Unit: usage.Core}}),
 		}
+		a.packs = rapid.Bool().Draw(t, "packs")
 		if rapid.Bool().Draw(t, "sealed before") {
 			a.seal()
 		}

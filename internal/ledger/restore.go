@@ -29,7 +29,7 @@ func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage
 	for i := range changes {
 		r.ended(&changes[i], keptFrom)
 	}
-	for _, x := range []index{l.objects, l.past} {
+	for _, x := range []index{l.objects, l.past.index} {
 		for _, at := range x {
 			for ; at != nil; at = at.next {
 				r.settle(at)
@@ -177,7 +177,13 @@ func (r *restoring) remember(at *object, m *member, x line) {
 }
 
 // Knows tells whether the ledger has, or had, a segment of the object.
-func (l *Ledger) Knows(uid string) bool { return l.objects[uid] != nil || l.past[uid] != nil }
+func (l *Ledger) Knows(uid string) bool {
+	if l.objects[uid] != nil {
+		return true
+	}
+	l.recall(uid)
+	return l.past.index[uid] != nil
+}
 
 // Placed is from when on the object has been under the resource, as far back as
 // that goes without a pause; false when it is not.
@@ -202,7 +208,7 @@ func (l *Ledger) Placed(uid, resourceUID string) (since usage.Boundary, held boo
 // Held is the subject of what the meter's member of the object holds, and false
 // when it holds nothing.
 func (l *Ledger) Held(m *Meter, uid, container string) (*usage.Subject, bool) {
-	at := l.find(m, uid)
+	at := l.objects.find(m, uid)
 	if at == nil {
 		return nil, false
 	}

@@ -14,6 +14,7 @@ import (
 func TestWhatWasTakenIsOfItsMoment(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := &anything{T: t, ledger: New(), now: 1000, meters: []*Meter{NewMeter("m", 1000, measured[:2]), NewMeter("n", 1000, measured[1:])}}
+		a.packs = rapid.Bool().Draw(t, "packs")
 		type said struct {
 			taken *Taken
 			then  []usage.Change

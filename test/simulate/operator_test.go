@@ -95,6 +95,7 @@ type simulation struct {
 type settings struct {
 	schedule   controllers.Schedule
 	checkEvery time.Duration
+	packs      bool // what is gone, at once
 }
 
 func drawSettings(seed uint64) settings {
@@ -104,6 +105,7 @@ func drawSettings(seed uint64) settings {
 			Interval: int64(interval.Seconds()), Flush: 1 + r.Int64N(5), SealTimeout: 10 + r.Int64N(60), Retention: 3600,
 		},
 		checkEvery: []time.Duration{0, 0, time.Minute, 3 * time.Minute}[r.IntN(4)],
+		packs:      seed%2 == 1,
 	}
 }
 
@@ -135,7 +137,8 @@ func (s *simulation) start() {
 	o := &operator{answers: controllers.NewAnswers(), handle: &handle{store: s.store}, cancel: cancel, ended: make(chan struct{})}
 	o.collector = collector.New(collector.Options{
 		Dynamic: s.server.Dynamic(), Metadata: s.server.Metadata(), Mapper: s.server.Mapper(), Clock: steady,
-		Namespace: "kube-system", CheckEvery: s.options.checkEvery, Retention: s.options.schedule.Retention, Log: log.WithName("collector"),
+		Namespace: "kube-system", CheckEvery: s.options.checkEvery, Retention: s.options.schedule.Retention, PackAtOnce: s.options.packs,
+		Log: log.WithName("collector"),
 	})
 	keeper := &controllers.Keeper{
 		Collector: o.collector, Clock: steady, Schedule: s.options.schedule, Sealed: controllers.NewSealed(), Health: &controllers.Health{Log: log.WithName("health")},
