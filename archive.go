@@ -187,7 +187,7 @@ func (c *archiveCommand) restore(ctx context.Context, stdout io.Writer) error {
 	config.UserAgent = "usage-operator/" + version + " archive restore"
 	return restoring.Run(ctx, config, restoring.Options{
 		Namespace: c.namespace, Lease: leaseName, Archive: archive.Options{URL: c.location, Cluster: c.cluster},
-		Budget: int64(c.budget), DryRun: c.dryRun, Writer: "archive-restore_" + string(uuid.NewUUID()), Clock: clock.RealClock{},
+		Budget: int64(c.budget), DryRun: c.dryRun, Writer: archive.RestoredBy + "_" + string(uuid.NewUUID()), Clock: clock.RealClock{},
 	}, stdout)
 }
 

@@ -209,7 +209,7 @@ func (o *options) hubErrors() []error {
 		err = fmt.Errorf("%w: say --hub-plain-http if it is to be", err)
 	}
 	if err != nil {
-		wrong = append(wrong, fmt.Errorf("--hub-url=%s: %w", o.hub.URL, err))
+		wrong = append(wrong, fmt.Errorf("--hub-url: %w", err))
 	}
 	if o.hub.TokenFile == "" {
 		wrong = append(wrong, errors.New("--hub-url: want --hub-token-file, too"))
@@ -275,6 +275,9 @@ type kinds []schema.GroupKind
 
 // Set reads the flag. Given again, it adds to what was given before.
 func (k *kinds) Set(text string) error {
+	if text == "" {
+		return nil
+	}
 	for name := range strings.SplitSeq(text, ",") {
 		kind := schema.ParseGroupKind(strings.TrimSpace(name))
 		if kind.Kind == "" || kind.Kind[0] < 'A' || kind.Kind[0] > 'Z' {

@@ -48,6 +48,7 @@ type Shipper struct {
 	refusals map[string]int64
 	// said is what the condition says, and when that was made.
 	said   metav1.Condition
+	brief  string // the same without figures, which change all the time
 	saidAt time.Time
 }
 
@@ -257,7 +258,8 @@ func (s *Shipper) condition() *metav1.Condition {
 	default:
 		said.Message = fmt.Sprintf("the hub does not take the journal since %s: %v", text(s.failing), s.status.Err)
 	}
-	said.Message = limit(said.Message, maxHubMessage) + s.rest(now)
+	s.brief = limit(said.Message, maxHubMessage)
+	said.Message = s.brief + s.rest(now)
 	s.said, s.saidAt = said, now
 	return &said
 }
@@ -287,8 +289,11 @@ func (s *Shipper) withheld() string {
 
 // finding is what people should know; empty: nothing. A nil Shipper has no hub.
 func (s *Shipper) finding() string {
-	if said := s.condition(); said != nil && said.Status == metav1.ConditionFalse {
-		return said.Message
+	said := s.condition()
+	if said == nil || said.Status != metav1.ConditionFalse {
+		return ""
 	}
-	return ""
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.brief + s.withheld()
 }

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/usage-operator/usage-operator/internal/archive"
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -49,6 +50,9 @@ func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
 	err = wait.PollUntilContextCancel(ctx, 2*time.Second, true, func(ctx context.Context) (bool, error) {
 		state, err = k.Journal.Load(ctx)
 		switch {
+		case err == nil && archive.Unfinished(state):
+			k.Health.failed(k.Clock.Now(), archive.ErrUnfinished)
+			return false, nil
 		case err == nil, errors.As(err, &damage):
 			return true, nil
 		case errors.Is(err, journal.ErrTooLarge):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -14,14 +15,29 @@ import (
 // Restoration is what goes from an archive into a journal.
 type Restoration struct {
 	First, Last Day
-	// Bytes is about how much the journal takes in etcd.
+	// Bytes is how much the journal takes in etcd, at most about: what lasts for days counts on each.
 	Bytes int64
+	// Incomplete is of how many intervals the journal had lost segments, which a person accepted.
+	Incomplete int
 	// Seal is the digest of the last seal.
 	Seal journal.Digest
 	// End is up to when all is known, in seconds since the epoch: the end of the last day.
 	End int64
 	// Elsewhere tells that the archive is of another cluster than the journal.
 	Elsewhere bool
+}
+
+// RestoredBy begins the name of who writes a journal that is restored.
+const RestoredBy = "archive-restore"
+
+// ErrUnfinished says that a journal does not have all days of the archive yet: what goes on
+// after its last day is missing, so that nothing can go on from it.
+var ErrUnfinished = errors.New("the journal is being restored from an archive, and does not have all of its days: " +
+	"give usage-operator archive restore again until it says up to when it restored; or remove the UsageBlocks")
+
+// Unfinished tells whether a journal is one.
+func Unfinished(state *journal.State) bool {
+	return strings.HasPrefix(state.Writer, RestoredBy) && state.Positions == nil
 }
 
 // ErrEmpty says that an archive has no day yet.
@@ -38,7 +54,8 @@ func (a *Archive) Restoration(ctx context.Context, cluster string) (*Restoration
 		if err != nil {
 			return nil, err
 		}
-		r.Bytes += m.Segments.Size
+		r.Bytes += m.Segments.Size / 3 * 4 // as text
+		r.Incomplete += len(m.Incomplete)
 	}
 	c, err := a.end.outline()
 	if err != nil {
@@ -55,7 +72,8 @@ func (a *Archive) Restoration(ctx context.Context, cluster string) (*Restoration
 // What was held when the archive ends is held in the journal. Each metered kind is said to have
 // been seen until then, so that the operator compares it with what there is: what is there goes on,
 // what is not ended at some moment since. now is in seconds since the epoch: of a journal of
-// another cluster than the archive's, all from the archive's end until then is unknown.
+// another cluster than the archive's, all from the archive's end until then is unknown, and
+// what that cluster has counts from then on.
 func (a *Archive) Restore(ctx context.Context, to *journal.Journal, r *Restoration, now int64, each func(*Manifest)) error {
 	state, err := to.Load(ctx)
 	if err != nil {
@@ -81,6 +99,7 @@ func (a *Archive) Restore(ctx context.Context, to *journal.Journal, r *Restorati
 		if day == a.last {
 			batch.Positions = seenUntil(c.Meters, r.End)
 			if r.Elsewhere {
+				batch.Meters = definedAt(c.Meters, now)
 				batch.Coverage = slices.Concat(batch.Coverage, unknown(c.Meters, usage.Window{Start: r.End, End: now}))
 			}
 		}
@@ -104,6 +123,15 @@ func seenUntil(meters []journal.Meter, moment int64) []journal.Position {
 	}
 	slices.SortFunc(positions, order)
 	return slices.CompactFunc(positions, func(a, b journal.Position) bool { return order(a, b) == 0 })
+}
+
+// definedAt has meters count nothing that began before the moment, but for what is in the ledger.
+func definedAt(meters []journal.Meter, moment int64) []journal.Meter {
+	meters = slices.Clone(meters)
+	for i := range meters {
+		meters[i].Defined = moment
+	}
+	return meters
 }
 
 // unknown says that nothing is known of what the meters have in the window.
@@ -141,6 +169,11 @@ func (a *Archive) restored(ctx context.Context, state *journal.State) (Day, erro
 		"restore into another namespace, or remove its UsageBlocks if what they say is of no use any more", state.Sequence)
 }
 
+// has tells whether the meter was there when the chapter was made.
+func (c *Chapter) has(meter string) bool {
+	return slices.ContainsFunc(c.Meters, func(m journal.Meter) bool { return m.Name == meter })
+}
+
 // rows are the chapter's segments as a journal has them, each in one of the chapters:
 // that of the day on which it ended. What goes on beyond the last day is open.
 func (c *Chapter) rows(first, last bool) []usage.Change {
@@ -152,7 +185,9 @@ func (c *Chapter) rows(first, last bool) []usage.Change {
 			if !last {
 				continue // a later day has it
 			}
-			s.End = usage.Boundary{}
+			if c.has(s.Meter) { // else no operator would ever end it
+				s.End = usage.Boundary{}
+			}
 		case !s.HasKey() && !first && lasted(&s, yesterday.Window()):
 			continue // yesterday's chapter has it, too
 		}

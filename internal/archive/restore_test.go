@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -20,7 +21,7 @@ func restoredFrom(t *rapid.T, a *Archive) *journal.State {
 	to, r := blockStore{}, restoration(t, a, clusterA)
 	ctx, end := context.WithCancel(context.Background())
 	left := rapid.IntRange(1, 5).Draw(t, "days until it ends")
-	if err := a.Restore(ctx, journalIn(endingStore{to, ctx}), r, r.End, func(*Manifest) {
+	if err := a.Restore(ctx, restoringIn(endingStore{to, ctx}), r, r.End, func(*Manifest) {
 		if left--; left == 0 {
 			end()
 		}
@@ -28,16 +29,22 @@ func restoredFrom(t *rapid.T, a *Archive) *journal.State {
 		t.Fatal(err)
 	}
 	end()
+	if state, err := journalIn(to).Load(context.Background()); err != nil || state.Sequence > 0 && Unfinished(state) != (state.Positions == nil) {
+		t.Fatalf("interrupted: %+v, %v", state, err)
+	}
 	days := 0
-	if err := a.Restore(context.Background(), journalIn(to), r, r.End, func(*Manifest) { days++ }); err != nil {
+	if err := a.Restore(context.Background(), restoringIn(to), r, r.End, func(*Manifest) { days++ }); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Restore(context.Background(), journalIn(to), r, r.End, func(*Manifest) { t.Fatal("restored twice") }); err != nil {
+	if err := a.Restore(context.Background(), restoringIn(to), r, r.End, func(*Manifest) { t.Fatal("restored twice") }); err != nil {
 		t.Fatal(err)
 	}
 	state, err := journalIn(to).Load(context.Background())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if Unfinished(state) {
+		t.Fatal("it is unfinished")
 	}
 	if n := len(state.Seals); n == 0 || state.Seals[n-1].Digest != r.Seal || state.Time != r.End {
 		t.Fatalf("restored until %s with %d seals: want %s, and %s", moment(state.Time), n, moment(r.End), r.Seal)
@@ -55,6 +62,11 @@ func restoration(t rapid.TB, a *Archive, cluster string) *Restoration {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// restoringIn is a journal that is restored.
+func restoringIn(blocks journal.Store) *journal.Journal {
+	return journal.New(journal.Options{Store: blocks, Writer: RestoredBy + "_1", Cluster: clusterA, Clock: someClock(), Log: logr.Discard()})
 }
 
 // endingStore refuses what comes once ctx is done, as a process that has ended writes nothing.
@@ -106,6 +118,11 @@ func TestRestoreIntoAnotherCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, m := range state.Meters {
+		if m.Defined != now {
+			t.Errorf("what another cluster has counts from %s: want %s", moment(m.Defined), moment(now))
+		}
+	}
 	open := slices.DeleteFunc(slices.Clone(state.Segments), func(c usage.Change) bool { return !c.End.IsZero() })
 	if len(open) != 1 || open[0].Subject.Resource.UID != "uid-0000" || len(state.Segments) != 2 {
 		t.Errorf("open: %+v of %d", open, len(state.Segments))
@@ -137,5 +154,21 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	if _, err := empty.Restoration(t.Context(), clusterA); !errors.Is(err, ErrEmpty) {
 		t.Errorf("an empty archive: %v", err)
+	}
+}
+
+// TestAMeterThatWasGone before the last chapter was made has nothing open: nothing would ever end it.
+func TestAMeterThatWasGone(t *testing.T) {
+	c := &Chapter{Day: firstDay, Lists: journal.Lists{Meters: []journal.Meter{{Name: "vm"}}}}
+	goesOn := func(meter string) usage.Change {
+		s := held(0, 1, usage.Boundary{At: began, Evidence: usage.Observed})
+		s.Meter, s.End = meter, usage.Boundary{At: int64(firstDay.Next()), Evidence: usage.IntervalCut}
+		return s
+	}
+	c.Segments = []usage.Change{goesOn("vm"), goesOn("gone")}
+	for _, s := range c.rows(true, true) {
+		if s.End.IsZero() != (s.Meter == "vm") {
+			t.Errorf("%s ends at %+v", s.Meter, s.End)
+		}
 	}
 }

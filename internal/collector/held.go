@@ -33,7 +33,7 @@ func (c *Collector) Accounts(w usage.Window, now int64) []usage.Account {
 	if sealed := c.sealedAs(w); sealed != nil {
 		return sealed.accounts
 	}
-	keys := c.accounts(w.Start)
+	keys := c.accounts(w)
 	touched := keys[:0]
 	for some := range slices.Chunk(keys, lookedAtOnce) {
 		c.mu.Lock()
@@ -45,8 +45,8 @@ func (c *Collector) Accounts(w usage.Window, now int64) []usage.Account {
 	return touched
 }
 
-// accounts are all that the ledger may have something of since the moment, in no particular order.
-func (c *Collector) accounts(since int64) []usage.Account {
+// accounts are all that the ledger may have something of in the window, in no particular order.
+func (c *Collector) accounts(w usage.Window) []usage.Account {
 	c.mu.Lock()
 	size := c.ledger.Size()
 	c.mu.Unlock()
@@ -54,7 +54,7 @@ func (c *Collector) accounts(since int64) []usage.Account {
 	clear(keys) // so that the lock is not held while the kernel finds the memory
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ledger.KeysSince(keys[:0], since)
+	return c.ledger.KeysIn(keys[:0], w)
 }
 
 // Changed are the accounts whose segments changed since it was last called.

@@ -73,9 +73,11 @@ func (c *Collector) deliveredByAll() uint64 {
 	least, patient := uint64(math.MaxUint64), c.now().Unix()-int64(turnsAtMost/time.Second)
 	for kind, f := range c.feeds {
 		p := f.position(kind)
-		if at := source.Revision(p.ResourceVersion); at > 0 && !f.ended && p.Time >= patient {
-			least = min(least, at)
+		at := source.Revision(p.ResourceVersion)
+		if at == 0 || f.ended || p.Time < patient || c.chronology.Earliest(at+1) < patient {
+			continue // or its numbers are another etcd's, as those of an aggregated API may be
 		}
+		least = min(least, at)
 	}
 	return least
 }

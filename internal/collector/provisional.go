@@ -172,9 +172,11 @@ func (c *Collector) resolve() {
 		uid := w.uid
 		moved := c.findOwners(nil, uid, w.seen)
 		c.mu.Lock()
-		c.asOf(w.namespace, uid, w.seen, func(bool) { // what its owners became later, they become later
-			c.reattribute(moved, "", ledger.Between(ledger.Live, now, now))
-		})
+		if len(moved) > 0 {
+			c.asOf(w.namespace, uid, w.seen, func(bool) { // what its owners became later, they become later
+				c.reattribute(moved, "", ledger.Between(ledger.Live, now, now))
+			})
+		}
 		if owner, _, unknown := c.graph.Unknown(uid); unknown && c.provisional[uid].restored {
 			if _, vanished := c.vanished[owner.UID]; vanished {
 				c.recall(uid, owner)

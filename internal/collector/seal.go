@@ -35,7 +35,7 @@ func (c *Collector) seal(interval usage.Window) journal.Seal {
 	coverage := usage.CutCoverage(c.coverage, interval)
 	c.mu.Unlock()
 
-	keys := c.accounts(interval.Start) // what is made from now on holds nothing in the interval
+	keys := c.accounts(interval) // what is made from now on holds nothing in the interval
 	slices.SortFunc(keys, usage.CompareAccounts)
 	var all, some []usage.Segment
 	var g ledger.Gathering

@@ -31,7 +31,7 @@ func (l *Ledger) Keys(keys []usage.Account) []usage.Account {
 // Accounts are those with usage inside the window, in order. What is open
 // counts when it began before now.
 func (l *Ledger) Accounts(w usage.Window, now int64) []usage.Account {
-	keys := l.Touched(l.KeysSince(nil, w.Start), w, now)
+	keys := l.Touched(l.KeysIn(nil, w), w, now)
 	slices.SortFunc(keys, usage.CompareAccounts)
 	return keys
 }

@@ -175,17 +175,17 @@ func (p *packed) within(namespace, otherThan string, created int64, found map[st
 	}
 }
 
-// KeysSince appends the accounts of which something, that has no end or ended after the moment,
-// is, or may be, in no particular order.
-func (l *Ledger) KeysSince(keys []usage.Account, moment int64) []usage.Account {
+// KeysIn appends the accounts of which something is, or may be, of the window, in no particular
+// order: all of what is not packed, and those of what is.
+func (l *Ledger) KeysIn(keys []usage.Account, w usage.Window) []usage.Account {
 	keys = l.Keys(keys)
-	if l.packed.high <= moment {
+	if l.packed.high <= w.Start {
 		return keys
 	}
 	more := map[usage.Account]struct{}{}
-	for _, of := range l.packed.overlapping(usage.Window{Start: moment, End: 1<<63 - 1}) {
+	for _, of := range l.packed.overlapping(w) {
 		l.packed.each(of, func(_ *packedObject, s *packedStream, c *closed) {
-			if l.accounts[s.subject.Account] == nil && c.latest() > moment {
+			if l.accounts[s.subject.Account] == nil && c.latest() > w.Start {
 				more[s.subject.Account] = struct{}{}
 			}
 		})

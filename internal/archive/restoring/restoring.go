@@ -77,6 +77,10 @@ func (r *restoring) run(ctx context.Context, cluster string) error {
 		return err
 	}
 	fmt.Fprintf(r.out, "%s to %s, about %s of journal in namespace %s\n", what.First, what.Last, size(what.Bytes), r.Namespace)
+	if what.Incomplete > 0 {
+		fmt.Fprintf(r.out, "of %d intervals the journal had lost segments, as somebody accepted: verify says so again, and\n"+
+			"these days cannot be archived anew: go on with this archive, or with one that begins after them\n", what.Incomplete)
+	}
 	if r.Budget > 0 && what.Bytes > r.Budget {
 		return fmt.Errorf("the journal would take about %s in etcd, and --journal-budget is %s: if etcd has the room, "+
 			"say so with --journal-budget, here and to the operator", size(what.Bytes), size(r.Budget))
@@ -126,12 +130,13 @@ func (r *restoring) alone(ctx context.Context) error {
 	}
 	holder := ptr.Deref(lease.Spec.HolderIdentity, "")
 	held := time.Duration(ptr.Deref(lease.Spec.LeaseDurationSeconds, 0)) * time.Second
-	until := ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{}).Add(held)
+	renewed := ptr.Deref(lease.Spec.RenewTime, metav1.MicroTime{})
+	until := renewed.Add(held)
 	if holder == "" || r.Clock.Now().After(until) {
 		return nil
 	}
-	return fmt.Errorf("%s meters, and writes to the journal: scale the operator's Deployment in the namespace %s to 0, and restore %s later",
-		holder, r.Namespace, held)
+	return fmt.Errorf("%s meters, and writes to the journal: scale the operator's Deployment in the namespace %s to 0, and restore after %s "+
+		"(it renewed the Lease at %s)", holder, r.Namespace, until.UTC().Format(time.RFC3339), renewed.UTC().Format(time.RFC3339))
 }
 
 // explained adds what to do to an error of the journal's.
