@@ -172,27 +172,56 @@ func TestTheTruthLiesWithinTheBoundsWhateverWasSealed(t *testing.T) {
 		b.own, b.moves = drawWithin(t, own), drawWithin(t, moves)
 		b.arrive()
 
-		said, open := perSecond(t, b.told), doubtful(b.told)
-		for second := p.began - 1; second < horizon; second++ {
-			if open(second) {
-				continue
-			}
-			level, place := int64(0), ""
-			for _, where := range []string{"a", "b", "c", "d"} {
-				if held := said[fmt.Sprintf("%d %s", second, where)]; held != 0 {
-					level, place = level+held, where
-				}
-			}
-			if !p.near(second, place, level) {
-				t.Fatalf("second %d: said %d in %q, and that cannot be doubted; it was %v %d in %q\nlevels %v within %v, gone %d, places %v within %v, sealed until %d\n%v",
-					second, level, place, p.holds(second), p.levelAt(second), p.placeAt(second), p.levels, b.own, p.gone, p.places, b.moves, b.ledger.Sealed(), changesIn(b.told))
-			}
-		}
+		b.isWithin()
 		for i, w := range b.sealed {
 			if b.digest(w) != b.as[i] {
 				t.Fatalf("what was sealed of [%d, %d) has changed", w.Start, w.End)
 			}
 		}
+	})
+}
+
+// isWithin fails if of some second something is said that was not so, to a second, and that cannot be doubted.
+func (b *bounded) isWithin() {
+	p := &b.past
+	said, open := perSecond(b.t, b.told), doubtful(b.told)
+	for second := p.began - 1; second < horizon; second++ {
+		if open(second) {
+			continue
+		}
+		level, place := int64(0), ""
+		for _, where := range []string{"a", "b", "c", "d"} {
+			if held := said[fmt.Sprintf("%d %s", second, where)]; held != 0 {
+				level, place = level+held, where
+			}
+		}
+		if !p.near(second, place, level) {
+			b.t.Fatalf("second %d: said %d in %q, and that cannot be doubted; it was %v %d in %q\nlevels %v within %v, gone %d, places %v within %v, sealed until %d\n%v",
+				second, level, place, p.holds(second), p.levelAt(second), p.placeAt(second), p.levels, b.own, p.gone, p.places, b.moves, b.ledger.Sealed(), changesIn(b.told))
+		}
+	}
+}
+
+// A machine that was put elsewhere and came back, within bounds, has said nothing of itself: a restart
+// does not take it for a change of its own, after which what it says comes.
+func TestARestartTakesNoMoveForAChangeOfTheObjectsOwn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := &bounded{arrival: &arrival{
+			t: t, ledger: New(), now: 2 * horizon, place: "a",
+			meter: NewMeter("vm", 0, []usage.Dimension{{Name: "vcpu", Unit: usage.Core}}),
+			past: past{
+				began: 1, levels: []fact{{at: 5, written: 5, level: 2}},
+				places: []fact{{at: 2, place: "b"}, {at: 6, place: "c"}, {at: 7, place: "d"}, {at: 8, place: "b"}},
+			},
+		}}
+		b.arrival.observe(fact{at: 1, written: 1, level: 1})
+		for i, w := range []within{{2, 2, 2}, {6, 6, 7}, {7, 7, 7}, {7, 8, 9}} {
+			b.move(b.past.places[i], w)
+		}
+		b.restart()
+		b.observe(b.past.levels[0], within{5, 5, 7})
+		b.flush()
+		b.isWithin()
 	})
 }
 

@@ -156,11 +156,12 @@ func (r *restoring) remember(at *object, m *member, x line) {
 		p := &x[i]
 		m.latest = max(m.latest, p.start.At, p.end.At)
 		follows := i > 0 && x[i-1].end.At+int64(x[i-1].end.Slack) >= p.start.At-int64(p.start.Slack)
-		if !follows {
+		elsewhere := i > 0 && x[i-1].level == p.level && (follows && !x[i-1].of.placedAs(p.of) || r.wasAway(m, at, &x[i-1], p))
+		if !follows && !elsewhere {
 			began = p.start.At
 		}
-		if follows && x[i-1].level == p.level && !x[i-1].of.placedAs(p.of) {
-			continue // it was put elsewhere, which it does not say itself
+		if elsewhere {
+			continue // it was put there, which it does not say itself
 		}
 		earliest, _ := p.start.StartBounds()
 		at.seen = max(at.seen, earliest)
@@ -174,6 +175,23 @@ func (r *restoring) remember(at *object, m *member, x line) {
 	if n := len(x); n > 0 && x[n-1].end.IsZero() {
 		m.began = min(m.began, began)
 	}
+}
+
+// wasAway tells whether something was said of the member elsewhere between two pieces, for no
+// time that is known to have passed: their bounds tell that it may have.
+func (l *Ledger) wasAway(m *member, at *object, before, after *piece) bool {
+	if before.end.Slack == 0 && after.start.Slack == 0 {
+		return false
+	}
+	from, to := before.end.At, after.start.At
+	for s := m.newest; s != nil; s = s.older {
+		if !s.placedAs(after.of) && slices.ContainsFunc(s.ended, func(c closed) bool { return c.start <= to && from <= c.end }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(l.corrected[at], func(c correction) bool {
+		return c.of.member == m && !c.of.placedAs(after.of) && c.start.At <= to && from <= c.end.At
+	})
 }
 
 // Knows tells whether the ledger has, or had, a segment of the object.
