@@ -51,7 +51,7 @@ func TestTheSecurityPageListsTests(t *testing.T) {
 	all := testsIn(t, ".")
 	for _, folder := range []string{
 		"../api", "../operator", "../e2e", "../lifecycle", "../simulate", "../verify", "../../controllers", "../../internal/audit", "../../internal/collector", "../../internal/journal", "../../internal/meter",
-		"../../internal/publisher", "../../internal/record", "../../internal/connlimit", "../../internal/fairqueue", "../../internal/authority", "../../internal/servingcert", "../../internal/report", "../../internal/timeline", "../../internal/usageapi", "../../internal/usagecli", "../../internal/dashboard", "../dashboard",
+		"../../internal/publisher", "../../internal/record", "../../internal/connlimit", "../../internal/hub/sender", "../../internal/fairqueue", "../../internal/authority", "../../internal/servingcert", "../../internal/report", "../../internal/timeline", "../../internal/usageapi", "../../internal/usagecli", "../../internal/dashboard", "../dashboard",
 	} {
 		all = append(all, testsIn(t, folder)...)
 	}
