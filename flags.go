@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -209,7 +210,11 @@ func (o *options) hubErrors() []error {
 		err = fmt.Errorf("%w: say --hub-plain-http if it is to be", err)
 	}
 	if err != nil {
-		wrong = append(wrong, fmt.Errorf("--hub-url: %w", err))
+		shown := o.hub.URL
+		if parsed, wrong := url.Parse(shown); wrong == nil {
+			shown = parsed.Redacted() // logs are read by many
+		}
+		wrong = append(wrong, fmt.Errorf("--hub-url=%s: %w", shown, err))
 	}
 	if o.hub.TokenFile == "" {
 		wrong = append(wrong, errors.New("--hub-url: want --hub-token-file, too"))

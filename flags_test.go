@@ -50,6 +50,7 @@ func TestFlags(t *testing.T) {
 		"profiles for all":                   {args: "--pprof-bind-address=:6060", want: "--pprof-bind-address=:6060: want 0, or a loopback address"},
 		"profiles for the network":           {args: "--pprof-bind-address=10.0.0.1:6060", want: "want 0, or a loopback address"},
 		"a hub":                              {args: "--hub-url=https://hub.example.org:8443 --hub-token-file=/a --hub-ca-file=/b"},
+		"a hub with a password":              {args: "--hub-url=https://me:secret@hub.example.org --hub-token-file=t", want: "--hub-url=https://me:xxxxx@hub.example.org: "},
 		"a hub that is no URL":               {args: "--hub-url=hub.example.org --hub-token-file=/a", want: "--hub-url=hub.example.org: want one such as https://hub.example.org:8443"},
 		"a token in plain":                   {args: "--hub-url=http://hub.example.org --hub-token-file=/a", want: "say --hub-plain-http"},
 		"a token in plain that is to be":     {args: "--hub-url=http://hub.example.org --hub-token-file=/a --hub-plain-http"},
