@@ -34,7 +34,7 @@ func (s *shipment) Reached(sequence uint64) (uint64, int64) {
 func (s *shipment) Withheld() (uint64, bool) { return s.withheld, s.withheld > 0 }
 
 // What people are told is what is so: a hub that does not answer for a moment is no news, and
-// each reason is told once.
+// each reason is announced once.
 func TestWhatIsToldOfTheHub(t *testing.T) {
 	now := clocktesting.NewFakeClock(time.Unix(midnight, 0))
 	of := &shipment{end: 4, began: midnight - 40}

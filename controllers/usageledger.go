@@ -126,7 +126,7 @@ func (l *LedgerState) foresee(bytes int64) {
 	switch {
 	case is && !was:
 		l.tell(announcement{kind: corev1.EventTypeWarning, reason: v1alpha1.ReasonJournalNearBudget, action: writeJournal, note: note})
-	case was && !is && bytes <= budget: // one that is over it is told of as such
+	case was && !is && bytes <= budget: // for one that is over it there is another Event
 		l.tell(announcement{
 			kind: corev1.EventTypeNormal, reason: "JournalWithinBudget", action: writeJournal,
 			note: "The journal is not about to reach its budget any more.",

@@ -250,7 +250,7 @@ type Size struct {
 
 // Verify reads every chapter, and makes sure that each is whole, that each follows the
 // one before, and that every seal is what its segments amount to. The first difference
-// is a *Problem. each is told how far it has come.
+// is a *Problem. each is called after each day.
 func (a *Archive) Verify(ctx context.Context, each func(*Manifest)) (Size, error) {
 	var size Size
 	err := a.walk(ctx, a.first, a.last, a.first, func(m *Manifest, _ *Chapter, _ journal.Digest) error {

@@ -139,7 +139,7 @@ func openError(t *testing.T, o Options) error {
 	return err
 }
 
-// What the server says of a bucket that cannot be used is told in its own words.
+// An error of a bucket that cannot be used has the server's own words.
 func TestABucketThatCannotBeUsed(t *testing.T) {
 	location, _ := bucketOn(t)
 	root, _ := newBucket(t)
@@ -149,9 +149,9 @@ func TestABucketThatCannotBeUsed(t *testing.T) {
 	}{
 		"no such bucket":                    {strings.Replace(location, "//ledger?", "//other?", 1), "", "NoSuchBucket"},
 		"wrong credentials":                 {location, "wrong", "SignatureDoesNotMatch"},
-		"nobody answers":                    {"s3://ledger?region=us-east-1&use_path_style=true&endpoint=http://127.0.0.1:1", "", "connection refused"},
+		"no server":                         {"s3://ledger?region=us-east-1&use_path_style=true&endpoint=http://127.0.0.1:1", "", "connection refused"},
 		"no such bucket at Google":          {google, "", "404"},
-		"nobody answers for Google":         {"gs://ledger?anonymous=true&endpoint=http://127.0.0.1:1", "", "connection refused"},
+		"no server for Google":              {"gs://ledger?anonymous=true&endpoint=http://127.0.0.1:1", "", "connection refused"},
 		"a parameter that Google's has not": {"gs://ledger?region=us-east-1", "", "there are prefix, endpoint and anonymous"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -67,7 +67,7 @@ func (a *Archive) Restoration(ctx context.Context, cluster string) (*Restoration
 
 // Restore appends what the archive has to a journal that is empty: day by day, each at once, so
 // that one that was interrupted goes on with the next day. Every sealed interval has the digest
-// that it had, and every correction its place. each is told how far it has come.
+// that it had, and every correction its place. each is called after each day.
 //
 // What was held when the archive ends is held in the journal. Each metered kind is said to have
 // been seen until then, so that the operator compares it with what there is: what is there goes on,

@@ -28,7 +28,7 @@ type Options struct {
 	Hub    *Client
 	Clock  clock.Clock
 	Log    logr.Logger
-	// Stepped, when not nil, is told how each step came out.
+	// Stepped, when not nil, is called after each step, with its outcome.
 	Stepped func(Status)
 }
 
