@@ -126,6 +126,7 @@ type UsageLedgerStatus struct {
 	// leader is the replica that meters, by the name of its pod.
 	//
 	// +optional
+	// +kubebuilder:validation:MaxLength=253
 	Leader string `json:"leader,omitempty"`
 
 	// sealedTime is the end of the last sealed interval: all before is final, but for
@@ -181,6 +182,7 @@ type UsageLedgerStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 

@@ -20,6 +20,7 @@ const maxCRDBytes = 200 << 10
 var imported = []string{
 	"usagemeters.spec.selector", "usagemeters.status.conditions[]",
 	"usagereports.status.conditions[]", "clusterusagereports.status.conditions[]",
+	"usageledgers.status.conditions[]",
 	"usagereportschedules.status.conditions[]", "clusterusagereportschedules.status.conditions[]",
 	"clusterusagereports.spec.filters.namespaceSelector", "clusterusagereportschedules.spec.template.spec.filters.namespaceSelector",
 }
