@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -36,13 +34,15 @@ func Run(program string, args []string, streams genericiooptions.IOStreams, now 
 	if file, is := streams.ErrOut.(interface{ Fd() uintptr }); is && isTerminal(file) {
 		streams.ErrOut = &folding{streams.ErrOut, file}
 	}
+	out := &output{Writer: streams.Out}
+	streams.Out = out
 	root := newCommand(pluginOf(program), streams, now)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
 		return exitDone
-	case outputClosed(err), errors.Is(ctx.Err(), context.Canceled):
+	case out.closed, errors.Is(ctx.Err(), context.Canceled):
 		return exitFailed // nobody reads any more
 	}
 	if forbidden, is := errors.AsType[*refused](err); is {
@@ -191,13 +191,6 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 		err = fmt.Errorf("%w: did you mean --%s?", err, like)
 	}
 	return &misuse{command: cmd.CommandPath(), error: err}
-}
-
-// outputClosed tells that what is written is not read any more: head has its lines. A
-// connection that breaks so is an error like others.
-func outputClosed(err error) bool {
-	_, asking := errors.AsType[*url.Error](err)
-	return !asking && (errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe))
 }
 
 // command refuses a command that there is not, and says which is meant.

@@ -297,7 +297,11 @@ func diffTable(changes []*change, kind string, most int, people bool) *table {
 	if kind != "namespaces" {
 		t.columns = append(t.columns, column{name: strings.ToUpper(name), cuts: true})
 	}
-	t.columns = append(t.columns, column{name: "BEFORE", right: true, sparse: true}, column{name: "AFTER", right: true}, column{name: "CHANGE", right: true}, column{name: "%", right: true, spare: true}, column{name: "UNIT", cuts: true})
+	percent := "%"
+	if !people {
+		percent = "percent"
+	}
+	t.columns = append(t.columns, column{name: "BEFORE", right: true, sparse: true}, column{name: "AFTER", right: true}, column{name: "CHANGE", right: true}, column{name: percent, right: true, spare: true}, column{name: "UNIT", cuts: true})
 	if !people {
 		t.columns = append(t.columns, column{name: "exact_change"}, column{name: "exact_unit"}, column{name: "before_accuracy"}, column{name: "after_accuracy"})
 	}
@@ -315,7 +319,11 @@ func diffTable(changes []*change, kind string, most int, people bool) *table {
 				t.add(append(cells, quantity(x.older), quantity(x.newer), marked(x.amount(), x.accuracy()), x.percent(), x.unit())...)
 				continue
 			}
-			t.add(append(cells, x.Before, x.After, x.amount(), x.percent(), x.Unit, x.Change, x.ExactUnit, string(x.BeforeAccuracy), string(x.AfterAccuracy))...)
+			percent := strings.TrimSuffix(x.percent(), "%")
+			if percent == "-" { // as all that is unknown is in csv
+				percent = ""
+			}
+			t.add(append(cells, x.Before, x.After, x.amount(), percent, x.Unit, x.Change, x.ExactUnit, string(x.BeforeAccuracy), string(x.AfterAccuracy))...)
 		}
 	}
 	return t

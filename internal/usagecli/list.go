@@ -130,7 +130,7 @@ func (c *cli) spec(asked *scope, at *when, out *format) (*v1alpha1.ClusterUsageR
 
 // byResource is a table with a line for each resource.
 func byResource(rows []wire.Row) *table {
-	t := &table{columns: []column{{name: "NAMESPACE", cuts: true}, {name: "TYPE", cuts: true}, {name: "NAME", cuts: true}, {name: "DEPLOYMENT", cuts: true}, {name: "USAGE", wraps: true}, {name: "UID", wide: true}}}
+	t := &table{columns: []column{{name: "NAMESPACE", cuts: true}, {name: "TYPE", cuts: true}, {name: "NAME", cuts: true}, {name: "DEPLOYMENT", cuts: true}, {name: "USAGE", wraps: true, figures: true}, {name: "UID", wide: true}}}
 	var before string
 	for i := range rows {
 		row := &rows[i]

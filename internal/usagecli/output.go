@@ -96,6 +96,8 @@ type column struct {
 	wraps bool
 	// cuts lets names be cut where there is no room for them.
 	cuts bool
+	// figures has quantities with their dimensions and units, one or several in a cell.
+	figures bool
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }

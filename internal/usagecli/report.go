@@ -192,6 +192,14 @@ func (c *cli) says(found *foundReport, key client.ObjectKey) error {
 	return nil
 }
 
+// heading is a key of a report as the other tables have it: TYPE, RESOURCE UID, NODE POOL.
+func heading(key string) string {
+	if key == "resourceType" {
+		return "TYPE"
+	}
+	return strings.ToUpper(strings.ReplaceAll(snake(key), "_", " "))
+}
+
 func (c *cli) printReport(found *foundReport, answer *answered, out string) error {
 	keys := texts(found.spec.GroupBy)
 	if done, err := c.forPrograms(out, answer, keys...); done {
@@ -199,7 +207,7 @@ func (c *cli) printReport(found *foundReport, answer *answered, out string) erro
 	}
 	t := &table{columns: []column{{name: "START"}, {name: "END", spare: true}}}
 	for _, key := range append(keys, "dimension") {
-		t.columns = append(t.columns, column{name: strings.ToUpper(key), cuts: true})
+		t.columns = append(t.columns, column{name: heading(key), cuts: true})
 	}
 	t.columns = append(t.columns, column{name: "USAGE", right: true}, column{name: "UNIT", cuts: true}, column{name: "ACCURACY", wide: true}, column{name: "EXACT", wide: true, right: true}, column{name: "EXACT UNIT", wide: true})
 	for i := range answer.Rows {

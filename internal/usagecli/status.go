@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 
+	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
@@ -32,8 +33,13 @@ type health struct {
 	Leader string `json:"leader,omitempty"`
 	// LagSeconds is how long ago the last sealed interval ended.
 	LagSeconds int64 `json:"lagSeconds"`
+	// Ledger is what the operator says that its ledger takes, and how far the archive and a
+	// hub have it; nil: the caller may not read it, or there is none yet.
+	Ledger *v1alpha1.UsageLedgerStatus `json:"ledger,omitempty"`
 	// Problems are what needs attention, in words.
 	Problems []string `json:"problems"`
+
+	unseen string // why there is no Ledger
 }
 
 // status is kubectl usage status.
@@ -42,8 +48,10 @@ func (c *cli) status() *cobra.Command {
 	command := &cobra.Command{
 		Use: "status", Short: "Show how far the ledger is, and what needs attention.",
 		Long: `Show how far the ledger is, and what needs attention: who meters, when an
-interval was last sealed, up to when there are figures, and the meters that do
-not meter.
+interval was last sealed, up to when there are figures, the meters that do not
+meter, and for who may read UsageLedgers (the ClusterRole
+usage-operator-auditor) what the ledger takes and how far the archive and a hub
+have it.
 
 Exit status: 0 if all is well, 1 if something needs attention, or the operator
 cannot be asked.`,
@@ -63,6 +71,12 @@ cannot be asked.`,
 			}
 			h.Leader = c.leader(cmd.Context(), h)
 			h.judge()
+			if h.Ledger, err = c.ledger(cmd.Context()); err != nil {
+				h.unseen = err.Error()
+			} else if h.Leader == "" {
+				h.Leader = h.Ledger.Leader
+			}
+			h.judgeLedger(c.now())
 			if err := c.printHealth(h, out.name); err != nil {
 				return err
 			}
@@ -146,6 +160,7 @@ func (c *cli) printHealth(h *health, out string) error {
 	t.add("lag", (time.Duration(h.LagSeconds) * time.Second).String())
 	t.add("figures up to", h.Known)
 	t.add("meters", fmt.Sprintf("%d, %d of which need attention", h.Meters, len(h.Attention)))
+	h.addLedger(t)
 	t.add("problems", fmt.Sprint(len(h.Problems)))
 	if out == "csv" {
 		return c.printCSV(t)

@@ -3,6 +3,7 @@ package usagecli
 import (
 	"bytes"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -111,5 +112,25 @@ func TestColoursAreForTerminalsThatHaveThem(t *testing.T) {
 		if got := colourful(e.stream); got != e.want {
 			t.Errorf("%T, NO_COLOR=%s, TERM=%s: %t", e.stream, e.noColour, e.kind, got)
 		}
+	}
+}
+
+// Quantities are sorted as numbers, whatever stands beside them, where they are of one dimension.
+func TestFiguresAreSortedAsNumbers(t *testing.T) {
+	c := &cli{sortBy: "usage"}
+	lines := func(cells ...string) *table {
+		t := &table{columns: []column{{name: "USAGE", figures: true}}}
+		for _, cell := range cells {
+			t.add(cell)
+		}
+		return t
+	}
+	got, err := c.sorted(lines("memory 100 GiB-hour", "memory unknown", "memory ~9.5 GiB-hour", "memory 20? GiB-hour"))
+	want := lines("memory unknown", "memory ~9.5 GiB-hour", "memory 20? GiB-hour", "memory 100 GiB-hour")
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	if _, err := c.sorted(lines("memory 100 GiB-hour", "cpu 3 core-hour")); err == nil {
+		t.Error("what is of two dimensions was sorted")
 	}
 }
