@@ -26,6 +26,9 @@ BIN := $(CURDIR)/bin
 CONTROLLER_GEN := $(BIN)/controller-gen
 GOLANGCI_LINT := $(BIN)/golangci-lint
 
+# How many packages are tested at a time: one more than there are cores, for suites wait for real time to pass.
+PARALLEL ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+
 # The packages without I/O: their tests take seconds.
 PURE := $(wildcard internal/usage internal/ledger internal/timeline internal/chronology internal/meter internal/attribution internal/record internal/report internal/lru internal/usageapi internal/usagecli)
 
@@ -94,7 +97,7 @@ test: control-plane-build crds-build prometheus postgres ## Run every test, on a
 	@echo "==> testing $(PACKAGES)"
 	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
 		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
-		go test $(RACE) -timeout 45m $(TEST_FLAGS) $(PACKAGES)
+		go test $(RACE) -p $(PARALLEL) -timeout 45m $(TEST_FLAGS) $(PACKAGES)
 	@test "$(PACKAGES)" != ./... || $(MAKE) --no-print-directory test-ship
 	@test "$(PACKAGES)" != ./... || $(MAKE) --no-print-directory -j 2 test-draws test-histories
 

@@ -10,7 +10,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 )
@@ -34,13 +33,13 @@ func withLedger(t *testing.T, code int, answer any) *httptest.Server {
 
 func TestStatusSaysWhatTheLedgerTakes(t *testing.T) {
 	size := func(used, limit string) *v1alpha1.LedgerSize {
-		return &v1alpha1.LedgerSize{Used: resource.MustParse(used), Limit: ptr.To(resource.MustParse(limit))}
+		return &v1alpha1.LedgerSize{Used: resource.MustParse(used), Limit: new(resource.MustParse(limit))}
 	}
 	ledgerOf := func(written time.Time) *v1alpha1.UsageLedger {
 		l := &v1alpha1.UsageLedger{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "UsageLedger"}}
 		l.Status = v1alpha1.UsageLedgerStatus{
 			ObservedTime: metav1.NewTime(written), Leader: "usage-operator-1", Journal: size("412Mi", "1Gi"), Memory: size("230Mi", "1Gi"),
-			Archive: &v1alpha1.LedgerArchive{ThroughTime: &metav1.Time{Time: time.Unix(day, 0)}}, Hub: &v1alpha1.LedgerHub{LagSeconds: ptr.To(int64(34))},
+			Archive: &v1alpha1.LedgerArchive{ThroughTime: &metav1.Time{Time: time.Unix(day, 0)}}, Hub: &v1alpha1.LedgerHub{LagSeconds: new(int64(34))},
 			Conditions: []metav1.Condition{
 				{Type: v1alpha1.ConditionWithinLimits, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonJournalNearBudget, Message: "make --journal-budget larger"},
 				{Type: v1alpha1.ConditionShipped, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonHubBehind},
