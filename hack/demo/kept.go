@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // explain says how to play with what goes on running. The variables that it takes are in a file, to be read by a shell.
@@ -19,8 +21,17 @@ func (s *stage) explain(ctx context.Context) error {
 	if err := os.WriteFile(file, []byte(environment(s.plane.Kubeconfig(), programs, variables)), 0o600); err != nil {
 		return err
 	}
+	page, err := s.showPage(ctx, append(os.Environ(), append(variables, "KUBECONFIG="+s.plane.Kubeconfig())...))
+	if err != nil {
+		return err
+	}
 	s.say(`
-Everything goes on running. To play with it, in a shell (bash or zsh):
+Everything goes on running. The page with what you have just seen, for one
+browser (kubectl usage dashboard is for the next):
+
+  %s
+
+To play with it, in a shell (bash or zsh):
 
   . %s
 
@@ -36,8 +47,56 @@ documentation shows can be tried as it is there, such as:
   kubectl explain usagerecord.status
   tail -f %s
 
-To end it: make demo-down`, quoted(file), quoted(s.operatorLog()))
+To end it: make demo-down`, page, quoted(file), quoted(s.operatorLog()))
 	return nil
+}
+
+// pagePatience bounds how long kubectl usage dashboard takes to say where the page is.
+const pagePatience = 30 * time.Second
+
+// showPage has kubectl usage dashboard serve the page until the demo is ended, and returns its address.
+func (s *stage) showPage(ctx context.Context, variables []string) (address string, err error) {
+	command := exec.Command(s.plugin(), "dashboard", "--browser=false")
+	command.Dir, command.Env = s.dir, variables
+	if err := launch(command, s.pageLog(), s.keep); err != nil {
+		return "", fmt.Errorf("start kubectl usage dashboard: %w", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = command.Wait() // what it said is in its log
+	}()
+	p := s.readProps()
+	p.PagePID = command.Process.Pid
+	if err := s.writeProps(p); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, pagePatience)
+	defer cancel()
+	for {
+		if text, err := os.ReadFile(s.pageLog()); err == nil {
+			if address := pageAddress(string(text)); address != "" {
+				return address, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("kubectl usage dashboard has not said in %s where the page is:\n%s", pagePatience, tail(s.pageLog(), 12))
+		case <-ended:
+			return "", fmt.Errorf("kubectl usage dashboard has ended by itself:\n%s", tail(s.pageLog(), 12))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// pageAddress is what kubectl usage dashboard says in its first line, once that is whole.
+func pageAddress(said string) string {
+	line, _, whole := strings.Cut(said, "\n")
+	address, is := strings.CutPrefix(line, "The page is at ")
+	if !whole || !is {
+		return ""
+	}
+	return address
 }
 
 // environment is a file for a shell that sets the variables, and puts the programs first in the PATH.

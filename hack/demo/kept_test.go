@@ -21,3 +21,14 @@ func TestAShellReadsTheEnvironment(t *testing.T) {
 		t.Errorf("%v, %s: want %s of\n%s", err, out, want, text)
 	}
 }
+
+func TestTheAddressOfThePageIsReadOnceItIsWhole(t *testing.T) {
+	for said, want := range map[string]string{
+		"": "", "The page is at http://127.0.0.1:1/?sec": "", "error: there is no operator\n": "",
+		"The page is at http://127.0.0.1:1/?secret=x\nIt ends with Ctrl-C.\n": "http://127.0.0.1:1/?secret=x",
+	} {
+		if got := pageAddress(said); got != want {
+			t.Errorf("%q: got %q, want %q", said, got, want)
+		}
+	}
+}

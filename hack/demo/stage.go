@@ -44,6 +44,7 @@ type stage struct {
 // props is what another run of the demo needs to know of this one's processes.
 type props struct {
 	OperatorPID int `json:"operatorPID"`
+	PagePID     int `json:"pagePID,omitempty"`
 }
 
 // openStage takes the folder .demo, in which no other demo may be running.
@@ -89,11 +90,13 @@ func (s *stage) operator() string { return s.path("usage-operator") }
 // plugin is kubectl usage, which kubectl finds in that folder.
 func (s *stage) plugin() string { return s.path("bin/kubectl-usage") }
 
+func (s *stage) pageLog() string { return s.path("page.log") }
+
 func (s *stage) operatorLog() string { return s.path("operator.log") }
 
 // inUse tells whether a process of an earlier demo runs.
 func (s *stage) inUse() bool {
-	if runs(s.readProps().OperatorPID, s.operator()) {
+	if p := s.readProps(); runs(p.OperatorPID, s.operator()) || runs(p.PagePID, s.plugin()) {
 		return true
 	}
 	plane, err := controlplane.Attach(s.path("control-plane"), io.Discard)
@@ -234,11 +237,17 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
+// stop ends the processes that run.
+func (s *stage) stop() error {
+	p := s.readProps()
+	return errors.Join(end(p.PagePID, s.plugin()), end(p.OperatorPID, s.operator()), s.plane.Stop())
+}
+
 // strike stops everything that was started. What tells why something failed stays.
 func (s *stage) strike(succeeded bool) error {
 	s.say("")
 	s.say("Stopping the operator and the control plane.")
-	failed := errors.Join(end(s.readProps().OperatorPID, s.operator()), s.plane.Stop())
+	failed := s.stop()
 	if failed != nil {
 		return failed
 	}
@@ -264,7 +273,7 @@ func down(ctx context.Context, out console) error {
 	if err != nil && !errors.Is(err, controlplane.ErrNoControlPlane) {
 		return err
 	}
-	if err := errors.Join(end(s.readProps().OperatorPID, s.operator()), s.plane.Stop()); err != nil {
+	if err := s.stop(); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(s.dir); err != nil {

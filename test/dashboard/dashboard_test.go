@@ -102,6 +102,7 @@ var states = map[string]struct{ token, view, says string }{
 	"nobody's":                 {"nobody", "overview" + fortnight, "Not visible to you"},
 	"capacity, for a tenant":   {"shop", "overview" + fortnight, "shown to those who may see all namespaces"},
 	"a part that is unknown":   {"bank", "tenant/bank" + fortnight, "is unknown, and in no figure"},
+	"a first month":            {"admin", "overview?last=90d", "the figures are from then on"},
 	"a resource held nothing":  {"shop", "resource/uid-render?from=2026-11-20T00:00:00Z&to=2026-11-20T10:00:00Z", "held nothing in this time"},
 	"unknown, of the cluster":  {"admin", "overview?from=2026-10-01T00:00:00Z&to=2026-10-02T00:00:00Z", "Unknown: in this time"},
 	"unknown, of a resource":   {"shop", "resource/uid-render?from=2026-10-01T00:00:00Z&to=2026-10-02T00:00:00Z", "Unknown"},

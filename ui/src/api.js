@@ -3,7 +3,7 @@
 import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { useSignal } from '@preact/signals'
-import { tick } from './state.js'
+import { began, tick } from './state.js'
 
 /** session is who asks: undefined before it is known, null for nobody. */
 export const session = signal(undefined)
@@ -41,7 +41,10 @@ export async function ask(method, path, body, abort) {
 
 export async function whoAsks() {
   try {
-    session.value = await ask('GET', 'ui/session')
+    const who = await ask('GET', 'ui/session')
+    const status = await ask('GET', 'v1alpha1/status').catch(() => ({})) // views say what is wrong
+    began.value = Date.parse(status.meteringBegan || '') / 1000 || 0
+    session.value = who
   } catch (err) {
     session.value = err.status === 401 ? null : { failed: err }
   }

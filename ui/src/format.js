@@ -77,5 +77,13 @@ export function duration(seconds) {
 /** metricName is a metric in words. */
 export const metricName = (m) => [m.resourceType, m.dimension].filter(Boolean).join('.')
 
-/** unitWords is a unit as people say it: core-hours. */
-export const unitWords = (unit) => (unit ? unit + 's' : '')
+const abbreviations = { vm: 'VM', ip: 'IP', vpc: 'VPC', gpu: 'GPU' }
+
+/** unitWords is a unit as people say it, and as kubectl usage does: core-hours, VM-hours allocated. */
+export function unitWords(unit) {
+  const counted = /^([a-z_]+)-hour$/.exec(unit || '')
+  if (!counted) return unit ? unit + 's' : ''
+  const words = counted[1].split('_')
+  const state = words.length > 1 && ['allocated', 'retained'].includes(words[words.length - 1]) ? ' ' + words.pop() : ''
+  return words.map((word) => abbreviations[word] || word).join(' ') + '-hours' + state
+}

@@ -95,7 +95,7 @@ export function Table({ caption, head, children, stacked }) {
   return <div class="scroll" tabIndex="0" role="region" aria-label={caption}>
     <table class={stacked ? 'stacked' : ''}>
       <caption class="sr">{caption}</caption>
-      <thead><tr>{head.map(([name, right]) => <th key={name} scope="col" class={right ? 'right' : ''}>{name}</th>)}</tr></thead>
+      <thead><tr>{head.map(([name, right, more = '']) => <th key={name} scope="col" class={right ? 'right' : more}>{name}</th>)}</tr></thead>
       <tbody>{children}</tbody>
     </table>
   </div>

@@ -50,7 +50,13 @@ const lengths = { h: 3600, d: 86400, w: 7 * 86400 }
 /** ranges are the windows that can be chosen by name. */
 export const ranges = [['24h', 'Last 24 hours'], ['7d', 'Last 7 days'], ['30d', 'Last 30 days'], ['month', 'This month'], ['lastmonth', 'Last month']]
 
-/** frame is the window that is looked at, as the API's reports have it. */
+/** began is when metering did, in seconds since the epoch; 0: it is not known. */
+export const began = signal(0)
+
+/**
+ * frame is the window that is looked at, as the API's reports have it. One that is named by its
+ * length begins when metering did, if that is later: since says so.
+ */
 export const frame = computed(() => {
   tick.value // a window up to now moves
   const q = route.value.query
@@ -65,10 +71,12 @@ export const frame = computed(() => {
   let start = Date.parse(q.get('from') || '') / 1000
   let end = q.get('to') ? Date.parse(q.get('to')) / 1000 : now
   if (named) [start, end] = [now - Number(named[1]) * lengths[named[2]], now]
+  const since = named && began.value > start && began.value < end ? began.value : 0
+  if (since) start = since
   if (!(start < end)) return { body, last, seconds: 0, wrong: 'The window in this address is not one: choose another.' }
   body.startingOn = new Date(start * 1000).toISOString().replace(/\.\d+Z/, 'Z')
   body.endingBefore = new Date(end * 1000).toISOString().replace(/\.\d+Z/, 'Z')
-  return { body, last, seconds: end - start }
+  return { body, last, seconds: end - start, since }
 })
 
 /** bounds is the window as GET takes it. Months are those of UTC. */

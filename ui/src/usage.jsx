@@ -39,9 +39,11 @@ export function Usage({ filters, groups, caption }) {
 /** Known says how much of the window is known, if that is not all, and whether it is final. */
 function Known({ report }) {
   const coverage = report.coverage
-  if (!coverage || coverage.percent === '100') return null
+  const since = frame.value.since
+  const whence = since > 0 && <> Metering began at <Moment at={since * 1000} />: the figures are from then on.</>
+  if (!coverage || coverage.percent === '100') return whence ? <p class="banner">{whence}</p> : null
   return <p class="banner">Of this time {coverage.percent} % is known. What was used in the rest is unknown, and in no figure.
-    {report.meteringBegan && <> Metering began at <Moment at={report.meteringBegan} />.</>}</p>
+    {whence || (report.meteringBegan && <> Metering began at <Moment at={report.meteringBegan} />.</>)}</p>
 }
 
 function Totals({ totals, metric }) {
@@ -97,12 +99,12 @@ function linkOf(line, group) {
 
 function Ranking({ lines, others, total, group, caption, filters }) {
   const several = !filters.namespaces && group !== 'namespace' && group !== 'resourceType'
-  const head = [[group === 'namespace' ? 'Tenant' : group === 'resourceType' ? 'Type' : group === 'deployment' ? 'Deployment' : 'Resource'], ...(several ? [['Tenant']] : []), ['Usage', true], ['Unit'], ['Share', true]]
+  const head = [[group === 'namespace' ? 'Tenant' : group === 'resourceType' ? 'Type' : group === 'deployment' ? 'Deployment' : 'Resource'], ...(several ? [['Tenant']] : []), ['Usage', true], ['Unit', false, 'roomy'], ['Share', true]]
   const row = (line, key, name) => <tr key={key}>
     <th scope="row">{name}</th>
     {several && <td>{line.group?.namespace}</td>}
     <td class="right"><span class="figure" title={line.total && 'exactly ' + line.total.exact + ' ' + line.exactUnit}>{line.total ? marked(decimal(line.total.exact, line.scale), line.accuracy) : <span class="unknown">unknown</span>}</span></td>
-    <td class="whole">{unitWords(line.unit)}</td>
+    <td class="whole roomy">{unitWords(line.unit)}</td>
     <td class="right">{line.total && total.total ? percent(line.total.exact, total.total.exact) : '–'}</td>
   </tr>
   const partial = [...lines, total].some((l) => l.accuracy === 'Partial')

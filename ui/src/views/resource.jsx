@@ -1,7 +1,7 @@
 // A resource as lanes: a dimension each, its segments by time, and how each end is known.
 import { useSignal } from '@preact/signals'
 import { useAnswer } from '../api.js'
-import { duration, quantity, time, utc } from '../format.js'
+import { duration, quantity, time, unitWords, utc } from '../format.js'
 import { Answer, Moment, Table } from '../parts.jsx'
 import { bounds, frame, href, zone } from '../state.js'
 
@@ -18,7 +18,7 @@ export function Resource({ uid }) {
     if (!r) return <Held coverage={list.coverage} />
     return <>
       <p class="note">{r.kind} {r.apiVersion && '(' + r.apiVersion + ')'} · UID {r.uid} · figures up to <Moment at={list.known} />, final up to <Moment at={list.sealed} /></p>
-      <div class="metrics">{r.totals.map((t) => <div class="metric" key={t.dimension + t.unit}><span class="name">{t.dimension}</span><span class="figure" title={'exactly ' + t.exact + ' ' + t.exactUnit}>{quantity(t.quantity)} <span class="unit">{t.unit}s</span></span></div>)}</div>
+      <div class="metrics">{r.totals.map((t) => <div class="metric" key={t.dimension + t.unit}><span class="name">{t.dimension}</span><span class="figure" title={'exactly ' + t.exact + ' ' + t.exactUnit}>{quantity(t.quantity)} <span class="unit">{unitWords(t.unit)}</span></span></div>)}</div>
       <Partly coverage={list.coverage} />
       <Lanes resource={r} list={list} />
       {list.next && <p><button onClick={() => { cursor.value = list.next }}>Later segments</button></p>}
@@ -121,7 +121,7 @@ function Why({ segment: s, list }) {
   return <section class="why" aria-live="polite">
     <h3>Why {quantity(s.quantity)} {s.hourUnit}s?</h3>
     <dl>
-      <dt>Figure</dt><dd>{s.level} {s.unit} for {duration(s.seconds)} ({s.seconds} s) in this window is {s.quantity} {s.hourUnit}s</dd>
+      <dt>Figure</dt><dd>{s.level} {s.unit} for {duration(s.seconds)} ({s.seconds} s) in this window is {s.quantity} {unitWords(s.hourUnit)}</dd>
       {end(s.start, 'Start')}{end(s.end, 'End')}
       <dt>Under</dt><dd>{s.deployment || '(no deployment)'}{s.container && ' · container ' + s.container}{s.region && ' · region ' + s.region}{s.bundle && ' · ' + s.bundle}</dd>
       {s.correction && <><dt>Correction</dt><dd>{s.correction === 'less' ? 'Sealed hours have less by this.' : 'Sealed hours have more by this.'}</dd></>}
