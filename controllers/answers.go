@@ -33,7 +33,7 @@ func NewAnswers() *Answers { return &Answers{timeline: timelines.New()} }
 // newHotAnswers has in memory as they are so many days, before the one that is being sealed, and
 // packs older ones, in a folder if there is one for that.
 func newHotAnswers(mgr ctrl.Manager, o *Options) (*Answers, error) {
-	a, hot := &Answers{}, timeline.Hot{Days: o.HotDays, Bytes: timeline.DefaultColdBytes}
+	a, hot := &Answers{}, timeline.Hot{Days: o.HotDays, Segments: timeline.SegmentsIn(o.Memory.Container), Bytes: timeline.DefaultColdBytes}
 	if o.Scratch != "" {
 		log := mgr.GetLogger().WithName("scratch")
 		dir, err := scratch.NewDir(o.Scratch, o.ScratchSize, func(err error) {

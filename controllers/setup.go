@@ -205,7 +205,7 @@ func newJournal(mgr ctrl.Manager, o *Options, as journal.Options) (*journal.Jour
 		return nil, err
 	}
 	as.Store, as.Writer, as.Cluster, as.Log = blocks, o.Identity, o.Cluster, mgr.GetLogger().WithName("journal")
-	as.Retention = o.Schedule.Retention
+	as.Retention, as.InPortions = o.Schedule.Retention, true
 	as.Fits = (&loading{log: as.Log, clock: as.Clock, fits: memory.NewGuard(o.Memory).Fits}).Fits
 	return journal.New(as), nil
 }

@@ -3,7 +3,9 @@ package collector
 import (
 	"cmp"
 	"context"
+	"iter"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -68,17 +70,29 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 	if n := len(sealed); n > 0 {
 		kept = min(kept, sealed[n-1].End) // what is not sealed yet is needed, however old
 	}
-	c.restored.ledger = c.ledger.Restore(entries, state.Segments, sealed, kept)
-	for i := range state.Segments {
-		if s := &state.Segments[i]; s.End.IsZero() && s.Kind == usage.Put {
-			c.graph.Seed(s.Subject.Instance.UID, s.Subject.Deployment)
+	packed := int64(math.MinInt64) // nothing is
+	if n := len(sealed); n > 0 {
+		packed = c.packedUntil(sealed[n-1])
+	}
+	c.restored.ledger = c.ledger.RestorePacked(entries, c.seeding(state.InPortions()), sealed, kept, packed)
+	c.mu.Unlock()
+	c.Discover()
+}
+
+// seeding has the graph know what holds something of each portion. Called under the lock.
+func (c *Collector) seeding(portions iter.Seq[[]usage.Change]) iter.Seq[[]usage.Change] {
+	return func(yield func([]usage.Change) bool) {
+		for changes := range portions {
+			for i := range changes {
+				if s := &changes[i]; s.End.IsZero() && s.Kind == usage.Put {
+					c.graph.Seed(s.Subject.Instance.UID, s.Subject.Deployment)
+				}
+			}
+			if !yield(changes) {
+				return
+			}
 		}
 	}
-	c.mu.Unlock()
-	if n := len(sealed); n > 0 {
-		c.pack(sealed[n-1])
-	}
-	c.Discover()
 }
 
 // restoredMeter is the ledger's meter as the journal knows it.

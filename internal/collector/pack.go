@@ -10,14 +10,18 @@ import (
 // of it late is mostly learnt within these.
 const packedAfter = 3600
 
-// pack packs what is gone, and ended before the interval that was sealed last, or an hour before
-// its end: records of that one are still to be cut. It takes the lock for some hundred objects
-// at a time.
-func (c *Collector) pack(sealed usage.Window) {
-	before := max(sealed.Start, sealed.End-packedAfter)
+// packedUntil is when the last that is packed of what is gone has ended: before the interval
+// that was sealed last, or an hour before its end, for records of that one are still to be cut.
+func (c *Collector) packedUntil(sealed usage.Window) int64 {
 	if c.PackAtOnce {
-		before = math.MaxInt64
+		return math.MaxInt64
 	}
+	return max(sealed.Start, sealed.End-packedAfter)
+}
+
+// pack packs what is gone. It takes the lock for some hundred objects at a time.
+func (c *Collector) pack(sealed usage.Window) {
+	before := c.packedUntil(sealed)
 	for left := true; left; {
 		c.mu.Lock()
 		left = c.ledger.Pack(before)

@@ -32,6 +32,9 @@ type Options struct {
 	// leave it out, if it was sealed too; 0: everything is in the State. What it
 	// leaves out, neither Load nor Follow keep in memory.
 	Retention int64
+	// InPortions, with a Retention, has Load give the segments in Portions: from when they are
+	// read on they take a tenth of the memory.
+	InPortions bool
 	// Past reads what was left out of the journal since the archive has it; nil: there is no archive.
 	Past Past
 	// Lately, with a Retention, leaves in the archive what had ended before that began: the
@@ -64,6 +67,8 @@ type Journal struct {
 	log     logr.Logger
 	// retention is Options.Retention.
 	retention int64
+	// inPortions is Options.InPortions.
+	inPortions bool
 	// fits is Options.Fits.
 	fits func(read, all int64) error
 	// followed is Options.Followed.
@@ -139,7 +144,7 @@ func New(o Options) *Journal {
 	j := &Journal{
 		store: o.Store, writer: text(o.Writer[:min(len(o.Writer), 253)]), cluster: text(o.Cluster), clock: o.Clock, log: o.Log,
 		follower: o.Follower, retention: o.Retention, fits: o.Fits, followed: o.Followed,
-		past: o.Past, cuts: o.Cuts, lately: o.Lately, replays: o.OnlyTold,
+		inPortions: o.InPortions && o.Retention > 0, past: o.Past, cuts: o.Cuts, lately: o.Lately, replays: o.OnlyTold,
 		acknowledged: o.Acknowledged,
 	}
 	if j.follower == nil {

@@ -10,8 +10,9 @@ import (
 // builder adds up blocks to a State.
 type builder struct {
 	words *words
-	// fold adds up segments; nil: they are told to the follower alone.
-	fold  *fold
+	// fold adds up segments, or portions do; neither: they are told to the follower alone.
+	fold     *fold
+	portions *portions
 	state State
 	// read is the last sequence that was added up, or passed over.
 	read uint64
@@ -117,9 +118,7 @@ func (b *builder) add(from *block) error {
 		said.seals, said.coverage = b.without.seals(said.seals), b.without.coverage(said.coverage)
 		b.rows = b.rows[:before+len(b.without.changes(b.rows[before:]))]
 	}
-	if b.fold != nil {
-		b.addSegments(said.seals, b.rows[before:])
-	}
+	b.addSegments(said.seals, b.rows[before:])
 	from.spend()
 	b.batch.add(said)
 	if from.last() {
@@ -129,11 +128,29 @@ func (b *builder) add(from *block) error {
 }
 
 func (b *builder) addSegments(seals []Seal, rows []usage.Change) {
-	if n := len(seals); n > 0 && b.horizon != nil {
-		b.fold.after(b.horizon(seals[n-1]))
+	if n := len(seals); n > 0 {
+		b.sealed(seals[n-1])
 	}
-	for i := range rows {
-		b.fold.add(&rows[i])
+	switch {
+	case b.portions != nil:
+		for i := range rows {
+			b.portions.add(&rows[i])
+		}
+	case b.fold != nil:
+		for i := range rows {
+			b.fold.add(&rows[i])
+		}
+	}
+}
+
+// sealed moves the horizon, given the seal that was the last.
+func (b *builder) sealed(last Seal) {
+	switch {
+	case b.horizon == nil:
+	case b.portions != nil:
+		b.portions.after(b.horizon(last))
+	case b.fold != nil:
+		b.fold.after(b.horizon(last))
 	}
 }
 
@@ -187,14 +204,18 @@ func withHistory(before, meters []Meter) []Meter {
 
 // result is what all that was added up amounts to. The builder is of no use afterwards.
 func (b *builder) result() *State {
-	if b.fold == nil {
+	if n := len(b.state.Seals); n > 0 {
+		b.sealed(b.state.Seals[n-1])
+	}
+	switch {
+	case b.portions != nil:
+		b.state.Portions = b.portions.result()
+	case b.fold != nil:
+		b.state.Segments = b.fold.result()
+	default:
 		return &b.state
 	}
-	if n := len(b.state.Seals); n > 0 && b.horizon != nil {
-		b.fold.after(b.horizon(b.state.Seals[n-1]))
-	}
-	b.state.Segments = b.fold.result()
-	b.words, b.fold, b.rows = nil, nil, nil
+	b.words, b.fold, b.portions, b.rows = nil, nil, nil, nil
 	return &b.state
 }
 

@@ -118,9 +118,16 @@ func (f *fold) void(key foldKey, known entry, change *usage.Change) {
 func (f *fold) after(horizon int64) { f.horizon = max(f.horizon, horizon) }
 
 // expired tells whether the change is of no use after the horizon.
-func (f *fold) expired(c *usage.Change) bool {
+func (f *fold) expired(c *usage.Change) bool { return expired(c, f.horizon) }
+
+func expired(c *usage.Change, horizon int64) bool {
+	return c.Kind != usage.Void && !c.End.IsZero() && latestOf(c) <= horizon
+}
+
+// latestOf is the last moment that a change of what has ended is about.
+func latestOf(c *usage.Change) int64 {
 	_, latest := c.End.EndBounds()
-	return c.Kind != usage.Void && !c.End.IsZero() && max(latest, c.Start.At) <= f.horizon
+	return max(latest, c.Start.At)
 }
 
 // prune lets go of what is void, or expired.

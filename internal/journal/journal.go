@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -136,9 +137,20 @@ type State struct {
 	// every Less and More; in the order of their first appearance. With a retention,
 	// those that had ended before it began, by the end of the last seal, are left out.
 	Segments []usage.Change
+	// Portions, where the options want them, are these instead, with all that is of one
+	// instance in one portion. They are handed out once, and let go of.
+	Portions iter.Seq[[]usage.Change]
 	Coverage []usage.Stretch
 	Seals    []Seal
 	Gaps     []Gap
 	// Archived is what was said last of the archive; nil: nothing was.
 	Archived *Archived
+}
+
+// InPortions hands out the segments, once, with all that is of one instance in one portion.
+func (s *State) InPortions() iter.Seq[[]usage.Change] {
+	if s.Portions != nil {
+		return s.Portions
+	}
+	return func(yield func([]usage.Change) bool) { yield(s.Segments) }
 }

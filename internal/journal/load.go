@@ -133,8 +133,11 @@ func (v *view) judge(now int64) {
 func (j *Journal) newBuilder() *builder {
 	b := newBuilder(true, j.follower)
 	b.fits = j.fits
-	if j.replays {
+	if j.replays || j.inPortions {
 		b.fold = nil
+	}
+	if !j.replays && j.inPortions {
+		b.portions = newPortions()
 	}
 	if j.retention > 0 {
 		b.horizon = func(last Seal) int64 { return min(j.clock.Now().Unix()-j.retention, last.Interval.End) }

@@ -158,9 +158,7 @@ func (j *Journal) wanted(said *Archived) (from int64, recall recaller) {
 
 // recalled adds up one of the days that are in the archive.
 func (b *builder) recalled(day *Batch, of *Archived) error {
-	if b.fold != nil {
-		b.addSegments(day.Seals, day.Changes)
-	}
+	b.addSegments(day.Seals, day.Changes)
 	b.state.Coverage = append(b.state.Coverage, day.Coverage...)
 	b.state.Seals = append(b.state.Seals, day.Seals...)
 	b.rowsRead += int64(len(day.Changes))

@@ -356,7 +356,7 @@ func (w *encoding) closed(c closed, beside int64) {
 
 // uid writes a UID: one as Kubernetes gives them in 17 bytes.
 func (w *encoding) uid(uid string) {
-	if b, is := uuid(uid); is {
+	if b, is := usage.UUID(uid); is {
 		w.number(0)
 		*w = append(*w, b[:]...)
 		return

@@ -54,11 +54,17 @@ func (p *packed) open(b *block) *inside {
 	if o, kept := p.opened.Get(b); kept {
 		return o
 	}
+	o := p.unpack(b)
+	p.opened.Put(b, o, len(o.bytes)*openedTimes)
+	return o
+}
+
+// unpack makes a block ready to be looked into, once.
+func (p *packed) unpack(b *block) *inside {
 	o, err := b.open()
 	if err != nil {
 		panic(b.unreadable(err))
 	}
-	p.opened.Put(b, o, len(o.bytes)*openedTimes)
 	return o
 }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -241,6 +242,15 @@ func inWords(changes []usage.Change) (all []string) {
 	return all
 }
 
+// portionsOf are changes one object at a time.
+func portionsOf(changes []usage.Change) iter.Seq[[]usage.Change] {
+	of := map[string][]usage.Change{}
+	for _, c := range changes {
+		of[c.Subject.Instance.UID] = append(of[c.Subject.Instance.UID], c)
+	}
+	return maps.Values(of)
+}
+
 func (x *twins) restart() {
 	x.flush()
 	told := foldedChanges(x.told)
@@ -250,7 +260,13 @@ func (x *twins) restart() {
 		for _, m := range x.sides[i].meters {
 			meters = append(meters, NewMeter(m.Name, m.Since, m.Dimensions()))
 		}
-		known := l.Restore(meters, told, x.sealed, math.MinInt64)
+		var known map[string]*Meter
+		if i == 0 {
+			known = l.Restore(meters, told, x.sealed, math.MinInt64)
+		} else {
+			until := draw(x, "packed as it is restored", int64(math.MinInt64), x.now-anHour, math.MaxInt64)
+			known = l.RestorePacked(meters, portionsOf(told), x.sealed, math.MinInt64, until)
+		}
 		for j, m := range meters {
 			x.sides[i].meters[j] = known[m.Name]
 		}

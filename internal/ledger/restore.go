@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"slices"
 
@@ -13,6 +14,15 @@ import (
 // what ended at or before keptFrom is left out. It returns the meters by name:
 // each goes on when it is used in an Observation again.
 func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage.Window, keptFrom int64) map[string]*Meter {
+	return l.RestorePacked(meters, slices.Values([][]usage.Change{changes}), sealed, keptFrom, math.MinInt64)
+}
+
+// RestorePacked is Restore of portions, with all that is of one object in one of them. What is
+// gone of a portion, and ended at or before a moment, is packed before the next one is asked
+// for: memory is needed for a portion as it is, and for what is packed.
+func (l *Ledger) RestorePacked(
+	meters []*Meter, portions iter.Seq[[]usage.Change], sealed []usage.Window, keptFrom, packedUntil int64,
+) map[string]*Meter {
 	for _, interval := range sealed {
 		l.Seal(interval)
 	}
@@ -20,7 +30,34 @@ func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage
 	for _, m := range meters {
 		byName[m.Name] = m
 	}
-	r := restoring{Ledger: l, meters: byName, streams: map[streamKey]*stream{}}
+	r := restoring{Ledger: l, meters: byName}
+	for changes := range portions {
+		r.portion(changes, keptFrom)
+		r.pack(packedUntil)
+	}
+	for _, x := range []index{l.objects, l.past.index} {
+		for _, at := range x {
+			for ; at != nil; at = at.next {
+				at.widen()
+			}
+		}
+	}
+	l.unwritten = unwritten{}
+	l.regroup(packedUntil)
+	return byName
+}
+
+type restoring struct {
+	*Ledger
+	meters map[string]*Meter
+	// streams and objects are the portion's.
+	streams map[streamKey]*stream
+	objects []*object
+}
+
+// portion takes in changes, and all that there is of their objects.
+func (r *restoring) portion(changes []usage.Change, keptFrom int64) {
+	r.streams, r.objects = map[streamKey]*stream{}, nil
 	for i := range changes {
 		if c := &changes[i]; c.Kind == usage.Put && c.End.IsZero() {
 			r.open(&c.Segment)
@@ -29,21 +66,82 @@ func (l *Ledger) Restore(meters []*Meter, changes []usage.Change, sealed []usage
 	for i := range changes {
 		r.ended(&changes[i], keptFrom)
 	}
-	for _, x := range []index{l.objects, l.past.index} {
-		for _, at := range x {
-			for ; at != nil; at = at.next {
-				r.settle(at)
+	for _, at := range r.objects {
+		r.settle(at)
+	}
+}
+
+// pack packs what is gone of a portion.
+func (r *restoring) pack(until int64) {
+	if until == math.MinInt64 {
+		return
+	}
+	p := &r.packed.pass
+	*p = pass{found: map[int64]map[*account][]*object{}}
+	for _, at := range r.objects {
+		if ended, is := r.packable(at, until); is {
+			p.add(at, hourOf(ended))
+		}
+	}
+	r.packAll(until)
+}
+
+// packAll packs what a pass has found.
+func (l *Ledger) packAll(until int64) {
+	for p := &l.packed.pass; len(p.ready) > 0 || p.next(); {
+		l.packSome(until)
+	}
+	l.packed.pass = pass{}
+}
+
+// regroupedAtOnce is how many objects are put together anew at a time, as they are in memory
+// when they are not packed.
+const regroupedAtOnce = 16 * blockObjects
+
+// regroup packs anew what was packed portion by portion, so that objects of one account lie
+// together: fewer blocks are looked into for one of them, and they take less.
+func (l *Ledger) regroup(until int64) {
+	hours := map[int64][]*block{}
+	for _, b := range l.packed.blocks {
+		if hour := hourOf(b.high); !slices.Contains(hours[hour], b) {
+			hours[hour] = append(hours[hour], b)
+		}
+	}
+	for _, blocks := range hours {
+		if len(blocks) == 1 {
+			continue
+		}
+		slices.SortFunc(blocks, func(a, b *block) int { return cmp.Compare(a.number, b.number) })
+		for len(blocks) > 0 {
+			n, objects := 0, 0
+			for n < len(blocks) && (n == 0 || objects+blocks[n].objects <= regroupedAtOnce) {
+				objects += blocks[n].objects
+				n++
+			}
+			l.packAgain(blocks[:n], until)
+			blocks = blocks[n:]
+		}
+	}
+}
+
+// packAgain packs what some blocks have together.
+func (l *Ledger) packAgain(blocks []*block, until int64) {
+	p := &l.packed.pass
+	*p = pass{found: map[int64]map[*account][]*object{}}
+	for _, b := range blocks {
+		o := l.packed.unpack(b)
+		l.packed.drop(b)
+		for i := range b.objects {
+			if b.isGone(i) {
+				continue
+			}
+			at := l.raise(o.object(i), b.forgotten)
+			if ended, is := l.packable(at, until); is {
+				p.add(at, hourOf(ended))
 			}
 		}
 	}
-	l.unwritten = unwritten{}
-	return byName
-}
-
-type restoring struct {
-	*Ledger
-	meters  map[string]*Meter
-	streams map[streamKey]*stream
+	l.packAll(until)
 }
 
 type streamKey struct {
@@ -83,8 +181,9 @@ func (r *restoring) stream(segment *usage.Segment) (s *stream, dimension uint32)
 		if at == nil {
 			at = r.add(m, uid)
 			at.known, at.absent, at.gone = true, true, true
-			r.objects.remove(at)
+			r.Ledger.objects.remove(at)
 			r.past.add(at)
+			r.objects = append(r.objects, at)
 		}
 		s = r.newStream(at, &key.subject)
 		r.streams[key] = s
@@ -109,7 +208,7 @@ func (r *restoring) open(segment *usage.Segment) {
 	s.open[i] = open{level: segment.Level, start: segment.Start}
 	if at.gone {
 		r.past.remove(at)
-		r.objects.add(at)
+		r.Ledger.objects.add(at)
 	}
 	at.absent, at.gone = false, false
 	at.unreadable = at.unreadable || segment.Start.Evidence == usage.LastKnown
@@ -134,11 +233,7 @@ func (r *restoring) correct(c *usage.Change) {
 // settle makes of an object's segments what is remembered beside them.
 func (r *restoring) settle(at *object) {
 	slices.SortFunc(at.streams, func(a, b *stream) int { return cmp.Compare(a.container(), b.container()) })
-	at.eachStream(func(s *stream) {
-		for len(s.open) < len(at.meter.dimensions) { // others have more
-			s.open = append(s.open, open{})
-		}
-	})
+	at.widen()
 	for m := at.members; m != nil; m = m.next {
 		m.began = math.MaxInt64
 		for _, k := range r.lines(m, at, math.MinInt64) {
@@ -146,6 +241,15 @@ func (r *restoring) settle(at *object) {
 		}
 	}
 	at.count(false)
+}
+
+// widen gives streams room for the dimensions that others of the meter have.
+func (at *object) widen() {
+	at.eachStream(func(s *stream) {
+		for len(s.open) < len(at.meter.dimensions) {
+			s.open = append(s.open, open{})
+		}
+	})
 }
 
 // remember is what one line tells of its object: when it said something of

@@ -174,7 +174,7 @@ func (x *packedObject) isDue(before int64) bool {
 }
 
 // raise makes an object what it was before it was packed. What was forgotten since is.
-func (l *Ledger) raise(x *packedObject, forgotten int64) {
+func (l *Ledger) raise(x *packedObject, forgotten int64) *object {
 	at := &object{
 		uid: strings.Clone(x.uid), meter: x.meter, gone: true, known: x.known, unreadable: x.unreadable, absent: x.absent,
 		fields: x.fields, went: x.went, seen: x.seen, created: x.created, began: x.began,
@@ -210,6 +210,7 @@ func (l *Ledger) raise(x *packedObject, forgotten int64) {
 		l.forget(at, forgotten)
 	}
 	l.noteEnds(at)
+	return at
 }
 
 // noteEnds enters an object in the hours in which something of it ended.
@@ -274,7 +275,7 @@ func (r *reader) uid() string {
 		return ""
 	}
 	r.at += 16
-	return uuidText([16]byte(r.bytes[r.at-16:]))
+	return usage.UUIDText([16]byte(r.bytes[r.at-16:]))
 }
 
 func (r *reader) closed(beside int64) closed {

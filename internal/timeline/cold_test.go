@@ -117,7 +117,7 @@ func (s *shelf) Put(block []byte) (read func() ([]byte, error)) {
 func TestWhatIsColdAnswersAsIfItWereHot(t *testing.T) {
 	dir := scratchDir(t)
 	rapid.Check(t, func(t *rapid.T) {
-		hot := timeline.Hot{Days: rapid.SampledFrom([]int64{0, 0, 1, 40}).Draw(t, "hot days"), Bytes: rapid.SampledFrom([]int{0, 4 << 10, timeline.DefaultColdBytes}).Draw(t, "unpacked")}
+		hot := timeline.Hot{Days: rapid.SampledFrom([]int64{0, 0, 1, 40}).Draw(t, "hot days"), Segments: rapid.SampledFrom([]int{0, 0, 1, 3, 8}).Draw(t, "hot segments"), Bytes: rapid.SampledFrom([]int{0, 4 << 10, timeline.DefaultColdBytes}).Draw(t, "unpacked")}
 		if where := rapid.SampledFrom([]string{"memory", "folder", "folder that fills up"}).Draw(t, "packed into"); where != "memory" {
 			hot.NewShelf = func() timeline.Shelf { return &shelf{File: dir.NewFile(), fills: where != "folder"} }
 		}

@@ -16,6 +16,9 @@ import (
 type Hot struct {
 	// Days is how many days, before the one that is being sealed (UTC), stay unpacked.
 	Days int64
+	// Segments is about how many that are sealed stay unpacked at most, whatever their days,
+	// today's included; 0: however many there are. Some 100 bytes each.
+	Segments int
 	// Bytes is how much of what is packed may be kept unpacked, after a question needed it.
 	Bytes int
 	// NewShelf makes a shelf for what is packed, each time that everything is read anew; nil: it
@@ -26,6 +29,13 @@ type Hot struct {
 // DefaultColdBytes is a budget for unpacked blocks that is enough to read a day once for
 // several questions: about 100,000 segments.
 const DefaultColdBytes = 16 << 20
+
+// hotPart is for how many bytes of a container's limit one segment may stay unpacked: a fifth
+// of the memory, at some 100 bytes each.
+const hotPart = 512
+
+// SegmentsIn is Hot.Segments for a container with so much memory; 0: there is no limit.
+func SegmentsIn(container int64) int { return int(container / hotPart) }
 
 // allHot is as many days as there may be.
 const allHot = math.MaxInt32
@@ -49,24 +59,30 @@ func (h Hot) cold() cold {
 	return c
 }
 
-// freeze packs the days before the hot ones. Its sums are made first, for which nothing
-// has to be unpacked yet.
-func (t *Timeline) freeze(today int64) {
-	if t.hot.Days == allHot {
-		return
+// freeze packs the days before the hot ones, and, the oldest first, as many as it takes for
+// no more than so many segments to be left; 0: however many. Their sums are made first, for
+// which nothing has to be unpacked yet.
+func (t *Timeline) freeze(today int64, most int) {
+	days := slices.Sorted(maps.Keys(t.parts))
+	left := 0
+	for _, day := range days {
+		left += t.parts[day].records
 	}
-	var days []int64
-	for day := range maps.Keys(t.parts) {
-		if day < today-t.hot.Days {
-			days = append(days, day)
+	n := 0
+	for ; n < len(days); n++ {
+		old := t.hot.Days != allHot && days[n] < today-t.hot.Days
+		// Of an hour that is not over there is no sum yet.
+		much := most > 0 && left > most && (days[n] < today || t.next.through%secondsOfHour == 0)
+		if !old && !much {
+			break
 		}
+		left -= t.parts[days[n]].records
 	}
-	if len(days) == 0 {
+	if n == 0 {
 		return
 	}
 	t.sum()
-	slices.Sort(days)
-	for _, day := range days {
+	for _, day := range days[:n] {
 		t.freezeDay(day)
 	}
 }

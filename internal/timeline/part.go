@@ -101,6 +101,7 @@ type part struct {
 	containers []string
 	holders    []partHolder
 	slacks     []slack
+	records    int // that were put into it
 }
 
 type objectKind struct{ apiVersion, kind string }
@@ -146,7 +147,7 @@ func (p *part) holder(i uint32) *holder {
 func (p *part) compact(generation uint64) *part {
 	c := &part{
 		day: p.day, generation: generation, serial: p.serial, classes: slices.Clone(p.classes), kinds: slices.Clip(p.kinds), containers: slices.Clone(p.containers),
-		objects: slices.Clone(p.objects), holders: slices.Clone(p.holders), slacks: slices.Clone(p.slacks), text: p.text,
+		objects: slices.Clone(p.objects), holders: slices.Clone(p.holders), slacks: slices.Clone(p.slacks), text: p.text, records: p.records,
 	}
 	if whole := strings.Join(p.text, ""); len(whole) <= math.MaxUint32 {
 		bases := make([]uint32, len(p.text))
@@ -268,6 +269,7 @@ type filler struct {
 
 // record is a span of a holder as the part has it.
 func (f *filler) record(h *holder, x *span) record {
+	f.records++
 	r := record{
 		start: x.start, level: x.level, end: uint32(x.end - f.start()), holder: f.holderAt(h),
 		startEvidence: x.startEvidence, endEvidence: x.endEvidence,

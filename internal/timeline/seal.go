@@ -26,6 +26,9 @@ func (t *Timeline) seal() {
 	}
 	today := floor(s.through, secondsOfDay)
 	over := today > t.growing // a day is
+	if over && t.hot.Segments > 0 {
+		t.freeze(today, t.hot.Segments/2) // the other half is the new day's
+	}
 	if over {
 		for day := range t.parts {
 			if t.growing <= day && today-t.hot.Days <= day && day < today {
@@ -44,8 +47,8 @@ func (t *Timeline) seal() {
 		}
 	}
 	s.awake = awake
-	if over {
-		t.freeze(today)
+	if over || t.hot.Segments > 0 {
+		t.freeze(today, t.hot.Segments)
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/controllers"
 	"github.com/usage-operator/usage-operator/internal/source"
+	"github.com/usage-operator/usage-operator/test/growth"
 )
 
 // What a process of its own does.
@@ -54,10 +55,8 @@ func runChild(ctx context.Context, args []string) error {
 		return runOperate(ctx, args[1:])
 	case sideServe:
 		return runServe(ctx, args[1:])
-	case sideLead:
-		return runLead(ctx, args[1:])
-	case sideStart:
-		return runStart(ctx, args[1:])
+	case sideGrow:
+		return growth.Child(ctx, args[1:], os.Stdin, os.Stdout)
 	}
 	return runMemoryChild(ctx, args)
 }

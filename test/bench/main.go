@@ -24,7 +24,9 @@ type settings struct {
 	quick  bool
 	// restarted is how many resources benchmark 6 has.
 	restarted int
-	output    string
+	// growth are the paces of benchmark 11, and profiles is where its heap profiles go.
+	growth, profiles string
+	output           string
 	tell      *progress
 }
 
@@ -85,6 +87,8 @@ func parse(args []string) (*settings, error) {
 	flags.IntVar(&s.rounds, "rounds", 5, "How often each side is measured; the medians are compared.")
 	flags.BoolVar(&s.quick, "quick", false, "A tenth of the work: to see that it runs, not to compare.")
 	flags.IntVar(&s.restarted, "restarted", restartResources, "How many resources benchmark 6 has. For 100,000 the API server alone takes 8 to 10 GiB of memory.")
+	flags.StringVar(&s.growth, "growth", "2000x365,20000x30", "How many `pods` an hour there are for how many days, in benchmark 11.")
+	flags.StringVar(&s.profiles, "profiles", "", "The `folder` for heap profiles of each day of benchmark 11; none by default.")
 	flags.StringVar(&s.output, "output", "results.json", "The `file` for all figures of all runs.")
 	if err := flags.Parse(args); err != nil {
 		return nil, err

@@ -145,7 +145,7 @@ func (s *simulation) start() {
 		Log: log.WithName("keeper"), TakeUp: func(context.Context) error { return s.takeUp(o.collector) },
 		Journal: journal.New(journal.Options{
 			Store: o.handle, Writer: fmt.Sprintf("run-%d", s.runs), Cluster: "cluster", Clock: steady, Log: log.WithName("journal"),
-			Follower: &follower{Answers: o.answers, simulation: s}, Retention: s.options.schedule.Retention,
+			Follower: &follower{Answers: o.answers, simulation: s}, Retention: s.options.schedule.Retention, InPortions: true,
 		}),
 	}
 	go func() {

@@ -32,7 +32,7 @@ func (s *simulation) stand() {
 	b := &standby{answers: controllers.NewAnswers(), cancel: cancel, ended: make(chan struct{})}
 	j := journal.New(journal.Options{
 		Store: &handle{store: s.store}, Writer: "standby", Cluster: "cluster", Clock: clock.RealClock{},
-		Follower: &follower{Answers: b.answers, simulation: s}, Retention: s.options.schedule.Retention,
+		Follower: &follower{Answers: b.answers, simulation: s}, Retention: s.options.schedule.Retention, InPortions: true,
 	})
 	go func() {
 		defer close(b.ended)

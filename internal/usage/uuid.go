@@ -1,9 +1,9 @@
-package ledger
+package usage
 
 import "encoding/hex"
 
-// uuid is the number that a text is in the form of a UUID; false where it is not just that.
-func uuid(text string) (b [16]byte, is bool) {
+// UUID is the number that a text is in the form of a UUID; false where it is not just that.
+func UUID(text string) (b [16]byte, is bool) {
 	if len(text) != 36 {
 		return b, false
 	}
@@ -22,7 +22,7 @@ func uuid(text string) (b [16]byte, is bool) {
 		b[at] = high<<4 | low
 		at++
 	}
-	return b, at == len(b) && uuidText(b) == text
+	return b, at == len(b) && UUIDText(b) == text
 }
 
 func nibble(c byte) byte {
@@ -35,8 +35,8 @@ func nibble(c byte) byte {
 	return 255
 }
 
-// uuidText is the text of a number.
-func uuidText(b [16]byte) string {
+// UUIDText is the text of a number.
+func UUIDText(b [16]byte) string {
 	var text [36]byte
 	hex.Encode(text[:8], b[:4])
 	hex.Encode(text[9:13], b[4:6])

@@ -1,0 +1,62 @@
+package growth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// childCommand has this program be a child.
+const childCommand = "growth-child"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == childCommand {
+		if err := Child(context.Background(), os.Args[2:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func command(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, os.Args[0], append([]string{childCommand}, args...)...)
+}
+
+// small is a few hours of many pods, that are kept as long: 40,000, of which the journal's
+// changes and the ledger's objects would be 100 MiB if they were as they are.
+func small() *Cluster {
+	return &Cluster{PerHour: 10_000, Hours: 5, Kept: 4, Limit: 100 << 20}
+}
+
+// A leader, a standby and a start stay under a limit that they would not if what has ended
+// were kept, or restored, as it is.
+func TestMemoryIsBounded(t *testing.T) {
+	if raced {
+		t.Skip("the race detector takes memory of its own; make test runs this without it, too")
+	}
+	days := 0
+	err := Run(t.Context(), t.TempDir(), small(), command, func(d *Day) {
+		t.Logf("%+v, start %+v", d, d.Start)
+		if days++; d.Start == nil || d.Start.Segments != d.Lead.Segments {
+			t.Errorf("a start has %v, and the leader %d segments", d.Start, d.Lead.Segments)
+		}
+	})
+	if err != nil || days == 0 {
+		t.Errorf("%d days, %v", days, err)
+	}
+}
+
+// A replica that takes more than it may is ended, and named.
+func TestALimitIsALimit(t *testing.T) {
+	c := small()
+	c.Limit = 8 << 20
+	var over *LimitError
+	if err := Run(t.Context(), t.TempDir(), c, command, func(*Day) {}); !errors.As(err, &over) || over.MiB <= 8 {
+		t.Errorf("got %v", err)
+	}
+}
