@@ -13,7 +13,7 @@ type builder struct {
 	// fold adds up segments, or portions do; neither: they are told to the follower alone.
 	fold     *fold
 	portions *portions
-	state State
+	state    State
 	// read is the last sequence that was added up, or passed over.
 	read uint64
 	// meters are the state's, with what each measured when.

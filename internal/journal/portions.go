@@ -147,7 +147,9 @@ func (p *portions) take(at *portion) []usage.Change {
 
 // unreadablePortion says that a portion is not what was put into it: something else has
 // written to this memory.
-func unreadablePortion(err error) { panic("journal: what was read cannot be read again: " + err.Error()) }
+func unreadablePortion(err error) {
+	panic("journal: what was read cannot be read again: " + err.Error())
+}
 
 // result hands out each portion, which is let go of.
 func (p *portions) result() iter.Seq[[]usage.Change] {

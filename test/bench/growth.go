@@ -25,14 +25,14 @@ const (
 	flat = 1.2
 )
 
-// churning is how many pods an hour there are for how many days.
-type churning struct{ perHour, days int }
+// growing is how many pods an hour there are for how many days.
+type growing struct{ perHour, days int }
 
 // parseGrowth reads "2000x365,20000x30".
-func parseGrowth(text string) (paces []churning, err error) {
+func parseGrowth(text string) (paces []growing, err error) {
 	for one := range strings.SplitSeq(text, ",") {
 		pods, days, _ := strings.Cut(one, "x")
-		p := churning{}
+		p := growing{}
 		var bad [2]error
 		p.perHour, bad[0] = strconv.Atoi(pods)
 		p.days, bad[1] = strconv.Atoi(days)
@@ -66,7 +66,7 @@ func benchmarkGrowth(ctx context.Context, s *settings) ([]Figure, error) {
 }
 
 // grow lets days pass, and prints each.
-func grow(ctx context.Context, s *settings, p churning) (days []*growth.Day, err error) {
+func grow(ctx context.Context, s *settings, p growing) (days []*growth.Day, err error) {
 	folder, err := os.MkdirTemp("", "growth-")
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func grow(ctx context.Context, s *settings, p churning) (days []*growth.Day, err
 }
 
 // printDay prints a row; with the first one, what the columns are.
-func printDay(p churning, d *growth.Day) {
+func printDay(p growing, d *growth.Day) {
 	table := tabwriter.NewWriter(os.Stdout, 9, 0, 1, ' ', tabwriter.AlignRight)
 	if d.Day == 1 {
 		fmt.Fprintf(table, "\n%d pods an hour: MiB resident now and at most; milliseconds, or seconds a day, of CPU\n", p.perHour)
@@ -113,7 +113,7 @@ func printDay(p churning, d *growth.Day) {
 }
 
 // growthFigures are the most of each, and how costs of the last days compare to the second's.
-func growthFigures(p churning, days []*growth.Day) []Figure {
+func growthFigures(p growing, days []*growth.Day) []Figure {
 	work := fmt.Sprintf("%s pods an hour, %d days: ", quantity(float64(p.perHour)), p.days)
 	last := days[len(days)-1]
 	held := 0.0

@@ -27,7 +27,7 @@ type settings struct {
 	// growth are the paces of benchmark 11, and profiles is where its heap profiles go.
 	growth, profiles string
 	output           string
-	tell      *progress
+	tell             *progress
 }
 
 // benchmark is one row of the list of benchmarks.
