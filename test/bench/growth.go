@@ -78,7 +78,7 @@ func grow(ctx context.Context, s *settings, p growing) (days []*growth.Day, err 
 	}
 	c := &growth.Cluster{
 		PerHour: p.perHour, Hours: int64(p.days) * 24, Kept: growthKept, Limit: growthMiB << 20, Starts: max(1, p.days/growthStarts),
-		Profiles: s.profiles,
+		Profiles: s.profiles, Live: s.profiles != "",
 	}
 	command := func(ctx context.Context, args ...string) *exec.Cmd {
 		return exec.CommandContext(ctx, self, append([]string{childCommand, sideGrow}, args...)...)

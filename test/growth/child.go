@@ -25,7 +25,7 @@ const (
 	restart = "start"   // reads what is there
 )
 
-// told is what a child says: after each hour, and of a day that is over what it took.
+// told is what a child says: after each minute, and of a day that is over what it took.
 type told struct {
 	Now int64 // where it is, in seconds since the epoch
 	Day int   // that is over; 0: none
@@ -33,7 +33,7 @@ type told struct {
 }
 
 // Child is one of the processes: its arguments are those after ChildCommand. It takes a line
-// from in for each hour that it may go on.
+// from in for each minute that it may go on.
 func Child(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 3 {
 		return errors.New("this is not to be called by hand")
@@ -75,22 +75,18 @@ func (c *child) next() (moment int64, more bool) {
 	return moment, true
 }
 
-// lead lives through hours, and tells each.
+// lead lives through minutes, and tells each.
 func (c *child) lead(ctx context.Context) error {
 	if _, err := c.journal.Load(ctx); err != nil {
 		return err
 	}
 	for c.now < began+c.of.Hours*hour {
-		seals := c.seals()
-		for range hour / flush {
-			if err := c.pass(ctx, seals); err != nil {
-				return err
-			}
-			seals = nil
+		if err := c.pass(ctx, c.seals()); err != nil {
+			return err
 		}
 		t := told{Now: c.now}
-		if hours := (c.now - began) / hour; hours%24 == 0 || hours == c.of.Hours {
-			t.Day = int((hours + 23) / 24)
+		if past := c.now - began; past%day == 0 || past == c.of.Hours*hour {
+			t.Day = int((past + day - 1) / day)
 			if err := c.figures(&t.Figures); err != nil {
 				return err
 			}
@@ -181,7 +177,7 @@ func (c *child) figures(f *Figures) error {
 func (c *child) memory(f *Figures) {
 	f.PeakMiB = peakMiB("self")
 	f.ResidentMiB = residentMiB("self")
-	if !c.of.Live {
+	if !c.of.Live || (c.now-began)%day != 0 {
 		return
 	}
 	runtime.GC()

@@ -26,7 +26,7 @@ type Cluster struct {
 	Limit   int64 // of a replica's memory, in bytes
 	// Starts is after how many days another replica is started; the last day counts in any case.
 	Starts int
-	// Live has children collect garbage each hour to tell what is left, which takes CPU.
+	// Live has children collect garbage each day to tell what is left, which takes CPU.
 	Live bool
 	// Profiles is where heap profiles go; "": nowhere.
 	Profiles string
@@ -76,7 +76,7 @@ func Run(ctx context.Context, folder string, c *Cluster, command Command, each f
 			return err
 		}
 		now = led.Now
-		followed, err := follower.ask(now)
+		followed, err := follower.ask(now) // a standby is at most seconds behind
 		if err != nil {
 			return err
 		}

@@ -2,10 +2,13 @@ package growth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -58,5 +61,33 @@ func TestALimitIsALimit(t *testing.T) {
 	var over *LimitError
 	if err := Run(t.Context(), t.TempDir(), c, command, func(*Day) {}); !errors.As(err, &over) || over.MiB <= 8 {
 		t.Errorf("got %v", err)
+	}
+}
+
+// lines are as many as are wanted.
+type lines struct{}
+
+func (lines) Read(p []byte) (int, error) {
+	if len(p) > 0 {
+		p[0] = '\n'
+	}
+	return min(1, len(p)), nil
+}
+
+// BenchmarkStart is a start after a day of 10,000 pods an hour, that are all kept, in this process.
+func BenchmarkStart(b *testing.B) {
+	c := &Cluster{PerHour: 10_000, Hours: 24, Kept: 72, Limit: 512 << 20}
+	of, err := json.Marshal(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	folder := b.TempDir()
+	if err := Child(b.Context(), []string{lead, folder, string(of)}, lines{}, io.Discard); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := Child(b.Context(), []string{restart, folder, string(of)}, strings.NewReader(fmt.Sprintln(began+c.Hours*hour)), io.Discard); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -60,8 +60,9 @@ func (r *replica) looked(err error) {
 	}
 }
 
+// seals are what the next batch seals: an hour that has just ended.
 func (r *replica) seals() []journal.Seal {
-	if r.now == began {
+	if r.now == began || r.now%hour != 0 {
 		return nil
 	}
 	return []journal.Seal{r.seal()}
