@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/usage-operator/usage-operator/internal/ledger"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
@@ -62,6 +63,48 @@ func BenchmarkHoldWhileSealing(b *testing.B) {
 				step = "forget"
 				c.Forget(interval.Start)
 				interval = interval.Next()
+			}
+			for step, held := range longest {
+				b.ReportMetric(float64(held)/float64(time.Millisecond), step+"-ms")
+			}
+		})
+	}
+}
+
+// How long the lock is held at most, in milliseconds of computing, when an hour with 100,000
+// pods that ended is sealed and packed, in as many deployments, in 10,000, and in one.
+func BenchmarkHoldWhilePacking(b *testing.B) {
+	for _, perAccount := range []int{1, 10, 100_000} {
+		b.Run(fmt.Sprint("perDeployment=", perAccount), func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			longest := map[string]time.Duration{}
+			for b.Loop() {
+				const pods = 100_000
+				c, m := collectingBy(b, pods, perAccount)
+				for i := range pods {
+					c.ledger.Remove(&ledger.Observation{Meter: m, UID: podUID(i), Written: 1800, After: 1799, Now: 1800})
+				}
+				c.Batch(1800, nil)
+				c.Changed()
+				var step string
+				var began time.Duration
+				c.mu.watch = func(locked bool) {
+					if locked {
+						began = threadTime(b)
+						return
+					}
+					longest[step] = max(longest[step], threadTime(b)-began)
+				}
+				for hour := range int64(3) {
+					interval := usage.Window{Start: hour * 3600, End: (hour + 1) * 3600}
+					step = "seal"
+					c.seal(interval)
+					step = "pack"
+					c.pack(interval)
+					step = "forget"
+					c.Forget(interval.Start - 1)
+				}
 			}
 			for step, held := range longest {
 				b.ReportMetric(float64(held)/float64(time.Millisecond), step+"-ms")

@@ -15,10 +15,20 @@ import (
 // collecting is a collector of so many resources with two dimensions each, so many to an account.
 func collecting(b *testing.B, resources, perAccount int) *Collector {
 	b.Helper()
+	c, _ := collectingBy(b, resources, perAccount)
+	return c
+}
+
+// podUID is that of one of the pods of collecting.
+func podUID(i int) string { return fmt.Sprintf("%08d-0000-4000-8000-0123456789ab", i) }
+
+// collectingBy is collecting, and the meter by which it does.
+func collectingBy(b *testing.B, resources, perAccount int) (*Collector, *ledger.Meter) {
+	b.Helper()
 	c := New(Options{Clock: clock.RealClock{}, Log: logr.Discard()})
 	m := ledger.NewMeter("container", 0, []usage.Dimension{{Name: "cpu", Unit: usage.Core}, {Name: "memory", Unit: usage.Byte}})
 	for i := range resources {
-		uid := fmt.Sprintf("%08d-0000-4000-8000-0123456789ab", i)
+		uid := podUID(i)
 		o := usage.Object{APIVersion: "v1", Kind: "Pod", Name: fmt.Sprint("pod-", i), UID: uid}
 		account := usage.Account{Namespace: fmt.Sprint("ns-", i/max(100, perAccount)), NamespaceUID: fmt.Sprint("uid-", i/max(100, perAccount)), Deployment: fmt.Sprint("web-", i/perAccount)}
 		if err := c.ledger.Observe(&ledger.Observation{Meter: m, UID: uid, Written: 1000, After: 999, Now: 1000, Members: []usage.Member{{
@@ -28,7 +38,7 @@ func collecting(b *testing.B, resources, perAccount int) *Collector {
 			b.Fatal(err)
 		}
 	}
-	return c
+	return c, m
 }
 
 // What an event waits at most for the lock while an interval is sealed, and its
