@@ -103,9 +103,9 @@ test: control-plane-build crds-build prometheus postgres ## Run every test, on a
 
 # Two lanes, each of which keeps one core busy.
 .PHONY: test-draws test-histories
-test-draws: # All draws of the journal and the archive, and some of the 2,000 histories, without the race detector.
-	@echo "==> all draws of the journal and the archive, without the race detector"
-	@go test -count=1 ./internal/journal ./internal/archive
+test-draws: # All draws of the journal and the archive, limits of memory, and some of the 2,000 histories, without the race detector.
+	@echo "==> all draws of the journal and the archive, and limits of memory, without the race detector"
+	@go test -count=1 ./internal/journal ./internal/archive ./test/growth
 	@echo "==> histories 1,301 to 2,000"
 	@go test -count=1 -timeout 30m ./test/simulate -run TestSeeds -args -simulate.seed=1301 -simulate.seeds=700
 
@@ -177,6 +177,10 @@ conformance: control-plane-build ## Compare the simulator's API server with the 
 .PHONY: bench
 bench: ## Run the benchmarks in test/bench.
 	@cd test/bench && go run . $(ARGS)
+
+.PHONY: bench-growth
+bench-growth: ## Days of pods, GROWTH=2000x365,20000x30 an hour: what each costs; a replica with more than 512 MiB is killed.
+	@cd test/bench && go run -tags noduckdb . --only 11 --output '' --growth $(or $(GROWTH),2000x365,20000x30) $(ARGS)
 
 ##@ Build
 

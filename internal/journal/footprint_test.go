@@ -123,15 +123,22 @@ func BenchmarkFootprint(b *testing.B) {
 // hold reads the journal, and returns what holds it in memory.
 func hold(b *testing.B, role string, store journal.Store) []any {
 	clock := clockAt(now)
-	o := journal.Options{Store: store, Writer: "b", Cluster: "cluster-1", Clock: clock, Log: logr.Discard(), Retention: retention}
+	o := journal.Options{Store: store, Writer: "b", Cluster: "cluster-1", Clock: clock, Log: logr.Discard(), Retention: retention, InPortions: true}
 	if role == "audit" {
-		o.Retention = 0
+		o.Retention, o.InPortions = 0, false
 	}
 	j := journal.New(o)
 	if role != "standby" {
 		state, err := j.Load(context.Background())
 		if err != nil {
 			b.Fatal(err)
+		}
+		if role == "leader" {
+			left := 0
+			for portion := range state.InPortions() { // as the ledger takes it
+				left += len(portion)
+			}
+			b.ReportMetric(float64(left), "segments")
 		}
 		return []any{j, state}
 	}

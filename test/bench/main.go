@@ -89,7 +89,7 @@ func parse(args []string) (*settings, error) {
 	flags.IntVar(&s.restarted, "restarted", restartResources, "How many resources benchmark 6 has. For 100,000 the API server alone takes 8 to 10 GiB of memory.")
 	flags.StringVar(&s.growth, "growth", "2000x365,20000x30", "How many `pods` an hour there are for how many days, in benchmark 11.")
 	flags.StringVar(&s.profiles, "profiles", "", "The `folder` for heap profiles of each day of benchmark 11; none by default.")
-	flags.StringVar(&s.output, "output", "results.json", "The `file` for all figures of all runs.")
+	flags.StringVar(&s.output, "output", "results.json", "The `file` for all figures of all runs; none where it is empty.")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}

@@ -223,10 +223,16 @@ func status(pid, field string) float64 {
 	return 0
 }
 
+// threadTime is how long the thread has computed, which is the caller's own: what else runs on the
+// machine, and the garbage collector beside, does not count.
+func threadTime() time.Duration { return usedBy(1) } // RUSAGE_THREAD
+
 // cpuTime is what this process has used of CPUs.
-func cpuTime() time.Duration {
+func cpuTime() time.Duration { return usedBy(syscall.RUSAGE_SELF) }
+
+func usedBy(whom int) time.Duration {
 	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+	if err := syscall.Getrusage(whom, &used); err != nil {
 		panic(err)
 	}
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())

@@ -39,7 +39,7 @@ type Figures struct {
 	Segments                                                   int
 	AppendSeconds, PublishSeconds, CompactSeconds, SealSeconds float64 // of CPU, in a day
 	ReportMillis                                               float64 // of CPU: a new one of the last hour
-	HeldMillis                                                 float64 // for how long packing has the ledger at once, at most
+	HeldMillis                                                 float64 // of computing: packing has the ledger for so long at once, at most
 	StartSeconds, StartCPU                                     float64
 	Failed                                                     string `json:",omitempty"`
 }

