@@ -26,17 +26,8 @@ func (t *Timeline) seal() {
 	}
 	today := floor(s.through, secondsOfDay)
 	over := today > t.growing // a day is
-	if over && t.hot.Segments > 0 {
-		t.freeze(today, t.hot.Segments/2) // the other half is the new day's
-	}
 	if over {
-		for day := range t.parts {
-			if t.growing <= day && today-t.hot.Days <= day && day < today {
-				t.compact(day)
-			}
-		}
-		t.growing = today
-		s.horizon = (today - 1) * secondsOfDay
+		t.turn(today)
 	}
 	awake := make([]int32, 0, len(s.awake))
 	for _, id := range s.awake {
@@ -50,6 +41,20 @@ func (t *Timeline) seal() {
 	if over || t.hot.Segments > 0 {
 		t.freeze(today, t.hot.Segments)
 	}
+}
+
+// turn begins a day: those before it get no more.
+func (t *Timeline) turn(today int64) {
+	if t.hot.Segments > 0 {
+		t.freeze(today, t.hot.Segments/2) // the other half is the new day's
+	}
+	for day := range t.parts {
+		if t.growing <= day && today-t.hot.Days <= day && day < today {
+			t.compact(day)
+		}
+	}
+	t.growing = today
+	t.next.horizon = (today - 1) * secondsOfDay
 }
 
 // sealClass seals what has ended in a class.
