@@ -2,10 +2,7 @@ package collector
 
 import (
 	"cmp"
-	"context"
-	"iter"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -32,79 +29,6 @@ type restored struct {
 	moved    map[string]int64 // since when at the earliest, in seconds since the epoch
 	lost     int64            // from when on a kind's history is lost; 0: no kind's is
 	checked  chan struct{}    // closed when checking ends
-}
-
-// Prepare makes the ledger what the journal says. Meters can be applied then,
-// and nothing is followed before Start.
-func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
-	c.mu.Lock()
-	c.ctx = ctx
-	now := c.now().Unix()
-	c.since, c.began = now, now
-	c.restored = restored{
-		time: state.Time, positions: map[schema.GroupKind]journal.Position{},
-		meters: map[string]journal.Meter{}, moved: map[string]int64{}, checked: make(chan struct{}),
-		checking: state.Sequence > 0,
-	}
-	if !c.restored.checking {
-		close(c.restored.checked)
-	}
-	var entries []*ledger.Meter
-	for _, m := range state.Meters {
-		c.restored.meters[m.Name] = m
-		entries = append(entries, restoredMeter(&m))
-		c.since = min(c.since, m.Since)
-	}
-	for _, p := range state.Positions {
-		c.restored.positions[schema.GroupKind{Group: p.Group, Kind: p.Kind}] = p
-		c.restored.ahead = max(c.restored.ahead, source.Revision(p.ResourceVersion))
-		c.chronology.After(source.Revision(p.ResourceVersion), p.Time)
-	}
-	var sealed []usage.Window
-	for _, seal := range state.Seals {
-		sealed = append(sealed, seal.Interval)
-		c.digest = seal.Digest
-	}
-	c.coverage = slices.Clone(state.Coverage)
-	kept := now - c.Retention
-	if n := len(sealed); n > 0 {
-		kept = min(kept, sealed[n-1].End) // what is not sealed yet is needed, however old
-	}
-	packed := int64(math.MinInt64) // nothing is
-	if n := len(sealed); n > 0 {
-		packed = c.packedUntil(sealed[n-1])
-	}
-	c.restored.ledger = c.ledger.RestorePacked(entries, c.seeding(state.InPortions()), sealed, kept, packed)
-	c.mu.Unlock()
-	c.Discover()
-}
-
-// seeding has the graph know what holds something of each portion. Called under the lock.
-func (c *Collector) seeding(portions iter.Seq[[]usage.Change]) iter.Seq[[]usage.Change] {
-	return func(yield func([]usage.Change) bool) {
-		for changes := range portions {
-			for i := range changes {
-				if s := &changes[i]; s.End.IsZero() && s.Kind == usage.Put {
-					c.graph.Seed(s.Subject.Instance.UID, s.Subject.Deployment)
-				}
-			}
-			if !yield(changes) {
-				return
-			}
-		}
-	}
-}
-
-// restoredMeter is the ledger's meter as the journal knows it.
-func restoredMeter(m *journal.Meter) *ledger.Meter {
-	entry := ledger.NewMeter(m.Name, m.Since, m.Dimensions)
-	if m.Defined != 0 {
-		entry.Defined = m.Defined
-	}
-	if m.Measured != nil {
-		entry.History = m.Measured
-	}
-	return entry
 }
 
 // resume is the meter as the journal knows it; nil when it does not.

@@ -16,7 +16,7 @@ import (
 // memory until then.
 var (
 	parcelBytes  = 128 << 10 // tests set it
-	parcelShapes = 1 << 10
+	parcelShapes = 1 << 9
 )
 
 // maxParcel is more bytes than a parcel can have before it is compressed.
