@@ -141,7 +141,8 @@ type UsageLedgerStatus struct {
 	Segments int64 `json:"segments,omitempty"`
 
 	// hotTime is the start of the oldest day that replicas keep in memory as it is
-	// (--hot-days). Older ones are packed.
+	// (--hot-days). Older ones are packed, and some of these where memory has no room for
+	// all of their segments.
 	//
 	// +optional
 	HotTime *metav1.Time `json:"hotTime,omitempty"`
