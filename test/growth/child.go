@@ -177,7 +177,7 @@ func (c *child) figures(f *Figures) error {
 func (c *child) memory(f *Figures) {
 	f.PeakMiB = peakMiB("self")
 	f.ResidentMiB = residentMiB("self")
-	if !c.of.Live || (c.now-began)%day != 0 {
+	if past := c.now - began; !c.of.Live || past%day != 0 && past != c.of.Hours*hour {
 		return
 	}
 	runtime.GC()
