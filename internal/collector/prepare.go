@@ -15,8 +15,8 @@ import (
 )
 
 // Prepare makes the ledger what the journal says. Meters can be applied then,
-// and nothing is followed before Start. That takes a while, and the lock can be had meanwhile: whoever
-// asks whether the collector is alive does.
+// and nothing is followed before Start. That takes a while, and the lock can be had meanwhile, as a
+// probe of whether the collector is alive does.
 func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 	now := c.now().Unix()
 	var entries []*ledger.Meter

@@ -10,7 +10,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// history is what the journal is told of pods for some hours, and the intervals that were sealed.
+// history is what the journal has of pods for some hours, and the intervals that were sealed.
 func history(t *testing.T, perHour, hours int64) (p *pods, told []usage.Change, sealed []usage.Window) {
 	t.Helper()
 	p = newPods(perHour)

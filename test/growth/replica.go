@@ -54,7 +54,7 @@ type replica struct {
 	costs
 }
 
-// looked is told how each look of a standby came out.
+// looked takes how each look of a standby came out.
 func (r *replica) looked(err error) {
 	if r.looks != nil {
 		r.looks <- err
