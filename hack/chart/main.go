@@ -98,6 +98,8 @@ var parts = []part{
 	{folder: "policy/parts", when: ".Values.kubevirt.policies"},
 	{folder: "policy/finalizers", when: ".Values.policies.finalizers"},
 	{folder: "policy/pods", when: ".Values.policies.pods"},
+	{folder: "policy/requests", when: ".Values.policies.requests"},
+	{folder: "policy/ingresses", when: ".Values.policies.ingresses"},
 	{folder: "network-policy", when: ".Values.networkPolicy.enabled"},
 	{folder: "hub/network-policy", when: "and .Values.networkPolicy.enabled .Values.hub.url"},
 }

@@ -49,8 +49,9 @@ status:
   - {type: Accepted, status: "True", lastTransitionTime: "2026-11-21T20:00:02Z"}
   - {type: Programmed, status: "True", lastTransitionTime: "2026-11-21T20:00:05Z"}
 `, want: []string{gateway1 + "; [class:cilium]; holds load_balancer=1000 listener=2000 public_ip=1000; from 20:00:05 ObjectTime"}},
-			{name: "no longer", patch: `status: {conditions: [{type: Programmed, status: "False", lastTransitionTime: "2026-11-21T20:37:30Z"}]}`,
-				want: []string{gateway1 + "; to 20:37:30 ObjectTime"}},
+			{name: "its spec cannot be programmed, and its address is there", patch: `status: {conditions: [{type: Programmed, status: "False", lastTransitionTime: "2026-11-21T20:37:30Z"}]}`,
+				want: []string{gateway1 + "; [class:cilium]; holds load_balancer=1000 listener=2000 public_ip=1000"}},
+			{name: "no longer", patch: `status: {addresses: null}`, want: []string{gateway1}},
 			{name: "an internal load balancer", patch: `
 status:
   addresses: [{type: IPAddress, value: 10.96.17.3}]

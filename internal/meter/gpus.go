@@ -52,7 +52,7 @@ func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 			stated = shared // renamed where it is shared
 		}
 		replicas := max(1, labelled(labels, "nvidia.com/gpu.replicas"), labelled(labels, "cloud.google.com/gke-max-shared-clients-per-gpu"))
-		counted = atLeast(stated, replicas) + atLeast(migSlicesOf(capacity), migSlices)
+		counted = atLeast(stated, replicas) + atLeast(migSlicesOf(labels, capacity), migSlices)
 	}
 	if size := entry(labels, "cloud.google.com/gke-gpu-partition-size"); size != "" {
 		return atLeast(counted, slicesPerGPU(entry(labels, "cloud.google.com/gke-accelerator"), size, 0))
@@ -68,7 +68,7 @@ func nvidiaGPUs(labels, annotations, capacity map[string]any) int64 {
 // dividedGPUs are those of which a device plugin states parts alone: slices, hundredths
 // (Tencent's gpu-manager), or memory, and their number beside it (Alibaba's gpushare).
 func dividedGPUs(labels, capacity map[string]any) int64 {
-	if slices := migSlicesOf(capacity); slices > 0 {
+	if slices := migSlicesOf(labels, capacity); slices > 0 {
 		return atLeast(slices, migSlices)
 	}
 	if counted := max(capacityOf(capacity, "aliyun.com/gpu-count"), labelled(labels, "aliyun.accelerator/nvidia_count")); counted > 0 {
@@ -78,13 +78,14 @@ func dividedGPUs(labels, capacity map[string]any) int64 {
 }
 
 // migSlicesOf are the compute slices of all parts that the device plugin states by
-// their size (nvidia.com/mig-3g.20gb).
-func migSlicesOf(capacity map[string]any) (slices int64) {
+// their size (nvidia.com/mig-3g.20gb). It may state each several times, which a label says.
+func migSlicesOf(labels, capacity map[string]any) (slices int64) {
 	for name := range capacity {
 		size, cut := strings.CutPrefix(name, "nvidia.com/mig-")
 		if said := migSize.FindStringSubmatch(size); cut && said != nil {
 			each, _ := strconv.ParseInt(said[1], 10, 32)
-			slices += each * capacityOf(capacity, name)
+			replicas := max(1, labelled(labels, strings.TrimSuffix(name, ".shared")+".replicas"))
+			slices += each * atLeast(capacityOf(capacity, name), replicas)
 		}
 	}
 	return slices

@@ -7,6 +7,7 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // guestFunctions read virtual machines.
@@ -23,6 +24,97 @@ var guestFunctions = []*function{
 		},
 		cost: func([]ref.Val) uint64 { return guestCost }, most: guestCost,
 	},
+	{
+		name: "machineCPUs", args: []*cel.Type{cel.DynType}, result: cel.StringType, call: ofMachine(machineCPUs),
+		cost: func([]ref.Val) uint64 { return machineCost }, most: machineCost,
+	},
+	{
+		name: "machineMemory", args: []*cel.Type{cel.DynType}, result: cel.StringType, call: ofMachine(machineMemory),
+		cost: func([]ref.Val) uint64 { return machineCost }, most: machineCost,
+	},
+}
+
+// machineCost is what a call costs that reads two quantities beside the guest.
+const machineCost = 60
+
+// ofMachine gives what is read of a VirtualMachineInstance as a quantity's text.
+func ofMachine(read func(map[string]any) (resource.Quantity, error)) func(...ref.Val) ref.Val {
+	return func(args ...ref.Val) ref.Val {
+		instance, _ := args[0].Value().(map[string]any)
+		held, err := read(instance)
+		if err != nil {
+			return failure(err)
+		}
+		return types.String(held.String())
+	}
+}
+
+// machineCPUs are the CPUs that a machine keeps from others: those of its guest, and what it
+// requests beyond those that its spec gives the guest. While CPUs are plugged in, both of the
+// spec grow before the guest does.
+func machineCPUs(instance map[string]any) (resource.Quantity, error) {
+	now, err := guestCPUs(instance)
+	if err != nil {
+		return resource.Quantity{}, err
+	}
+	held := *resource.NewQuantity(now, resource.DecimalSI)
+	asked := branch(instance, "spec", "domain", "cpu")
+	if !saysAny(asked, "sockets", "cores", "threads") {
+		return held, nil // the guest has what is requested, or more
+	}
+	cpus, err := topologyCPUs(asked)
+	if err != nil {
+		return resource.Quantity{}, err
+	}
+	beyond, err := requestedBeyond(instance, "cpu", *resource.NewQuantity(cpus, resource.DecimalSI))
+	held.Add(beyond)
+	return held, err
+}
+
+// machineMemory is the memory that a machine keeps from others: what its guest has now, or else
+// was asked for, and what it requests beyond that. Without a guest's memory, the guest has
+// what is requested, or else the limit.
+func machineMemory(instance map[string]any) (resource.Quantity, error) {
+	domain := branch(instance, "spec", "domain")
+	r := podReader{}
+	read := func(fields map[string]any, key, path string) (resource.Quantity, bool) {
+		if fields[key] == nil {
+			return resource.Quantity{}, false
+		}
+		return r.quantity(path, fields[key]), true
+	}
+	asked, says := read(branch(domain, "memory"), "guest", "spec.domain.memory.guest")
+	held, has := read(branch(instance, "status", "memory"), "guestCurrent", "status.memory.guestCurrent")
+	if !has {
+		held, has = asked, says
+	}
+	if says && r.err == nil {
+		beyond, err := requestedBeyond(instance, "memory", asked)
+		held.Add(beyond)
+		return held, err
+	}
+	for _, list := range []string{"requests", "limits"} {
+		if !has {
+			held, has = read(branch(domain, "resources", list), "memory", "spec.domain.resources."+list+".memory")
+		}
+	}
+	return held, r.err
+}
+
+// requestedBeyond is how much more a machine requests of a resource than its guest is given.
+func requestedBeyond(instance map[string]any, name string, given resource.Quantity) (resource.Quantity, error) {
+	none := resource.Quantity{Format: given.Format}
+	amount := branch(instance, "spec", "domain", "resources", "requests")[name]
+	if amount == nil {
+		return none, nil
+	}
+	r := podReader{}
+	requested := r.quantity("spec.domain.resources.requests."+name, amount)
+	if r.err != nil || requested.Cmp(given) <= 0 {
+		return none, r.err
+	}
+	requested.Sub(given)
+	return requested, nil
 }
 
 // guestCost is what a call costs, in CEL's units: a fixed number of fields.

@@ -274,6 +274,9 @@ var _ = Describe("The built-in meters", Ordered, func() {
 			group, _, _ := unstructured.NestedString(meter.Object, "spec", "target", "group")
 			kind, _, _ := unstructured.NestedString(meter.Object, "spec", "target", "kind")
 			resource := strings.ToLower(kind) + "s"
+			if strings.HasSuffix(kind, "s") { // Ingress
+				resource = strings.ToLower(kind) + "es"
+			}
 			Expect(allowed(ctx, operatorUser, "list", resource, group, "")).To(BeTrue(), "%s: list %s.%s", meter.GetName(), resource, group)
 			Expect(allowed(ctx, operatorUser, "watch", resource, group, "")).To(BeTrue(), "%s: watch %s.%s", meter.GetName(), resource, group)
 		}

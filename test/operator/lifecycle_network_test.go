@@ -77,8 +77,10 @@ spec: {gatewayClassName: cilium, listeners: [{name: http, port: 80, protocol: HT
 	d.holds(gateway, who, programmed, facts, levels{"load_balancer": 1000, "listener": 2000, "public_ip": 1000})
 	fewer := d.patch(gateway, `spec: {listeners: [{name: http, port: 80, protocol: HTTP}]}`)
 	d.holds(gateway, who, fewer, facts, levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
-	d.hold(who, condition(gateway, "False", ""), "", nil)
-	d.holds(gateway, who, condition(gateway, "True", ""), facts, levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
+	condition(gateway, "False", "") // what its spec asks for cannot be programmed: its load balancer is there
+	condition(gateway, "False", ", addresses: null")
+	d.hold(who, gateway.happened(), "", nil)
+	d.holds(gateway, who, condition(gateway, "True", `, addresses: [{type: IPAddress, value: 198.51.100.1}]`), facts, levels{"load_balancer": 1000, "listener": 1000, "public_ip": 1000})
 	// Its own load balancer is not counted again; what shows another address is another one.
 	own := func(name, address string) *thing {
 		service := d.create(fmt.Sprintf(`
@@ -142,6 +144,36 @@ spec: {gatewayClassName: %s, listeners: [{name: http, port: 80, protocol: HTTP}]
 	d.delete(second)
 	d.holds(service, itself, second.asked, "", whole)
 	d.patch(service, `metadata: {annotations: {touched: "yes"}}`)
+}
+
+// ingressHasLoadBalancer has two Ingresses of a group, which have one load balancer of a cloud's.
+func ingressHasLoadBalancer(d *driver) {
+	fresh := func(name, finalizer string) *thing {
+		return d.create(fmt.Sprintf(`
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: %s, labels: {metering.usage-operator.dev/deployment: shop}, finalizers: [%s]}
+spec: {ingressClassName: alb, defaultBackend: {service: {name: web, port: {number: 80}}}}
+`, name, finalizer))
+	}
+	const facts = "class=alb"
+	const address = `{loadBalancer: {ingress: [{hostname: k8s-shop-1.elb.example.com}]}}`
+	first, second := fresh("first", "group.ingress.k8s.aws/shop"), fresh("second", "group.ingress.k8s.aws/shop")
+	who, later := d.self(first, "load_balancer", "shop"), d.self(second, "load_balancer", "shop")
+	d.holds(first, who, d.status(first, address), facts, levels{"load_balancer": 1000})
+	d.status(second, address)
+	inside := fresh("inside", "") // a Service's address, which is metered with that
+	d.status(inside, `{loadBalancer: {ingress: [{ip: 198.51.100.20}]}}`)
+	d.hold(who, d.patch(first, `metadata: {finalizers: null}`), "", nil) // its controller has removed what was its own
+	d.holds(second, later, first.happened(), facts, levels{"load_balancer": 1000})
+	d.delete(first)
+	// GKE's has an address.
+	d.patch(second, `metadata: {finalizers: [networking.gke.io/ingress-finalizer-V2]}`)
+	addressed := d.status(second, `{loadBalancer: {ingress: [{ip: 198.51.100.21}]}}`)
+	d.holds(second, later, addressed, facts, levels{"load_balancer": 1000, "public_ip": 1000})
+	d.patch(second, `metadata: {finalizers: null}`)
+	d.hold(later, second.happened(), "", nil)
+	d.delete(second)
 }
 
 func vpcExists(d *driver) {

@@ -30,6 +30,7 @@ var lifecycles = map[string]func(*driver){
 	"snapshot-retained":            contentIsRetained,
 	"load-balancer":                serviceGetsAddress,
 	"gateway":                      gatewayIsProgrammed,
+	"ingress":                      ingressHasLoadBalancer,
 	"listener-set":                 listenersAreProgrammed("gateway.networking.k8s.io/v1", "ListenerSet"),
 	"listener-set-experimental":    listenersAreProgrammed("gateway.networking.x-k8s.io/v1alpha1", "XListenerSet"),
 	"resource-claim":               devicesAreAllocated,

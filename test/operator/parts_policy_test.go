@@ -2,11 +2,14 @@ package operator_test
 
 import (
 	"fmt"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -77,20 +80,55 @@ spec: {containers: [{name: compute, image: example.com/launcher}]}
 	})
 })
 
+// ingressOf and gatewayNamed are objects that have their finalizer from a cloud's controller.
+func ingressOf(class string) string {
+	return fmt.Sprintf(`{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: %s}, spec: {ingressClassName: %s, defaultBackend: {service: {name: web, port: {number: 80}}}}}`, class, class)
+}
+
+func gatewayNamed(name string) string {
+	return fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: %s}, spec: {gatewayClassName: %s, listeners: [{name: http, port: 80, protocol: HTTP}]}}`, name, name)
+}
+
+// mayEdit gives a namespace's tenant what other roles would, such as a CRD's own that is aggregated.
+func mayEdit(ctx SpecContext, namespace, group string, resources ...string) {
+	GinkgoHelper()
+	name := strings.ReplaceAll(resources[0], "/", "-")
+	role := &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{group}, Resources: resources, Verbs: []string{"*"}}},
+	}
+	Expect(admin.Create(ctx, role)).To(Succeed())
+	Expect(admin.Create(ctx, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "tenant-" + namespace}},
+	})).To(Succeed())
+}
+
 var _ = Describe("The policy of config/policy/finalizers", func() {
 	It("keeps a tenant from freeing the object before what it holds", func(ctx SpecContext) {
 		namespace := newNamespace(ctx, "finalizers-")
 		tenant := tenantOf(ctx, namespace)
+		mayEdit(ctx, namespace, "gateway.networking.k8s.io", "gateways")
+		mayEdit(ctx, namespace, "snapshot.storage.k8s.io", "volumesnapshots")
 		held := map[string]*unstructured.Unstructured{}
 		for finalizer, text := range map[string]string{
-			"kubernetes.io/pvc-protection":                `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
-			"service.kubernetes.io/load-balancer-cleanup": `{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}`,
-			"resource.kubernetes.io/delete-protection":    `{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: gpus}, spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu}}]}}}`,
+			"kubernetes.io/pvc-protection":                                   `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}`,
+			"service.kubernetes.io/load-balancer-cleanup":                    `{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {ports: [{port: 80}]}}`,
+			"resource.kubernetes.io/delete-protection":                       `{apiVersion: resource.k8s.io/v1, kind: ResourceClaim, metadata: {name: gpus}, spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu}}]}}}`,
+			"service.k8s.aws/resources":                                      `{apiVersion: v1, kind: Service, metadata: {name: nlb}, spec: {ports: [{port: 80}]}}`,
+			"gke.networking.io/l4-netlb-v2":                                  `{apiVersion: v1, kind: Service, metadata: {name: gke}, spec: {ports: [{port: 80}]}}`,
+			"ingress.k8s.aws/resources":                                      ingressOf("alb"),
+			"group.ingress.k8s.aws/shared":                                   ingressOf("alb-group"),
+			"networking.gke.io/ingress-finalizer-V2":                         ingressOf("gce"),
+			"gateway.finalizer.networking.gke.io":                            gatewayNamed("gke"),
+			"gateway.k8s.aws/alb":                                            gatewayNamed("aws"),
+			"snapshot.storage.kubernetes.io/volumesnapshot-bound-protection": `{apiVersion: snapshot.storage.k8s.io/v1, kind: VolumeSnapshot, metadata: {name: nightly}, spec: {source: {persistentVolumeClaimName: data}}}`,
 		} {
 			object := parse(text)
 			object.SetNamespace(namespace)
 			object.SetFinalizers([]string{finalizer, "example.com/own"})
-			Expect(tenant.Create(ctx, object)).To(Succeed())
+			Expect(tenant.Create(ctx, object)).To(Succeed(), finalizer)
 			held[finalizer] = object
 		}
 		DeferCleanup(func(ctx SpecContext) { // what is left would be metered by what comes next
@@ -143,5 +181,22 @@ var _ = Describe("The policy of load balancers' types", func() {
 		Expect(change(tenant, waits)).To(Succeed(), "one without an address")
 		Expect(change(admin, given)).To(Succeed(), "who may bypass the policies")
 		Expect(tenant.Patch(ctx, given, patchOf(`{metadata: {labels: {a: b}}, spec: {ports: [{port: 443}]}}`))).To(Succeed())
+
+		mayEdit(ctx, namespace, "gateway.networking.k8s.io", "gateways")
+		for _, c := range []struct{ text, status, change, honest string }{
+			{gatewayNamed("edge"), `addresses: [{type: IPAddress, value: 203.0.113.9}]`, `spec: {gatewayClassName: other}`, `spec: {listeners: [{name: http, port: 8080, protocol: HTTP}]}`},
+			{ingressOf("alb"), `loadBalancer: {ingress: [{ip: 203.0.113.9}]}`, `spec: {ingressClassName: nginx}`, `spec: {tls: [{secretName: a}]}`},
+			{ingressOf("gce"), `loadBalancer: {ingress: [{ip: 203.0.113.9}]}`, `metadata: {annotations: {kubernetes.io/ingress.class: nginx}}`, `metadata: {annotations: {a: b}}`},
+		} {
+			made := parse(c.text)
+			made.SetNamespace(namespace)
+			Expect(tenant.Create(ctx, made)).To(Succeed())
+			Expect(tenant.Patch(ctx, made.DeepCopy(), patchOf(c.change), client.DryRunAll)).To(Succeed(), "one without an address: %s", c.change)
+			Expect(admin.Status().Patch(ctx, made, patchOf("status: {"+c.status+"}"))).To(Succeed())
+			Expect(apierrors.IsInvalid(tenant.Patch(ctx, made.DeepCopy(), patchOf(c.change), client.DryRunAll))).To(BeTrue(), c.change)
+			Expect(admin.Patch(ctx, made.DeepCopy(), patchOf(c.change), client.DryRunAll)).To(Succeed(), c.change)
+			Expect(tenant.Patch(ctx, made, patchOf(c.honest))).To(Succeed(), c.honest)
+			Expect(tenant.Delete(ctx, made)).To(Succeed())
+		}
 	})
 })

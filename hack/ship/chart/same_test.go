@@ -30,6 +30,8 @@ func TestTheChartSaysWhatConfigSays(t *testing.T) {
 		{what: "with KubeVirt's policies", values: "kubevirt: {policies: true}", base: "default", components: []string{"policy/parts"}},
 		{what: "with the policy of finalizers", values: "policies: {finalizers: true}", base: "default", components: []string{"policy/finalizers"}},
 		{what: "with the policies of pods", values: "policies: {pods: true}", base: "default", components: []string{"policy/pods"}},
+		{what: "with the policies of requests", values: "policies: {requests: true}", base: "default", components: []string{"policy/requests"}},
+		{what: "with the policy of Ingresses", values: "policies: {ingresses: true}", base: "default", components: []string{"policy/ingresses"}},
 		{what: "with meters in Git", values: "installMeters: false", base: "gitops"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -52,7 +54,7 @@ func TestTheChartSaysWhatConfigSays(t *testing.T) {
 // describes in these two names alone.
 func TestNamesFollowTheRelease(t *testing.T) {
 	everything := "readers: {enabled: true}\nnetworkPolicy: {enabled: true}\nkubevirt: {policies: true}\n" +
-		"policies: {finalizers: true, pods: true}\nhub: {url: 'https://hub.example.org:8443'}\n"
+		"policies: {finalizers: true, pods: true, requests: true, ingresses: true}\nhub: {url: 'https://hub.example.org:8443'}\n"
 	want := mustRender(t, everything)
 	for _, c := range []struct{ release, values, name string }{
 		{"finance", "", "finance-usage-operator"},
