@@ -196,4 +196,3 @@ func (c *call) write(what any) error {
 	header.Set("X-Content-Type-Options", "nosniff")
 	return json.NewEncoder(c.writer).Encode(what)
 }
-

@@ -36,6 +36,9 @@ func (m *merging) doubt(row *merged) {
 	}
 	for place, of := range m.clusters {
 		if place/64 < len(row.of) && row.of[place/64]&(1<<(place%64)) != 0 {
+			if of.isBehind(row.Window, m.now) {
+				row.Accuracy, row.Since = usage.Partial, usage.Partial
+			}
 			continue
 		}
 		if m.byCustomer && customer != "" && !of.serves(customer) {
@@ -54,6 +57,12 @@ func (of *asked) serves(customer string) bool {
 		}
 	}
 	return false
+}
+
+// isBehind tells whether the end of a window, as far as it has come, is unknown, since the
+// cluster has not been heard of for a while.
+func (of *asked) isBehind(w usage.Window, now int64) bool {
+	return of.snapshot.Time() < min(w.End, now-behindAfter)
 }
 
 func (of *asked) doubt(k doubtKey, now int64) doubt {
@@ -76,7 +85,7 @@ func (of *asked) doubt(k doubtKey, now int64) doubt {
 		c = of.snapshot.CoverageOf(&f, usage.Window{Start: max(w.Start, c.Began), End: w.End})
 		d.since = accuracyOf(&c)
 	}
-	if of.snapshot.Time() < min(k.window.End, now)-behindAfter {
+	if of.isBehind(k.window, now) {
 		d = doubt{usage.Partial, usage.Partial}
 	}
 	of.doubts[k] = d
