@@ -7,6 +7,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/hub"
 )
 
+//nolint:gosec // no token is in it
 const aboutToken = `Make a token of 256 random bits for one who may ask, and its SHA-256 for the
 fleet file. The token is kept nowhere: give it to the reader, and put the other
 under tokenSHA256. A reader may have several, so that one can be replaced.

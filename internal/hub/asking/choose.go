@@ -113,7 +113,7 @@ func (q *question) checkCustomers(list []member, all bool, names []string) error
 // asked for and there, and known, those that the reader may see.
 func (q *question) choosing(m *member, customers, namespaces []string, found, known map[string]bool) (*asked, error) {
 	of := &asked{member: *m, customers: q.fleet.customers(m), filters: q.resolved.Filters, doubts: map[doubtKey]doubt{}}
-	if len(customers) > 0 && !slices.Contains(customers, "") && !slices.ContainsFunc(sortedValues(of.customers), func(name string) bool { return slices.Contains(customers, name) }) {
+	if !of.servesSome(customers) {
 		return nil, nil
 	}
 	ledger, err := q.ledger(m)
@@ -131,23 +131,30 @@ func (q *question) choosing(m *member, customers, namespaces []string, found, kn
 		}
 		return of.orNothing(), nil
 	}
-	of.filters.Namespaces = []timeline.NamespaceRef{}
-	for _, ref := range refs {
-		if len(customers) > 0 && !slices.Contains(customers, of.customers[ref.Name]) {
-			continue
-		}
-		if len(namespaces) > 0 {
-			if !slices.Contains(namespaces, ref.Name) {
-				continue
-			}
-			found[ref.Name] = true
-		}
-		of.filters.Namespaces = append(of.filters.Namespaces, ref)
+	of.filters.Namespaces = of.narrowed(refs, customers, namespaces)
+	for _, ref := range of.filters.Namespaces {
+		found[ref.Name] = true
 	}
 	if isAll && len(namespaces) == 0 {
 		return of, nil // a customer's namespaces in which nothing was ever used
 	}
 	return of.orNothing(), nil
+}
+
+// narrowed are those of some namespaces that are of some customers, and have some names; none lets all through.
+func (of *asked) narrowed(refs []timeline.NamespaceRef, customers, names []string) []timeline.NamespaceRef {
+	out := []timeline.NamespaceRef{}
+	for _, ref := range refs {
+		if (len(customers) == 0 || slices.Contains(customers, of.customers[ref.Name])) && (len(names) == 0 || slices.Contains(names, ref.Name)) {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// servesSome tells whether one of some customers may have something in the cluster.
+func (of *asked) servesSome(customers []string) bool {
+	return len(customers) == 0 || slices.Contains(customers, "") || slices.ContainsFunc(customers, of.serves)
 }
 
 // orNothing is nil where no namespace is asked for.
@@ -156,14 +163,6 @@ func (of *asked) orNothing() *asked {
 		return nil
 	}
 	return of
-}
-
-func sortedValues(of map[string]string) []string {
-	values := map[string]bool{}
-	for _, value := range of {
-		values[value] = true
-	}
-	return sorted(values)
 }
 
 // visible are the namespaces of a cluster that the reader may see: all that there ever were,

@@ -35,7 +35,7 @@ func small(t *testing.T) *world {
 			holds("bank-"+c.name, "bank", "web", vcpu, 4000, hour0-hour, 0),
 		}
 		for j := range changes {
-			changes[j].Subject.Account.NamespaceUID += "-" + c.name
+			changes[j].Subject.NamespaceUID += "-" + c.name
 		}
 		c.commit(t, &journal.Batch{Time: hour0, Meters: meters(since), Changes: changes})
 		c.send(t, w)
@@ -128,7 +128,7 @@ func TestFourAnswersOverTheFleet(t *testing.T) {
 		{"all", `{` + window + `,"filters":{"clusters":["us-2"]}}`, `404 no_such_name: clusters: there is no cluster "us-2": did you mean "us-1"?`},
 		{"all", `{` + window + `,"filters":{"customers":["acne"]}}`, `404 no_such_name: customers: there is no customer "acne": did you mean "acme"?`},
 		{"all", `{` + window + `,"filters":{"deployments":["wep"]}}`, `400 no_such_name: deployment: nothing was ever recorded under a deployment "wep": did you mean "web"?`},
-		{"all", `{` + window + `,"groupBy":["attribute:clas"]}`, `400 no_such_name: attribute: nothing was ever recorded under an attribute "clas"`},
+		{"all", `{` + window + `,"groupBy":["attribute:klass"]}`, `400 no_such_name: attribute: nothing was ever recorded under an attribute "klass"`},
 		{"all", `{` + window + `,"groupBy":["clusters"]}`, `400 bad_request: groupBy: key "clusters": want one of`},
 		{"all", `{` + window + `,"filters":{"namespaceSelector":{}}}`, `400 bad_request: filters.namespaceSelector: a hub does not know the labels`},
 		{"all", `{` + window + `,"filter":{}}`, `400 bad_request: the body is not the JSON object`},
@@ -176,7 +176,7 @@ func TestAReaderSeesOneClusterAlone(t *testing.T) {
 func TestAReaderSeesTheNamespaceThatThereIs(t *testing.T) {
 	w := small(t)
 	again := holds("new", "shop", "web", vcpu, 1, hour0, 0)
-	again.Subject.Account.NamespaceUID = "uid-again"
+	again.Subject.NamespaceUID = "uid-again"
 	w.all[0].commit(t, &journal.Batch{Time: hour0 + 60, Changes: []usage.Change{again}})
 	w.all[0].send(t, w)
 	w.clock.SetTime(time.Unix(hour0+60, 0))

@@ -156,7 +156,7 @@ func (m *merging) result() *made {
 	for measure, amount := range totals {
 		out.whole.Totals = append(out.whole.Totals, timeline.Total{Measure: measure, Amount: amount})
 	}
-	slices.SortFunc(out.whole.Totals, func(a, b timeline.Total) int { return a.Measure.Compare(b.Measure) })
+	slices.SortFunc(out.whole.Totals, func(a, b timeline.Total) int { return a.Compare(b.Measure) })
 	slices.SortStableFunc(out.whole.Coverage.Gaps, func(a, b timeline.Gap) int { return cmp.Compare(a.Start, b.Start) })
 	out.visible = fmt.Sprintf("clusters=%d", len(m.clusters))
 	switch {

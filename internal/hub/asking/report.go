@@ -79,7 +79,8 @@ func (c *call) report() error {
 		}
 	}
 	answer := &wire.FleetReport{}
-	rows, next := kept.rows, ""
+	var rows []timeline.Row
+	next := ""
 	if top := c.request.URL.Query().Get("top"); top != "" {
 		ranking, err := q.top(kept.rows, top)
 		if err != nil {
@@ -104,15 +105,20 @@ func (c *call) report() error {
 	if q.resolved.From == "" && next == "" && answer.RowCount == nil {
 		answer.RowCount = new(int64(len(rows)))
 	}
+	c.tell(kept)
+	return c.write(answer)
+}
+
+// tell sets the headers of an answer.
+func (c *call) tell(m *made) {
 	header := c.writer.Header()
-	header.Set(wire.VisibleHeader, kept.visible)
-	if known := kept.whole.Coverage; known.Seconds() > 0 {
+	header.Set(wire.VisibleHeader, m.visible)
+	if known := m.whole.Coverage; known.Seconds() > 0 {
 		header.Set(wire.CoverageHeader, report.Percent(&known))
 	}
-	if answer.MeteringBegan != "" {
-		header.Set(wire.BeganHeader, answer.MeteringBegan)
+	if began := m.whole.Coverage.Began; began > 0 {
+		header.Set(wire.BeganHeader, stamped(began))
 	}
-	return c.write(answer)
 }
 
 // ask reads what is asked for.
