@@ -240,21 +240,26 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	if err != nil {
 		return &url.Error{Op: "the usage API's answer ended early", URL: target.String(), Err: err}
 	}
-	if response.StatusCode == http.StatusUnauthorized && c.certified {
-		return errors.New("the usage API does not take your client certificate: check that it is this cluster's and has not expired, " +
-			"and that the operator's log has no line about client certificates; or add --token=$(kubectl create token SERVICEACCOUNT)")
-	}
-	if response.StatusCode == http.StatusUnauthorized && c.hub {
-		return errors.New("the hub does not know your token: ask for one that its fleet file has (--hub-token-file)")
-	}
 	if response.StatusCode == http.StatusUnauthorized {
-		return errors.New("this cluster does not know your token, or it has expired: log in again, or add --token=$(kubectl create token SERVICEACCOUNT)")
+		return c.unknown()
 	}
 	if response.StatusCode != http.StatusOK {
 		return refusal(response.StatusCode, answer)
 	}
 	c.told = response.Header
 	return json.Unmarshal(answer, into)
+}
+
+// unknown is that the one who asks is not known to what answers.
+func (c *connection) unknown() error {
+	if c.certified {
+		return errors.New("the usage API does not take your client certificate: check that it is this cluster's and has not expired, " +
+			"and that the operator's log has no line about client certificates; or add --token=$(kubectl create token SERVICEACCOUNT)")
+	}
+	if c.hub {
+		return errors.New("the hub does not know your token: ask for one that its fleet file has (--hub-token-file)")
+	}
+	return errors.New("this cluster does not know your token, or it has expired: log in again, or add --token=$(kubectl create token SERVICEACCOUNT)")
 }
 
 // withoutIt is what can be seen without the operator: first what tenants may see, too.

@@ -202,34 +202,7 @@ func compareSums(t *rapid.T, w *world, writers []*writer) {
 			fleet := w.report(t, "finance", `{`+spec+`,"groupBy":`+strings.Replace(strings.Replace(by, "[", `["cluster",`, 1), ",]", "]", 1)+`}`)
 			found := 0
 			for _, c := range writers {
-				got := request(c.own, "POST", "/v1alpha1/report", "x", `{`+spec+`,"groupBy":`+by+`}`)
-				var own wire.Report
-				if err := json.Unmarshal([]byte(got.body), &own); err != nil {
-					t.Fatal(err)
-				}
-				var theirs []wire.Row
-				for _, row := range fleet.Rows {
-					if string(row.Group["cluster"]) == c.name {
-						delete(row.Group, "cluster")
-						delete(row.Group, "clusterUID")
-						theirs = append(theirs, row)
-					}
-				}
-				found += len(theirs)
-				a, _ := json.Marshal(own.Rows)
-				b, _ := json.Marshal(theirs)
-				if len(own.Rows)+len(theirs) > 0 && string(a) != string(b) {
-					t.Fatalf("by %s of %s:\noperator %s\nhub      %s", by, c.name, a, b)
-				}
-				for _, row := range own.Rows {
-					if n, ok := new(big.Int).SetString(row.Exact, 10); ok {
-						key := keyOf(row)
-						if sums[key] == nil {
-							sums[key] = new(big.Int)
-						}
-						sums[key].Add(sums[key], n)
-					}
-				}
+				found += compareCluster(t, c, fleet.Rows, `{`+spec+`,"groupBy":`+by+`}`, sums)
 			}
 			if found != len(fleet.Rows) {
 				t.Fatalf("by %s: %d rows are of no cluster", by, len(fleet.Rows)-found)
@@ -246,6 +219,39 @@ func compareSums(t *rapid.T, w *world, writers []*writer) {
 			}
 		}
 	}
+}
+
+// compareCluster compares a cluster's rows of a report over the fleet with its own, adds these up, and returns how many
+// they are.
+func compareCluster(t *rapid.T, c *writer, rows []wire.Row, spec string, sums map[string]*big.Int) int {
+	got := request(c.own, "POST", "/v1alpha1/report", "x", spec)
+	var own wire.Report
+	if err := json.Unmarshal([]byte(got.body), &own); err != nil {
+		t.Fatal(err)
+	}
+	var theirs []wire.Row
+	for _, row := range rows {
+		if string(row.Group["cluster"]) == c.name {
+			delete(row.Group, "cluster")
+			delete(row.Group, "clusterUID")
+			theirs = append(theirs, row)
+		}
+	}
+	a, _ := json.Marshal(own.Rows)
+	b, _ := json.Marshal(theirs)
+	if len(own.Rows)+len(theirs) > 0 && string(a) != string(b) {
+		t.Fatalf("%s of %s:\noperator %s\nhub      %s", spec, c.name, a, b)
+	}
+	for _, row := range own.Rows {
+		if n, ok := new(big.Int).SetString(row.Exact, 10); ok {
+			key := keyOf(row)
+			if sums[key] == nil {
+				sums[key] = new(big.Int)
+			}
+			sums[key].Add(sums[key], n)
+		}
+	}
+	return len(theirs)
 }
 
 func keyOf(row wire.Row) string {

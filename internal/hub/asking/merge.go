@@ -109,8 +109,9 @@ func (m *merging) key(row *timeline.Row, group []timeline.Value) string {
 	for _, v := range group {
 		b = append(binary.AppendUvarint(b, uint64(len(v.Value))), v.Value...)
 	}
-	m.bytes = append(b, row.Unit...)
-	return string(m.bytes)
+	b = append(b, row.Unit...)
+	m.bytes = b
+	return string(b)
 }
 
 // compareRows orders rows by window, then by group.
