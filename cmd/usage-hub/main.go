@@ -37,10 +37,11 @@ Usage:
 
 Commands:
   migrate          bring the database's schema to this version's
-  serve            take in what clusters' operators send
+  serve            take in what clusters' operators send, and answer who asks
   enrol UID        make the hub know a cluster, and print its token
   send             bring a cluster's journal to a hub
   verify UID       tell whether a cluster's ledger adds up
+  token            make a token for one who may ask
   version          print the version
 
 A cluster's UID is that of its namespace kube-system:
@@ -72,7 +73,7 @@ func main() {
 // commands are what it does, by name. Each returns what the program ends with.
 var commands = map[string]func(*program, context.Context, []string) (int, error){
 	"migrate": (*program).migrate, "serve": (*program).serve, "enrol": (*program).enrol, "verify": (*program).verify,
-	"send": (*program).send,
+	"send": (*program).send, "token": (*program).token,
 	"version": func(p *program, _ context.Context, _ []string) (int, error) {
 		fmt.Fprintln(p.stdout, "usage-hub", version)
 		return exitDone, nil

@@ -15,17 +15,28 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/connlimit"
 	"github.com/usage-operator/usage-operator/internal/hub"
+	"github.com/usage-operator/usage-operator/internal/hub/asking"
 	"github.com/usage-operator/usage-operator/internal/hub/endpoint"
 )
 
-const aboutServe = `Take in what clusters' operators send, over HTTPS. Any number of replicas may
-serve one database: they keep nothing themselves.
+const aboutServe = `Take in what clusters' operators send, over HTTPS, and answer who asks. Any
+number of replicas may serve one database: they keep nothing but what they have
+read there.
 
-  PUT /v1alpha1/clusters/UID/blocks/NAME   appends a block
-  GET /v1alpha1/clusters/UID               says how far the hub has come
+  PUT  /v1alpha1/clusters/UID/blocks/NAME   appends a block
+  GET  /v1alpha1/clusters/UID               says how far the hub has come
 
-Both need the cluster's token: Authorization: Bearer TOKEN. The certificate is
-read again when its files change.
+Both need the cluster's token: Authorization: Bearer TOKEN.
+
+  POST /v1alpha1/report                     a report over the fleet
+  GET  /v1alpha1/clusters                   the clusters that there are
+  any  /clusters/CLUSTER/PATH               what the cluster's operator answers
+
+These need a reader's token, and show what the fleet file lets him see: without
+one nobody may ask. docs/fleet.md says what is in it; usage-hub token makes a
+token.
+
+The certificate and the fleet file are read again when they change.
 
 On --probe-address, without TLS: /healthz, /readyz and /metrics.
 
@@ -48,6 +59,9 @@ type serving struct {
 	plain                 bool
 	atOnce                int
 	patience              time.Duration
+	fleet                 string
+	segments, asksAtOnce  int
+	asksPerSecond         float64
 }
 
 func (p *program) serve(ctx context.Context, args []string) (int, error) {
@@ -59,17 +73,21 @@ func (p *program) serve(ctx context.Context, args []string) (int, error) {
 	o.BoolVar(&v.plain, "plain-http", false, "Serve without TLS: tokens are sent as they are. For something in front that has TLS.")
 	o.IntVar(&v.atOnce, "at-once", 16, "How many blocks are written at once, of different clusters: each takes some MiB of memory, and a connection to the database. There are four more for all else.")
 	o.DurationVar(&v.patience, "patience", 30*time.Second, "How long a request may take.")
+	o.StringVar(&v.fleet, "fleet", "", "The file that says who may ask, and which customers have which namespaces.")
+	o.IntVar(&v.segments, "segments", 5_000_000, "How many segments of ledgers are kept in memory to answer from, of 60 to 270 bytes each. A cluster that has more cannot be asked about.")
+	o.IntVar(&v.asksAtOnce, "asks-at-once", 4, "How many questions are answered at once, of one reader half of them; some 200 MiB each at most.")
+	o.Float64Var(&v.asksPerSecond, "asks-per-second", 10, "How many questions one reader may ask a second; twice as many at once.")
 	if err := o.parse(args); err != nil {
 		return exitFailed, err
 	}
 	switch {
 	case v.plain == (v.certificate != "" || v.key != "") || !v.plain && (v.certificate == "" || v.key == ""):
 		return exitFailed, &misuse{errors.New("say --tls-cert and --tls-key, or --plain-http")}
-	case v.atOnce < 1 || v.patience <= 0:
-		return exitFailed, &misuse{errors.New("--at-once and --patience have to be more than 0")}
+	case v.atOnce < 1 || v.patience <= 0 || v.segments < 1 || v.asksAtOnce < 1 || v.asksPerSecond <= 0:
+		return exitFailed, &misuse{errors.New("--at-once, --patience, --segments, --asks-at-once and --asks-per-second have to be more than 0")}
 	}
 	// The database need not be there yet, nor have the schema: it is not ready until then.
-	s, err := hub.OpenFor(ctx, o.database, clock.RealClock{}, v.atOnce)
+	s, err := hub.OpenFor(ctx, o.database, clock.RealClock{}, v.atOnce+v.asksAtOnce)
 	if err != nil {
 		return exitFailed, err
 	}
@@ -80,7 +98,17 @@ func (p *program) serve(ctx context.Context, args []string) (int, error) {
 // listen serves until ctx is done.
 func (p *program) listen(ctx context.Context, s *hub.Store, v serving) error {
 	log := zap.New()
-	e := endpoint.New(endpoint.Options{Ledgers: s, Clock: clock.RealClock{}, Log: log, AtOnce: v.atOnce, Patience: v.patience})
+	fleet, err := asking.OpenFile(v.fleet, clock.RealClock{}, log)
+	if err != nil {
+		return err
+	}
+	var e *endpoint.Endpoint
+	answers := asking.New(asking.Options{
+		Store: s, Fleet: fleet.Fleet, Clock: clock.RealClock{}, Log: log, Segments: v.segments, AtOnce: v.asksAtOnce,
+		RequestsPerSecond: v.asksPerSecond, Timeout: v.patience,
+		Observe: func(what string, status int, took time.Duration) { e.Answered(what, status, took) },
+	})
+	e = endpoint.New(endpoint.Options{Ledgers: s, Clock: clock.RealClock{}, Log: log, AtOnce: v.atOnce, Patience: v.patience, Asking: answers.Routes})
 	inner, err := (&net.ListenConfig{}).Listen(ctx, "tcp", v.address)
 	if err != nil {
 		return err

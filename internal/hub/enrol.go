@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,6 +22,12 @@ func newToken() string {
 	secret := make([]byte, 32)
 	rand.Read(secret) // it never fails
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
+}
+
+// ReaderToken is a token for one who may ask, and its SHA-256 in hex.
+func ReaderToken() (token, hash string) {
+	token = newToken()
+	return token, hex.EncodeToString(hashOf(token))
 }
 
 func hashOf(token string) []byte {

@@ -70,9 +70,7 @@ func (v *View) Changes(ctx context.Context, each func(sequence uint64, c *usage.
 	if err != nil {
 		return err
 	}
-	found, err := v.tx.Query(ctx, `SELECT sequence, subject, kind, corrects, meter, dimension, unit, level,
-		starts, start_slack, start_evidence, ends, end_slack, end_evidence
-		FROM segments WHERE cluster = $1 ORDER BY sequence, ordinal`, v.Head.Cluster)
+	found, err := v.tx.Query(ctx, "SELECT "+segmentColumns+" FROM segments WHERE cluster = $1 ORDER BY sequence, ordinal", v.Head.Cluster)
 	if err != nil {
 		return err
 	}
@@ -80,9 +78,7 @@ func (v *View) Changes(ctx context.Context, each func(sequence uint64, c *usage.
 	words := words{}
 	for found.Next() {
 		var r segmentRow
-		err := found.Scan(&r.sequence, &r.subject, &r.kind, &r.c.Corrects, &r.meter, &r.dimension, &r.unit, &r.c.Level,
-			&r.c.Start.At, &r.c.Start.Slack, &r.start, &r.c.End.At, &r.c.End.Slack, &r.end)
-		if err != nil {
+		if err := found.Scan(r.targets()...); err != nil {
 			return err
 		}
 		if err := r.read(subjects, words); err != nil {
@@ -102,6 +98,17 @@ type segmentRow struct {
 	kind, start, end       string
 	meter, dimension, unit string
 	c                      usage.Change
+}
+
+const segmentColumns = `sequence, subject, kind, corrects, meter, dimension, unit, level,
+	starts, start_slack, start_evidence, ends, end_slack, end_evidence`
+
+// targets are where segmentColumns go.
+func (r *segmentRow) targets() []any {
+	return []any{
+		&r.sequence, &r.subject, &r.kind, &r.c.Corrects, &r.meter, &r.dimension, &r.unit, &r.c.Level,
+		&r.c.Start.At, &r.c.Start.Slack, &r.start, &r.c.End.At, &r.c.End.Slack, &r.end,
+	}
 }
 
 // words are texts that rows share, so that each is in memory once.
@@ -161,6 +168,11 @@ func (v *View) subjects(ctx context.Context) (map[int64]*usage.Subject, error) {
 	if err != nil {
 		return nil, err
 	}
+	return collectSubjects(found)
+}
+
+// collectSubjects reads rows of subjects.
+func collectSubjects(found pgx.Rows) (map[int64]*usage.Subject, error) {
 	subjects := map[int64]*usage.Subject{}
 	var number int64
 	var s subject
@@ -168,7 +180,7 @@ func (v *View) subjects(ctx context.Context) (map[int64]*usage.Subject, error) {
 	for i := range s.columns {
 		targets = append(targets, &s.columns[i])
 	}
-	_, err = pgx.ForEachRow(found, targets, func() error {
+	_, err := pgx.ForEachRow(found, targets, func() error {
 		subject, err := s.usage()
 		if err != nil {
 			return fmt.Errorf("subject %d: %w", number, err)
@@ -197,23 +209,37 @@ func (v *View) Seals(ctx context.Context) ([]journal.Seal, error) {
 
 // Coverage are the rows of coverage of complete commits, in order.
 func (v *View) Coverage(ctx context.Context) ([]usage.Stretch, error) {
-	found, err := v.tx.Query(ctx, "SELECT meter, starts, ends, coverage FROM coverage WHERE cluster = $1 AND sequence <= $2 ORDER BY sequence, ordinal",
+	found, err := v.tx.Query(ctx, "SELECT "+stretchColumns+" FROM coverage WHERE cluster = $1 AND sequence <= $2 ORDER BY sequence, ordinal",
 		v.Head.Cluster, v.Head.Counted)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(found, func(row pgx.CollectableRow) (usage.Stretch, error) {
-		var s usage.Stretch
-		var meter, coverage string
-		if err := row.Scan(&meter, &s.Start, &s.End, &coverage); err != nil {
-			return s, err
+		var r stretchRow
+		if err := row.Scan(r.targets()...); err != nil {
+			return usage.Stretch{}, err
 		}
-		var ok bool
-		if s.Coverage, ok = coverages[coverage]; !ok {
-			return s, fmt.Errorf("coverage %q is not known", coverage)
-		}
-		var err error
-		s.Meter, err = journal.Untext(meter)
-		return s, err
+		return r.read()
 	})
+}
+
+// stretchRow is a row of coverage.
+type stretchRow struct {
+	s               usage.Stretch
+	meter, coverage string
+}
+
+const stretchColumns = "meter, starts, ends, coverage"
+
+// targets are where stretchColumns go.
+func (r *stretchRow) targets() []any { return []any{&r.meter, &r.s.Start, &r.s.End, &r.coverage} }
+
+func (r *stretchRow) read() (usage.Stretch, error) {
+	s, ok := r.s, false
+	if s.Coverage, ok = coverages[r.coverage]; !ok {
+		return s, fmt.Errorf("coverage %q is not known", r.coverage)
+	}
+	var err error
+	s.Meter, err = journal.Untext(r.meter)
+	return s, err
 }

@@ -52,6 +52,9 @@ func Open(stored Stored) (*Whole, error) {
 	return w, err
 }
 
+// Forget lets go of what it says of segments: Changes hands out nothing more.
+func (w *Whole) Forget() { w.file, w.rows = nil, 0 }
+
 // Rows is how many changes it says that it has.
 func (w *Whole) Rows() int { return w.rows }
 

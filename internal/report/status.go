@@ -43,7 +43,7 @@ func Figures(r *Resolved, tally *timeline.Tally) (*v1alpha1.UsageReportStatus, e
 		Corrections: int64(tally.Corrected()),
 	}
 	*status.Window = window(r.Window)
-	summarize(status, tally)
+	summarize(status, WholeOf(tally))
 	bytes := 0
 	for i := range page.Rows {
 		row := row(&page.Rows[i])
@@ -76,14 +76,29 @@ func FiguresAs(r *Resolved, status *v1alpha1.UsageReportStatus, s *timeline.Snap
 	return Figures(r, tally)
 }
 
+// Whole is what all rows of a report add up to, and how well that is known.
+type Whole struct {
+	Totals      []timeline.Total
+	Coverage    timeline.Coverage
+	Corrections int64
+}
+
+// WholeOf is what a tally of it says; nil for none.
+func WholeOf(tally *timeline.Tally) *Whole {
+	if tally == nil {
+		return nil
+	}
+	return &Whole{Totals: tally.Totals(), Coverage: tally.Coverage(), Corrections: int64(tally.Corrected())}
+}
+
 // Answer is a report that is asked for without an object: a page of rows, what
-// everything adds up to and how well that is known, by a tally of the whole, which
-// only the first page has, and up to when it is sealed.
-func Answer(r *Resolved, whole *timeline.Tally, rows []timeline.Row, next string, sealed int64) *v1alpha1.UsageReportStatus {
+// everything adds up to and how well that is known, which only the first page says,
+// and up to when it is sealed.
+func Answer(r *Resolved, whole *Whole, rows []timeline.Row, next string, sealed int64) *v1alpha1.UsageReportStatus {
 	status := &v1alpha1.UsageReportStatus{Window: &v1alpha1.TimeWindow{}, NextPage: next}
 	*status.Window = window(r.Window)
 	if whole != nil {
-		status.Corrections = int64(whole.Corrected())
+		status.Corrections = whole.Corrections
 		summarize(status, whole)
 	}
 	for i := range rows {
@@ -97,9 +112,9 @@ func Answer(r *Resolved, whole *timeline.Tally, rows []timeline.Row, next string
 }
 
 // summarize says what all rows add up to, and how well that is known.
-func summarize(status *v1alpha1.UsageReportStatus, tally *timeline.Tally) {
-	status.Totals, status.Summary = totals(tally.Totals())
-	known := tally.Coverage()
+func summarize(status *v1alpha1.UsageReportStatus, whole *Whole) {
+	status.Totals, status.Summary = totals(whole.Totals)
+	known := whole.Coverage
 	if known.Seconds() > 0 {
 		status.Coverage = Coverage(known)
 	}

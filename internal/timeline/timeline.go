@@ -101,6 +101,9 @@ func (t *Timeline) Begin() {
 // Snapshot is what has been committed so far.
 func (t *Timeline) Snapshot() *Snapshot { return t.shared.Load() }
 
+// Segments is how many segments were taken in, corrections included; the writer's.
+func (t *Timeline) Segments() int { return t.next.segments }
+
 // Take takes in what was committed. Readers see it once it is published.
 func (t *Timeline) Take(c Commit) {
 	s := &t.next

@@ -9,6 +9,7 @@
 package usageapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -56,7 +57,9 @@ type Options struct {
 	Timeout time.Duration
 	// Memory is about how many bytes all answers may take that are being made or read; 0: 64 MiB.
 	Memory int64
-	Log    logr.Logger
+	// Cells is how many cells what was added up may take that is kept; 0: about 64 MiB.
+	Cells int
+	Log   logr.Logger
 	// Observe is told of each answer: the route's name, its status, and how long it took.
 	Observe func(route string, status int, took time.Duration)
 }
@@ -84,7 +87,7 @@ const (
 // New is an API. It answers on the handler that Handler gives.
 func New(o Options) *API {
 	return &API{
-		Options: o, pager: timeline.NewPager(cellsKept), limits: lru.New[string, *rate.Limiter](usersKept),
+		Options: o, pager: timeline.NewPager(cmp.Or(o.Cells, cellsKept)), limits: lru.New[string, *rate.Limiter](usersKept),
 		gate: newGate(o.Clock), scopes: newScopes(), admission: newAdmission(o.Memory), pins: &pins{clock: o.Clock},
 	}
 }

@@ -74,19 +74,13 @@ func (c *call) whole(r *report.Resolved) (*timeline.Tally, error) {
 // reportOf is a page of a report, and whose it is and how well known.
 func (c *call) reportOf(r *report.Resolved, whole *timeline.Tally, rows []timeline.Row, next string, known *timeline.Coverage) wire.Report {
 	answer := wire.Report{
-		UsageReportStatus: *report.Answer(r, whole, rows, next, c.snapshot.Sealed()),
+		UsageReportStatus: *report.Answer(r, report.WholeOf(whole), rows, next, c.snapshot.Sealed()),
 		Visible:           c.writer.Header().Get(wire.VisibleHeader),
 	}
 	if known.Began > 0 {
 		answer.MeteringBegan = stamp(known.Began)
 	}
-	for i := range answer.UsageReportStatus.Rows {
-		row := wire.Row{ReportRow: answer.UsageReportStatus.Rows[i]}
-		if rows[i].Since != rows[i].Accuracy {
-			row.Since = v1alpha1.Accuracy(rows[i].Since.String())
-		}
-		answer.Rows = append(answer.Rows, row)
-	}
+	answer.Rows = Rows(answer.UsageReportStatus.Rows, rows)
 	return answer
 }
 

@@ -3,10 +3,8 @@ package usageapi
 import (
 	"strconv"
 
-	"github.com/usage-operator/usage-operator/api/v1alpha1"
 	"github.com/usage-operator/usage-operator/internal/report"
 	"github.com/usage-operator/usage-operator/internal/timeline"
-	"github.com/usage-operator/usage-operator/internal/usageapi/wire"
 )
 
 // top answers with the largest rows of each metric of a report, largest first, and with
@@ -33,19 +31,8 @@ func (c *call) top(r *report.Resolved, text string, known *timeline.Coverage) er
 		return refused(err)
 	}
 	answer := c.reportOf(r, whole, ranking.Rows, "", known)
-	count := int64(len(ranking.Rows))
-	for i := range ranking.Others {
-		o := &ranking.Others[i]
-		count += int64(o.Count)
-		shown := wire.Others{
-			ResourceType: o.ResourceType, Dimension: o.Name, Count: o.Count,
-			Unit: o.Unit.HourUnit(o.Name), ExactUnit: o.Unit.ExactUnit(), Accuracy: v1alpha1.Accuracy(o.Accuracy.String()),
-		}
-		if o.Known {
-			shown.Quantity, shown.Exact = o.Unit.Hours(o.Amount, digits), o.Amount.String()
-		}
-		answer.Others = append(answer.Others, shown)
-	}
+	others, count := OthersOf(ranking.Others)
+	answer.Others, count = others, count+int64(len(ranking.Rows))
 	answer.RowCount = &count
 	return c.write(answer)
 }

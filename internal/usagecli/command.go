@@ -3,6 +3,7 @@
 package usagecli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,6 +89,7 @@ type cli struct {
 	completing        bool   // a word is completed: no token goes where nothing verifies who answers
 	operator          string // the operator's namespace; "": look for it
 	width             int
+	hub               hubOf
 	sortBy            string
 	noHeaders         bool
 	colours           bool
@@ -103,7 +105,10 @@ The operator is reached through the API server, with your kubeconfig: with a
 token for the usage API alone, where a service account may ask for one, or with
 your own token or client certificate over a port-forward, which verifies the
 operator. Without the rights to either, your own token goes through the API
-server's proxy, and it is said. With --usage-api it is reached directly.`
+server's proxy, and it is said. With --usage-api it is reached directly.
+
+With --hub a hub of many clusters is asked, by its own token: list and top show
+all clusters that you may see there, or some, or with --hub-cluster one alone.`
 
 // pluginOf is how people call the program: krew installs it as kubectl-usage_ledger.
 func pluginOf(program string) string {
@@ -147,6 +152,7 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 	flags.BoolVar(&c.insecure, "insecure-skip-usage-api-verify", false, "Do not verify the usage API's certificate.")
 	flags.BoolVar(&c.throughProxy, "through-proxy", false, "Send a token that is not for the usage API alone through the API server's proxy, where nothing verifies who answers, and do not say so.")
 	flags.StringVar(&c.operator, "operator-namespace", "", "The namespace that the operator is installed in, if not usage-system. $"+operatorNamespaceVariable+" sets it, too.")
+	c.hub.addFlags(flags)
 	flags.IntVar(&c.width, "width", 0, "How wide the output may be, in columns. 0: as wide as the terminal, or 80.")
 	flags.StringVar(&c.sortBy, "sort-by", "", "Sort the lines of a table or of csv by this column, such as usage or name.")
 	flags.BoolVar(&c.noHeaders, "no-headers", false, "Leave out the headers of tables and of csv.")
@@ -162,7 +168,11 @@ func newCommand(plugin string, streams genericiooptions.IOStreams, now func() ti
 		command.Example = strings.ReplaceAll(command.Example, "kubectl usage ", plugin+" ")
 		run := command.RunE
 		command.RunE = func(cmd *cobra.Command, args []string) error {
-			err := run(cmd, args)
+			c.hub.address = cmp.Or(c.hub.address, os.Getenv(hubVariable))
+			err := c.hub.check(cmd.Name())
+			if err == nil {
+				err = run(cmd, args)
+			}
 			if wrong, is := errors.AsType[*misuse](err); is && wrong.command == "" {
 				wrong.command = cmd.CommandPath()
 			}

@@ -29,6 +29,8 @@ type connection struct {
 	base   *url.URL
 	// certified is that a certificate says who asks, and no token.
 	certified bool
+	// hub is that it is to a hub.
+	hub bool
 	// directly is that no API server is on the way.
 	directly bool
 	// told are the headers of the last answer.
@@ -49,6 +51,9 @@ const (
 // answers; with another token, or a client certificate, through a port-forward. A token
 // goes through the proxy, too, where there is no right to that, and it is said.
 func (c *cli) connect(ctx context.Context) (*connection, error) {
+	if c.hub.address != "" {
+		return c.connectToHub()
+	}
 	config, err := c.config.ToRESTConfig()
 	if err != nil {
 		return nil, noCluster(err)
@@ -235,18 +240,26 @@ func (c *connection) ask(ctx context.Context, method, path string, query url.Val
 	if err != nil {
 		return &url.Error{Op: "the usage API's answer ended early", URL: target.String(), Err: err}
 	}
-	if response.StatusCode == http.StatusUnauthorized && c.certified {
-		return errors.New("the usage API does not take your client certificate: check that it is this cluster's and has not expired, " +
-			"and that the operator's log has no line about client certificates; or add --token=$(kubectl create token SERVICEACCOUNT)")
-	}
 	if response.StatusCode == http.StatusUnauthorized {
-		return errors.New("this cluster does not know your token, or it has expired: log in again, or add --token=$(kubectl create token SERVICEACCOUNT)")
+		return c.unknown()
 	}
 	if response.StatusCode != http.StatusOK {
 		return refusal(response.StatusCode, answer)
 	}
 	c.told = response.Header
 	return json.Unmarshal(answer, into)
+}
+
+// unknown is that the one who asks is not known to what answers.
+func (c *connection) unknown() error {
+	if c.certified {
+		return errors.New("the usage API does not take your client certificate: check that it is this cluster's and has not expired, " +
+			"and that the operator's log has no line about client certificates; or add --token=$(kubectl create token SERVICEACCOUNT)")
+	}
+	if c.hub {
+		return errors.New("the hub does not know your token: ask for one that its fleet file has (--hub-token-file)")
+	}
+	return errors.New("this cluster does not know your token, or it has expired: log in again, or add --token=$(kubectl create token SERVICEACCOUNT)")
 }
 
 // withoutIt is what can be seen without the operator: first what tenants may see, too.
@@ -294,6 +307,9 @@ func unnamed(message string) string {
 func (c *connection) unreached(err error) error {
 	if c.directly && errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("nothing answers at %s: does the operator run? %s", c.base.Host, withoutIt)
+	}
+	if c.hub {
+		return fmt.Errorf("the hub cannot be reached: %w", err)
 	}
 	return fmt.Errorf("the usage API cannot be reached: %w", err)
 }

@@ -26,7 +26,8 @@ func (c *cli) list() *cobra.Command {
 		Example: `  kubectl usage list                            # this month, in your namespace
   kubectl usage list -A --last 24h --type vm
   kubectl usage list --deployment web -o csv > web.csv
-  kubectl usage list -A --last-month --by day -o focus-csv > focus.csv`,
+  kubectl usage list -A --last-month --by day -o focus-csv > focus.csv
+  kubectl usage list --hub https://hub.example.org:8443 --last-month -o csv`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			spec, err := c.spec(&asked, &at, &out)
@@ -36,8 +37,11 @@ func (c *cli) list() *cobra.Command {
 			if by != "none" && (out.name == "table" || out.name == "wide") || !slices.Contains(append([]string{"none"}, sizes...), by) {
 				return misused("--by=%s: want one of %s, with -o csv, parquet, focus-csv, json or yaml", by, strings.Join(sizes, ", "))
 			}
-			spec.WindowSize, spec.GroupBy = v1alpha1.WindowSize(by), []v1alpha1.GroupKey{"namespace", "resourceType", "resource", "deployment"}
-			if out.name == focusCSV {
+			spec.WindowSize, spec.GroupBy = v1alpha1.WindowSize(by), c.keyed("namespace", "resourceType", "resource", "deployment")
+			switch {
+			case out.name == focusCSV && c.overFleet():
+				return misused("-o focus-csv is about one cluster: say which: --hub-cluster=NAME")
+			case out.name == focusCSV:
 				spec.GroupBy = focusKeys
 			}
 			answer, err := c.ask(cmd.Context(), spec)
@@ -48,7 +52,7 @@ func (c *cli) list() *cobra.Command {
 				c.sayNothing(answer)
 				return c.printFocus(answer.Rows)
 			}
-			if done, err := c.forPrograms(out.name, answer, "namespace", "resourceType", "resource", "resourceUID", "deployment"); done {
+			if done, err := c.forPrograms(out.name, answer, texts(c.keyed("namespace", "resourceType", "resource", "resourceUID", "deployment"))...); done {
 				return err
 			}
 			if out.name == "name" {
@@ -130,20 +134,21 @@ func (c *cli) spec(asked *scope, at *when, out *format) (*v1alpha1.ClusterUsageR
 
 // byResource is a table with a line for each resource.
 func byResource(rows []wire.Row) *table {
-	t := &table{columns: []column{{name: "NAMESPACE", cuts: true}, {name: "TYPE", cuts: true}, {name: "NAME", cuts: true}, {name: "DEPLOYMENT", cuts: true}, {name: "USAGE", wraps: true, figures: true}, {name: "UID", wide: true}}}
+	fleet := ofFleet(rows)
+	t := &table{columns: append(fleet.columns(), []column{{name: "NAMESPACE", cuts: true}, {name: "TYPE", cuts: true}, {name: "NAME", cuts: true}, {name: "DEPLOYMENT", cuts: true}, {name: "USAGE", wraps: true, figures: true}, {name: "UID", wide: true}}...)}
 	var before string
 	for i := range rows {
 		row := &rows[i]
 		g := row.Group
 		words := inFull(string(g["dimension"]), quantity(row), row.Unit)
-		same := strings.Join([]string{string(g["namespaceUID"]), string(g["resourceType"]), string(g["resourceUID"]), string(g["resource"]), string(g["deployment"])}, "\x00")
+		same := strings.Join([]string{string(g["clusterUID"]), string(g["namespaceUID"]), string(g["resourceType"]), string(g["resourceUID"]), string(g["resource"]), string(g["deployment"])}, "\x00")
 		if same == before {
 			last := t.rows[len(t.rows)-1]
-			last[4] += ", " + words
+			last[len(last)-2] += ", " + words
 			continue
 		}
 		before = same
-		t.add(string(g["namespace"]), string(g["resourceType"]), string(g["resource"]), string(g["deployment"]), words, string(g["resourceUID"]))
+		t.add(append(fleet.cells(row), string(g["namespace"]), string(g["resourceType"]), string(g["resource"]), string(g["deployment"]), words, string(g["resourceUID"]))...)
 	}
 	return t
 }

@@ -43,7 +43,7 @@ func (c *cli) filters(s *scope) (*v1alpha1.ClusterReportFilters, error) {
 		}
 		return f, nil
 	}
-	if s.everywhere {
+	if s.everywhere || c.hub.address != "" && *c.config.Namespace == "" {
 		return f, nil
 	}
 	namespace, err := c.namespace()
@@ -84,11 +84,13 @@ type answered struct {
 	within string
 	// made tells that it is the status of a report that has been made.
 	made bool
+	// clusters are those of a hub that it is about.
+	clusters []wire.FleetCluster
 }
 
 // answerTo is the answer to a question.
-func answerTo(spec *v1alpha1.ClusterUsageReportSpec, report *wire.Report) *answered {
-	a := &answered{Report: report}
+func answerTo(spec *v1alpha1.ClusterUsageReportSpec, report *wire.FleetReport) *answered {
+	a := &answered{Report: &report.Report, clusters: report.Clusters}
 	if f := spec.Filters; f != nil {
 		a.everywhere = len(f.Namespaces) == 0
 		if len(f.Namespaces) == 1 {
@@ -112,8 +114,8 @@ func (c *cli) ask(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec) (*
 	spec.Limit = rowsAtOnce
 	var all *answered
 	for {
-		page := &wire.Report{}
-		if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{}, spec, page); err != nil {
+		page := &wire.FleetReport{}
+		if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{}, c.question(spec), page); err != nil {
 			return nil, c.lookedIn(answerTo(spec, page).within, err)
 		}
 		if all == nil {

@@ -117,6 +117,9 @@ func (a *answered) told() told {
 
 // covered is up to when the coverage of a report is that of its window; zero: it has none.
 func (a *answered) covered() time.Time {
+	if len(a.clusters) > 0 {
+		return a.coveredByAll()
+	}
 	c := a.Coverage
 	if c == nil {
 		return time.Time{}
@@ -181,6 +184,7 @@ func (c *cli) foot(a *answered, marked []wire.Row) error {
 	if a.SealedTime == nil || a.SealedTime.Before(&a.Window.EndTime) {
 		text += a.reaches()
 	}
+	text += silent(a.clusters)
 	if text == "" {
 		return nil
 	}

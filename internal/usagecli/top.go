@@ -52,7 +52,7 @@ func (c *cli) top() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			spec.GroupBy = topKeys[kind]
+			spec.GroupBy = c.keyed(topKeys[kind]...)
 			answer, others, err := c.askTop(cmd.Context(), spec, most)
 			if err != nil {
 				return err
@@ -82,8 +82,8 @@ func (c *cli) askTop(ctx context.Context, spec *v1alpha1.ClusterUsageReportSpec,
 		return nil, nil, err
 	}
 	spec.Limit = rowsAtOnce
-	found := &wire.Report{}
-	if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{"top": {strconv.Itoa(most)}}, spec, found); err != nil {
+	found := &wire.FleetReport{}
+	if err := at.ask(ctx, http.MethodPost, "v1alpha1/report", url.Values{"top": {strconv.Itoa(most)}}, c.question(spec), found); err != nil {
 		return nil, nil, err
 	}
 	answer := answerTo(spec, found)
@@ -118,7 +118,8 @@ func largest(rows []wire.Row, most int) []wire.Row {
 }
 
 func ranked(a *answered, others []wire.Others, kind string) *table {
-	t := &table{columns: []column{{name: "METRIC", cuts: true}, {name: "NAMESPACE", cuts: true}}}
+	fleet := ofFleet(a.Rows)
+	t := &table{columns: append(fleet.columns(), column{name: "METRIC", cuts: true}, column{name: "NAMESPACE", cuts: true})}
 	if kind != "namespaces" {
 		t.columns = append(t.columns, column{name: strings.ToUpper(strings.TrimSuffix(kind, "s")), cuts: true})
 	}
@@ -131,27 +132,27 @@ func ranked(a *answered, others []wire.Others, kind string) *table {
 	}
 	for i := range a.Rows {
 		row := &a.Rows[i]
-		cells := []string{metric(row), string(row.Group["namespace"])}
+		cells := append(fleet.cells(row), metric(row), string(row.Group["namespace"]))
 		if kind != "namespaces" {
 			cells = append(cells, string(row.Group[strings.TrimSuffix(kind, "s")]))
 		}
 		t.add(append(cells, quantity(row), besidesMetric(row), share(exact(row), whole[metric(row)+row.Unit]))...)
 		if i == len(a.Rows)-1 || metric(&a.Rows[i+1]) != metric(row) || a.Rows[i+1].Unit != row.Unit {
-			addOthers(t, others, row, whole[metric(row)+row.Unit], kind)
+			addOthers(t, others, row, whole[metric(row)+row.Unit], kind, fleet)
 		}
 	}
 	return t
 }
 
 // addOthers adds a line for what the rows of a metric add up to that are not shown.
-func addOthers(t *table, others []wire.Others, last *wire.Row, whole *big.Int, kind string) {
+func addOthers(t *table, others []wire.Others, last *wire.Row, whole *big.Int, kind string, fleet fleet) {
 	for i := range others {
 		o := &others[i]
 		if o.ResourceType+"."+o.Dimension != metric(last) || o.Unit != last.Unit {
 			continue
 		}
 		rest := wire.Row{ReportRow: v1alpha1.ReportRow{Quantity: o.Quantity, Exact: o.Exact, Unit: o.Unit, Accuracy: o.Accuracy}}
-		cells := []string{metric(last), fmt.Sprintf("(%d others)", o.Count)}
+		cells := append(fleet.cells(&rest), metric(last), fmt.Sprintf("(%d others)", o.Count))
 		if kind != "namespaces" {
 			cells = append(cells, "")
 		}

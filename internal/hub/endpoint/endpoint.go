@@ -1,5 +1,5 @@
-// Package endpoint serves a hub over HTTP: what clusters' operators append, and how far each
-// chain has come. It keeps nothing itself: any number of replicas serve one database.
+// Package endpoint serves a hub over HTTP: what clusters' operators append, how far each chain
+// has come, and what is asked (internal/hub/asking). Any number of replicas serve one database.
 package endpoint
 
 import (
@@ -39,6 +39,8 @@ type Options struct {
 	AtOnce int
 	// Patience is how long a request may take, from its first byte on.
 	Patience time.Duration
+	// Asking adds what is answered of figures; nil: nothing is.
+	Asking func(*http.ServeMux)
 }
 
 // Endpoint serves a hub.
@@ -58,6 +60,9 @@ func New(o Options) *Endpoint {
 	e.routes = http.NewServeMux()
 	e.routes.HandleFunc("PUT /v1alpha1/clusters/{cluster}/blocks/{block}", e.authorized(e.put))
 	e.routes.HandleFunc("GET /v1alpha1/clusters/{cluster}", e.authorized(e.head))
+	if o.Asking != nil {
+		o.Asking(e.routes)
+	}
 	e.routes.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		e.answer(w, problem{Status: http.StatusNotFound, Title: "NotFound", Detail: "there is no " + r.Method + " of this path",
 			Next: "PUT /v1alpha1/clusters/UID/blocks/NAME appends a block, and GET /v1alpha1/clusters/UID says how far the hub has come."})

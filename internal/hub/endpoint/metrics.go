@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -21,12 +22,14 @@ type metrics struct {
 	registry *prometheus.Registry
 	appends  *prometheus.CounterVec
 	took     prometheus.Histogram
+	answers  *prometheus.CounterVec
+	answered prometheus.Histogram
 	ledgers  Ledgers
 	log      logr.Logger
 }
 
 var (
-	answers = prometheus.NewDesc("usage_hub_database_up", "1 when the database says where the chains are, 0 otherwise.", nil, nil)
+	databaseUp = prometheus.NewDesc("usage_hub_database_up", "1 when the database says where the chains are, 0 otherwise.", nil, nil)
 	// A cluster's name is for people, and may change: it is no label.
 	sequenceOf = prometheus.NewDesc("usage_hub_chain_sequence", "The sequence of a cluster's last block.", []string{"cluster"}, nil)
 	writtenAt  = prometheus.NewDesc("usage_hub_chain_written_time_seconds",
@@ -47,8 +50,15 @@ func newMetrics(ledgers Ledgers, log logr.Logger) *metrics {
 			Name: "usage_hub_append_duration_seconds", Help: "How long it took to take in a block, or to refuse it.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
 		}),
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "usage_hub_answers_total", Help: "Questions that were answered, by what was asked and the HTTP status; 0: nobody reads it any more.",
+		}, []string{"what", "status"}),
+		answered: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "usage_hub_answer_duration_seconds", Help: "How long it took to answer a question, or to refuse it.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+		}),
 	}
-	m.registry.MustRegister(m.appends, m.took, chains{m})
+	m.registry.MustRegister(m.appends, m.took, m.answers, m.answered, chains{m})
 	return m
 }
 
@@ -57,13 +67,19 @@ func (m *metrics) appended(err error, took time.Duration) {
 	m.took.Observe(took.Seconds())
 }
 
+// Answered counts an answer.
+func (e *Endpoint) Answered(what string, status int, took time.Duration) {
+	e.metrics.answers.WithLabelValues(what, strconv.Itoa(status)).Inc()
+	e.metrics.answered.Observe(took.Seconds())
+}
+
 // chains asks the database where the chains are, when it is asked itself. Each replica tells
 // the same: they are those of all clusters that are enrolled.
 type chains struct{ *metrics }
 
 // Describe lists the metrics.
 func (c chains) Describe(to chan<- *prometheus.Desc) {
-	for _, description := range []*prometheus.Desc{answers, sequenceOf, writtenAt, receivedAt, forkedAt} {
+	for _, description := range []*prometheus.Desc{databaseUp, sequenceOf, writtenAt, receivedAt, forkedAt} {
 		to <- description
 	}
 }
@@ -78,7 +94,7 @@ func (c chains) Collect(to chan<- prometheus.Metric) {
 		c.log.Error(err, "cannot tell where the chains are")
 		up = 0
 	}
-	to <- prometheus.MustNewConstMetric(answers, prometheus.GaugeValue, up)
+	to <- prometheus.MustNewConstMetric(databaseUp, prometheus.GaugeValue, up)
 	for _, head := range heads {
 		for description, value := range map[*prometheus.Desc]int64{
 			sequenceOf: int64(head.Sequence), writtenAt: head.Written, receivedAt: head.Received, forkedAt: head.Fork.Seen,
