@@ -1,7 +1,7 @@
 package journal
 
 import (
-	"hash/maphash"
+	"hash/fnv"
 	"iter"
 	"math"
 
@@ -13,7 +13,6 @@ import (
 // segment is in one portion, so that each can be folded by itself: when the portions are
 // handed out, and when much of one would be dropped.
 type portions struct {
-	seed    maphash.Seed
 	all     [portionCount]portion
 	horizon int64 // see fold
 }
@@ -39,11 +38,14 @@ type portion struct {
 	ends map[int64]int
 }
 
-func newPortions() *portions { return &portions{seed: maphash.MakeSeed(), horizon: everything} }
+func newPortions() *portions { return &portions{horizon: everything} }
 
-// of is the portion in which a change is.
+// of is the portion in which a change is: the same each time, so that what is restored is in the
+// same order.
 func (p *portions) of(c *usage.Change) (at *portion, number int) {
-	number = int(maphash.String(p.seed, c.Subject.Instance.UID) % portionCount)
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(c.Subject.Instance.UID)) // it never fails
+	number = int(h.Sum32() % portionCount)
 	return &p.all[number], number
 }
 
