@@ -329,7 +329,7 @@ spec: {startingOn: %q, endingBefore: %q, groupBy: [resourceType, resource], limi
 `, end.Add(-2*time.Minute).Format(time.RFC3339), end.Format(time.RFC3339)))
 		answer, err := usage(tenant, "report minutes -n example --wait --timeout 3m")
 		Expect(err).NotTo(HaveOccurred(), answer)
-		Expect(answer).To(MatchRegexp(`(?s)START +END +RESOURCETYPE +RESOURCE +DIMENSION +USAGE +UNIT\n.*container +example +cpu .*1 of 3 rows: --all`))
+		Expect(answer).To(MatchRegexp(`(?s)START +END +TYPE +RESOURCE +DIMENSION +USAGE +UNIT\n.*container +example +cpu .*1 of 3 rows: --all`))
 		answer, err = usage(tenant, "report minutes -n example --all -o csv")
 		Expect(err).NotTo(HaveOccurred(), answer)
 		Expect(strings.Count(answer, "\n")).To(Equal(1+3), answer)
