@@ -280,6 +280,10 @@ crds-build: ## Get the CRDs of what the tests meter from their Go modules, once 
 demo: ## Show the operator at work on a control plane of its own; KEEP=1 leaves it running.
 	@go run ./hack/demo $(if $(KEEP),--keep)
 
+.PHONY: demo-fleet
+demo-fleet: postgres ## Show two clusters, and a hub that has the ledgers of both, in about five minutes.
+	@go run ./hack/demo fleet
+
 .PHONY: demo-down
 demo-down: ## Stop what demo KEEP=1 left running.
 	@go run ./hack/demo down

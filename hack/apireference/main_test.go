@@ -22,13 +22,14 @@ func TestDocumentedTablesHaveTheColumnsThatThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	command := regexp.MustCompile(`^\$ kubectl get ([a-z]+)( .*)?$`)
+	continued := regexp.MustCompile(`\\\n *`) // a command on several lines
 	compared := 0
 	for _, page := range append(pages, "../../README.md") {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.Split(string(text), "\n")
+		lines := strings.Split(continued.ReplaceAllString(string(text), " "), "\n")
 		for i, line := range lines[:len(lines)-1] {
 			found := command.FindStringSubmatch(line)
 			if found == nil {

@@ -21,6 +21,7 @@ const help = `Shows the operator at work on a real control plane of its own, in 
 
 usage: go run ./hack/demo [--keep]
        go run ./hack/demo down
+       go run ./hack/demo fleet
 
 It builds what is missing, starts a control plane and the operator, plays a small cloud for two minutes (virtual
 machines, pods with volumes, load balancers, node pools), and compares every total of the UsageRecords with what it
@@ -28,8 +29,11 @@ did. It ends with 0 when they are the same, and stops all that it started.
 
   --keep   leave everything running at the end, to play with
   down     stop what --keep left running
+  fleet    show two clusters and a hub that has the ledgers of both, in about
+           five minutes: what the hub answers of each is what its own operator
+           does. It needs PostgreSQL's programs (hack/postgres.sh)
 
-Its files are in .demo of this checkout.
+Its files are in .demo of this checkout, and those of the fleet in .demo-fleet.
 `
 
 // patience bounds a run once everything is built. One takes three to four minutes.
@@ -68,6 +72,8 @@ func run(ctx context.Context, args []string) error {
 		return show(ctx, out, *keep)
 	case flags.NArg() == 1 && flags.Arg(0) == "down":
 		return down(ctx, out)
+	case flags.NArg() == 1 && flags.Arg(0) == "fleet" && !*keep:
+		return showFleet(ctx, out)
 	}
 	return fmt.Errorf("unexpected arguments %q; see --help", flags.Args())
 }

@@ -35,10 +35,14 @@ const (
 type stage struct {
 	console
 	checkout, dir string
+	programs      string // the folder in which they are
 	keep          bool
 	plane         *controlplane.ControlPlane
 	cluster       client.WithWatch // the administrator's
 	usageAPI      string           // the address that the operator answers at
+	nodes         int              // that there are from the beginning
+	// more are flags of the operator, found out once there is a control plane; nil: none.
+	more func(context.Context) ([]string, error)
 }
 
 // props is what another run of the demo needs to know of this one's processes.
@@ -70,6 +74,10 @@ func (s *stage) clear() error {
 }
 
 func lockStage(ctx context.Context, out console) (*stage, func(), error) {
+	return lockFolder(ctx, out, ".demo")
+}
+
+func lockFolder(ctx context.Context, out console, name string) (*stage, func(), error) {
 	checkout, err := buildcache.Checkout()
 	if err != nil {
 		return nil, nil, err
@@ -78,17 +86,17 @@ func lockStage(ctx context.Context, out console) (*stage, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &stage{console: out, checkout: checkout, dir: filepath.Join(checkout, ".demo")}
+	s := &stage{console: out, checkout: checkout, dir: filepath.Join(checkout, name), programs: filepath.Join(checkout, name)}
 	unlock, err := buildcache.Lock(ctx, filepath.Join(cache, "locks", buildcache.Key(s.dir)), os.Stderr)
 	return s, unlock, err
 }
 
 func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
 
-func (s *stage) operator() string { return s.path("usage-operator") }
+func (s *stage) operator() string { return filepath.Join(s.programs, "usage-operator") }
 
 // plugin is kubectl usage, which kubectl finds in that folder.
-func (s *stage) plugin() string { return s.path("bin/kubectl-usage") }
+func (s *stage) plugin() string { return filepath.Join(s.programs, "bin/kubectl-usage") }
 
 func (s *stage) pageLog() string { return s.path("page.log") }
 
@@ -151,6 +159,7 @@ func (s *stage) set(ctx context.Context, fail context.CancelCauseFunc) (err erro
 		Dir:               s.path("control-plane"),
 		EtcdUnsafeNoFsync: true,
 		Detached:          s.keep,
+		Nodes:             s.nodes,
 		Progress:          s.progress(),
 	})
 	if err != nil {
@@ -190,7 +199,13 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 	if s.usageAPI, err = freeAddress(); err != nil {
 		return err
 	}
-	command := exec.Command(s.operator(),
+	var more []string
+	if s.more != nil {
+		if more, err = s.more(ctx); err != nil {
+			return err
+		}
+	}
+	command := exec.Command(s.operator(), append(more,
 		"--kubeconfig="+kubeconfig,
 		"--namespace="+operatorNamespace,
 		fmt.Sprintf("--interval=%ds", interval),
@@ -201,7 +216,7 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 		"--metrics-bind-address="+metrics,
 		"--usage-api-bind-address="+s.usageAPI,
 		"--log-format=console",
-	)
+	)...)
 	command.Dir = s.dir
 	if err := launch(command, s.operatorLog(), s.keep); err != nil {
 		return fmt.Errorf("start the operator: %w", err)

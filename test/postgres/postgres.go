@@ -1,4 +1,5 @@
-// Package postgres starts a real PostgreSQL server for a test: on a socket of its own, in a folder that goes with it.
+// Package postgres starts a real PostgreSQL server for a test or a demo: on a socket of its own, in a folder that goes
+// with it.
 package postgres
 
 import (
@@ -34,19 +35,34 @@ type Server struct {
 // Start starts a server, which ends with the test. It listens on a unix socket only.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s, err := create()
+	s, err := Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		s.kill()
-		_ = os.RemoveAll(s.dir)
-	})
-	if err := s.initialize(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s.Run(t)
+	t.Cleanup(s.Close)
 	return s
+}
+
+// Open starts a server that is not a test's. Close ends it; it is to be called however the process ends.
+func Open(ctx context.Context) (*Server, error) {
+	s, err := create()
+	if err != nil {
+		return nil, err
+	}
+	if err = s.initialize(ctx); err == nil {
+		err = s.run(ctx)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the server, and removes what it has.
+func (s *Server) Close() {
+	s.kill()
+	_ = os.RemoveAll(s.dir)
 }
 
 // create makes a server's folder. PostgreSQL refuses to run as root: then the folder, and the processes, are
@@ -123,9 +139,15 @@ func (s *Server) initialize(ctx context.Context) error {
 // Run starts the server again where Kill ended it, and waits until it answers. It recovers what it committed.
 func (s *Server) Run(t testing.TB) {
 	t.Helper()
+	if err := s.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) run(ctx context.Context) error {
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer log.Close()
 	command := exec.Command(filepath.Join(s.programs, "postgres"), "-D", s.data(), "-k", s.dir,
@@ -133,18 +155,19 @@ func (s *Server) Run(t testing.TB) {
 	command.SysProcAttr, command.Dir = s.owner, s.dir
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	s.process = command
 	var last error
-	err = wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		last = s.ask(ctx, "SELECT 1")
 		return last == nil, nil
 	})
 	if err != nil {
 		said, _ := os.ReadFile(log.Name())
-		t.Fatalf("PostgreSQL does not answer: %v\n%s", last, bytes.TrimSpace(said))
+		return fmt.Errorf("PostgreSQL does not answer: %w\n%s", errors.Join(err, last), bytes.TrimSpace(said))
 	}
+	return nil
 }
 
 // Kill ends the server at once, with all of its processes, as when its machine loses power. What it committed is in
@@ -167,10 +190,17 @@ func (s *Server) kill() {
 // Database creates an empty database, and returns where it is, in the words of libpq.
 func (s *Server) Database(t testing.TB, name string) string {
 	t.Helper()
-	if err := s.ask(t.Context(), "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()); err != nil {
+	location, err := s.Create(t.Context(), name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return s.location(name)
+	return location
+}
+
+// Create is Database without a test.
+func (s *Server) Create(ctx context.Context, name string) (location string, err error) {
+	err = s.ask(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	return s.location(name), err
 }
 
 func (s *Server) location(database string) string {
