@@ -195,7 +195,7 @@ func (f *fleet) openHub(ctx context.Context, fail context.CancelCauseFunc) (err 
 	}
 	go func() {
 		err := command.Wait()
-		fail(fmt.Errorf("the hub has ended by itself: %w\nthe end of %s:\n%s", orNothing(err), f.path("hub.log"), tail(f.path("hub.log"), 12)))
+		fail(fmt.Errorf("the hub has ended by itself: %w\nthe end of %s:\n%s", orNothing(err), f.path("hub.log"), tail(f.path("hub.log"))))
 	}()
 	f.hub = "https://" + address
 	f.say("  usage-hub migrate\n  usage-hub serve --fleet=fleet.yaml   # one reader, who sees all clusters")
@@ -218,7 +218,7 @@ func (f *fleet) asHub(ctx context.Context, args ...string) (string, error) {
 // enrol makes the hub know a cluster, and returns the flags with which its operator sends its journal.
 func (f *fleet) enrol(ctx context.Context, c *cluster) ([]string, error) {
 	system := &corev1.Namespace{}
-	if err := c.stage.cluster.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system); err != nil {
+	if err := c.cluster.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system); err != nil {
 		return nil, err
 	}
 	c.uid = string(system.UID)
@@ -286,8 +286,8 @@ func (c *cluster) deploy(ctx context.Context, w workload) error {
 	labels := map[string]string{"app": w.name}
 	held := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(w.cpu), corev1.ResourceMemory: resource.MustParse(w.memory)}
 	return errors.Join(
-		c.stage.cluster.Create(ctx, namespace),
-		c.stage.cluster.Create(ctx, &appsv1.Deployment{
+		c.cluster.Create(ctx, namespace),
+		c.cluster.Create(ctx, &appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: w.name},
 			Spec: appsv1.DeploymentSpec{Replicas: &w.pods, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
@@ -298,19 +298,19 @@ func (c *cluster) deploy(ctx context.Context, w workload) error {
 
 func (c *cluster) scale(ctx context.Context, w workload) error {
 	deployment := &appsv1.Deployment{}
-	if err := c.stage.cluster.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: w.name}, deployment); err != nil {
+	if err := c.cluster.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: w.name}, deployment); err != nil {
 		return err
 	}
 	before := deployment.DeepCopy()
 	deployment.Spec.Replicas = &w.later
-	return c.stage.cluster.Patch(ctx, deployment, client.MergeFrom(before))
+	return c.cluster.Patch(ctx, deployment, client.MergeFrom(before))
 }
 
 // sealed waits until the cluster's operator has sealed all up to a moment, and the hub has it.
 func (c *cluster) sealed(ctx context.Context, moment int64) error {
 	return c.waitFor(ctx, c.name+" has sealed both, and the hub has them", func(ctx context.Context) (bool, error) {
 		ledger := &v1alpha1.UsageLedger{}
-		if err := c.stage.cluster.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: v1alpha1.UsageLedgerName}, ledger); err != nil {
+		if err := c.cluster.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: v1alpha1.UsageLedgerName}, ledger); err != nil {
 			return false, err
 		}
 		s := &ledger.Status

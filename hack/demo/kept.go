@@ -81,9 +81,9 @@ func (s *stage) showPage(ctx context.Context, variables []string) (address strin
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("kubectl usage dashboard has not said in %s where the page is:\n%s", pagePatience, tail(s.pageLog(), 12))
+			return "", fmt.Errorf("kubectl usage dashboard has not said in %s where the page is:\n%s", pagePatience, tail(s.pageLog()))
 		case <-ended:
-			return "", fmt.Errorf("kubectl usage dashboard has ended by itself:\n%s", tail(s.pageLog(), 12))
+			return "", fmt.Errorf("kubectl usage dashboard has ended by itself:\n%s", tail(s.pageLog()))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -56,12 +56,15 @@ func runs(pid int, program string) bool {
 	return err == nil && running == program
 }
 
+// tailLines is how many lines of a log tell why something failed.
+const tailLines = 12
+
 // tail is the end of a log.
-func tail(path string, lines int) string {
+func tail(path string) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
 	all := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
+	return strings.Join(all[max(0, len(all)-tailLines):], "\n")
 }

@@ -223,7 +223,7 @@ func (s *stage) startOperator(ctx context.Context, fail context.CancelCauseFunc)
 	}
 	go func() {
 		err := command.Wait()
-		fail(fmt.Errorf("the operator has ended by itself: %w\nthe end of %s:\n%s", orNothing(err), s.operatorLog(), tail(s.operatorLog(), 12)))
+		fail(fmt.Errorf("the operator has ended by itself: %w\nthe end of %s:\n%s", orNothing(err), s.operatorLog(), tail(s.operatorLog())))
 	}()
 	s.say("  usage-operator --interval=%ds --live-refresh=%s --install-meters", interval, liveRefresh)
 	return s.writeProps(props{OperatorPID: command.Process.Pid})
