@@ -32,9 +32,9 @@ Both need the cluster's token: Authorization: Bearer TOKEN.
   GET  /v1alpha1/clusters                   the clusters that there are
   any  /clusters/CLUSTER/PATH               what the cluster's operator answers
 
-These need a reader's token, and show what the fleet file lets him see: without
-one nobody may ask. docs/fleet.md says what is in it; usage-hub token makes a
-token.
+These need a reader's token, and show what the fleet file lets that reader see:
+without one none may ask. docs/fleet.md says what is in it; usage-hub token
+makes a token.
 
 The certificate and the fleet file are read again when they change.
 

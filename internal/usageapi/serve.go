@@ -152,7 +152,7 @@ func (c *call) identify() (known bool, err error) {
 	return true, nil
 }
 
-// limit sees to it that nobody asks too often.
+// limit refuses a reader that asks too often.
 func (c *call) limit() error {
 	name := c.caller.GetName()
 	limiter, known := c.limits.Get(name)

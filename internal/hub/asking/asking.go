@@ -48,7 +48,7 @@ type Options struct {
 	RequestsPerSecond float64
 	// Timeout is how long an answer may take.
 	Timeout time.Duration
-	// Observe is told of each answer: what was asked, its status, and how long it took.
+	// Observe is called with each answer: what was asked, its status, and how long it took.
 	Observe func(what string, status int, took time.Duration)
 }
 
@@ -136,7 +136,7 @@ func (a *Asking) serve(what string, answer func(*call) error) http.Handler {
 		switch {
 		case err == nil:
 		case w.status != 0 || errors.Is(err, context.Canceled) || errors.Is(err, http.ErrAbortHandler):
-			panic(http.ErrAbortHandler) // nobody reads it, or it cannot say that it is not whole but by ending early
+			panic(http.ErrAbortHandler) // it is not read any more, or cannot say that it is not whole but by ending early
 		default:
 			if usageapi.Refuse(w, a.problem(err)) == http.StatusInternalServerError {
 				a.Log.Error(err, "cannot answer", "what", what)
@@ -186,7 +186,7 @@ func (c *call) authenticate() error {
 	return nil
 }
 
-// limit sees to it that nobody asks too often.
+// limit refuses a reader that asks too often.
 func (c *call) limit() error {
 	limiter, known := c.rates.Get(c.reader.Name)
 	if !known {
