@@ -74,7 +74,7 @@ func (k *Keeper) load(ctx context.Context) (state *journal.State, err error) {
 	k.Clock.AtLeast(time.Unix(state.Time, 0))
 	k.Health.sized(k.Journal.Size())
 	if state.Sequence > 0 {
-		k.Log.Info("took up the journal", "sequence", state.Sequence, "segments", len(state.Segments),
+		k.Log.Info("took up the journal", "sequence", state.Sequence,
 			"written", time.Unix(state.Time, 0).UTC(), "writer", state.Writer, "took", took.String())
 	}
 	return state, nil
