@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -77,23 +78,22 @@ func (at *object) oneAccount() *account {
 	return nil
 }
 
-// next makes the objects of an hour ready; false: there are none.
+// next makes the objects of the oldest hour ready; false: there are none.
 func (p *pass) next() bool {
-	for hour, accounts := range p.found {
-		delete(p.found, hour)
-		keys := make([]*account, 0, len(accounts))
-		for a := range accounts {
-			keys = append(keys, a)
-		}
-		if len(keys) <= sortedAtOnce {
-			slices.SortFunc(keys, func(a, b *account) int { return usage.CompareAccounts(a.key, b.key) })
-		}
-		for _, a := range keys {
-			p.ready = append(p.ready, accounts[a]...)
-		}
-		return true
+	if len(p.found) == 0 {
+		return false
 	}
-	return false
+	hour := slices.Min(slices.Collect(maps.Keys(p.found)))
+	accounts := p.found[hour]
+	delete(p.found, hour)
+	keys := slices.Collect(maps.Keys(accounts))
+	if len(keys) <= sortedAtOnce {
+		slices.SortFunc(keys, func(a, b *account) int { return usage.CompareAccounts(a.key, b.key) })
+	}
+	for _, a := range keys {
+		p.ready = append(p.ready, accounts[a]...)
+	}
+	return true
 }
 
 // packable tells whether an object can be packed: it is gone, and everything of it ended at or

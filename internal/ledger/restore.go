@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
@@ -34,6 +35,7 @@ func (l *Ledger) RestorePacked(
 	for changes := range portions {
 		r.portion(changes, keptFrom)
 		r.pack(packedUntil)
+		r.streams, r.objects = nil, nil // before the next portion is read
 	}
 	for _, x := range []index{l.objects, l.past.index} {
 		for _, at := range x {
@@ -103,23 +105,24 @@ const regroupedAtOnce = 16 * blockObjects
 func (l *Ledger) regroup(until int64) {
 	hours := map[int64][]*block{}
 	for _, b := range l.packed.blocks {
-		if hour := hourOf(b.high); !slices.Contains(hours[hour], b) {
-			hours[hour] = append(hours[hour], b)
-		}
+		hours[hourOf(b.high)] = append(hours[hourOf(b.high)], b)
 	}
-	for _, blocks := range hours {
+	for _, hour := range slices.Sorted(maps.Keys(hours)) { // in order, so that a restore has one result
+		blocks := hours[hour]
+		delete(hours, hour) // what was packed anew needs no memory twice
 		if len(blocks) == 1 {
 			continue
 		}
 		slices.SortFunc(blocks, func(a, b *block) int { return cmp.Compare(a.number, b.number) })
-		for len(blocks) > 0 {
-			n, objects := 0, 0
-			for n < len(blocks) && (n == 0 || objects+blocks[n].objects <= regroupedAtOnce) {
-				objects += blocks[n].objects
-				n++
+		for from := 0; from < len(blocks); {
+			to, objects := from, 0
+			for to < len(blocks) && (to == from || objects+blocks[to].objects <= regroupedAtOnce) {
+				objects += blocks[to].objects
+				to++
 			}
-			l.packAgain(blocks[:n], until)
-			blocks = blocks[n:]
+			l.packAgain(blocks[from:to], until)
+			clear(blocks[from:to])
+			from = to
 		}
 	}
 }
