@@ -59,10 +59,11 @@ func (h Hot) cold() cold {
 	return c
 }
 
-// freeze packs the days before the hot ones, and, the oldest first, as many as it takes for
-// no more than so many segments to be left; 0: however many. Their sums are made first, for
-// which nothing has to be unpacked yet.
-func (t *Timeline) freeze(today int64, most int) {
+// freeze packs, the oldest first, as many days as it takes for no more than so many segments to
+// be left; 0: however many. When a day has begun, it packs those before the hot ones, too: what is
+// learnt late of such a day waits for that, so that it is not packed in a block for each interval.
+// Their sums are made first, for which nothing has to be unpacked yet.
+func (t *Timeline) freeze(today int64, most int, begun bool) {
 	days := slices.Sorted(maps.Keys(t.parts))
 	left := 0
 	for _, day := range days {
@@ -70,7 +71,7 @@ func (t *Timeline) freeze(today int64, most int) {
 	}
 	n := 0
 	for ; n < len(days); n++ {
-		old := t.hot.Days != allHot && days[n] < today-t.hot.Days
+		old := begun && t.hot.Days != allHot && days[n] < today-t.hot.Days
 		// Of an hour that is not over there is no sum yet.
 		much := most > 0 && left > most && (days[n] < today || t.next.through%secondsOfHour == 0)
 		if !old && !much {

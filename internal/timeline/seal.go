@@ -39,14 +39,14 @@ func (t *Timeline) seal() {
 	}
 	s.awake = awake
 	if over || t.hot.Segments > 0 {
-		t.freeze(today, t.hot.Segments)
+		t.freeze(today, t.hot.Segments, over)
 	}
 }
 
 // turn begins a day: those before it get no more.
 func (t *Timeline) turn(today int64) {
 	if t.hot.Segments > 0 {
-		t.freeze(today, t.hot.Segments/2) // the other half is the new day's
+		t.freeze(today, t.hot.Segments/2, true) // the other half is the new day's
 	}
 	for day := range t.parts {
 		if t.growing <= day && today-t.hot.Days <= day && day < today {
