@@ -96,7 +96,7 @@ func Setup(mgr ctrl.Manager, o Options) (*collector.Collector, error) {
 	news := make(chan event.TypedGenericEvent[string], pendingNews)
 	collected := collector.New(collector.Options{
 		Dynamic: whole, Metadata: partial, Mapper: mgr.GetRESTMapper(), Clock: steady,
-		Namespace: o.Namespace, OwnerKinds: o.OwnerKinds, CheckEvery: o.CheckEvery, Retention: o.Schedule.Retention,
+		Namespace: o.Namespace, OwnerKinds: o.OwnerKinds, CheckEvery: o.CheckEvery, Retention: o.Schedule.Retention, Memory: o.Memory,
 		Log: mgr.GetLogger().WithName("collector"),
 		Notify: func(meter string) {
 			select {

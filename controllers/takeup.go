@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -18,7 +19,11 @@ func (k *Keeper) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.Collector.Prepare(ctx, state)
+	if err := k.Collector.Prepare(ctx, state); err != nil {
+		err = fmt.Errorf("%w: %w", journal.ErrTooLarge, err)
+		k.Health.tooLarge(err)
+		return err
+	}
 	err = wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
 		err := k.TakeUp(ctx)
 		if err != nil {

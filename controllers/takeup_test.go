@@ -73,7 +73,9 @@ func TestAKindThatWasMeteredAndIsNotServedYet(t *testing.T) {
 			}
 			clock := testclock.NewFakeClock(time.Unix(1_800_000_100, 0))
 			r := &UsageMeterReconciler{Mapper: mapper, Collector: collector.New(collector.Options{Dynamic: whole, Metadata: partial, Clock: clock, Mapper: mapper, Log: logr.Discard()})}
-			r.Collector.Prepare(t.Context(), c.state)
+			if err := r.Collector.Prepare(t.Context(), c.state); err != nil {
+				t.Fatal(err)
+			}
 			takeUp := r.TakeUp(listed{m})
 			for look := 1; look <= c.looks; look++ {
 				if look == c.served {

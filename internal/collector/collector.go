@@ -26,6 +26,7 @@ import (
 	"github.com/usage-operator/usage-operator/internal/attribution"
 	"github.com/usage-operator/usage-operator/internal/chronology"
 	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/memory"
 	"github.com/usage-operator/usage-operator/internal/meter"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
@@ -45,6 +46,8 @@ type Options struct {
 	CheckEvery time.Duration
 	// Retention is for how long what has ended is kept, in seconds.
 	Retention int64
+	// Memory is what a ledger that is restored has to fit into.
+	Memory memory.Limit
 	// PackAtOnce packs what is gone with each batch, sealed or not: for tests. It changes nothing
 	// that can be seen.
 	PackAtOnce bool

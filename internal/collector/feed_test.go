@@ -37,7 +37,9 @@ func driven(t *testing.T, state *journal.State) (*Collector, *feed) {
 		Clock: clock, Mapper: meta.NewDefaultRESTMapper(nil), Log: logr.Discard(),
 		Metadata: metadatafake.NewSimpleMetadataClient(runtime.NewScheme()),
 	})
-	c.Prepare(t.Context(), state)
+	if err := c.Prepare(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
 	return c, follow(t, c, claimKind, "persistentvolumeclaims")
 }
 

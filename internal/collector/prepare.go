@@ -2,7 +2,6 @@ package collector
 
 import (
 	"context"
-	"iter"
 	"math"
 	"slices"
 
@@ -10,14 +9,16 @@ import (
 
 	"github.com/usage-operator/usage-operator/internal/journal"
 	"github.com/usage-operator/usage-operator/internal/ledger"
+	"github.com/usage-operator/usage-operator/internal/memory"
 	"github.com/usage-operator/usage-operator/internal/source"
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
 // Prepare makes the ledger what the journal says. Meters can be applied then,
 // and nothing is followed before Start. That takes a while, and the lock can be had meanwhile, as a
-// probe of whether the collector is alive does.
-func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
+// probe of whether the collector is alive does. The error, a
+// *memory.TooSmallError, says that it does not fit into memory.
+func (c *Collector) Prepare(ctx context.Context, state *journal.State) error {
 	now := c.now().Unix()
 	var entries []*ledger.Meter
 	for i := range state.Meters {
@@ -33,9 +34,26 @@ func (c *Collector) Prepare(ctx context.Context, state *journal.State) {
 		packed = c.packedUntil(sealed[n-1])
 	}
 	restored := ledger.New()
-	byName := restored.RestorePacked(entries, c.seeding(state.InPortions()), sealed, kept, packed)
+	portions, all := state.InPortions()
+	guard, taken, tooLarge := memory.NewGuard(c.Memory), int64(0), error(nil)
+	byName := restored.RestorePacked(entries, func(yield func([]usage.Change) bool) {
+		for changes := range portions {
+			c.seed(changes)
+			if !yield(changes) {
+				return
+			}
+			taken += int64(len(changes))
+			if tooLarge = guard.Fits(taken, all); tooLarge != nil {
+				return
+			}
+		}
+	}, sealed, kept, packed)
+	if tooLarge != nil {
+		return tooLarge
+	}
 	c.takeUp(ctx, state, now, restored, byName)
 	c.Discover()
+	return nil
 }
 
 // takeUp goes on with a ledger that was restored.
@@ -67,20 +85,13 @@ func (c *Collector) takeUp(ctx context.Context, state *journal.State, now int64,
 	c.coverage = slices.Clone(state.Coverage)
 }
 
-// seeding has the graph know what holds something of each portion.
-func (c *Collector) seeding(portions iter.Seq[[]usage.Change]) iter.Seq[[]usage.Change] {
-	return func(yield func([]usage.Change) bool) {
-		for changes := range portions {
-			c.mu.Lock()
-			for i := range changes {
-				if s := &changes[i]; s.End.IsZero() && s.Kind == usage.Put {
-					c.graph.Seed(s.Subject.Instance.UID, s.Subject.Deployment)
-				}
-			}
-			c.mu.Unlock()
-			if !yield(changes) {
-				return
-			}
+// seed has the graph know what holds something.
+func (c *Collector) seed(changes []usage.Change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range changes {
+		if s := &changes[i]; s.End.IsZero() && s.Kind == usage.Put {
+			c.graph.Seed(s.Subject.Instance.UID, s.Subject.Deployment)
 		}
 	}
 }

@@ -209,7 +209,7 @@ func (b *builder) result() *State {
 	}
 	switch {
 	case b.portions != nil:
-		b.state.Portions = b.portions.result()
+		b.state.Portions, b.state.InAll = b.portions.result(), b.portions.size()
 	case b.fold != nil:
 		b.state.Segments = b.fold.result()
 	default:

@@ -135,7 +135,8 @@ func hold(b *testing.B, role string, store journal.Store) []any {
 		}
 		if role == "leader" {
 			left := 0
-			for portion := range state.InPortions() { // as the ledger takes it
+			portions, _ := state.InPortions()
+			for portion := range portions { // as the ledger takes it
 				left += len(portion)
 			}
 			b.ReportMetric(float64(left), "segments")

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/usage-operator/usage-operator/internal/usage"
@@ -140,6 +141,8 @@ type State struct {
 	// Portions, where the options want them, are these instead, with all that is of one
 	// instance in one portion. They are handed out once, and let go of.
 	Portions iter.Seq[[]usage.Change]
+	// InAll is how many changes the portions have at most: what is void is found as they are handed out.
+	InAll    int64
 	Coverage []usage.Stretch
 	Seals    []Seal
 	Gaps     []Gap
@@ -148,9 +151,10 @@ type State struct {
 }
 
 // InPortions hands out the segments, once, with all that is of one instance in one portion.
-func (s *State) InPortions() iter.Seq[[]usage.Change] {
+// They are so many in all, or fewer.
+func (s *State) InPortions() (portions iter.Seq[[]usage.Change], all int64) {
 	if s.Portions != nil {
-		return s.Portions
+		return s.Portions, s.InAll
 	}
-	return func(yield func([]usage.Change) bool) { yield(s.Segments) }
+	return slices.Values([][]usage.Change{s.Segments}), int64(len(s.Segments))
 }

@@ -153,6 +153,14 @@ func unreadablePortion(err error) {
 	panic("journal: what was read cannot be read again: " + err.Error())
 }
 
+// size is how many changes there are at most.
+func (p *portions) size() (all int64) {
+	for i := range p.all {
+		all += int64(p.all[i].count)
+	}
+	return all
+}
+
 // result hands out each portion, which is let go of.
 func (p *portions) result() iter.Seq[[]usage.Change] {
 	return func(yield func([]usage.Change) bool) {

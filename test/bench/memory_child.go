@@ -298,7 +298,9 @@ func newCollecting(restConfig *rest.Config, httpClient *http.Client, mapper meta
 }
 
 func (c *collecting) start(ctx context.Context, instances, pods int) error {
-	c.collector.Prepare(ctx, &journal.State{})
+	if err := c.collector.Prepare(ctx, &journal.State{}); err != nil {
+		return err
+	}
 	for i, m := range c.meters {
 		if err := c.collector.Apply(m, c.targets[i]); err != nil {
 			return err

@@ -181,7 +181,8 @@ func (r *replica) restore(state *journal.State) {
 	if n := len(r.sealed); n > 0 {
 		packed = r.sealed[n-1].Start
 	}
-	r.ledger.RestorePacked([]*ledger.Meter{r.meter}, state.InPortions(), r.sealed, r.now-r.of.Kept*hour, packed)
+	portions, _ := state.InPortions()
+	r.ledger.RestorePacked([]*ledger.Meter{r.meter}, portions, r.sealed, r.now-r.of.Kept*hour, packed)
 }
 
 // report is what a new report of the last hour takes, by namespace and deployment: the middle of five.
