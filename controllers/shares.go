@@ -29,7 +29,8 @@ type shares struct {
 	told      announced
 }
 
-// announced is when something was announced, by what and of which namespace.
+// announced is when something was announced, in seconds since the epoch, by the kind of Event and the
+// namespace.
 type announced map[[2]string]int64
 
 // may tells whether something may be announced now, and notes that it is. Each thing has
@@ -56,7 +57,7 @@ func (t announced) may(what, namespace string, now int64) bool {
 // excess is what a namespace takes beyond its share, and what it loses for that.
 type excess struct {
 	namespace    string
-	bytes, share int64 // when it was found
+	bytes, share int64 // what it took when that was found, and what it may take, in bytes
 	// keptFrom is the moment from which on its records are kept: those of intervals
 	// that ended by then are pruned.
 	keptFrom int64

@@ -1,5 +1,5 @@
 // Package archive keeps the sealed history of a ledger outside of the cluster: in a
-// directory, or in an S3 bucket.
+// directory, or in a bucket (S3, Google Cloud Storage, Azure Blob Storage).
 //
 // A chapter is what a UTC day's intervals were sealed with: every segment that lasted
 // in it, how much of it nobody saw, the seals, and the corrections that were learnt

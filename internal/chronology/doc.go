@@ -2,8 +2,8 @@
 //
 // A replayed deletion has no time. But the resourceVersions of one etcd are one
 // row of revisions, ordered in time, and every list, watch and journal position
-// says of some of them when they were: marks. Between two marks lies everything
-// in between.
+// says of some of them when they were: marks. A revision between two marks
+// was written between their moments.
 //
 // What is assumed, and what follows:
 //

@@ -6,7 +6,7 @@
 // weight is next. Its first waiter waits until there is room, and no lighter one
 // overtakes it. So a flow with a thousand waiting requests delays a flow with a
 // single one by no more than what is admitted already; and by no more than a moment if
-// that is given up for others now and then, see Share.Yield.
+// the work that runs yields regularly, see Share.Yield.
 //
 // A spare part of the total is for flows that begin: those that have nothing, and did not
 // wait to go on. However many flows take all that they can get, one that comes finds that

@@ -1,5 +1,6 @@
 // Package hub keeps the ledgers of many clusters: the blocks of each one's journal, in one
-// chain, and what they say as rows, committed together, by the PostgreSQL protocol.
+// chain. A block and the rows that it says are committed in one transaction of a database that
+// speaks PostgreSQL's protocol.
 //
 // What a block is, and what its digest is over, is the journal's (internal/journal). The
 // hub changes nothing of a block, and takes none that does not follow the one before it.

@@ -125,7 +125,6 @@ func (w words) of(text string) (string, error) {
 
 var (
 	kinds     = byName(usage.Put, usage.More)
-	evidence  = byName(usage.NoEvidence, usage.IntervalCut)
 	coverages = byName(usage.CoverageObserved, usage.CoverageUnknown)
 )
 
@@ -146,8 +145,8 @@ func (r *segmentRow) read(subjects map[int64]*usage.Subject, words words) error 
 	var ok [4]bool
 	r.c.Subject, ok[0] = subjects[r.subject]
 	r.c.Kind, ok[1] = kinds[r.kind]
-	r.c.Start.Evidence, ok[2] = evidence[r.start]
-	r.c.End.Evidence, ok[3] = evidence[r.end]
+	r.c.Start.Evidence, ok[2] = usage.EvidenceNamed(r.start)
+	r.c.End.Evidence, ok[3] = usage.EvidenceNamed(r.end)
 	if ok != [4]bool{true, true, true, true} {
 		return fmt.Errorf("subject %d, kind %q, evidence %q and %q: not all of these are known", r.subject, r.kind, r.start, r.end)
 	}

@@ -28,9 +28,8 @@ type Options struct {
 	Log     logr.Logger
 	// Follower is told what is committed; nil: nobody is.
 	Follower Follower
-	// Retention is how many seconds ago a segment has to have ended for Load to
-	// leave it out, if it was sealed too; 0: everything is in the State. What it
-	// leaves out, neither Load nor Follow keep in memory.
+	// Retention has Load leave out sealed segments that ended more than so many seconds ago; 0: none.
+	// Neither Load nor Follow keep them in memory. Nothing of the journal is deleted by it.
 	Retention int64
 	// InPortions, with a Retention, has Load give the segments in Portions: from when they are
 	// read on they take a tenth of the memory.

@@ -27,7 +27,7 @@ func (j *Journal) known() error {
 	return nil
 }
 
-// Get is one block, or ErrNotFound.
+// Get is one block, or ErrNotFound; any other error is that of Keys, or the store's.
 func (c Committed) Get(ctx context.Context, key Key) (Stored, error) {
 	c.journal.mu.Lock()
 	err, next := c.journal.known(), c.journal.next
@@ -41,7 +41,8 @@ func (c Committed) Get(ctx context.Context, key Key) (Stored, error) {
 	return c.journal.store.Get(ctx, key)
 }
 
-// Keys are the keys of the blocks that make up the journal.
+// Keys are the keys of the blocks that make up the journal. The error says why it is not known: it
+// was not loaded, or is damaged.
 func (c Committed) Keys(context.Context) ([]Key, error) {
 	c.journal.mu.Lock()
 	defer c.journal.mu.Unlock()
@@ -52,9 +53,9 @@ func (c Committed) Keys(context.Context) ([]Key, error) {
 	return keys, c.journal.known()
 }
 
-// Reached tells how far those are who have all up to a sequence: the last one that there is,
-// and up to when they have what was written, in seconds since the epoch: when the last block
-// was that they have; of those who have none, the first of all; 0: there is none.
+// Reached is for a reader that has all blocks up to a sequence. end is the journal's last sequence.
+// written is when the last block was written that it has, or the first of all if it has none, in
+// seconds since the epoch; 0: there is none.
 func (c Committed) Reached(sequence uint64) (end uint64, written int64) {
 	c.journal.mu.Lock()
 	defer c.journal.mu.Unlock()

@@ -93,7 +93,8 @@ func archivedOf(said *v1alpha1.BlockArchived, r *reader) (*Archived, error) {
 }
 
 // Changes hands out what a block says of segments, once it is known to be whole: a
-// later block may say otherwise of one.
+// later block may say otherwise of one. The error says that the block is damaged; some changes may
+// have been handed out before.
 func Changes(stored Stored, each func(*usage.Change)) error {
 	b, err := openBlock(stored)
 	if err != nil {

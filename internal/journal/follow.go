@@ -122,7 +122,7 @@ const (
 
 // Follow keeps the state at hand, for a standby, until ctx is done: Load is
 // then a matter of milliseconds. Load ends it, and so does ErrTooLarge: what did not fit
-// was let go of, and it may be called again.
+// was let go of, and it may be called again. Other errors are logged, and it tries again.
 func (j *Journal) Follow(ctx context.Context) error {
 	for pause := followEvery; ; {
 		loaded, err := j.follow(ctx)

@@ -25,7 +25,8 @@ const digestPrefix = "sha256:"
 // String is the form that blocks and records show: "sha256:" and 64 hex digits.
 func (d Digest) String() string { return digestPrefix + hex.EncodeToString(d[:]) }
 
-// ParseDigest reads what String wrote.
+// ParseDigest reads what String wrote: sha256: and 64 lower-case hexadecimal digits. Any other text is
+// an error that says so.
 func ParseDigest(text string) (Digest, error) {
 	var d Digest
 	digits, found := strings.CutPrefix(text, digestPrefix)

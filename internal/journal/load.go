@@ -212,7 +212,8 @@ func (f *found) bytes() int {
 var errOutdated = errors.New("the view is outdated")
 
 // Load reads the journal. A journal that is damaged gives a *DamageError, and
-// the state of all that can be read; nothing can be appended then.
+// the state of all that can be read; nothing can be appended then. With any other error there is
+// no state.
 func (j *Journal) Load(ctx context.Context) (*State, error) {
 	j.order.Lock()
 	defer j.order.Unlock()

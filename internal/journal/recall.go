@@ -186,8 +186,8 @@ func (j *Journal) ToRecall() bool {
 }
 
 // Recall reads the days from the archive that Compact is to leave out next, if there are
-// any: nothing is left out that was not there shortly before. It takes as long as the
-// archive does, and neither Append nor Compact waits for it.
+// any: Compact leaves out only what Recall read within the last 15 minutes. It takes as long as the
+// archive does, and neither Append nor Compact waits for it. After an error nothing more is left out.
 func (j *Journal) Recall(ctx context.Context) error {
 	if !j.ToRecall() {
 		return nil

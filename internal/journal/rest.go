@@ -4,10 +4,10 @@ import (
 	"github.com/usage-operator/usage-operator/internal/usage"
 )
 
-// Rest is what a merged block says of segments beyond what the first of the blocks said that
-// it stands for: changes that, after theirs, amount to what it does. whole tells that it
-// stands for the journal from its beginning on: it has no Void then, and what was put and
-// voided later is not in it. ok is false if the block does not begin as they did.
+// Rest is what merged, a merged block, adds to had, what the first of the blocks said that it stands
+// for: rest after had amounts to merged. whole tells that it stands for the journal from its
+// beginning on: it has no Void then, and what was put and voided later is not in it. ok is false if
+// merged contradicts had.
 func Rest(had, merged []usage.Change, whole bool) (rest []usage.Change, ok bool) {
 	keys := map[usage.SegmentKey]bool{}
 	for i := range merged {

@@ -190,8 +190,8 @@ func (r *row) change(w *words) (usage.Change, error) {
 		return usage.Change{}, err
 	}
 	kind, ok := changeKinds[r.Kind]
-	start, okStart := evidence[r.StartEvidence]
-	end, okEnd := evidence[r.EndEvidence]
+	start, okStart := usage.EvidenceNamed(r.StartEvidence)
+	end, okEnd := usage.EvidenceNamed(r.EndEvidence)
 	if !ok || !okStart || !okEnd {
 		return usage.Change{}, fmt.Errorf("a row of kind %q with the evidence %q and %q: not all of these are known", r.Kind, r.StartEvidence, r.EndEvidence)
 	}
@@ -204,7 +204,6 @@ func (r *row) change(w *words) (usage.Change, error) {
 }
 
 var changeKinds = named(usage.Put, usage.More)
-var evidence = named(usage.NoEvidence, usage.IntervalCut)
 
 // named are the values from first to last by their names.
 func named[T interface {

@@ -16,7 +16,7 @@ const rowsPerGroup = 32768
 // EncodeTable writes the changes as one Parquet file, with the columns of a block's
 // segments: the same bytes for the same changes. A block is small, and read as a
 // whole; a table may be large, and has what lets a reader pass over most of it:
-// row groups, and the least and greatest value of each column in each of them.
+// row groups, and the least and greatest value of each column in each of them. The error is w's.
 func EncodeTable(w io.Writer, changes []usage.Change) error {
 	options := []parquet.WriterOption{
 		schema, created, compressed, parquet.DataPageVersion(1),
@@ -25,8 +25,8 @@ func EncodeTable(w io.Writer, changes []usage.Change) error {
 	return writeRows(w, changes, options)
 }
 
-// DecodeTable reads what EncodeTable wrote, and hands out each change. A file that is
-// none of these is an error, whatever it is.
+// DecodeTable reads what EncodeTable wrote, size bytes, and hands out each change. A file that is
+// none of these is an error, whatever it is; some changes may have been handed out before.
 func DecodeTable(file io.ReaderAt, size int64, each func(*usage.Change)) error {
 	return readRows(file, size, newWords(), each)
 }

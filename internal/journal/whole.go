@@ -32,7 +32,8 @@ type Whole struct {
 	rows int
 }
 
-// Open reads a block, and checks everything that can be checked of it alone, but its rows.
+// Open reads a block, and checks everything that can be checked of it alone, but its rows. The error
+// says what is wrong with it.
 func Open(stored Stored) (*Whole, error) {
 	b, err := openBlock(stored)
 	if err != nil {
@@ -58,7 +59,8 @@ func (w *Whole) Forget() { w.file, w.rows = nil, 0 }
 // Rows is how many changes it says that it has.
 func (w *Whole) Rows() int { return w.rows }
 
-// Changes hands out what the block says of segments: as many changes as it says.
+// Changes hands out what the block says of segments: as many changes as it says. After an error some
+// may have been handed out.
 func (w *Whole) Changes(each func(*usage.Change)) error {
 	if len(w.file) > 0 {
 		opened, err := parquet.OpenFile(bytes.NewReader(w.file), int64(len(w.file)), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
@@ -75,7 +77,8 @@ func (w *Whole) Changes(each func(*usage.Change)) error {
 }
 
 // AddUp is what changes amount to that are all of a journal, in its order: the newest Put
-// of each segment, but for those that are void, and every Less and More.
+// of each segment, but for those that are void, and every Less and More. The error is that of changes:
+// the list is not complete then.
 func AddUp(changes func(each func(*usage.Change)) error) ([]usage.Change, error) {
 	f := newFold(true)
 	err := changes(f.add)
@@ -85,11 +88,11 @@ func AddUp(changes func(each func(*usage.Change)) error) ([]usage.Change, error)
 // Text is any string as text that every database takes, and Untext is the string again.
 func Text(s string) string { return text(s) }
 
-// Untext is the string that Text wrote.
+// Untext is the string that Text wrote. A text that Text cannot have written is an error.
 func Untext(s string) (string, error) { return untext(s) }
 
 // AttributesText is attributes as a text of JSON, and ParseAttributes reads it.
 func AttributesText(a usage.Attributes) (string, error) { return attributesText(a) }
 
-// ParseAttributes reads what AttributesText wrote.
+// ParseAttributes reads what AttributesText wrote; any other text is an error.
 func ParseAttributes(s string) (usage.Attributes, error) { return parseAttributes(s) }

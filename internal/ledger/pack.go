@@ -23,8 +23,8 @@ const (
 	sortedAtOnce = 2048
 )
 
-// Pack puts what is gone, and ended at or before the moment, into little room. Nothing that
-// the ledger says is otherwise then: what is asked, or learnt, of it costs more. It does some
+// Pack compresses the segments of objects that are gone, and ended at or before the moment, in
+// seconds since the epoch. Answers stay the same, and cost more where they are of these. It does some
 // hundred objects at a time, so that others use the ledger in between, and tells whether
 // something is left.
 func (l *Ledger) Pack(before int64) (left bool) {

@@ -1,5 +1,5 @@
 // Package memory tells how much memory there is, how much of it is used, and when
-// it will not do any more.
+// it will run out.
 package memory
 
 import (

@@ -20,10 +20,10 @@ type class struct {
 	// the last of these days, where it may be added to.
 	past   []chunk
 	latest chunk
-	// reach is how far the bounds go of any sealed segment beyond it, in seconds, and
-	// until by when all of them had ended for sure.
+	// reach is the largest slack of a sealed segment, in seconds.
 	reach uint32
 	id    int32 // its place in the snapshot's list
+	// until is when all sealed segments had ended for sure, in seconds since the epoch.
 	until int64
 	// coldUntil is by when all that is packed had ended for sure.
 	coldUntil int64

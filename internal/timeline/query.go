@@ -37,7 +37,7 @@ func (k Key) Attribute() (name string, is bool) { return strings.CutPrefix(strin
 
 var keys = []Key{Namespace, Deployment, ResourceType, Resource, Instance, Container, Region, Bundle, Dimension}
 
-// ParseKey reads a key, or says which there are.
+// ParseKey reads a key by which a report can be grouped. Any other text is an error that lists them.
 func ParseKey(text string) (Key, error) {
 	key := Key(text)
 	if attribute, is := strings.CutPrefix(text, attributePrefix); slices.Contains(keys, key) || is && attribute != "" {

@@ -176,9 +176,9 @@ func (s *Snapshot) Time() int64 { return max(s.time, s.through) }
 // Corrections is how many corrections of sealed intervals there are.
 func (s *Snapshot) Corrections() int { return len(s.corrections) }
 
-// Relearnt is another number than in an earlier snapshot if something may be known
-// of what was sealed then that was not known then: by a correction, by coverage, or
-// as another meter is there.
+// Relearnt is a version of what is known of sealed time: another number than in an earlier snapshot
+// if something of what was sealed then may have changed since, by a correction, by coverage, or as
+// another meter is there.
 func (s *Snapshot) Relearnt() uint64 { return s.relearnt + uint64(len(s.corrections)) }
 
 // Segments is how many segments there are, corrections included.

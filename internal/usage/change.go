@@ -7,7 +7,7 @@ const (
 	// Put: the segment is as the change says, from now on. It replaces the one
 	// with the same key: one that was open and has ended, or moved.
 	Put ChangeKind = iota
-	// Void: the segment with this key is none: it lasted no time.
+	// Void removes the segment with this key: it lasted no time.
 	Void
 	// Less corrects a sealed interval by what was learnt after it was sealed: the
 	// segment's amount is taken off it.

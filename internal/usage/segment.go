@@ -9,7 +9,8 @@ import (
 // Evidence is how a moment is known. One byte in memory, a word in a record.
 type Evidence uint8
 
-// The kinds of evidence, the strongest first.
+// The kinds of evidence, the strongest first: up to ReplayBound, the object was seen before and
+// after, and internal/timeline compares by this order.
 const (
 	// NoEvidence is the zero value: there is no such moment (a segment without an end).
 	NoEvidence Evidence = iota
@@ -41,6 +42,20 @@ const (
 var evidenceNames = [...]string{
 	"", "ObjectTime", "CreationTime", "ManagedFields", "Observed", "ReplayBound",
 	"MeteringStarted", "LastKnown", "MeteringStopped", "Late", "IntervalCut",
+}
+
+var evidenceByName = func() map[string]Evidence {
+	byName := map[string]Evidence{}
+	for i, name := range evidenceNames {
+		byName[name] = Evidence(i)
+	}
+	return byName
+}()
+
+// EvidenceNamed is the kind of evidence with that name, "" for NoEvidence; false: there is none.
+func EvidenceNamed(name string) (Evidence, bool) {
+	e, known := evidenceByName[name]
+	return e, known
 }
 
 // String is the word that records use.

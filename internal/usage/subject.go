@@ -38,12 +38,12 @@ type Subject struct {
 	Instance     Object // what was read: the pod of a workload, the node of a pool
 	Container    string // the member of the instance; "" when it has none
 	Account
-	// Of is which of unlike things the dimensions count, a device's resource; "" is
-	// what is alike. Segments have it in the dimension's name (Dimension.Of), and
+	// Of is which device's resource the dimensions count, where one dimension counts several kinds;
+	// "" otherwise. Segments have it in the dimension's name (Dimension.Of), and
 	// their subjects need not.
 	Of         string
 	Region     string
-	Bundle     string // the head under which the dimensions are listed: an instance type
+	Bundle     string // the size that it was ordered in, such as an instance type
 	Attributes Attributes
 }
 

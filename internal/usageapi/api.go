@@ -4,7 +4,7 @@
 // resources and records as the operator itself has them. Sums over time are the
 // timeline's; this package converts units, and ranks and adds up groups.
 //
-// A namespace is their tenant: the organization, the project, the customer. Who
+// A namespace stands for the tenant of these APIs: the organization, the project, the customer. Who
 // asks sees the namespaces in which he may list UsageRecords.
 package usageapi
 

@@ -1,5 +1,5 @@
 // Package sender sends the blocks of a cluster's journal to a hub, in order, from where the
-// hub has come to. It keeps nothing: where it is, is where the hub is.
+// hub has come to. It stores no position of its own: it asks the hub for the last sequence.
 package sender
 
 import (

@@ -1,4 +1,5 @@
-// Package wire is what the operator says to kubectl usage, beyond the API types.
+// Package wire has the JSON types and headers that the usage API shares with kubectl usage, beyond
+// the API types.
 package wire
 
 import (
