@@ -51,6 +51,7 @@ type stage struct {
 	cluster  client.Client
 	witness  *witness
 	folder   string
+	program  string // this version's operator; empty: it is built
 	replicas []*replica
 	journal  *journal
 }
@@ -157,7 +158,7 @@ func (s *stage) tell(t *truth, l *ledger, v *verdict) {
 func (s *stage) verify(ctx context.Context) {
 	var text []byte
 	err := wait.PollUntilContextTimeout(ctx, 5*time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
-		command := exec.CommandContext(ctx, s.program(), "verify", "--namespace="+operatorNamespace, "--kubeconfig="+s.cp.Kubeconfig())
+		command := exec.CommandContext(ctx, s.program, "verify", "--namespace="+operatorNamespace, "--kubeconfig="+s.cp.Kubeconfig())
 		var failed error
 		text, failed = command.CombinedOutput()
 		return failed == nil, nil // a record may be on its way
@@ -188,7 +189,7 @@ func (s *stage) begin(ctx context.Context) {
 	s.start(ctx)
 	s.install(ctx, checkout, s.folder)
 	for i := range *replicas {
-		r := s.replica(s.program(), string(rune('a'+i)))
+		r := s.replica(s.program, string(rune('a'+i)))
 		keeping, cancel := context.WithCancel(ctx)
 		s.Cleanup(func() {
 			cancel()
@@ -202,16 +203,16 @@ func (s *stage) begin(ctx context.Context) {
 // checkout is this version's source.
 const checkout = "../.."
 
-// program is this version's.
-func (s *stage) program() string { return filepath.Join(s.folder, "usage-operator") }
-
-// start starts a control plane and its witness, and builds the operator.
+// start starts a control plane and its witness, and builds the operator if it is not built.
 func (s *stage) start(ctx context.Context) {
 	s.must(s.makeFolder())
 	file, err := os.Create(filepath.Join(s.folder, "script.log"))
 	s.must(err)
 	s.journal = &journal{file: file}
-	s.run(exec.CommandContext(ctx, "go", "build", "-o", s.program(), checkout))
+	if s.program == "" {
+		s.program = filepath.Join(s.folder, "usage-operator")
+		s.run(exec.CommandContext(ctx, "go", "build", "-o", s.program, checkout))
+	}
 
 	starting, cancel := context.WithTimeout(ctx, buildPatience)
 	defer cancel()

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/usage-operator/usage-operator/api/v1alpha1"
+	"github.com/usage-operator/usage-operator/test/buildcache"
 )
 
 func git(ctx context.Context, args ...string) ([]byte, error) {
@@ -38,19 +39,24 @@ func git(ctx context.Context, args ...string) ([]byte, error) {
 	return out, err
 }
 
-// checkoutEarlier writes the earlier version's source to a folder, and builds its operator there, as it was.
-func (u *upgrade) checkoutEarlier(ctx context.Context) string {
-	source := filepath.Join(u.folder, "source")
+// checkoutEarlier writes the earlier version's source beside what else tests build, and builds its operator there, as it
+// was, once per machine.
+func (u *upgrade) checkoutEarlier(ctx context.Context) (source string) {
+	commit, err := git(ctx, "rev-parse", "--verify", u.commit+"^{commit}")
+	u.must(err)
+	cache, err := buildcache.Dir()
+	u.must(err)
+	folder := filepath.Join(cache, "earlier", strings.TrimSpace(string(commit)))
+	source = filepath.Join(folder, "source")
 	u.must(os.MkdirAll(source, 0o755))
 	archive, err := git(ctx, "archive", "--format=tar", u.commit)
 	u.must(err)
 	unpack := exec.CommandContext(ctx, "tar", "-x", "-C", source)
 	unpack.Stdin = bytes.NewReader(archive)
 	u.stage.run(unpack)
-	u.old = filepath.Join(u.folder, "usage-operator-"+u.commit)
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", u.old, ".")
-	build.Dir = source
-	u.stage.run(build)
+	if u.old = filepath.Join(folder, "usage-operator"); !buildcache.Exists(u.old) {
+		u.must(buildcache.Program{Label: u.commit, Module: source, Package: "."}.Build(ctx, u.old, os.Stderr))
+	}
 	return source
 }
 

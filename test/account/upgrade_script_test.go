@@ -15,6 +15,7 @@ func chapter(number int, name, before string) []step {
 	w.pod(tenants[2], name+"-pod")
 	w.claim(name+"-data", 5)
 	w.front(name, name+"-app")
+	w.resizable(name + "-pod")
 	w.resize(name+"-pod", 700)
 	w.grow(name+"-data", 8)
 	w.label(name+"-app", name)
@@ -88,6 +89,12 @@ func (w *chapterWriter) addresses(name string, count int) {
 		text += fmt.Sprintf(`{ip: "2001:db8::%x:%x"},`, w.number+1, len(w.steps)+100*i)
 	}
 	w.change("Service", tenants[0], name+"-front", "status", `status: {loadBalancer: {ingress: [%s]}}`, text)
+}
+
+// resizable has a pod report resources: who does can be resized.
+func (w *chapterWriter) resizable(name string) {
+	w.change("Pod", tenants[1], name, "status",
+		`status: {containerStatuses: [{name: c0, image: web, imageID: web, ready: true, restartCount: 0, state: {running: {}}, resources: {}}]}`)
 }
 
 func (w *chapterWriter) resize(name string, cpu int) {

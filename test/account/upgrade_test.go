@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +14,9 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 var upgradeFrom = flag.String("upgrade.from", "", "the earlier versions that TestUpgrade upgrades from: commits, with commas; all: those of docs/versioning.md")
@@ -35,7 +38,7 @@ var earlierVersions = []earlier{
 	{commit: "aac3aba", reason: "the journal does not say what a meter measured when; requests as they are written", format: 1, otherFacts: true},
 	{commit: "07fdcf9", reason: "no archive, and seals without limits of records", rolling: true, format: 1},
 	{commit: "c9f6369", reason: "blocks have format 1 alone", format: 1},
-	{commit: "7bb7059", reason: "no UsageLedger, nothing is packed, nothing is restored", rolling: true, format: 2},
+	{commit: "2fba248", reason: "no UsageLedger, nothing is packed, nothing is restored", rolling: true, format: 2},
 	{commit: "ef46b43", reason: "UsageLedger without bounds; meters before load balancers of Ingresses", format: 2},
 }
 
@@ -76,6 +79,10 @@ func TestUpgrade(t *testing.T) {
 		t.Skip(err)
 	}
 	ctrl.SetLogger(logr.Discard())
+	program := filepath.Join(t.TempDir(), "usage-operator")
+	if text, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, checkout).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
 	var mu sync.Mutex
 	var all []outcome
 	t.Cleanup(func() {
@@ -90,7 +97,7 @@ func TestUpgrade(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			u := &upgrade{stage: &stage{T: t}, outcome: outcome{earlier: v}}
+			u := &upgrade{stage: &stage{T: t, program: program}, outcome: outcome{earlier: v}}
 			if *folder != "" {
 				u.folder = filepath.Join(*folder, v.commit)
 			}
@@ -157,6 +164,9 @@ func (u *upgrade) run(ctx context.Context) {
 
 // play tells the next chapter.
 func (u *upgrade) play(ctx context.Context, name string) {
+	u.await(ctx, readyPatience, "pods can be made in "+tenants[2], func() bool {
+		return u.cluster.Get(ctx, client.ObjectKey{Namespace: tenants[2], Name: "default"}, &corev1.ServiceAccount{}) == nil
+	})
 	u.journal.log("CHAPTER %s", name)
 	u.driver.play(ctx, chapter(u.told, name, u.last))
 	u.told, u.last = u.told+1, name
@@ -193,7 +203,7 @@ func (u *upgrade) replace(ctx context.Context) {
 // standBy starts a replica of this version, and waits until it says that it is ready.
 func (u *upgrade) standBy(ctx context.Context, name string) {
 	u.journal.log("UPGRADE %s", name)
-	r := u.replica(u.program(), name)
+	r := u.replica(u.program, name)
 	u.await(ctx, readyPatience, name+" is ready", func() bool { return r.ready(ctx) })
 }
 
