@@ -53,7 +53,7 @@ func (u *upgrade) checkoutEarlier(ctx context.Context) (source string) {
 	u.must(err)
 	unpack := exec.CommandContext(ctx, "tar", "-x", "-C", source)
 	unpack.Stdin = bytes.NewReader(archive)
-	u.stage.run(unpack)
+	u.run(unpack)
 	if u.old = filepath.Join(folder, "usage-operator"); !buildcache.Exists(u.old) {
 		u.must(buildcache.Program{Label: u.commit, Module: source, Package: "."}.Build(ctx, u.old, os.Stderr))
 	}

@@ -62,10 +62,13 @@ func chosen() []earlier {
 // outcome is what came of one upgrade and of the downgrade after it.
 type outcome struct {
 	earlier
-	before, after, kept       int // intervals that were sealed; Final records that were compared byte for byte
-	streams, compared, unseen int
-	differences               int
-	downgrade, newer, how     string
+	before, after    int // intervals that were sealed
+	kept             int // Final records that are the same bytes
+	streams          int
+	compared, unseen int // seconds of streams; of them those that the journal says were not seen as they happened
+	differences      int
+	// how it was upgraded, and what the earlier version did with this one's journal, and with a newer format.
+	how, downgrade, newer string
 }
 
 // TestUpgrade installs an earlier version, makes history, upgrades as docs/install.md says, and goes back. What happened
@@ -86,15 +89,17 @@ func TestUpgrade(t *testing.T) {
 	var mu sync.Mutex
 	var all []outcome
 	t.Cleanup(func() {
-		fmt.Println("| from | how | intervals sealed before | after | records unchanged | streams | stream-seconds | of them unseen | differences | the earlier version on this version's journal | and on a newer format |")
-		fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
+		fmt.Println("| from | how | sealed before | after | records unchanged | streams | stream-seconds | unseen | differences | back | back at a newer format |")
+		fmt.Println("|" + strings.Repeat("---|", 11))
 		for _, o := range all {
-			fmt.Printf("| `%s` | %s | %d | %d | %d | %d | %d | %d | %d | %s | %s |\n", o.commit, o.how, o.before, o.after, o.kept, o.streams, o.compared, o.unseen, o.differences, o.downgrade, o.newer)
+			fmt.Printf("| `%s` | %s | %d | %d | %d | %d | %d | %d | %d | %s | %s |\n",
+				o.commit, o.how, o.before, o.after, o.kept, o.streams, o.compared, o.unseen, o.differences, o.downgrade, o.newer)
 		}
 	})
 	for _, v := range chosen() {
 		t.Run(v.commit, func(t *testing.T) {
 			t.Parallel()
+			t.Log(v.reason)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			u := &upgrade{stage: &stage{T: t, program: program}, outcome: outcome{earlier: v}}
@@ -106,7 +111,7 @@ func TestUpgrade(t *testing.T) {
 				defer mu.Unlock()
 				all = append(all, u.outcome)
 			}()
-			u.run(ctx)
+			u.perform(ctx)
 		})
 	}
 }
@@ -122,7 +127,7 @@ type upgrade struct {
 	last   string // the last one's name
 }
 
-func (u *upgrade) run(ctx context.Context) {
+func (u *upgrade) perform(ctx context.Context) {
 	u.start(ctx)
 	source := u.checkoutEarlier(ctx)
 	u.install(ctx, source, filepath.Join(u.folder, "earlier"))
@@ -156,6 +161,9 @@ func (u *upgrade) run(ctx context.Context) {
 	u.downgraded(ctx)
 	u.stopsAtNewer(ctx)
 	for _, r := range u.replicas {
+		if r.crashes > 0 {
+			u.Errorf("%s ended by itself: see %s", r.name, r.log.Name())
+		}
 		for _, line := range r.complaints() {
 			u.Error(line)
 		}
