@@ -132,6 +132,12 @@ account: control-plane-build crds-build ## Keep an account of real objects for D
 		-account.seed=$(or $(SEED),1) -account.duration=$(or $(DURATION),10m) -account.replicas=$(or $(REPLICAS),1) \
 		$(if $(QUIET),-account.quiet) $(if $(FOLDER),-account.folder=$(FOLDER))
 
+.PHONY: test-upgrade
+test-upgrade: control-plane-build crds-build ## Upgrade from earlier versions, or FROM=commit,commit, JOBS=n at a time, and go back: docs/versioning.md.
+	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
+		go test ./test/account -count 1 -timeout 0 -v -run TestUpgrade $(if $(JOBS),-parallel $(JOBS)) $(TEST_FLAGS) -args \
+		-upgrade.from=$(or $(FROM),all) $(if $(FOLDER),-account.folder=$(FOLDER))
+
 .PHONY: test-azure
 test-azure: ## Test the archive on a server of Azure Blob Storage. Needs npm, which installs it once.
 	@go test ./internal/archive -count 1 -run Bucket $(TEST_FLAGS) -args -archive.azure

@@ -51,6 +51,7 @@ type stage struct {
 	cluster  client.Client
 	witness  *witness
 	folder   string
+	program  string // this version's operator; empty: it is built
 	replicas []*replica
 	journal  *journal
 }
@@ -72,7 +73,8 @@ func TestAccount(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ctrl.SetLogger(logr.Discard())
-	s := begin(ctx, t)
+	s := &stage{T: t, folder: *folder}
+	s.begin(ctx)
 	from := time.Now().Unix() + 1
 
 	script, faults := write(*seed, *duration), drawFaults(*seed, *duration, *replicas)
@@ -96,22 +98,7 @@ func TestAccount(t *testing.T) {
 // report waits until everything is sealed, compares, and tells.
 func (s *stage) report(ctx context.Context, from, to int64, d *driver, w *wrecker) {
 	s.sealed(ctx, to)
-	var t *truth
-	var l *ledger
-	var v *verdict
-	for try := range 3 {
-		if try > 0 {
-			pause(ctx, 10*time.Second) // a correction may be on its way
-		}
-		h, err := s.witness.history(ctx)
-		s.must(err)
-		t = h.truth()
-		l, err = readLedger(ctx, h, s.cluster)
-		s.must(err)
-		if v = compare(t, l, from, to); len(v.differences)+len(l.wrong) == 0 {
-			break
-		}
-	}
+	t, l, v := s.judge(ctx, from, to, func(*truth, *ledger) {})
 	crashes := 0
 	for _, r := range s.replicas {
 		crashes += r.crashes
@@ -125,6 +112,32 @@ func (s *stage) report(ctx context.Context, from, to int64, d *driver, w *wrecke
 		t.counts.changes, len(t.facts), len(t.counts.kinds))
 	fmt.Printf("%d records, %d corrections; %d stream-seconds compared: %d near a change, %d within bounds, %d that nobody saw\n", l.records, l.fixes,
 		v.compared, v.within, v.bounded, v.covered)
+	s.tell(t, l, v)
+	s.verify(ctx)
+}
+
+// judge compares what happened with what the ledger says, of both what narrow leaves of them. What is wrong is looked at
+// again: a correction may be on its way.
+func (s *stage) judge(ctx context.Context, from, to int64, narrow func(*truth, *ledger)) (t *truth, l *ledger, v *verdict) {
+	for try := range 3 {
+		if try > 0 {
+			pause(ctx, 10*time.Second)
+		}
+		h, err := s.witness.history(ctx)
+		s.must(err)
+		t = h.truth()
+		l, err = readLedger(ctx, h, s.cluster)
+		s.must(err)
+		narrow(t, l)
+		if v = compare(t, l, from, to); len(v.differences)+len(l.wrong) == 0 {
+			break
+		}
+	}
+	return t, l, v
+}
+
+// tell says what differs, which fails the test.
+func (s *stage) tell(t *truth, l *ledger, v *verdict) {
 	fmt.Printf("%d differences\n", len(v.differences)+len(l.wrong))
 	for _, wrong := range l.wrong {
 		s.Error(wrong)
@@ -139,14 +152,13 @@ func (s *stage) report(ctx context.Context, from, to int64, d *driver, w *wrecke
 	if len(t.facts) == 0 || v.compared == 0 {
 		s.Error("nothing was compared")
 	}
-	s.verify(ctx)
 }
 
 // verify is what anybody can do: usage-operator verify.
 func (s *stage) verify(ctx context.Context) {
 	var text []byte
 	err := wait.PollUntilContextTimeout(ctx, 5*time.Second, time.Minute, true, func(ctx context.Context) (bool, error) {
-		command := exec.CommandContext(ctx, filepath.Join(s.folder, "usage-operator"), "verify", "--namespace="+operatorNamespace, "--kubeconfig="+s.cp.Kubeconfig())
+		command := exec.CommandContext(ctx, s.program, "verify", "--namespace="+operatorNamespace, "--kubeconfig="+s.cp.Kubeconfig())
 		var failed error
 		text, failed = command.CombinedOutput()
 		return failed == nil, nil // a record may be on its way
@@ -173,14 +185,34 @@ func (s *stage) sealed(ctx context.Context, to int64) {
 }
 
 // begin starts everything.
-func begin(ctx context.Context, t *testing.T) *stage {
-	s := &stage{T: t, folder: *folder}
+func (s *stage) begin(ctx context.Context) {
+	s.start(ctx)
+	s.install(ctx, checkout, s.folder)
+	for i := range *replicas {
+		r := s.replica(s.program, string(rune('a'+i)))
+		keeping, cancel := context.WithCancel(ctx)
+		s.Cleanup(func() {
+			cancel()
+			r.kill()
+		})
+		go r.keep(keeping)
+	}
+	s.meters(ctx)
+}
+
+// checkout is this version's source.
+const checkout = "../.."
+
+// start starts a control plane and its witness, and builds the operator if it is not built.
+func (s *stage) start(ctx context.Context) {
 	s.must(s.makeFolder())
 	file, err := os.Create(filepath.Join(s.folder, "script.log"))
 	s.must(err)
 	s.journal = &journal{file: file}
-	program := filepath.Join(s.folder, "usage-operator")
-	s.run(exec.CommandContext(ctx, "go", "build", "-o", program, "../.."))
+	if s.program == "" {
+		s.program = filepath.Join(s.folder, "usage-operator")
+		s.run(exec.CommandContext(ctx, "go", "build", "-o", s.program, checkout))
+	}
 
 	starting, cancel := context.WithTimeout(ctx, buildPatience)
 	defer cancel()
@@ -197,7 +229,7 @@ func begin(ctx context.Context, t *testing.T) *stage {
 		}},
 	})
 	s.must(err)
-	t.Cleanup(func() { s.must(s.cp.Stop()) })
+	s.Cleanup(func() { s.must(s.cp.Stop()) })
 	scheme := runtime.NewScheme()
 	s.must(clientgoscheme.AddToScheme(scheme))
 	s.must(v1alpha1.AddToScheme(scheme))
@@ -207,8 +239,10 @@ func begin(ctx context.Context, t *testing.T) *stage {
 	s.must(err)
 	s.witness, err = observe(ctx, s.cp)
 	s.must(err)
-	s.install(ctx, program)
-	return s
+	s.must(crds.Install(ctx, s.cp.RESTConfig()))
+	for _, name := range tenants {
+		s.must(s.cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+	}
 }
 
 // makeFolder makes the folder of the logs. It stays when the test fails.
@@ -229,31 +263,33 @@ func (s *stage) makeFolder() (err error) {
 	return nil
 }
 
-// install installs what people install, but for the Deployment: the operator runs here.
-func (s *stage) install(ctx context.Context, program string) {
-	s.must(crds.Install(ctx, s.cp.RESTConfig()))
-	installer := exec.CommandContext(ctx, "../../hack/installer.sh", s.folder)
+// install installs what people install of a checkout, with its meters, but for the Deployment: the operator runs here.
+func (s *stage) install(ctx context.Context, checkout, to string) {
+	s.apply(ctx, checkout, to)
+	s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+	s.kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(to, "meters.yaml"))
+}
+
+// apply writes the manifests of a checkout to a folder, and applies them.
+func (s *stage) apply(ctx context.Context, checkout, to string) {
+	installer := exec.CommandContext(ctx, filepath.Join(checkout, "hack", "installer.sh"), to)
 	installer.Env = append(os.Environ(), "KUBECTL="+s.cp.Binaries().Path("kubectl"), "IMG=example.com/usage-operator:account")
 	s.run(installer)
-	s.kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(s.folder, "install.yaml"))
+	s.kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(to, "install.yaml"))
 	s.kubectl(ctx, "delete", "deployment", "-n", operatorNamespace, "usage-operator")
-	s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
-	s.kubectl(ctx, "apply", "--server-side", "-f", filepath.Join(s.folder, "meters.yaml"))
-	for _, name := range tenants {
-		s.must(s.cluster.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
-	}
-	for i := range *replicas {
-		r, err := newReplica(s.cp, program, s.folder, string(rune('a'+i)))
-		s.must(err)
-		s.must(r.start())
-		keeping, cancel := context.WithCancel(ctx)
-		s.Cleanup(func() {
-			cancel()
-			r.kill()
-		})
-		go r.keep(keeping)
-		s.replicas = append(s.replicas, r)
-	}
+}
+
+// replica starts an operator.
+func (s *stage) replica(program, name string) *replica {
+	r, err := newReplica(s.cp, program, s.folder, name)
+	s.must(err)
+	s.must(r.start())
+	s.replicas = append(s.replicas, r)
+	return r
+}
+
+// meters waits until everything is metered.
+func (s *stage) meters(ctx context.Context) {
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, readyPatience, true, func(ctx context.Context) (bool, error) {
 		meters := &v1alpha1.UsageMeterList{}
 		if s.cluster.List(ctx, meters) != nil || len(meters.Items) == 0 || !s.replicas[0].ready(ctx) {

@@ -36,9 +36,16 @@
 //     the one that follows from its start on.
 //   - Final records never change, and are there once.
 //
+// # Upgrades
+//
+// TestUpgrade has two versions of the operator keep one ledger, and accounts for it in
+// the same way: an earlier one, with its own manifests and meters, and this one after it;
+// then the earlier one again. Its script is the same each time (upgrade_script_test.go).
+//
 // # Running it
 //
 //	make account SEED=1 DURATION=10m REPLICAS=2
+//	make test-upgrade
 //
 // A seed decides the script and the faults. The rest is a real system: which pod is
 // scheduled when, and how far a watch is when the operator is killed, is not the same
