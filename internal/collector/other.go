@@ -24,16 +24,20 @@ import (
 
 // others are what a meter has read of the other kind.
 type others struct {
-	facts map[usage.Named]*told
+	facts map[usage.Named]*otherFacts
 	read  bool // every object of the kind was read by the present meter
 	asked bool // a list was asked for, that shows them
 }
 
-// told is what another object says.
-type told struct {
+// otherFacts are what another object says.
+type otherFacts struct {
 	meter.Facts
 	// since is when it came to say so, if a list showed that after the watch was interrupted.
 	since attribution.Span
+	// before is what it said until the moments, for what began to hold something before
+	// them, and is seen later; nil: it was not there, or that is not known.
+	before  *meter.Facts
+	moments ledger.Moments
 }
 
 // said is what one meter reads of an object of the other kind.
@@ -52,7 +56,7 @@ func otherOf(members []usage.Member) usage.Named {
 }
 
 // told is what the other object says of this one; nil: it vouches for none of it.
-func (s *sharer) told(uid string) *told {
+func (s *sharer) told(uid string) *otherFacts {
 	if s.other == (usage.Named{}) {
 		return nil
 	}
@@ -173,7 +177,7 @@ func (c *Collector) learnFacts(s said, object *unstructured.Unstructured, e even
 	if was != nil && was.Facts.Equal(&s.facts) {
 		return
 	}
-	now := &told{Facts: s.facts}
+	now := &otherFacts{Facts: s.facts}
 	now.UID = c.graph.UID(now.UID)
 	for i, uid := range now.VouchFor {
 		now.VouchFor[i] = c.graph.UID(uid)
@@ -181,16 +185,19 @@ func (c *Collector) learnFacts(s said, object *unstructured.Unstructured, e even
 	if e.origin == ledger.Resumed {
 		now.since = spanOf(e.moments())
 	}
+	if was != nil && e.isNews() {
+		now.before, now.moments = &was.Facts, e.moments()
+	}
 	if s.at.facts == nil {
-		s.at.facts = map[usage.Named]*told{}
+		s.at.facts = map[usage.Named]*otherFacts{}
 	}
 	s.at.facts[usage.Named{Namespace: strings.Clone(name.Namespace), Name: strings.Clone(name.Name)}] = now
 	c.tellOf(s.at, name, vouchedBy(was, now), e.moments())
 }
 
-func vouchedBy(was, now *told) []string {
+func vouchedBy(was, now *otherFacts) []string {
 	var uids []string
-	for _, t := range [2]*told{was, now} {
+	for _, t := range [2]*otherFacts{was, now} {
 		if t != nil {
 			uids = append(uids, t.VouchFor...)
 		}
@@ -213,12 +220,33 @@ func (c *Collector) tellOf(at *metering, name usage.Named, uids []string, moment
 		}
 		o := c.again(h, s)
 		o.Told = moments
-		if since, holds := c.ledger.Holding(uid); holds && since.At > moments.Start.At {
-			o.Told = ledger.Moments{End: since, Start: since} // all the time that it holds something
+		if since, holds := c.ledger.Holding(uid); holds && since.At > moments.Start.At { // all the time that it holds something
+			if since.IsZero() {
+				since.Evidence = usage.Observed
+			}
+			o.Told = ledger.Moments{End: since, Start: since}
 		}
 		o.After, o.Before = moments.End.At, moments.Start.At
 		c.deliver(at, o, s.object)
 	}
+}
+
+// tellEarlier tells the ledger of an object that began to hold something before the other
+// one came to say what it says: by what that said until then. It returns when that changed;
+// zero: it did not. Called under the lock, before the ledger has the object.
+func (c *Collector) tellEarlier(s *sharer, o ledger.Observation) ledger.Moments {
+	t := s.told(o.UID)
+	if t == nil || t.before == nil || s.when(nil).Before >= t.moments.End.At || c.ledger.HoldsBy(s.at.ledger, o.UID) {
+		return ledger.Moments{}
+	}
+	o.Members = slices.Clone(s.read.Members)
+	if t.before.VouchesFor(o.UID) {
+		for i := range o.Members {
+			t.before.Put(&o.Members[i])
+		}
+	}
+	c.deliver(s.at, &o, s.object)
+	return t.moments
 }
 
 // widen gives a list's reading, that waited for the other kind, the time in which that one

@@ -99,6 +99,7 @@ func (c *Collector) tell(h attribution.Holder, s *sharer) {
 		c.widen(s, &o)
 	}
 	s.waits = false
+	o.Told = c.tellEarlier(s, o)
 	o.Members = c.counting(h, s)
 	c.deliver(s.at, &o, s.object)
 }
