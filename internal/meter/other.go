@@ -138,3 +138,18 @@ func (f *Facts) Put(member *usage.Member) {
 		member.Levels[i] = said
 	}
 }
+
+// Hear gives what is read of an object what the other one says. False: one of the two does
+// not name the other, and nothing is changed.
+func (m *Meter) Hear(other *unstructured.Unstructured, members []usage.Member) bool {
+	facts, heard := m.ReadOther(other), false
+	for i := range members {
+		named := members[i].Other
+		near := other.GetNamespace() == "" || other.GetNamespace() == named.Namespace
+		if named.Name != "" && named.Name == other.GetName() && near && facts.VouchesFor(members[i].Subject.Instance.UID) {
+			facts.Put(&members[i])
+			heard = true
+		}
+	}
+	return heard
+}
