@@ -38,6 +38,17 @@ type otherFacts struct {
 	// them, and is seen later; nil: it was not there, or that is not known.
 	before  *meter.Facts
 	moments ledger.Moments
+	written int64 // when the object was written last, by its own word
+}
+
+// changed is when an object came to be as an event shows it: one that says that it was
+// written later than it said before says when.
+func (t *otherFacts) changed(uid string, e event) ledger.Moments {
+	if t != nil && t.UID == uid && e.isNews() && e.written > t.written && e.written >= e.after-1 && e.written <= e.before+1 {
+		written := usage.Boundary{At: max(e.written, e.after), Evidence: usage.ManagedFields}
+		return ledger.Moments{End: written, Start: written}
+	}
+	return e.moments()
 }
 
 // said is what one meter reads of an object of the other kind.
@@ -174,25 +185,27 @@ func (c *Collector) learnFacts(s said, object *unstructured.Unstructured, e even
 	}
 	name := nameOf(object)
 	was := s.at.facts[name]
+	moments := was.changed(s.facts.UID, e)
 	if was != nil && was.Facts.Equal(&s.facts) {
+		was.written = max(was.written, e.written)
 		return
 	}
-	now := &otherFacts{Facts: s.facts}
+	now := &otherFacts{Facts: s.facts, written: e.written}
 	now.UID = c.graph.UID(now.UID)
 	for i, uid := range now.VouchFor {
 		now.VouchFor[i] = c.graph.UID(uid)
 	}
 	if e.origin == ledger.Resumed {
-		now.since = spanOf(e.moments())
+		now.since = spanOf(moments)
 	}
 	if was != nil && e.isNews() {
-		now.before, now.moments = &was.Facts, e.moments()
+		now.before, now.moments = &was.Facts, moments
 	}
 	if s.at.facts == nil {
 		s.at.facts = map[usage.Named]*otherFacts{}
 	}
 	s.at.facts[usage.Named{Namespace: strings.Clone(name.Namespace), Name: strings.Clone(name.Name)}] = now
-	c.tellOf(s.at, name, vouchedBy(was, now), e.moments())
+	c.tellOf(s.at, name, vouchedBy(was, now), moments)
 }
 
 func vouchedBy(was, now *otherFacts) []string {
