@@ -27,13 +27,13 @@ type others struct {
 	facts map[usage.Named]*otherFacts
 	read  bool // every object of the kind was read by the present meter
 	asked bool // a list was asked for, that shows them
+	// gap is when what they say can have changed unseen, of which a list shows the end.
+	gap attribution.Span
 }
 
 // otherFacts are what another object says.
 type otherFacts struct {
 	meter.Facts
-	// since is when it came to say so, if a list showed that after the watch was interrupted.
-	since attribution.Span
 	// before is what it said until the moments, for what began to hold something before
 	// them, and is seen later; nil: it was not there, or that is not known.
 	before  *meter.Facts
@@ -195,9 +195,6 @@ func (c *Collector) learnFacts(s said, object *unstructured.Unstructured, e even
 	for i, uid := range now.VouchFor {
 		now.VouchFor[i] = c.graph.UID(uid)
 	}
-	if e.origin == ledger.Resumed {
-		now.since = spanOf(moments)
-	}
 	if was != nil && e.isNews() {
 		now.before, now.moments = &was.Facts, moments
 	}
@@ -264,9 +261,9 @@ func (c *Collector) tellEarlier(s *sharer, o ledger.Observation) ledger.Moments 
 
 // widen gives a list's reading, that waited for the other kind, the time in which that one
 // can have changed, too. Called under the lock.
-func (c *Collector) widen(s *sharer, o *ledger.Observation) {
-	if t := s.told(o.UID); t != nil && o.Origin == ledger.Resumed && t.since != (attribution.Span{}) {
-		o.After, o.Before = min(o.After, t.since.After), max(o.Before, t.since.Before)
+func (s *sharer) widen(o *ledger.Observation) {
+	if gap := s.at.gap; s.other != (usage.Named{}) && o.Origin == ledger.Resumed && gap != (attribution.Span{}) {
+		o.After, o.Before = min(o.After, gap.After), max(o.Before, gap.Before)
 	}
 }
 
@@ -305,9 +302,13 @@ func (f *feed) forgetMissingFacts(moments ledger.Moments) {
 	}
 }
 
-// othersRead notes for which meters a list has shown the kind. Called under the lock.
-func (f *feed) othersRead(list source.List) {
+// othersRead notes for which meters a list has shown the kind, and since when what it shows
+// can have changed. Called under the lock.
+func (f *feed) othersRead(list source.List, earliest, latest int64) {
 	for _, at := range f.tellingOf() {
+		if list.Origin == source.Resumed || list.Origin == source.Check {
+			at.gap = attribution.Span{After: earliest, Before: latest}
+		}
 		if list.For == at || list.Origin != source.Replay && !at.asked {
 			at.others.read = true
 		}

@@ -96,7 +96,7 @@ func (s *sharer) when(before *sharer) attribution.Span {
 func (c *Collector) tell(h attribution.Holder, s *sharer) {
 	o := s.read
 	if s.waits {
-		c.widen(s, &o)
+		s.widen(&o)
 	}
 	s.waits = false
 	o.Told = c.tellEarlier(s, o)

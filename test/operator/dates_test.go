@@ -146,3 +146,73 @@ var _ = Describe("A tenant that dates its own writes", func() {
 		Expect(found).To(Equal(2 * len(uids)))
 	})
 })
+
+var _ = Describe("The dates in managedFields", func() {
+	It("are those that who writes an object gives for others, and the API server's own for what it writes itself", func(ctx SpecContext) {
+		namespace := newNamespace(ctx, "dated-")
+		tenant := tenantOf(ctx, namespace)
+		madeUp := metav1.NewTime(time.Now().Add(-30 * time.Hour).Truncate(time.Second))
+		// times are those of all managers, but for what the API server has just written.
+		times := func(object *unstructured.Unstructured) (all []string) {
+			for _, entry := range object.GetManagedFields() {
+				when := "now"
+				if time.Since(entry.Time.Time) > time.Minute {
+					when = "made up"
+				}
+				all = append(all, entry.Manager+" "+when)
+			}
+			return all
+		}
+		service := func(name, rest string) *unstructured.Unstructured {
+			return parse(fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s%s`, name, namespace, rest))
+		}
+		write := func(change func(*unstructured.Unstructured)) *unstructured.Unstructured {
+			object := service("dates", "}}")
+			Eventually(func() error {
+				if err := tenant.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+					return err
+				}
+				change(object)
+				return tenant.Update(ctx, object, client.FieldOwner("tenant"))
+			}).WithContext(ctx).Should(Succeed())
+			return object
+		}
+		date := func(object *unstructured.Unstructured) {
+			entries := object.GetManagedFields()
+			for i := range entries {
+				entries[i].Time = &madeUp
+			}
+			object.SetManagedFields(entries)
+		}
+		Expect(tenant.Create(ctx, service("dates", ", labels: {a: b}}, spec: {ports: [{port: 80, name: a}, {port: 81, name: b}]}}"), client.FieldOwner("tenant"))).To(Succeed())
+
+		By("an update that changes nothing but the dates")
+		Expect(times(write(date))).To(Equal([]string{"tenant made up"}))
+		By("one that adds something is dated by the API server")
+		Expect(times(write(func(o *unstructured.Unstructured) {
+			date(o)
+			o.SetLabels(map[string]string{"a": "b", "c": "d"})
+		}))).To(Equal([]string{"tenant now"}))
+		By("and so is one that takes something away")
+		Expect(times(write(func(o *unstructured.Unstructured) {
+			date(o)
+			o.SetLabels(map[string]string{"a": "b"})
+		}))).To(Equal([]string{"tenant now"}))
+		By("of another manager, the dates are as they are given")
+		other := service("dates", "}}")
+		Expect(admin.Get(ctx, client.ObjectKeyFromObject(other), other)).To(Succeed())
+		Expect(admin.Patch(ctx, other, patchOf(`metadata: {annotations: {by: other}}`), client.FieldOwner("controller"))).To(Succeed())
+		Expect(times(write(func(o *unstructured.Unstructured) {
+			date(o)
+			o.SetLabels(map[string]string{"a": "b", "e": "f"})
+		}))).To(ConsistOf("tenant now", "controller made up"))
+		By("none are left")
+		Expect(times(write(func(o *unstructured.Unstructured) { o.SetManagedFields([]metav1.ManagedFieldsEntry{{}}) }))).To(BeEmpty())
+		By("an apply gives none")
+		applied := service("dates", "}, spec: {ports: [{port: 80}]}}")
+		date(applied)
+		applied.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "tenant", Operation: metav1.ManagedFieldsOperationApply, APIVersion: "v1", FieldsType: "FieldsV1", Time: &madeUp}})
+		Expect(tenant.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner("applier"), client.ForceOwnership)).
+			To(MatchError(ContainSubstring("metadata.managedFields must be nil")))
+	})
+})
