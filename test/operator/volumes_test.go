@@ -1,11 +1,14 @@
 package operator_test
 
 import (
+	"errors"
 	"fmt"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,14 +20,19 @@ import (
 // volumeMeter is the built-in meter of claims.
 func volumeMeter() *unstructured.Unstructured {
 	GinkgoHelper()
+	return builtInMeter("volume")
+}
+
+func builtInMeter(name string) *unstructured.Unstructured {
+	GinkgoHelper()
 	meters, err := config.Meters()
 	Expect(err).NotTo(HaveOccurred())
 	for _, meter := range meters {
-		if meter.GetName() == "volume" {
+		if meter.GetName() == name {
 			return meter.DeepCopy()
 		}
 	}
-	Fail("there is no meter of claims")
+	Fail("there is no meter " + name)
 	return nil
 }
 
@@ -175,6 +183,60 @@ var _ = Describe("A claim's volume", func() {
 		Eventually(func() []int64 { return holdings(op, claim) }).WithContext(ctx).Should(ContainElement(int64(50 * gi)))
 		d.holds(claim, d.bound(claim), moment{before, nextSecond(ctx)}, facts, size(50))
 		d.settled("volume")
+	})
+})
+
+var _ = Describe("A retained volume", func() {
+	It("is not that of a namespace that is made again under the name of its claim's, through a restart", func(ctx SpecContext) {
+		op, d := begin(ctx)
+		meter := builtInMeter("volume-retained")
+		apply(ctx, meter)
+		ready(ctx, "volume-retained")
+		released := func(name string) *thing {
+			volume := d.volume(name, "3f1c2f0e-3d5c-4a53-9a39-b6f6f3a4f8f2", "50Gi")
+			d.status(volume, `{phase: Bound}`)
+			d.status(volume, `{phase: Released}`)
+			return volume
+		}
+		seen := released("seen")
+		op.reached(ctx, "volume-retained", d.last)
+		old := &corev1.Namespace{}
+		Expect(admin.Get(ctx, client.ObjectKey{Name: d.namespace}, old)).To(Succeed())
+		op.stop()
+
+		unseen := released("unseen")
+		Expect(admin.Delete(ctx, old)).To(Succeed())
+		Eventually(func() error { // as the namespace controller does
+			if err := admin.Get(ctx, client.ObjectKeyFromObject(old), old); err != nil {
+				return client.IgnoreNotFound(err)
+			}
+			old.Spec.Finalizers = nil
+			if err := admin.SubResource("finalize").Update(ctx, old); err != nil {
+				return client.IgnoreNotFound(err)
+			}
+			return errors.New("it is there")
+		}).WithContext(ctx).Should(Succeed())
+		nextSecond(ctx)
+		Expect(admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: d.namespace}})).To(Succeed())
+		again := &corev1.Namespace{}
+		Expect(admin.Get(ctx, client.ObjectKey{Name: d.namespace}, again)).To(Succeed())
+		d.patch(seen, `metadata: {labels: {touched: "1"}}`)
+
+		next := start(ctx, refreshing(0), after(op))
+		ready(ctx, "volume-retained")
+		d.patch(seen, `metadata: {labels: {touched: "2"}}`)
+		d.patch(unseen, `metadata: {labels: {touched: "2"}}`)
+		later := released("later")
+		next.reached(ctx, "volume-retained", d.last)
+		whose := func(t *thing) (uids []string) {
+			for _, s := range next.segmentsOf(t) {
+				uids = append(uids, s.Subject.NamespaceUID)
+			}
+			return uids
+		}
+		Expect(whose(seen)).To(HaveEach(string(old.UID)))
+		Expect(whose(unseen)).To(And(Not(BeEmpty()), Not(ContainElement(string(again.UID)))))
+		Expect(whose(later)).To(HaveEach(string(again.UID)), "a volume of the new one's counts as that")
 	})
 })
 
