@@ -48,8 +48,9 @@ these beside the object, as node and other.
 
 With --object TYPE/NAME the object is read from the cluster, in the version that
 the operator reads, and so are its owners, its node, the other object that has
-facts of it and what it may be a part of, with your own rights: whatever you may not read is said, and left out. The
-UsageMeter need not be applied, and nothing is changed.
+facts of it and what it may be a part of, with your own rights: whatever you may
+not read is said, and left out. The UsageMeter need not be applied, and nothing
+is changed.
 
 Exit status: 0 if all is as expected, 1 if something is not, 2 if it could not
 be tried.`

@@ -186,8 +186,8 @@ var _ = Describe("The dates in managedFields", func() {
 		}
 		Expect(tenant.Create(ctx, service("dates", ", labels: {a: b}}, spec: {ports: [{port: 80, name: a}, {port: 81, name: b}]}}"), client.FieldOwner("tenant"))).To(Succeed())
 
-		By("an update that changes nothing but the dates")
-		Expect(times(write(date))).To(Equal([]string{"tenant made up"}))
+		By("an update that changes nothing but the dates is none")
+		Expect(times(write(date))).To(Equal([]string{"tenant now"}))
 		By("one that adds something is dated by the API server")
 		Expect(times(write(func(o *unstructured.Unstructured) {
 			date(o)
@@ -208,6 +208,11 @@ var _ = Describe("The dates in managedFields", func() {
 		}))).To(ConsistOf("tenant now", "controller made up"))
 		By("none are left")
 		Expect(times(write(func(o *unstructured.Unstructured) { o.SetManagedFields([]metav1.ManagedFieldsEntry{{}}) }))).To(BeEmpty())
+		By("a patch gives them, too")
+		patched := service("dates", "}}")
+		Expect(tenant.Patch(ctx, patched, patchOf(fmt.Sprintf(`metadata: {managedFields: [{manager: another, operation: Update, apiVersion: v1,
+			fieldsType: FieldsV1, time: %q, fieldsV1: {"f:metadata": {"f:labels": {"f:a": {}}}}}]}`, madeUp.UTC().Format(time.RFC3339))))).To(Succeed())
+		Expect(times(patched)).To(Equal([]string{"another made up"}))
 		By("an apply gives none")
 		applied := service("dates", "}, spec: {ports: [{port: 80}]}}")
 		date(applied)

@@ -50,14 +50,12 @@ func (o *object) content() map[string]any {
 	case pods:
 		o.pod(content)
 	case claims:
-		content["spec"] = map[string]any{"storageClassName": "fast", "volumeMode": "Filesystem", "volumeName": o.volumeName()}
+		content["spec"] = map[string]any{"storageClassName": "fast", "volumeMode": "Filesystem"}
 		if o.bound {
 			content["status"] = map[string]any{"phase": "Bound", "capacity": map[string]any{"storage": fmt.Sprint(o.size)}}
 		} else {
 			content["status"] = map[string]any{"phase": "Pending"}
 		}
-	case volumes:
-		content["spec"] = map[string]any{"capacity": map[string]any{"storage": fmt.Sprint(o.size)}, "claimRef": map[string]any{"uid": o.of.uid}}
 	case widgets:
 		content["spec"] = map[string]any{"size": o.size, "running": !o.idle && o.ended.IsZero()}
 		status := map[string]any{}
@@ -71,9 +69,6 @@ func (o *object) content() map[string]any {
 	}
 	return content
 }
-
-// volumeName is the name of the volume of a claim.
-func (o *object) volumeName() string { return "of-" + o.uid }
 
 func (o *object) pod(content map[string]any) {
 	var containers, statuses, volumes []any

@@ -198,27 +198,6 @@ func (w *world) expandClaim(r *rand.Rand) {
 	}
 }
 
-// createVolume makes a claim's volume, which may be of another size than the claim says.
-func (w *world) createVolume(r *rand.Rand) {
-	if c := one(w.find(claims, func(c *object) bool { return w.volumeOf(c) == nil }), r.Uint64()); c != nil {
-		w.create(&object{kind: volumes, name: c.volumeName(), of: c, size: c.size + 1<<30*r.Int64N(9)})
-	}
-}
-
-// enlargeVolume makes a volume larger, of which its claim says nothing.
-func (w *world) enlargeVolume(r *rand.Rand) {
-	if v := one(w.find(volumes, nil), r.Uint64()); v != nil {
-		v.size += 1 << 30 * (1 + r.Int64N(9))
-		w.write(v, "controller")
-	}
-}
-
-func (w *world) deleteVolume(r *rand.Rand) {
-	if v := one(w.find(volumes, nil), r.Uint64()); v != nil {
-		w.remove(v)
-	}
-}
-
 func (w *world) relabelDeployment(r *rand.Rand) {
 	if d := one(w.find(deployments, nil), r.Uint64()); d != nil {
 		w.relabel(d, r)

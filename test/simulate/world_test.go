@@ -24,14 +24,13 @@ var (
 	namespaces  = kindOf("", "Namespace", "namespaces", false)
 	pods        = kindOf("", "Pod", "pods", true)
 	claims      = kindOf("", "PersistentVolumeClaim", "persistentvolumeclaims", true)
-	volumes     = kindOf("", "PersistentVolume", "persistentvolumes", false)
 	deployments = kindOf("apps", "Deployment", "deployments", true)
 	replicaSets = kindOf("apps", "ReplicaSet", "replicasets", true)
 	jobs        = kindOf("batch", "Job", "jobs", true)
 	widgets     = kindOf("example.com", "Widget", "widgets", true)
 	leases      = kindOf("coordination.k8s.io", "Lease", "leases", true)
 
-	kinds = []apiserver.Kind{namespaces, pods, claims, volumes, deployments, replicaSets, jobs, widgets, leases}
+	kinds = []apiserver.Kind{namespaces, pods, claims, deployments, replicaSets, jobs, widgets, leases}
 )
 
 const deploymentLabel = "metering.usage-operator.dev/deployment"
@@ -58,8 +57,7 @@ type object struct {
 	claims         []*object
 	bound          bool      // a claim's
 	followed       string    // by a claim: the deployment that mounted it last
-	size           int64     // a claim's, volume's or widget's
-	of             *object   // a volume's claim
+	size           int64     // a claim's or widget's
 	idle           bool      // a widget's
 	ran            time.Time // when it was not idle any more; zero: it never was
 	started, ended time.Time
@@ -320,11 +318,6 @@ func (w *world) forget() {
 	w.note(time.Now())
 }
 
-// volumeOf is the volume that a claim names, and that is its own; nil: there is none.
-func (w *world) volumeOf(claim *object) *object {
-	return one(w.find(volumes, func(v *object) bool { return v.of == claim }), 0)
-}
-
 // note brings the truth up to date with what was committed at the moment.
 func (w *world) note(at time.Time) {
 	w.follow()
@@ -367,9 +360,6 @@ func (w *world) note(at time.Time) {
 			}
 		case claims:
 			level := o.size
-			if v := w.volumeOf(o); v != nil {
-				level = v.size
-			}
 			if !o.bound {
 				level = 0
 			}
