@@ -2,7 +2,6 @@ package collector
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
@@ -138,25 +137,18 @@ func (c *Collector) otherUnread(at *metering) bool {
 }
 
 // tellsOfOthers tells whether the kind has facts of what a meter reads. Called under the lock.
-func (f *feed) tellsOfOthers() bool {
-	for _, at := range f.collector.meters {
-		if kind, is := at.meter.Other(); is && schema.GroupKind(kind) == f.kind() {
-			return true
-		}
-	}
-	return false
-}
+func (f *feed) tellsOfOthers() bool { return len(f.tellingOf()) > 0 }
 
 // tellingOf are the meters that read the feed's objects for what they say of others, in
 // order. Called under the lock.
 func (f *feed) tellingOf() []*metering {
 	var found []*metering
-	for _, name := range slices.Sorted(maps.Keys(f.collector.meters)) {
-		at := f.collector.meters[name]
+	for _, at := range f.collector.meters {
 		if kind, is := at.meter.Other(); is && schema.GroupKind(kind) == f.kind() {
 			found = append(found, at)
 		}
 	}
+	slices.SortFunc(found, func(a, b *metering) int { return cmp.Compare(a.meter.Name(), b.meter.Name()) })
 	return found
 }
 
