@@ -133,7 +133,7 @@ func (c *Collector) otherUnread(at *metering) bool {
 	case !f.isSettled || c.restored.checking:
 		return true
 	}
-	return !at.others.read && f.known && f.err == nil
+	return !at.read && f.known && f.err == nil
 }
 
 // tellsOfOthers tells whether the kind has facts of what a meter reads. Called under the lock.
@@ -178,7 +178,7 @@ func (c *Collector) learnFacts(s said, object *unstructured.Unstructured, e even
 	name := nameOf(object)
 	was := s.at.facts[name]
 	moments := was.changed(s.facts.UID, e)
-	if was != nil && was.Facts.Equal(&s.facts) {
+	if was != nil && was.Equal(&s.facts) {
 		was.written = max(was.written, e.written)
 		return
 	}
@@ -302,7 +302,7 @@ func (f *feed) othersRead(list source.List, earliest, latest int64) {
 			at.gap = attribution.Span{After: earliest, Before: latest}
 		}
 		if list.For == at || list.Origin != source.Replay && !at.asked {
-			at.others.read = true
+			at.read = true
 		}
 	}
 }

@@ -230,19 +230,25 @@ func TestVolumesAndClaimsComeInAnyOrder(t *testing.T) {
 		want = append(want, fmt.Sprintf("data %d [%d, 1100)", level, since))
 		d := newDesk(t, claimKinds)
 		d.settle()
-		for now, ahead := int64(1001), false; len(volumes)+len(claims) > 0; {
-			from := &volumes
-			if ahead = ahead && len(claims) > 0 && claims[0].written <= bound; len(volumes) == 0 || ahead || len(claims) > 0 && rapid.Bool().Draw(t, "a claim") {
-				from = &claims
-			}
-			next := (*from)[0]
-			*from = (*from)[1:]
-			now = max(now, next.written)
-			ahead = ahead || from == &volumes && next.written > bound // of when the claim is bound, by one change at most
-			d.late(t, next.text, next.written, now)
-		}
+		d.shuffled(t, volumes, claims, bound)
 		if got := d.storage(); !slices.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
 	})
+}
+
+// shuffled delivers both in any order, but for what comes after the moment at which the claim is
+// bound: one change of the volume, at most, is ahead of that.
+func (d *desk) shuffled(t *rapid.T, volumes, claims []told, bound int64) {
+	for now, ahead := int64(1001), false; len(volumes)+len(claims) > 0; {
+		from := &volumes
+		if ahead = ahead && len(claims) > 0 && claims[0].written <= bound; len(volumes) == 0 || ahead || len(claims) > 0 && rapid.Bool().Draw(t, "a claim") {
+			from = &claims
+		}
+		next := (*from)[0]
+		*from = (*from)[1:]
+		now = max(now, next.written)
+		ahead = ahead || from == &volumes && next.written > bound // of when the claim is bound, by one change at most
+		d.late(t, next.text, next.written, now)
+	}
 }

@@ -131,7 +131,7 @@ func (c *Collector) shift(changed []attribution.Holder, when attribution.Span) {
 	}
 }
 
-// tells tells whether the ledger has the object as the present meter reads it. Called under the lock.
+// tells is whether the ledger has the object as the present meter reads it. Called under the lock.
 func (c *Collector) tells(h attribution.Holder, s *sharer) bool {
 	return s != nil && !s.waits && s.meter == s.at.meter && c.meters[h.Meter] == s.at
 }
