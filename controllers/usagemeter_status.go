@@ -81,17 +81,16 @@ func unreadable(err error, resource schema.GroupResource) finding {
 	}
 }
 
-// setNodesCondition says whether a meter meters without what it reads of nodes: the
-// figures are right, but cannot be priced by their node.
-func setNodesCondition(conditions *[]metav1.Condition, generation int64, now metav1.Time, err error) {
+// setUnreadable says whether a meter meters without what it reads of a kind beside its
+// own, and to what effect.
+func setUnreadable(conditions *[]metav1.Condition, generation int64, now metav1.Time, condition, effect string, err error, resource schema.GroupResource) {
 	if err == nil {
-		meta.RemoveStatusCondition(conditions, v1alpha1.ConditionNodesUnreadable)
+		meta.RemoveStatusCondition(conditions, condition)
 		return
 	}
-	why := unreadable(err, schema.GroupResource{Resource: "nodes"})
+	why := unreadable(err, resource)
 	setConditions(conditions, generation, now, metav1.Condition{
-		Type: v1alpha1.ConditionNodesUnreadable, Status: metav1.ConditionTrue, Reason: why.reason,
-		Message: limit("usage is metered without the attributes and the region of nodes: "+why.message, maxMessage),
+		Type: condition, Status: metav1.ConditionTrue, Reason: why.reason, Message: limit(effect+": "+why.message, maxMessage),
 	})
 }
 
@@ -121,7 +120,10 @@ func meterStatus(m *v1alpha1.UsageMeter, found finding, at collector.Status, who
 		found = metered(m, found, at, whole)
 	}
 	setConditions(&status.Conditions, m.Generation, now, found.account(at).conditions()...)
-	setNodesCondition(&status.Conditions, m.Generation, now, at.NodesErr)
+	setUnreadable(&status.Conditions, m.Generation, now, v1alpha1.ConditionNodesUnreadable,
+		"usage is metered without the attributes and the region of nodes", at.NodesErr, schema.GroupResource{Resource: "nodes"})
+	setUnreadable(&status.Conditions, m.Generation, now, v1alpha1.ConditionOtherUnreadable,
+		"usage is metered by what the objects say themselves", at.OtherErr, at.OtherResource)
 	return status
 }
 

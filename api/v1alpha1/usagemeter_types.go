@@ -13,6 +13,8 @@ type Expression string
 // are read from an object of that kind.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.endTime) || has(self.active)",message="endTime says when active became false: set active too"
+// +kubebuilder:validation:XValidation:rule="has(self.other) == self.dimensions.exists(d, has(d.other))",message="other says which object dimensions[].other is read on: set both, or neither"
+// +kubebuilder:validation:XValidation:rule="!has(self.other) || !has(self.forEach)",message="other is of the whole object: with forEach it would count for each member"
 type UsageMeterSpec struct {
 	// resourceType is under which type the usage is listed: vm, volume, vpc,
 	// connection, cluster, node_pool, load_balancer, container, snapshot or a
@@ -129,6 +131,12 @@ type UsageMeterSpec struct {
 	// +optional
 	ForEach *ForEach `json:"forEach,omitempty"`
 
+	// other is another object that has facts of this one: the PersistentVolume of a
+	// claim. dimensions[].other is read on it.
+	//
+	// +optional
+	Other *OtherReference `json:"other,omitempty"`
+
 	// dimensions are what is measured, 1 to 16.
 	//
 	// +required
@@ -153,8 +161,8 @@ type UsageMeterStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready, Reconciling and Stalled, and NodesUnreadable while that
-	// is true.
+	// conditions are Ready, Reconciling and Stalled, and NodesUnreadable and
+	// OtherUnreadable while these are true.
 	//
 	// +optional
 	// +listType=map
@@ -243,6 +251,11 @@ const (
 // the attributes and the region of nodes, because the operator cannot read Nodes. It
 // is absent otherwise.
 const ConditionNodesUnreadable = "NodesUnreadable"
+
+// ConditionOtherUnreadable is true while a UsageMeter with spec.other meters by what its
+// objects say themselves, because the operator cannot read the other kind. It is absent
+// otherwise.
+const ConditionOtherUnreadable = "OtherUnreadable"
 
 // Reasons of a UsageMeter's conditions.
 const (

@@ -19,6 +19,34 @@ type NodeReference struct {
 	Attributes map[string]Expression `json:"attributes,omitempty"`
 }
 
+// OtherReference names another object, and says how that one vouches for this one: each
+// has to name the other. What neither of them, or only one, says changes nothing.
+type OtherReference struct {
+	// target is the other object's kind. It need not be metered; the operator needs the
+	// right to read it.
+	//
+	// +required
+	Target RepresentativeKind `json:"target"`
+
+	// namespace is a CEL expression for the other object's namespace; left out, it is
+	// the object's own. It counts for nothing where the kind is cluster-scoped.
+	//
+	// +optional
+	Namespace Expression `json:"namespace,omitempty"`
+
+	// name is a CEL expression for the other object's name; "" or none: there is none.
+	//
+	// +required
+	Name Expression `json:"name"`
+
+	// vouchesFor is a CEL expression, read on the other object, as self: the list of
+	// UIDs of the objects that it has facts of. Read only what whoever is billed
+	// cannot write.
+	//
+	// +required
+	VouchesFor Expression `json:"vouchesFor"`
+}
+
 // Representation is a relation to another metered object that an object can be a
 // part of. The object names the other one, and the keys by which that one has to
 // vouch for it. A key stands for one object: of several that show the same, the
@@ -177,6 +205,7 @@ type ForEach struct {
 // Dimension is one thing that is measured.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.quantity) != has(self.distinct)",message="a dimension has either a quantity, or distinct things"
+// +kubebuilder:validation:XValidation:rule="!has(self.other) || has(self.quantity)",message="other takes the place of a quantity: set that too, for when there is no other object"
 type Dimension struct {
 	// name is the dimension's name: vcpu, memory, storage.
 	//
@@ -200,6 +229,13 @@ type Dimension struct {
 	//
 	// +optional
 	Quantity Expression `json:"quantity,omitempty"`
+
+	// other is a CEL expression, read on the object that spec.other names, as self: how
+	// much is held, in the place of quantity. Where there is no such object, or it does
+	// not vouch for this one, gives none, or cannot be read, it is the quantity.
+	//
+	// +optional
+	Other Expression `json:"other,omitempty"`
 
 	// distinct is a CEL expression for a list of texts that name things of which other
 	// objects may have the same, such as addresses. They are counted in the place of a

@@ -127,6 +127,7 @@ func (c *Collector) carryOut(at *metering) {
 	at.relate(a.meter)
 	c.ledger.Redefine(at.ledger, a.meter.Dimensions(), a.moment)
 	c.askRepresentatives(at)
+	c.askOther(at)
 	at.feed.source.ReplayHere(at)
 }
 

@@ -191,6 +191,11 @@ func (c *Collector) placedBy(f *feed, other schema.GroupKind, met map[*feed]bool
 	}
 	met[f] = true
 	above := c.before(f.kind())
+	for _, at := range f.meters {
+		if by := c.otherFeed(at); by != nil {
+			above = append(above, by)
+		}
+	}
 	for kind := range f.owners {
 		if owners := c.feeds[kind]; owners != nil {
 			above = append(above, owners)

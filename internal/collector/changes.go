@@ -211,6 +211,9 @@ func (f *feed) Failed(err error) {
 	if refused(err) {
 		c.turns.missing(f)
 	}
+	if f.tellsOfOthers() {
+		defer c.tellAll() // those that wait for it
+	}
 	if apierrors.IsNotFound(err) && f.synced {
 		f.uninstalled()
 	}
@@ -236,6 +239,9 @@ func (f *feed) uninstalled() {
 		at.listed, at.from = nil, 0
 	}
 	f.loseMissing(ledger.Between(ledger.Live, now, now))
+	f.listed = map[string]struct{}{}
+	f.forgetMissingFacts(ledger.Between(ledger.Live, now, now))
+	f.listed = nil
 }
 
 // refused tells that a kind is not there, or may not be read.

@@ -157,6 +157,7 @@ type metering struct {
 	// UIDs, of a meter that reads something of nodes.
 	sites map[string]*site
 	on    map[string]*site
+	others
 }
 
 func newMetering(m *meter.Meter, version string, entry *ledger.Meter) *metering {
@@ -175,6 +176,7 @@ func (at *metering) relate(m *meter.Meter) {
 	if m.CanBeRepresented() {
 		at.represented = attribution.NewRepresentations()
 	}
+	at.others = others{}
 	at.sites, at.on = nil, nil
 	if m.RunsOnNodes() {
 		at.sites, at.on = map[string]*site{}, map[string]*site{}
@@ -234,6 +236,7 @@ func (c *Collector) Alive() {
 // Apply meters the target's kind with m, from now on. Applied again, it goes
 // on where it was: what the new expressions read differently changes now.
 func (c *Collector) Apply(m *meter.Meter, target Target) error {
+	c.followOther(m)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx == nil || c.ctx.Err() != nil {
@@ -264,6 +267,7 @@ func (c *Collector) Apply(m *meter.Meter, target Target) error {
 			c.cover(at, target.Created, min(target.Edited, now), usage.CoverageEstimated)
 		}
 		c.askRepresentatives(at)
+		c.askOther(at)
 		if at.version != target.Version {
 			c.editedAway(at, target, now)
 		}

@@ -182,7 +182,7 @@ func wait(ctx context.Context, done <-chan struct{}) bool {
 // nobody needs.
 func (f *feed) detach(at *metering) {
 	f.meters = slices.DeleteFunc(f.meters, func(m *metering) bool { return m == at })
-	if len(f.meters) > 0 || f.kept {
+	if len(f.meters) > 0 || f.kept || f.tellsOfOthers() {
 		return
 	}
 	f.end()
@@ -215,6 +215,9 @@ func (r reader) current(c *Collector) bool { return r.at.meter == r.meter && r.a
 
 func (f *feed) notify() {
 	for _, at := range f.meters {
+		f.collector.Notify(at.meter.Name())
+	}
+	for _, at := range f.tellingOf() {
 		f.collector.Notify(at.meter.Name())
 	}
 }

@@ -80,10 +80,14 @@ func (f *feed) Listed(list source.List, resourceVersion string, now time.Time) {
 	}
 	f.readers = nil
 	if list.Origin == source.Replay {
+		f.othersRead(list, earliest, latest)
+		c.tellAll()
 		c.mu.Unlock()
 		return
 	}
 	f.loseMissing(ledger.Between(ledger.Resumed, earliest, latest))
+	f.forgetMissingFacts(ledger.Between(ledger.Resumed, earliest, latest))
+	f.othersRead(list, earliest, latest)
 	f.forgetMissing(ledger.Between(ledger.Resumed, earliest, latest))
 	if list.Origin == source.Resumed {
 		f.estimate(earliest, latest)

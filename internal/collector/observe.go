@@ -41,7 +41,7 @@ func read(object *unstructured.Unstructured, readers []reader) []reading {
 func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader) {
 	c := f.collector
 	readings := read(object, readers)
-	vouched := f.vouches(object)
+	vouched, facts := f.vouches(object), f.readOther(object)
 	moved, owner := f.acquaint(object, e, readings)
 	uid := string(object.GetUID())
 	namespaceUID := c.namespaceUID(readings, object)
@@ -69,6 +69,9 @@ func (f *feed) take(object *unstructured.Unstructured, e event, readers []reader
 		}
 		for _, v := range vouched {
 			c.know(f, v, object, e, held)
+		}
+		for _, said := range facts {
+			c.learnFacts(said, object, e)
 		}
 		if late { // it may have been elsewhere since: what it holds stays there, but it was here until then
 			c.put(uid, e.moments())
@@ -267,6 +270,7 @@ func (f *feed) drop(object *unstructured.Unstructured, e event, readers []reader
 			delete(r.at.quarantine, uid)
 		}
 		f.lose(object.GetNamespace(), object.GetName(), uid, ledger.Between(e.origin, e.after, e.before))
+		f.forgetFacts(object, ledger.Between(e.origin, e.after, e.before))
 		c.forgetNamespace(f.kind(), object, e.before)
 		c.forgetNode(f.kind(), object.GetName(), uid)
 		c.leave(uid, e)

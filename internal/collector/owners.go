@@ -55,6 +55,7 @@ func (c *Collector) Discover() {
 			c.follow(kind, true, 0)
 		}
 	}
+	c.followOthers()
 }
 
 // follow is the feed of a kind that attribution needs; it starts one where there is

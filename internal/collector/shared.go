@@ -2,7 +2,6 @@ package collector
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"github.com/usage-operator/usage-operator/internal/attribution"
@@ -12,10 +11,11 @@ import (
 )
 
 // Things that several objects can have, such as an address, count for the oldest
-// object that has them (attribution.Shares). The last reading of each of these objects
-// is kept, so that what counts for an object can change without an event of its own.
+// object that has them (attribution.Shares); and what an object holds may be told by
+// another one (other.go). The last reading of each of these objects is kept, so that
+// what counts for an object can change without an event of its own.
 
-// sharer is an object that has such things.
+// sharer is an object that has such things, or names another one.
 type sharer struct {
 	at      *metering
 	meter   *meter.Meter       // that it was read by
@@ -23,6 +23,7 @@ type sharer struct {
 	object  Quarantined        // its namespace and name
 	waits   bool               // not in the ledger yet: not all kinds are listed
 	claimed []usage.Thing
+	other   usage.Named // the object that tells what it holds; zero: none
 }
 
 func (at *metering) holder(uid string) attribution.Holder {
@@ -34,22 +35,22 @@ func (at *metering) holder(uid string) attribution.Holder {
 func (c *Collector) hand(at *metering, o *ledger.Observation, object Quarantined) {
 	h := at.holder(o.UID)
 	before := c.sharers[h]
-	things := at.meter.Things(o.Members)
-	if before == nil && len(things) == 0 {
+	things, other := at.meter.Things(o.Members), otherOf(o.Members)
+	if before == nil && len(things) == 0 && other == (usage.Named{}) {
 		c.deliver(at, o, object)
 		return
 	}
-	now := &sharer{at: at, meter: at.meter, read: *o, object: object, claimed: things}
+	now := &sharer{at: at, meter: at.meter, read: *o, object: object, claimed: things, other: other}
 	if before != nil && before.waits {
 		// As of when it was seen first: nothing has been said of it since.
 		now.read.After, now.read.Before, now.read.Origin, now.read.Existed = before.read.After, before.read.Before, before.read.Origin, before.read.Existed
 	}
 	c.sharers[h] = now
-	if len(things) == 0 {
+	if now.isAlone() {
 		delete(c.sharers, h)
 	}
 	changed := c.shares.Have(h, object.created, things)
-	if len(things) > 0 && c.sharersUnlisted() {
+	if c.unready(now) {
 		now.waits = true
 		return
 	}
@@ -61,6 +62,14 @@ func (c *Collector) hand(at *metering, o *ledger.Observation, object Quarantined
 		}
 	}
 	c.shift(changed, when)
+}
+
+// isAlone tells whether what the object holds depends on no other one.
+func (s *sharer) isAlone() bool { return len(s.claimed) == 0 && s.other == (usage.Named{}) }
+
+// unready tells whether what counts for an object is not known yet. Called under the lock.
+func (c *Collector) unready(s *sharer) bool {
+	return len(s.claimed) > 0 && c.sharersUnlisted() || s.other != (usage.Named{}) && c.otherUnread(s.at)
 }
 
 // when is the moment since which an object has what it has.
@@ -85,8 +94,12 @@ func (s *sharer) when(before *sharer) attribution.Span {
 
 // tell delivers an object to the ledger with what counts for it. Called under the lock.
 func (c *Collector) tell(h attribution.Holder, s *sharer) {
-	s.waits = false
 	o := s.read
+	if s.waits {
+		s.widen(&o)
+	}
+	s.waits = false
+	o.Told = c.tellEarlier(s, o)
 	o.Members = c.counting(h, s)
 	c.deliver(s.at, &o, s.object)
 }
@@ -97,6 +110,11 @@ func (c *Collector) counting(h attribution.Holder, s *sharer) []usage.Member {
 	for i := range members {
 		s.meter.Count(&members[i], func(t usage.Thing) bool { return c.shares.Counts(h, t) })
 	}
+	if other := s.told(h.UID); other != nil {
+		for i := range members {
+			other.Put(&members[i])
+		}
+	}
 	return members
 }
 
@@ -104,18 +122,29 @@ func (c *Collector) counting(h attribution.Holder, s *sharer) []usage.Member {
 func (c *Collector) shift(changed []attribution.Holder, when attribution.Span) {
 	for _, h := range changed {
 		s := c.sharers[h]
-		if s == nil || s.waits || s.meter != s.at.meter || c.meters[h.Meter] != s.at {
+		if !c.tells(h, s) {
 			continue // it is told, or read anew, all the same
 		}
-		o := s.read
-		o.Members = c.counting(h, s)
-		for i := range o.Members {
-			c.place(s.at, h.UID, &o.Members[i].Subject)
-		}
-		o.Written, o.Existed, o.Origin = 0, true, ledger.Live
-		o.After, o.Before, o.Now = when.After, when.Before, c.now().Unix()
-		c.deliver(s.at, &o, s.object)
+		o := c.again(h, s)
+		o.After, o.Before = when.After, when.Before
+		c.deliver(s.at, o, s.object)
 	}
+}
+
+// tells is whether the ledger has the object as the present meter reads it. Called under the lock.
+func (c *Collector) tells(h attribution.Holder, s *sharer) bool {
+	return s != nil && !s.waits && s.meter == s.at.meter && c.meters[h.Meter] == s.at
+}
+
+// again is what was read of an object last, with what counts for it now. Called under the lock.
+func (c *Collector) again(h attribution.Holder, s *sharer) *ledger.Observation {
+	o := s.read
+	o.Members = c.counting(h, s)
+	for i := range o.Members {
+		c.place(s.at, h.UID, &o.Members[i].Subject)
+	}
+	o.Written, o.Existed, o.Origin, o.Now = 0, true, ledger.Live, c.now().Unix()
+	return &o
 }
 
 // tellNow delivers an object that waits, because it is deleted. Called under the lock,
@@ -205,16 +234,18 @@ func (c *Collector) sharersUnlisted() bool {
 
 // tellAll tells the ledger of those that waited, the oldest first. Called under the lock.
 func (c *Collector) tellAll() {
-	if len(c.sharers) == 0 || c.sharersUnlisted() {
-		return
+	var waiting []attribution.Holder
+	for h, s := range c.sharers {
+		if s.waits {
+			waiting = append(waiting, h)
+		}
 	}
-	waiting := slices.Collect(maps.Keys(c.sharers))
 	slices.SortFunc(waiting, func(a, b attribution.Holder) int {
 		return cmp.Or(cmp.Compare(c.sharers[a].object.created, c.sharers[b].object.created), cmp.Compare(a.UID, b.UID), cmp.Compare(a.Meter, b.Meter))
 	})
 	for _, h := range waiting {
 		s := c.sharers[h]
-		if !s.waits {
+		if c.unready(s) {
 			continue
 		}
 		for i := range s.read.Members {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Quarantined is an object that a meter could not read.
@@ -33,6 +34,10 @@ type Status struct {
 	// NodesErr is why nodes cannot be read now, for a meter that reads something of
 	// its objects' nodes; nil when they can, and for any other meter.
 	NodesErr error
+	// OtherErr is why the kind that tells what the meter's objects hold cannot be read
+	// now, and OtherResource which that is; nil when it can, or there is none.
+	OtherErr      error
+	OtherResource schema.GroupResource
 	// Active is how many objects have an open segment.
 	Active int
 	// Quarantined are the objects that cannot be read, by namespace and name.
@@ -62,6 +67,9 @@ func (c *Collector) Status(name string) (Status, bool) {
 	}
 	if nodes := c.feeds[nodeKind]; nodes != nil && at.meter.RunsOnNodes() {
 		status.NodesErr = nodes.err
+	}
+	if f := c.otherFeed(at); f != nil {
+		status.OtherErr, status.OtherResource = f.err, f.mapping.Resource.GroupResource()
 	}
 	for _, q := range at.quarantine {
 		status.Quarantined = append(status.Quarantined, q)

@@ -51,6 +51,8 @@ type Observation struct {
 	Now int64
 	// Origin is how it came about.
 	Origin Origin
+	// Told is when the change was, if another object's brought it; zero: it was the object's own.
+	Told Moments
 	// Existed tells that the object was there before: if the meter does not know
 	// it, it was none of the meter's then.
 	Existed bool
@@ -115,6 +117,9 @@ func (o *Observation) writtenIsNews(at *object) bool {
 // moments are when the change that the observation shows ended what was before
 // and started what is now. They are the same moment, unless nobody saw it.
 func (o *Observation) moments(at *object) Moments {
+	if !o.Told.Start.IsZero() {
+		return o.Told
+	}
 	if o.writtenIsNews(at) && o.Origin != Resumed {
 		written := usage.Boundary{At: o.Written, Evidence: usage.ManagedFields}
 		return Moments{End: written, Start: written}

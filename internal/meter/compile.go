@@ -34,6 +34,7 @@ func Compile(name string, spec *v1alpha1.UsageMeterSpec, namespaced bool) (*Mete
 	c.attributes(spec.Attributes)
 	c.node(spec.Node)
 	c.levels(spec.Dimensions)
+	c.other(spec)
 	if len(c.invalid) > 0 {
 		return nil, &InvalidExpressionsError{Meter: name, Expressions: c.invalid}
 	}
@@ -132,7 +133,7 @@ func (c *compiler) attributes(attributes map[string]v1alpha1.Expression) {
 
 func (c *compiler) levels(dimensions []v1alpha1.Dimension) {
 	for i, dimension := range dimensions {
-		path := fmt.Sprintf("spec.dimensions[%d]", i)
+		path := dimensionPath(i)
 		added := usage.Dimension{Name: dimension.Name, Unit: usage.Unit(dimension.Unit)}
 		if slices.ContainsFunc(c.meter.dimensions, func(d usage.Dimension) bool { return d.Name == added.Name }) {
 			c.reject(path+".name", fmt.Sprintf("there are two dimensions %q", added.Name), "each name once")
@@ -159,3 +160,5 @@ func (c *compiler) quantity(path string, dimension *v1alpha1.Dimension) {
 	}
 	c.meter.quantities, c.meter.distinct = append(c.meter.quantities, quantity), append(c.meter.distinct, distinct)
 }
+
+func dimensionPath(i int) string { return fmt.Sprintf("spec.dimensions[%d]", i) }

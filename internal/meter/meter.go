@@ -26,6 +26,7 @@ type Meter struct {
 	claims                                []claim
 	vouching                              []vouching
 	node                                  *nodeExpressions
+	other                                 *otherExpressions
 }
 
 // resourceExpressions name the billed resource where it is not the object itself.

@@ -153,6 +153,7 @@ func (r *reading) read() usage.Member {
 	member.Subject.Region = r.region()
 	member.Subject.Attributes = r.attributes()
 	member.Start = r.start()
+	member.Other = r.other()
 	member.Levels = make([]int64, len(m.quantities))
 	for i, quantity := range m.quantities {
 		if quantity == nil {

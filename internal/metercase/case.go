@@ -17,6 +17,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
@@ -35,6 +36,8 @@ type Case struct {
 	Object Object `json:"object"`
 	// Node is the one that the object runs on, for a meter that reads something of it.
 	Node Object `json:"node,omitempty"`
+	// Other is the one that has facts of the object, for a meter with spec.other.
+	Other Object `json:"other,omitempty"`
 	// Expect is what is read; none, if the object is not metered.
 	Expect []Member `json:"expect,omitempty"`
 	// Error is a part of why the object cannot be read; "": it can.
@@ -186,6 +189,11 @@ func (c *Case) Difference(spec *v1alpha1.UsageMeter) (string, error) {
 			return "", err
 		}
 	}
+	if len(c.Other) > 0 {
+		if err := hear(m, &unstructured.Unstructured{Object: c.Other}, reading.Members); err != nil {
+			return "", err
+		}
+	}
 	return difference(expected, Members(m, object, reading.Members)), nil
 }
 
@@ -200,6 +208,19 @@ func runOn(m *meter.Meter, object, node *unstructured.Unstructured, read []usage
 			m.Put(&at, &read[i].Subject)
 		}
 	}
+	return nil
+}
+
+// hear gives what is read of an object what the other one says.
+func hear(m *meter.Meter, other *unstructured.Unstructured, read []usage.Member) error {
+	wanted, reads := m.Other()
+	if !reads {
+		return errors.New("the case has another object, and the meter reads none: spec.other is missing")
+	}
+	if kind := other.GroupVersionKind(); kind.Kind != wanted.Kind || kind.Group != wanted.Group {
+		return fmt.Errorf("the other object is a %s, and the meter reads a %s", kind.GroupKind(), schema.GroupKind(wanted))
+	}
+	m.Hear(other, read)
 	return nil
 }
 

@@ -13,6 +13,9 @@ type Member struct {
 	// have too, of which each counts once (Thing); nil where there is none. Levels have
 	// all of them.
 	Things [][]string
+	// Other is the object, by namespace and name, that what is held is read on, if it vouches
+	// for this one; zero: none. Levels are what this object says itself.
+	Other Named
 	// Start is when the present activity began, as the object says; zero when it
 	// does not say.
 	Start Boundary
@@ -25,4 +28,9 @@ type Member struct {
 // an address. Objects of a resource type, by whatever meter, share it in a dimension.
 type Thing struct {
 	ResourceType, Dimension, Key string
+}
+
+// Named is an object of a kind that is known.
+type Named struct {
+	Namespace, Name string
 }

@@ -53,7 +53,9 @@ func (c *call) status() error {
 func attention(m *v1alpha1.UsageMeter, seesAll bool) (shown wire.MeterStatus, needs bool) {
 	shown = wire.MeterStatus{Name: m.Name, Quarantined: m.Status.Quarantined}
 	ready := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady)
-	nodes := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionNodesUnreadable)
+	beside := slices.IndexFunc(m.Status.Conditions, func(c metav1.Condition) bool {
+		return c.Status == metav1.ConditionTrue && (c.Type == v1alpha1.ConditionNodesUnreadable || c.Type == v1alpha1.ConditionOtherUnreadable)
+	})
 	why := ready
 	switch {
 	case ready == nil:
@@ -61,8 +63,9 @@ func attention(m *v1alpha1.UsageMeter, seesAll bool) (shown wire.MeterStatus, ne
 		return shown, true
 	case ready.Status != metav1.ConditionTrue && !slices.Contains(restful, ready.Reason):
 		shown.Reason = ready.Reason
-	case nodes != nil && nodes.Status == metav1.ConditionTrue:
-		shown.Reason, why = nodes.Type, nodes
+	case beside >= 0:
+		why = &m.Status.Conditions[beside]
+		shown.Reason = why.Type
 	case m.Status.Quarantined > 0:
 		shown.Reason = v1alpha1.ReasonQuarantined
 		return shown, true

@@ -17,6 +17,7 @@ func TestWhichMetersNeedAttention(t *testing.T) {
 	denied := condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonAccessDenied)
 	listing := condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonListing)
 	nodes := condition(v1alpha1.ConditionNodesUnreadable, metav1.ConditionTrue, v1alpha1.ReasonAccessDenied)
+	other := condition(v1alpha1.ConditionOtherUnreadable, metav1.ConditionTrue, v1alpha1.ReasonAccessDenied)
 	for name, c := range map[string]struct {
 		conditions  []metav1.Condition
 		quarantined int64
@@ -27,6 +28,7 @@ func TestWhichMetersNeedAttention(t *testing.T) {
 		"lists":                          {[]metav1.Condition{listing}, 0, wire.MeterStatus{}},
 		"may not read its kind":          {[]metav1.Condition{denied}, 0, wire.MeterStatus{Reason: "AccessDenied", Message: "because of AccessDenied"}},
 		"meters without nodes":           {[]metav1.Condition{ready, nodes}, 0, wire.MeterStatus{Reason: "NodesUnreadable", Message: "because of AccessDenied"}},
+		"meters without another kind":    {[]metav1.Condition{ready, other}, 0, wire.MeterStatus{Reason: "OtherUnreadable", Message: "because of AccessDenied"}},
 		"cannot read some objects":       {[]metav1.Condition{ready}, 2, wire.MeterStatus{Reason: "Quarantined", Quarantined: 2}},
 		"may read neither kind nor node": {[]metav1.Condition{denied, nodes}, 0, wire.MeterStatus{Reason: "AccessDenied", Message: "because of AccessDenied"}},
 	} {

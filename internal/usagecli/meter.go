@@ -42,13 +42,15 @@ file of cases has one or more of these, as YAML documents:
     attributes: {tier: gold}
     start: "2026-11-21T20:00:03Z"
 
-Files need no cluster: what needs other objects (a pod's workload, its node) is
-then told as far as the object itself says.
+Files need no cluster: what needs other objects (a pod's workload, its node, a
+claim's volume) is then told as far as the object itself says. A case may have
+these beside the object, as node and other.
 
 With --object TYPE/NAME the object is read from the cluster, in the version that
-the operator reads, and so are its owners, its node and what it may be a part
-of, with your own rights: whatever you may not read is said, and left out. The
-UsageMeter need not be applied, and nothing is changed.
+the operator reads, and so are its owners, its node, the other object that has
+facts of it and what it may be a part of, with your own rights: whatever you may
+not read is said, and left out. The UsageMeter need not be applied, and nothing
+is changed.
 
 Exit status: 0 if all is as expected, 1 if something is not, 2 if it could not
 be tried.`
@@ -160,6 +162,13 @@ func (c *cli) inspect(m *meter.Meter, object *unstructured.Unstructured, around 
 				m.Put(&at, &reading.Members[i].Subject)
 			}
 		}
+	}
+	if around.facts != nil {
+		vouches := "which does not vouch for it: what is held is what the object says itself"
+		if m.Hear(around.facts, reading.Members) {
+			vouches = "which vouches for it: what that says of it goes first"
+		}
+		say("names the %s %s, %s", around.facts.GetKind(), around.facts.GetName(), vouches)
 	}
 	text, err := yaml.Marshal(map[string]any{"expect": metercase.Members(m, object, reading.Members)})
 	if err != nil {

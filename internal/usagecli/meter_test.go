@@ -134,18 +134,26 @@ func clusterOfPods(t *testing.T) *httptest.Server {
 			"spec":{"nodeName":%q,"containers":[{"name":"a","resources":{"requests":{"cpu":"2"}}}]},"status":{"phase":"Running"}}`,
 			name, uid, ownerVersion, ownerKind, ownerName, ownerUID, node)
 	}
+	claim := func(name, uid, volume string) string {
+		return fmt.Sprintf(`{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":%q,"namespace":"shop","uid":%q},"spec":{"volumeName":%q},
+			"status":{"phase":"Bound","capacity":{"storage":"10Gi"}}}`, name, uid, volume)
+	}
 	answers := map[string]string{
-		"/api":                                  `{"kind":"APIVersions","versions":["v1"]}`,
-		"/apis":                                 fmt.Sprintf(`{"kind":"APIGroupList","apiVersion":"v1","groups":[%s,%s,%s]}`, group("apps", "v1"), group("kubevirt.io", "v1"), group("example.com", "v1")),
-		"/api/v1":                               list("v1", kind("pods", "Pod", true)+","+kind("nodes", "Node", false)),
-		"/apis/apps/v1":                         list("apps/v1", kind("replicasets", "ReplicaSet", true)+","+kind("deployments", "Deployment", true)),
-		"/apis/kubevirt.io/v1":                  list("kubevirt.io/v1", kind("virtualmachineinstances", "VirtualMachineInstance", true)),
-		"/apis/example.com/v1":                  list("example.com/v1", kind("queues", "Queue", true)),
-		"/api/v1/nodes/big-1":                   `{"apiVersion":"v1","kind":"Node","metadata":{"name":"big-1","uid":"n","labels":{"node.kubernetes.io/instance-type":"big","topology.kubernetes.io/region":"north"}}}`,
-		"/api/v1/namespaces/shop/pods/web":      owned("web", "p1", "big-1", "apps/v1", "ReplicaSet", "web-1", "r1"),
-		"/api/v1/namespaces/shop/pods/lost":     owned("lost", "p2", "hidden", "apps/v1", "ReplicaSet", "gone", "r2"),
-		"/api/v1/namespaces/shop/pods/launcher": owned("launcher", "p3", "big-1", "kubevirt.io/v1", "VirtualMachineInstance", "db", "i1"),
-		"/api/v1/namespaces/shop/pods/forged":   owned("forged", "p4", "big-1", "kubevirt.io/v1", "VirtualMachineInstance", "db", "i1"),
+		"/api":                         `{"kind":"APIVersions","versions":["v1"]}`,
+		"/apis":                        fmt.Sprintf(`{"kind":"APIGroupList","apiVersion":"v1","groups":[%s,%s,%s]}`, group("apps", "v1"), group("kubevirt.io", "v1"), group("example.com", "v1")),
+		"/api/v1":                      list("v1", kind("pods", "Pod", true)+","+kind("nodes", "Node", false)+","+kind("persistentvolumeclaims", "PersistentVolumeClaim", true)+","+kind("persistentvolumes", "PersistentVolume", false)),
+		"/api/v1/persistentvolumes/pv": `{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"pv","uid":"v1"},"spec":{"capacity":{"storage":"100Gi"},"claimRef":{"uid":"c1"}}}`,
+		"/api/v1/namespaces/shop/persistentvolumeclaims/data":   claim("data", "c1", "pv"),
+		"/api/v1/namespaces/shop/persistentvolumeclaims/greedy": claim("greedy", "c2", "pv"),
+		"/api/v1/namespaces/shop/persistentvolumeclaims/lone":   claim("lone", "c3", "none"),
+		"/apis/apps/v1":                                                   list("apps/v1", kind("replicasets", "ReplicaSet", true)+","+kind("deployments", "Deployment", true)),
+		"/apis/kubevirt.io/v1":                                            list("kubevirt.io/v1", kind("virtualmachineinstances", "VirtualMachineInstance", true)),
+		"/apis/example.com/v1":                                            list("example.com/v1", kind("queues", "Queue", true)),
+		"/api/v1/nodes/big-1":                                             `{"apiVersion":"v1","kind":"Node","metadata":{"name":"big-1","uid":"n","labels":{"node.kubernetes.io/instance-type":"big","topology.kubernetes.io/region":"north"}}}`,
+		"/api/v1/namespaces/shop/pods/web":                                owned("web", "p1", "big-1", "apps/v1", "ReplicaSet", "web-1", "r1"),
+		"/api/v1/namespaces/shop/pods/lost":                               owned("lost", "p2", "hidden", "apps/v1", "ReplicaSet", "gone", "r2"),
+		"/api/v1/namespaces/shop/pods/launcher":                           owned("launcher", "p3", "big-1", "kubevirt.io/v1", "VirtualMachineInstance", "db", "i1"),
+		"/api/v1/namespaces/shop/pods/forged":                             owned("forged", "p4", "big-1", "kubevirt.io/v1", "VirtualMachineInstance", "db", "i1"),
 		"/apis/apps/v1/namespaces/shop/replicasets/web-1":                 `{"apiVersion":"apps/v1","kind":"ReplicaSet","metadata":{"name":"web-1","namespace":"shop","uid":"r1","ownerReferences":[{"apiVersion":"apps/v1","kind":"Deployment","name":"web","uid":"d1","controller":true}]}}`,
 		"/apis/apps/v1/namespaces/shop/deployments/web":                   `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","namespace":"shop","uid":"d1"}}`,
 		"/apis/kubevirt.io/v1/namespaces/shop/virtualmachineinstances/db": `{"apiVersion":"kubevirt.io/v1","kind":"VirtualMachineInstance","metadata":{"name":"db","namespace":"shop","uid":"i1"},"status":{"activePods":{"p3":"big-1"}}}`,
@@ -179,7 +187,7 @@ func TestMeterTestOfTheClustersObjects(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const container = "../../config/meters/container.yaml"
+	const container, volume = "../../config/meters/container.yaml", "../../config/meters/volume.yaml"
 	for name, c := range map[string]struct {
 		args     []string
 		status   int
@@ -209,6 +217,18 @@ func TestMeterTestOfTheClustersObjects(t *testing.T) {
 		"a pod that says so": {
 			args: []string{container, "--object", "pod/forged"},
 			out:  []string{"# says that it is a part of VirtualMachineInstance db, which does not vouch for it: metered by itself\n"},
+		},
+		"a claim, with its volume": {
+			args: []string{volume, "--object", "persistentvolumeclaim/data"},
+			out:  []string{"# names the PersistentVolume pv, which vouches for it: what that says of it goes first\n", "storage: 100Gi\n"},
+		},
+		"a claim that names another's volume": {
+			args: []string{volume, "--object", "persistentvolumeclaim/greedy"},
+			out:  []string{"# names the PersistentVolume pv, which does not vouch for it: what is held is what the object says itself\n", "storage: 10Gi\n"},
+		},
+		"a claim whose volume is not there": {
+			args: []string{volume, "--object", "persistentvolumeclaim/lone"},
+			out:  []string{"# there is no PersistentVolume none: what is held is what the object says itself\n", "storage: 10Gi\n"},
 		},
 		"of a custom resource": {args: []string{queue, "--object", "queue/orders"}, out: []string{"storage: 4Gi\n"}},
 		"one that cannot be read": {

@@ -28,6 +28,7 @@ const maxOwnersRead = 8
 type surroundings struct {
 	owners []*unstructured.Unstructured
 	node   *unstructured.Unstructured // nil: unknown
+	facts  *unstructured.Unstructured // the one that has facts of it; nil: none, or unknown
 	// others are those that the object says it is a part of, one for each claim; nil: not
 	// there, or unreadable.
 	others []*unstructured.Unstructured
@@ -245,6 +246,7 @@ func (r *clusterReader) around(ctx context.Context, m *meter.Meter, object *unst
 		}
 		s.node = node
 	}
+	r.readOther(ctx, m, object, s, note)
 	for _, claim := range m.Claims(object) {
 		if claim.Shared {
 			s.others = append(s.others, nil)
@@ -258,4 +260,17 @@ func (r *clusterReader) around(ctx context.Context, m *meter.Meter, object *unst
 		s.others = append(s.others, other)
 	}
 	return s
+}
+
+// readOther reads the other object that has facts of this one.
+func (r *clusterReader) readOther(ctx context.Context, m *meter.Meter, object *unstructured.Unstructured, s *surroundings, note func(error, string)) {
+	kind, reads := m.Other()
+	reading, err := m.Inspect(object)
+	if !reads || err != nil || len(reading.Members) == 0 || reading.Members[0].Other.Name == "" {
+		return
+	}
+	named := reading.Members[0].Other
+	if s.facts, err = r.find(ctx, schema.GroupKind(kind), named.Namespace, named.Name); err != nil {
+		note(err, "what is held is what the object says itself")
+	}
 }

@@ -146,3 +146,57 @@ var _ = Describe("A tenant that dates its own writes", func() {
 		Expect(found).To(Equal(2 * len(uids)))
 	})
 })
+
+var _ = Describe("The dates in managedFields", func() {
+	It("are the API server's own where a write adds something, and the writer's where it only takes something away", func(ctx SpecContext) {
+		namespace := newNamespace(ctx, "dated-")
+		tenant := tenantOf(ctx, namespace)
+		madeUp := metav1.NewTime(time.Now().Add(-30 * time.Hour).Truncate(time.Second))
+		// times are those of all managers, but for what the API server has just written.
+		times := func(object *unstructured.Unstructured) (all []string) {
+			for _, entry := range object.GetManagedFields() {
+				when := "now"
+				if time.Since(entry.Time.Time) > time.Minute {
+					when = "made up"
+				}
+				all = append(all, entry.Manager+" "+when)
+			}
+			return all
+		}
+		service := func(rest string) *unstructured.Unstructured {
+			return parse(fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: dates, namespace: %s%s`, namespace, rest))
+		}
+		write := func(change func(*unstructured.Unstructured)) *unstructured.Unstructured {
+			object := service("}}")
+			Eventually(func() error {
+				if err := tenant.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+					return err
+				}
+				change(object)
+				return tenant.Update(ctx, object, client.FieldOwner("tenant"))
+			}).WithContext(ctx).Should(Succeed())
+			return object
+		}
+		date := func(object *unstructured.Unstructured) {
+			entries := object.GetManagedFields()
+			for i := range entries {
+				entries[i].Time = &madeUp
+			}
+			object.SetManagedFields(entries)
+		}
+		Expect(tenant.Create(ctx, service(", labels: {a: b}}, spec: {ports: [{port: 80, name: a}, {port: 81, name: b}]}}"), client.FieldOwner("tenant"))).To(Succeed())
+
+		By("an update that changes nothing but the dates is none")
+		Expect(times(write(date))).To(Equal([]string{"tenant now"}))
+		By("one that adds something is dated by the API server")
+		Expect(times(write(func(o *unstructured.Unstructured) {
+			date(o)
+			o.SetLabels(map[string]string{"a": "b", "c": "d"})
+		}))).To(Equal([]string{"tenant now"}))
+		By("one that takes something away is not")
+		Expect(times(write(func(o *unstructured.Unstructured) {
+			date(o)
+			o.SetLabels(map[string]string{"a": "b"})
+		}))).To(Equal([]string{"tenant made up"}))
+	})
+})
