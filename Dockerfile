@@ -13,8 +13,10 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /usage-operator .
+RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /usage-hub ./cmd/usage-hub
 
 FROM ${BASE}
 COPY --from=build /usage-operator /usage-operator
+COPY --from=build /usage-hub /usage-hub
 USER 65532:65532
 ENTRYPOINT ["/usage-operator"]

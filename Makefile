@@ -287,8 +287,12 @@ demo: ## Show the operator at work on a control plane of its own; KEEP=1 leaves 
 	@go run ./hack/demo $(if $(KEEP),--keep)
 
 .PHONY: demo-fleet
-demo-fleet: postgres ## Show two clusters, and a hub that has the ledgers of both, in about five minutes.
-	@go run ./hack/demo fleet
+demo-fleet: postgres ## Show two clusters, and a hub that has the ledgers of both, in about five minutes; KEEP=1 leaves them running.
+	@go run ./hack/demo $(if $(KEEP),--keep) fleet
+
+.PHONY: demo-fleet-down
+demo-fleet-down: ## Stop what demo-fleet KEEP=1 left running.
+	@go run ./hack/demo fleet-down
 
 .PHONY: demo-down
 demo-down: ## Stop what demo KEEP=1 left running.

@@ -18,7 +18,7 @@ check() {
 
 generated=(
 	config/crd/bases 'api/**/zz_generated.*.go' docs/reference/api.md
-	charts/usage-operator/templates/generated charts/usage-operator/README.md
+	charts/usage-operator/templates/generated charts/usage-operator/README.md charts/usage-hub/README.md
 )
 # Two runs at once read the same checkout: no optional locks.
 export GIT_OPTIONAL_LOCKS=0

@@ -1,5 +1,5 @@
 // Command chart writes the parts of the Helm chart that say what config/ says: the CRDs, the roles, the policies. The
-// rest of charts/usage-operator is written by hand; hack/ship compares what both render.
+// rest of charts/ is written by hand; hack/ship compares what both render.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/usage-operator/usage-operator/test/buildcache"
 )
 
-const usage = `Writes the templates of charts/usage-operator that are made from config/, and its README's table of values.
+const usage = `Writes the templates of charts/ that are made from config/, and the tables of values in their READMEs.
 
 usage: go run ./hack/chart
 `
@@ -35,20 +35,22 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	chart := filepath.Join(checkout, "charts", "usage-operator")
-	written, err := generate(filepath.Join(checkout, "config"))
-	if err != nil {
-		return err
-	}
-	if written["README.md"], err = readme(chart); err != nil {
-		return err
-	}
-	for name, text := range written {
-		if err := put(filepath.Join(chart, name), text); err != nil {
+	for _, c := range charts {
+		folder := filepath.Join(checkout, "charts", c.name)
+		written, err := c.generate(checkout)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		for name, text := range written {
+			if err := put(filepath.Join(folder, name), text); err != nil {
+				return err
+			}
+		}
+		if err := removeOthers(filepath.Join(folder, "templates", "generated"), written); err != nil {
 			return err
 		}
 	}
-	return removeOthers(filepath.Join(chart, "templates", "generated"), written)
+	return nil
 }
 
 // put writes a file where it differs, aside and renamed, so that nobody reads half of it.
@@ -70,6 +72,9 @@ func put(path string, text []byte) error {
 // removeOthers removes templates whose source is no longer there.
 func removeOthers(dir string, written map[string][]byte) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // nothing of the chart is made from config/
+	}
 	if err != nil {
 		return err
 	}
@@ -91,6 +96,15 @@ type part struct {
 	except []string
 }
 
+// chart is one of charts/, and what of it is made from config/.
+type chart struct {
+	name  string
+	parts []part
+}
+
+// The hub's is written by hand but for its README: each of its objects depends on values.
+var charts = []chart{{name: "usage-operator", parts: parts}, {name: "usage-hub"}}
+
 var parts = []part{
 	{folder: "crd", when: ".Values.crds.install"},
 	{folder: "rbac", except: []string{"service_account.yaml"}},
@@ -104,10 +118,19 @@ var parts = []part{
 	{folder: "hub/network-policy", when: "and .Values.networkPolicy.enabled .Values.hub.url"},
 }
 
-// generate returns the templates by their paths in the chart.
-func generate(config string) (map[string][]byte, error) {
+// generate returns what is generated of the chart, by the paths in it.
+func (c chart) generate(checkout string) (map[string][]byte, error) {
+	written, err := c.templates(filepath.Join(checkout, "config"))
+	if err == nil {
+		written["README.md"], err = readme(filepath.Join(checkout, "charts", c.name))
+	}
+	return written, err
+}
+
+// templates returns the templates by their paths in the chart.
+func (c chart) templates(config string) (map[string][]byte, error) {
 	written := map[string][]byte{}
-	for _, p := range parts {
+	for _, p := range c.parts {
 		resources, err := resources(filepath.Join(config, p.folder))
 		if err != nil {
 			return nil, err

@@ -18,7 +18,7 @@ func (s *stage) explain(ctx context.Context) error {
 	}
 	programs := []string{filepath.Dir(s.plane.Binaries().Path("kubectl")), filepath.Dir(s.plugin())}
 	file := s.path("environment")
-	if err := os.WriteFile(file, []byte(environment(s.plane.Kubeconfig(), programs, variables)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(environment(programs, append(variables, "KUBECONFIG="+s.plane.Kubeconfig()))), 0o600); err != nil {
 		return err
 	}
 	page, err := s.showPage(ctx, append(os.Environ(), append(variables, "KUBECONFIG="+s.plane.Kubeconfig())...))
@@ -100,9 +100,8 @@ func pageAddress(said string) string {
 }
 
 // environment is a file for a shell that sets the variables, and puts the programs first in the PATH.
-func environment(kubeconfig string, programs, variables []string) string {
+func environment(programs, variables []string) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "export KUBECONFIG=%s\n", quoted(kubeconfig))
 	fmt.Fprintf(&out, "export PATH=%s:$PATH\n", quoted(strings.Join(programs, ":")))
 	for _, variable := range variables {
 		name, value, _ := strings.Cut(variable, "=")

@@ -10,7 +10,7 @@ import (
 // A shell that reads the file has the variables as they are, whatever folders are called.
 func TestAShellReadsTheEnvironment(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "environment")
-	text := environment("/a b/it's $HOME/kubeconfig", []string{"/c d", "/e"}, []string{"USAGE_OPERATOR_API=https://127.0.0.1:1", "X=`y`"})
+	text := environment([]string{"/c d", "/e"}, []string{"KUBECONFIG=/a b/it's $HOME/kubeconfig", "USAGE_OPERATOR_API=https://127.0.0.1:1", "X=`y`"})
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -21,17 +21,19 @@ const help = `Shows the operator at work on a real control plane of its own, in 
 
 usage: go run ./hack/demo [--keep]
        go run ./hack/demo down
-       go run ./hack/demo fleet
+       go run ./hack/demo [--keep] fleet
+       go run ./hack/demo fleet-down
 
 It builds what is missing, starts a control plane and the operator, plays a small cloud for two minutes (virtual
 machines, pods with volumes, load balancers, node pools), and compares every total of the UsageRecords with what it
 did. It ends with 0 when they are the same, and stops all that it started.
 
-  --keep   leave everything running at the end, to play with
-  down     stop what --keep left running
-  fleet    show two clusters and a hub that has the ledgers of both, in about
-           five minutes: what the hub answers of each is what its own operator
-           does. It needs PostgreSQL's programs (hack/postgres.sh)
+  --keep      leave everything running at the end, to play with
+  down        stop what --keep left running
+  fleet-down  stop what --keep left running of a fleet
+  fleet       show two clusters and a hub that has the ledgers of both, in
+              about five minutes: what the hub answers of each is what its own
+              operator does. It needs PostgreSQL's programs (hack/postgres.sh)
 
 Its files are in .demo of this checkout, and those of the fleet in .demo-fleet.
 `
@@ -39,7 +41,7 @@ Its files are in .demo of this checkout, and those of the fleet in .demo-fleet.
 // patience bounds a run once everything is built. One takes three to four minutes.
 const patience = 10 * time.Minute
 
-var errNotStopped = errors.New("not all that was started could be stopped; try `make demo-down`")
+var errNotStopped = errors.New("not all that was started could be stopped")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -72,8 +74,10 @@ func run(ctx context.Context, args []string) error {
 		return show(ctx, out, *keep)
 	case flags.NArg() == 1 && flags.Arg(0) == "down":
 		return down(ctx, out)
-	case flags.NArg() == 1 && flags.Arg(0) == "fleet" && !*keep:
-		return showFleet(ctx, out)
+	case flags.NArg() == 1 && flags.Arg(0) == "fleet":
+		return showFleet(ctx, out, *keep)
+	case flags.NArg() == 1 && flags.Arg(0) == "fleet-down":
+		return fleetDown(ctx, out)
 	}
 	return fmt.Errorf("unexpected arguments %q; see --help", flags.Args())
 }
@@ -97,7 +101,7 @@ func show(ctx context.Context, out console, keep bool) (err error) {
 	defer func() {
 		if err != nil || !keep {
 			if failed := stage.strike(err == nil); failed != nil {
-				err = errors.Join(err, errNotStopped, failed)
+				err = errors.Join(err, fmt.Errorf("%w; try `make demo-down`", errNotStopped), failed)
 			}
 		}
 	}()

@@ -52,7 +52,7 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// sources lists the files of this module that the operator is compiled from, relative to the repository.
+// sources lists the files of this module that the operator and the hub are compiled from, relative to the repository.
 func sources(t *testing.T, p platform) []string {
 	t.Helper()
 	root, err := filepath.Abs(repository)
@@ -60,7 +60,7 @@ func sources(t *testing.T, p platform) []string {
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), "go", "list", "-deps",
-		"-json=Dir,Module,GoFiles,CgoFiles,CFiles,CXXFiles,HFiles,SFiles,SysoFiles,EmbedFiles", ".")
+		"-json=Dir,Module,GoFiles,CgoFiles,CFiles,CXXFiles,HFiles,SFiles,SysoFiles,EmbedFiles", ".", "./cmd/usage-hub")
 	command.Dir = root
 	command.Env = append(goEnvironment(), "PWD="+root, "CGO_ENABLED=0", "GOOS="+p.system, "GOARCH="+p.architecture)
 	stderr := &bytes.Buffer{}
@@ -108,6 +108,13 @@ func TestImage(t *testing.T) {
 	program := filepath.Join(image.root, image.entrypoint[0])
 	if runtime.GOOS == "linux" {
 		checkStatic(t, program)
+	}
+	hub := filepath.Join(image.root, "usage-hub")
+	if runtime.GOOS == "linux" {
+		checkStatic(t, hub)
+	}
+	if out, err := exec.CommandContext(t.Context(), hub, "version").Output(); err != nil || string(out) != "usage-hub "+tag+"\n" {
+		t.Errorf("version of the hub in the image for VERSION=%s says %q (%v)", tag, out, err)
 	}
 	run := func(arguments ...string) (stdout, stderr string) {
 		command := exec.CommandContext(t.Context(), program, slices.Concat(image.entrypoint[1:], arguments)...)

@@ -49,6 +49,7 @@ func Open(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.owner.Setsid = true // a terminal's Ctrl-C does not reach it, so that what uses it ends before it
 	if err = s.initialize(ctx); err == nil {
 		err = s.run(ctx)
 	}
@@ -57,6 +58,32 @@ func Open(ctx context.Context) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Dir is the folder of the server, by which another process may Remove it.
+func (s *Server) Dir() string { return s.dir }
+
+// Remove ends the server of a folder that another process has opened, if it runs, and removes the folder.
+func Remove(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "data")); dir == "" || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	s := &Server{dir: dir, owner: &syscall.SysProcAttr{}}
+	var err error
+	if s.programs, err = find(); err != nil {
+		return err
+	}
+	if err := s.own(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(s.data(), "postmaster.pid")); err == nil {
+		command := exec.Command(filepath.Join(s.programs, "pg_ctl"), "stop", "--pgdata", s.data(), "--mode", "immediate", "--wait")
+		command.SysProcAttr, command.Dir = s.owner, dir
+		if said, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("stop PostgreSQL in %s: %w\n%s", dir, err, said)
+		}
+	}
+	return os.RemoveAll(dir)
 }
 
 // Close ends the server, and removes what it has.
@@ -78,15 +105,22 @@ func create() (*Server, error) {
 		return nil, err
 	}
 	s := &Server{programs: programs, dir: dir, owner: &syscall.SysProcAttr{}}
+	if err := s.own(); err != nil || s.owner.Credential == nil {
+		return s, err
+	}
+	return s, os.Chown(dir, int(s.owner.Credential.Uid), int(s.owner.Credential.Gid))
+}
+
+// own has the server's processes be another user's, where this one is root.
+func (s *Server) own() error {
 	if os.Getuid() != 0 {
-		return s, nil
+		return nil
 	}
 	uid, gid, err := unprivileged()
 	if err == nil {
 		s.owner.Credential = &syscall.Credential{Uid: uid, Gid: gid}
-		err = os.Chown(dir, int(uid), int(gid))
 	}
-	return s, err
+	return err
 }
 
 // find is the folder with the newest programs: Debian has one for each major version, and none in the PATH.

@@ -22,6 +22,7 @@ import (
 const (
 	root     = "../../.."
 	chartDir = root + "/charts/usage-operator"
+	hubDir   = root + "/charts/usage-hub"
 	// name and namespace are those of a release that is called as config/ calls things.
 	name, namespace = "usage-operator", "usage-system"
 )
@@ -29,9 +30,11 @@ const (
 // objects are what is rendered, by kind, namespace and name.
 type objects map[string]map[string]any
 
-func load(t testing.TB) *chart.Chart {
+func load(t testing.TB) *chart.Chart { return loadFrom(t, chartDir) }
+
+func loadFrom(t testing.TB, folder string) *chart.Chart {
 	t.Helper()
-	loaded, err := loader.Load(chartDir)
+	loaded, err := loader.Load(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +44,17 @@ func load(t testing.TB) *chart.Chart {
 // rendered is what a release has, with the values in YAML, without Helm's notes.
 func rendered(t testing.TB, release, namespace, values string) (objects, error) {
 	t.Helper()
+	return renderedFrom(t, chartDir, release, namespace, values)
+}
+
+// renderedFrom is rendered of the chart in a folder.
+func renderedFrom(t testing.TB, folder, release, namespace, values string) (objects, error) {
+	t.Helper()
 	var given map[string]any
 	if err := yaml.Unmarshal([]byte(values), &given); err != nil {
 		t.Fatal(err)
 	}
-	of := load(t)
+	of := loadFrom(t, folder)
 	options := chartutil.ReleaseOptions{Name: release, Namespace: namespace, IsInstall: true}
 	all, err := chartutil.ToRenderValues(of, given, options, chartutil.DefaultCapabilities)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package image makes the operator's image without a container engine: the program, compiled for each platform, and
+// Package image makes the operator's image without a container engine: its programs, compiled for each platform, and
 // nothing else. The same commit makes the same image, bit by bit.
 package image
 
@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -41,12 +40,38 @@ type Program struct {
 	Created time.Time
 	// Labels are annotations of the index, and labels of the images.
 	Labels map[string]string
+	// Beside are more programs of the image, of the same module and version, by package and name.
+	Beside []Beside
 }
 
-// Operator is the program that is shipped, from a checkout, whose commit was made at a time.
+// Beside is a program that an image has beside the one that it runs.
+type Beside struct{ Package, Name string }
+
+// all are the programs of an image, the one that it runs first.
+func (p Program) all() []Program {
+	programs := []Program{p}
+	for _, other := range p.Beside {
+		one := p
+		one.Package, one.Name, one.Beside = other.Package, other.Name, nil
+		programs = append(programs, one)
+	}
+	return programs
+}
+
+// Names are those of all programs of the image.
+func (p Program) Names() []string {
+	var names []string
+	for _, one := range p.all() {
+		names = append(names, one.Name)
+	}
+	return names
+}
+
+// Operator is the program that is shipped, with the hub's beside it, from a checkout, whose commit was made at a time.
 func Operator(checkout, version string, created time.Time) Program {
 	return Program{
 		Module: checkout, Package: ".", Name: "usage-operator", Version: version, Created: created,
+		Beside: []Beside{{Package: "./cmd/usage-hub", Name: "usage-hub"}},
 		Labels: map[string]string{
 			"org.opencontainers.image.title":    "usage-operator",
 			"org.opencontainers.image.source":   "https://github.com/usage-operator/usage-operator",
@@ -80,15 +105,19 @@ func Build(ctx context.Context, p Program, platforms []string) (*Image, error) {
 		if err != nil {
 			return nil, err
 		}
-		file := filepath.Join(folder, platform.Architecture, p.Name)
-		if err := p.Compile(ctx, platform, file); err != nil {
-			return nil, err
+		files := filepath.Join(folder, platform.Architecture)
+		for _, program := range p.all() {
+			file := filepath.Join(files, program.Name)
+			if err := program.Compile(ctx, platform, file); err != nil {
+				return nil, err
+			}
+			described, err := program.Describe(platform, file)
+			if err != nil {
+				return nil, err
+			}
+			made.SBOMs[name] = append(made.SBOMs[name], described...)
 		}
-		image, err := p.assemble(platform, file)
-		if err != nil {
-			return nil, err
-		}
-		made.SBOMs[name], err = p.Describe(platform, file)
+		image, err := p.assemble(platform, files)
 		if err != nil {
 			return nil, err
 		}
@@ -129,9 +158,9 @@ func (p Program) Compile(ctx context.Context, platform *v1.Platform, file string
 	return nil
 }
 
-// assemble makes the image of one platform: one layer, with one file. Nothing in it depends on when or where.
-func (p Program) assemble(platform *v1.Platform, file string) (v1.Image, error) {
-	layer, err := layerOf(file, p.Name)
+// assemble makes the image of one platform: one layer, with the programs that are in a folder. Nothing in it depends on when or where.
+func (p Program) assemble(platform *v1.Platform, folder string) (v1.Image, error) {
+	layer, err := layerOf(folder, p.Names())
 	if err != nil {
 		return nil, err
 	}
@@ -149,19 +178,21 @@ func (p Program) assemble(platform *v1.Platform, file string) (v1.Image, error) 
 	return mutate.ConfigFile(image, config)
 }
 
-func layerOf(file, name string) (v1.Layer, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
+func layerOf(folder string, names []string) (v1.Layer, error) {
 	archive := &bytes.Buffer{}
 	writer := tar.NewWriter(archive)
-	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(content)), Format: tar.FormatUSTAR}
-	if err := writer.WriteHeader(header); err != nil {
-		return nil, err
-	}
-	if _, err := writer.Write(content); err != nil {
-		return nil, err
+	for _, name := range names {
+		content, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			return nil, err
+		}
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: int64(len(content)), Format: tar.FormatUSTAR}
+		if err := writer.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := writer.Write(content); err != nil {
+			return nil, err
+		}
 	}
 	if err := writer.Close(); err != nil {
 		return nil, err
@@ -172,7 +203,7 @@ func layerOf(file, name string) (v1.Layer, error) {
 
 // Write writes an OCI layout, in the place of what is in the folder, and the SBOMs beside it: NAME_OS_ARCH.cdx.json and
 // so on.
-func (i *Image) Write(folder, name string, options ...layout.Option) error {
+func (i *Image) Write(folder string, options ...layout.Option) error {
 	if err := os.RemoveAll(folder); err != nil {
 		return err
 	}
@@ -183,9 +214,9 @@ func (i *Image) Write(folder, name string, options ...layout.Option) error {
 	if err := path.AppendIndex(i.Index, options...); err != nil {
 		return err
 	}
-	for platform, documents := range i.SBOMs {
+	for _, documents := range i.SBOMs {
 		for _, document := range documents {
-			file := name + "_" + strings.ReplaceAll(platform, "/", "_") + document.Extension
+			file := document.Program + document.Extension
 			if err := os.WriteFile(filepath.Join(filepath.Dir(filepath.Clean(folder)), file), document.Content, 0o644); err != nil {
 				return err
 			}

@@ -63,9 +63,12 @@ func TestTheOperatorsImage(t *testing.T) {
 	if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/usage-operator"}) || !config.Created.IsZero() {
 		t.Errorf("the configuration is %+v, created %s", config.Config, config.Created)
 	}
-	out, err := exec.CommandContext(t.Context(), extract(t, pulled), "--version").CombinedOutput()
-	if err != nil || string(out) != "usage-operator v1.2.3\n" {
-		t.Errorf("what was pulled says %q (%v)", out, err)
+	folder := extract(t, pulled)
+	for name, asked := range map[string]string{"usage-operator": "--version", "usage-hub": "version"} {
+		out, err := exec.CommandContext(t.Context(), filepath.Join(folder, name), asked).CombinedOutput()
+		if err != nil || string(out) != name+" v1.2.3\n" {
+			t.Errorf("%s of what was pulled says %q (%v)", name, out, err)
+		}
 	}
 	isAttached(t, to, pulled, made.SBOMs[host])
 }
@@ -79,7 +82,7 @@ func isAttached(t *testing.T, at name.Reference, of v1.Image, want []sbom.Docume
 	require(t, err)
 	manifest, err := referrers.IndexManifest()
 	require(t, err)
-	attached := map[string]string{}
+	attached := map[string]bool{}
 	for _, descriptor := range manifest.Manifests {
 		artifact, err := remote.Image(at.Context().Digest(descriptor.Digest.String()))
 		require(t, err)
@@ -89,14 +92,14 @@ func isAttached(t *testing.T, at name.Reference, of v1.Image, want []sbom.Docume
 		require(t, err)
 		text, err := io.ReadAll(content)
 		require(t, err)
-		attached[descriptor.ArtifactType] = string(text)
+		attached[descriptor.ArtifactType+string(text)] = true
 	}
 	if len(manifest.Manifests) != len(want) {
 		t.Errorf("%d artifacts refer to the image, want %d", len(manifest.Manifests), len(want))
 	}
 	for _, document := range want {
-		if attached[document.MediaType] != string(document.Content) {
-			t.Errorf("attached as %s is %.200s", document.MediaType, attached[document.MediaType])
+		if !attached[document.MediaType+string(document.Content)] {
+			t.Errorf("the %s of %s is not attached", document.MediaType, document.Program)
 		}
 		versions, err := sbom.Check(document.Extension, document.Content)
 		require(t, err)
@@ -116,7 +119,7 @@ func TestOneLayoutForAllPlatforms(t *testing.T) {
 	made, err := image.Build(t.Context(), image.Program{Module: module, Package: ".", Name: "program", Version: "v1"}, image.Platforms)
 	require(t, err)
 	folder := filepath.Join(t.TempDir(), "image")
-	require(t, made.Write(folder, "program"))
+	require(t, made.Write(folder))
 
 	path, err := layout.FromPath(folder)
 	require(t, err)
@@ -147,7 +150,7 @@ func TestOneLayoutForAllPlatforms(t *testing.T) {
 // copied is a copy of the files in Git, and of those that are not ignored, in another folder.
 func copied(t *testing.T, from string) string {
 	t.Helper()
-	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.go", "go.*", "api", "config", "controllers", "internal")
+	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "*.go", "go.*", "api", "cmd", "config", "controllers", "internal")
 	list.Dir = from
 	out, err := list.Output()
 	require(t, err)
@@ -164,26 +167,28 @@ func copied(t *testing.T, from string) string {
 	return to
 }
 
-// extract writes the only file of the image, and returns its path.
-func extract(t *testing.T, of v1.Image) string {
+// extract writes the files of the image, which are the two programs, into a folder.
+func extract(t *testing.T, of v1.Image) (folder string) {
 	t.Helper()
+	folder = t.TempDir()
 	content := mutate.Extract(of)
 	defer content.Close()
 	reader := tar.NewReader(content)
-	header, err := reader.Next()
-	require(t, err)
-	if header.Name != "usage-operator" || header.Mode != 0o755 || !header.ModTime.IsZero() && header.ModTime.Unix() != 0 {
-		t.Errorf("the image has %+v", header)
+	for _, name := range []string{"usage-operator", "usage-hub"} {
+		header, err := reader.Next()
+		require(t, err)
+		if header.Name != name || header.Mode != 0o755 || !header.ModTime.IsZero() && header.ModTime.Unix() != 0 {
+			t.Errorf("the image has %+v", header)
+		}
+		file, err := os.OpenFile(filepath.Join(folder, name), os.O_CREATE|os.O_WRONLY, 0o700)
+		require(t, err)
+		_, err = io.Copy(file, reader)
+		require(t, errors.Join(err, file.Close()))
 	}
-	program := filepath.Join(t.TempDir(), "usage-operator")
-	file, err := os.OpenFile(program, os.O_CREATE|os.O_WRONLY, 0o700)
-	require(t, err)
-	_, err = io.Copy(file, reader)
-	require(t, errors.Join(err, file.Close()))
 	if _, err := reader.Next(); !errors.Is(err, io.EOF) {
-		t.Error("the image has more than one file")
+		t.Error("the image has more than two files")
 	}
-	return program
+	return folder
 }
 
 func require(t *testing.T, err error) {

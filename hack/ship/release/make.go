@@ -66,7 +66,7 @@ func (o Options) makeImage(ctx context.Context) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	if err := made.Write(o.file(imageLayout), o.Operator.Name, annotations(signing.KindIndex, o.Version)); err != nil {
+	if err := made.Write(o.file(imageLayout), annotations(signing.KindIndex, o.Version)); err != nil {
 		return v1.Hash{}, err
 	}
 	return made.Index.Digest()

@@ -54,7 +54,7 @@ func TestARelease(t *testing.T) {
 	for _, name := range []string{
 		"chart/ 1.2.3-rc.1@sha256:", "image/ v1.2.3-rc.1@sha256:", "usage-operator-1.2.3-rc.1.tgz", "install.yaml", "uninstall.yaml", "meters.yaml",
 		"kubectl-usage_linux_amd64.tar.gz", "kubectl-usage_windows_amd64.tar.gz", "kubectl-usage_windows_amd64.spdx.json",
-		"usage-operator_linux_arm64.cdx.json", "usage-ledger.yaml", "checksums.txt.sig", "provenance.intoto.json", "release-notes.md",
+		"usage-operator_linux_arm64.cdx.json", "usage-hub_linux_amd64.spdx.json", "usage-ledger.yaml", "checksums.txt.sig", "provenance.intoto.json", "release-notes.md",
 	} {
 		if !strings.Contains(listing, "  "+name) {
 			t.Errorf("the listing has no %s:\n%s", name, listing)

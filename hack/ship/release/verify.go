@@ -135,7 +135,7 @@ func (o Options) verifyProvenance(verifier *signing.Verifier) error {
 // verifySBOMs reads both documents of every program.
 func (o Options) verifySBOMs(context.Context) error {
 	var programs []string
-	for _, platform := range append(slices.Clone(imagePlatforms()), o.pluginNames()...) {
+	for _, platform := range append(o.imagePlatforms(), o.pluginNames()...) {
 		programs = append(programs, strings.ReplaceAll(platform, "/", "_"))
 	}
 	for _, program := range programs {

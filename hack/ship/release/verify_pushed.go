@@ -26,10 +26,12 @@ import (
 )
 
 // imagePlatforms are the image's programs by platform.
-func imagePlatforms() []string {
-	names := slices.Clone(image.Platforms)
-	for i := range names {
-		names[i] = "usage-operator/" + names[i]
+func (o Options) imagePlatforms() []string {
+	var names []string
+	for _, program := range o.Operator.Names() {
+		for _, platform := range image.Platforms {
+			names = append(names, program+"/"+platform)
+		}
 	}
 	return names
 }
@@ -115,18 +117,22 @@ func (o Options) verifyAttached(at name.Reference, of v1.Image) error {
 	if err != nil {
 		return err
 	}
-	var kinds []string
+	var kinds, want []string
 	for _, descriptor := range manifest.Manifests {
 		kinds = append(kinds, descriptor.ArtifactType)
 	}
+	for range o.Operator.Names() {
+		want = append(want, sbom.SPDX, sbom.CycloneDX)
+	}
 	slices.Sort(kinds)
-	if want := []string{sbom.SPDX, sbom.CycloneDX}; !slices.Equal(kinds, want) {
+	slices.Sort(want)
+	if !slices.Equal(kinds, want) {
 		return fmt.Errorf("attached are %q, want %q", kinds, want)
 	}
 	return nil
 }
 
-// verifyRuns runs the program that the image is.
+// verifyRuns runs the programs that are in the image.
 func (o Options) verifyRuns(ctx context.Context, of v1.Image) error {
 	folder, err := os.MkdirTemp("", "image-")
 	if err != nil {
@@ -136,23 +142,36 @@ func (o Options) verifyRuns(ctx context.Context, of v1.Image) error {
 	content := mutate.Extract(of)
 	defer content.Close()
 	reader := tar.NewReader(content)
-	if _, err := reader.Next(); err != nil {
-		return err
+	for i, name := range o.Operator.Names() {
+		header, err := reader.Next()
+		if err == nil && header.Name != name {
+			err = fmt.Errorf("the image has %s, want %s", header.Name, name)
+		}
+		if err != nil {
+			return err
+		}
+		program := filepath.Join(folder, name)
+		file, err := os.OpenFile(program, os.O_CREATE|os.O_WRONLY, 0o700)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(file, reader)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+		asked := "--version"
+		if i > 0 {
+			asked = "version"
+		}
+		said, err := output(exec.CommandContext(ctx, program, asked))
+		if err == nil && !strings.Contains(string(said), o.Version) {
+			err = fmt.Errorf("the program %s says that it is %q", name, said)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	program := filepath.Join(folder, o.Operator.Name)
-	file, err := os.OpenFile(program, os.O_CREATE|os.O_WRONLY, 0o700)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, reader)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	said, err := output(exec.CommandContext(ctx, program, "--version"))
-	if err == nil && !strings.Contains(string(said), o.Version) {
-		err = fmt.Errorf("the program says that it is %q", said)
-	}
-	return err
+	return nil
 }
 
 // verifyChartArtifact has Helm pull the chart.

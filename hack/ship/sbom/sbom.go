@@ -16,6 +16,8 @@ import (
 
 // Document is one description of a program.
 type Document struct {
+	// Program is what the document calls the program: the beginning of its file's name.
+	Program string
 	// Extension is that of the document's file, such as .cdx.json.
 	Extension string
 	// MediaType is the document's as an artifact of a registry.
@@ -58,8 +60,8 @@ func Describe(p Program) ([]Document, error) {
 		return nil, err
 	}
 	return []Document{
-		{Extension: CycloneDXExtension, MediaType: CycloneDX, Content: cyclone},
-		{Extension: SPDXExtension, MediaType: SPDX, Content: spdx},
+		{Program: p.Name, Extension: CycloneDXExtension, MediaType: CycloneDX, Content: cyclone},
+		{Program: p.Name, Extension: SPDXExtension, MediaType: SPDX, Content: spdx},
 	}, nil
 }
 

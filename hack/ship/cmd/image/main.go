@@ -51,7 +51,7 @@ func run(ctx context.Context, out, version, push string, platforms []string) err
 	if !filepath.IsAbs(out) {
 		out = filepath.Join(checkout, out)
 	}
-	if err := made.Write(out, operator.Name); err != nil {
+	if err := made.Write(out); err != nil {
 		return err
 	}
 	digest, err := made.Index.Digest()
