@@ -61,9 +61,9 @@ func TestTheDeployment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		put(t, filepath.Join(folder, to), text)
+		putFile(t, filepath.Join(folder, to), text)
 	}
-	put(t, filepath.Join(folder, "fleet/fleet.yaml"), []byte(fleet.Data["fleet.yaml"]))
+	putFile(t, filepath.Join(folder, "fleet/fleet.yaml"), []byte(fleet.Data["fleet.yaml"]))
 	args := slices.Clone(serves.Args)
 	for i := range args {
 		args[i] = strings.NewReplacer("=/etc/usage-hub/", "="+folder+"/", "=:8443", "=127.0.0.1:0", "=:8081", "=127.0.0.1:0").Replace(args[i])
@@ -116,7 +116,7 @@ func isGood(t *testing.T, address string, probe *corev1.Probe) {
 	}
 }
 
-func put(t *testing.T, path string, text []byte) {
+func putFile(t *testing.T, path string, text []byte) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)

@@ -121,7 +121,8 @@ clusters. For example:
   kubectl usage explain deployment/web -n shop --last 1h --hub-cluster %[4]s
   kubectl --kubeconfig $%[3]s scale -n shop deployment web --replicas=5
   usage-hub verify %[5]s
-  kubectl usage list --hub $USAGE_HUB --hub-token-file %[6]s \
+  kubectl usage list --hub $USAGE_HUB \
+    --hub-token-file %[6]s \
     --hub-certificate-authority %[7]s
 
 To end it: make demo-fleet-down`, quoted(environment), first.variable(), last.variable(), last.name, last.uid,
