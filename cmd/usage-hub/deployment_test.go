@@ -110,7 +110,7 @@ func isGood(t *testing.T, address string, probe *corev1.Probe) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Body.Close()
+	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		t.Errorf("%s answers %s", probe.HTTPGet.Path, response.Status)
 	}

@@ -22,7 +22,7 @@ func TestThePartOfAFleetIsThatOfOneCluster(t *testing.T) {
 
 // What a cluster's rows add up to is compared as whole numbers, metric by metric.
 func TestSumsAreExact(t *testing.T) {
-	const table = "resourceType,dimension,exact,exact_unit\ncontainer,cpu,9007199254740993,m\ncontainer,cpu,1,m\ncontainer,memory,1,B\n"
+	const table = "resource_type,dimension,exact,exact_unit\ncontainer,cpu,9007199254740993,m\ncontainer,cpu,1,m\ncontainer,memory,1,B\n"
 	got, want := sums{}, sums{}
 	err := errors.Join(got.add("eu-1", table), want.put(metric{"eu-1", "container", "cpu", "m"}, "9007199254740994"))
 	if err != nil || got.same(want) {
@@ -35,7 +35,7 @@ func TestSumsAreExact(t *testing.T) {
 	if err := want.put(metric{"eu-1", "container", "memory", "B"}, "1"); err != nil || got.same(want) {
 		t.Errorf("another figure is the same (%v)", err)
 	}
-	for _, bad := range []string{"", "resourceType,dimension,exact\n", "resourceType,dimension,exact,exact_unit\na,b,1.5,c\n", "resourceType,dimension,exact,exact_unit\na,b,,c\n"} {
+	for _, bad := range []string{"", "resource_type,dimension,exact\n", "resource_type,dimension,exact,exact_unit\na,b,1.5,c\n", "resource_type,dimension,exact,exact_unit\na,b,,c\n"} {
 		if err := (sums{}).add("eu-1", bad); err == nil {
 			t.Errorf("%q is added up", bad)
 		}

@@ -51,13 +51,13 @@ func (s sums) add(cluster, table string) error {
 	for i, name := range rows[0] {
 		at[name] = i
 	}
-	for _, name := range []string{"resourceType", "dimension", "exact", "exact_unit"} {
+	for _, name := range []string{"resource_type", "dimension", "exact", "exact_unit"} {
 		if _, has := at[name]; !has {
 			return fmt.Errorf("the table has no column %s: %v", name, rows[0])
 		}
 	}
 	for _, row := range rows[1:] {
-		m := metric{cluster, row[at["resourceType"]], row[at["dimension"]], row[at["exact_unit"]]}
+		m := metric{cluster, row[at["resource_type"]], row[at["dimension"]], row[at["exact_unit"]]}
 		if err := s.put(m, row[at["exact"]]); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ did. It ends with 0 when they are the same, and stops all that it started.
 
   --keep      leave everything running at the end, to play with
   down        stop what --keep left running
-  fleet-down  stop what --keep left running of a fleet
+  fleet-down  stop a fleet that --keep left running
   fleet       show two clusters and a hub that has the ledgers of both, in
               about five minutes: what the hub answers of each is what its own
               operator does. It needs PostgreSQL's programs (hack/postgres.sh)

@@ -2,6 +2,7 @@ package chart_test
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -37,9 +38,7 @@ func TestTheHubsChartSaysWhatConfigSays(t *testing.T) {
 		t.Run(c.what, func(t *testing.T) {
 			want := kustomized(t, "hub-server", c.components...)
 			delete(want, "Namespace /usage-hub")
-			for key, object := range kustomized(t, "hub-server/migrate") {
-				want[key] = object
-			}
+			maps.Copy(want, kustomized(t, "hub-server/migrate"))
 			got := mustRenderHub(t, c.values)
 			job := &unstructured.Unstructured{Object: got[hubJob]}
 			if job.GetAnnotations()["helm.sh/hook"] != "pre-install,pre-upgrade" {
