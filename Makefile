@@ -138,6 +138,11 @@ test-upgrade: control-plane-build crds-build ## Upgrade from earlier versions, o
 		go test ./test/account -count 1 -timeout 0 -v -run TestUpgrade $(if $(JOBS),-parallel $(JOBS)) $(TEST_FLAGS) -args \
 		-upgrade.from=$(or $(FROM),all) $(if $(FOLDER),-account.folder=$(FOLDER))
 
+.PHONY: test-fleet-kills
+test-fleet-kills: control-plane-build crds-build postgres ## Kill any part of a fleet each 5 s for 10 minutes, or FOR=duration: docs/fleet.md.
+	@KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
+		go test ./test/hub -count 1 -timeout 0 -v -run TestKillsOfAnyPart $(TEST_FLAGS) -args -kills.for=$(or $(FOR),10m) -kills.every=5s
+
 .PHONY: test-azure
 test-azure: ## Test the archive on a server of Azure Blob Storage. Needs npm, which installs it once.
 	@go test ./internal/archive -count 1 -run Bucket $(TEST_FLAGS) -args -archive.azure

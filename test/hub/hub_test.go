@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -31,8 +32,6 @@ import (
 	"github.com/usage-operator/usage-operator/test/controlplane"
 	"github.com/usage-operator/usage-operator/test/postgres"
 )
-
-const operatorNamespace = "usage-system"
 
 var (
 	plane   *controlplane.ControlPlane
@@ -75,13 +74,16 @@ type cluster struct {
 	store   *usageblocks.Store
 	journal *journal.Journal
 	uid     string
-	began   usage.Window
-	held    []usage.Change
-	seal    journal.Digest
-	hours   int64
+	// namespace is the operator's.
+	namespace string
+	began     usage.Window
+	held      []usage.Change
+	seal      journal.Digest
+	hours     int64
 }
 
-func newCluster(t *testing.T) *cluster {
+// newCluster is one whose journal is in the operator's namespace, and begins so many hours ago.
+func newCluster(t *testing.T, namespace string, hours int) *cluster {
 	t.Helper()
 	config := plane.RESTConfig()
 	httpClient, err := rest.HTTPClientFor(config)
@@ -89,23 +91,29 @@ func newCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	clients := kubernetes.NewForConfigOrDie(config)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}
-	if _, err := clients.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+	made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	if _, err := clients.CoreV1().Namespaces().Create(t.Context(), made, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	system, err := clients.CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{uid: string(system.UID), began: usage.Interval(time.Now().Add(-100*time.Hour).Unix(), 3600)}
-	if c.store, err = usageblocks.New(config, httpClient, operatorNamespace); err != nil {
+	c := &cluster{uid: string(system.UID), namespace: namespace, began: usage.Interval(time.Now().Unix()-int64(hours)*3600, 3600)}
+	if c.store, err = usageblocks.New(config, httpClient, namespace); err != nil {
 		t.Fatal(err)
 	}
+	c.load(t)
+	return c
+}
+
+// load begins to write, as an operator does that was ended at any moment before.
+func (c *cluster) load(t *testing.T) {
+	t.Helper()
 	c.journal = journal.New(journal.Options{Store: c.store, Writer: "test", Cluster: c.uid, Clock: clock.RealClock{}, Log: logr.Discard()})
 	if _, err := c.journal.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return c
 }
 
 // hour is what the operator writes in an hour: something begins, what began before ends, and the hour is sealed.
@@ -188,17 +196,19 @@ func output(t *testing.T, args ...string) []byte {
 type hubOf struct {
 	*testing.T
 	*cluster
+	database         *postgres.Server
 	store            *hub.Store
 	address, token   string
 	serving, sending *process
 }
 
-func newHub(t *testing.T) *hubOf {
+func newHub(t *testing.T, of *cluster) *hubOf {
 	t.Helper()
-	location := postgres.Start(t).Database(t, "hub")
+	database := postgres.Start(t)
+	location := database.Database(t, "hub")
 	t.Setenv("USAGE_HUB_DATABASE", location)
 	output(t, "migrate")
-	h := &hubOf{T: t, cluster: newCluster(t), token: filepath.Join(t.TempDir(), "token")}
+	h := &hubOf{T: t, cluster: of, database: database, token: filepath.Join(t.TempDir(), "token")}
 	if err := os.WriteFile(h.token, output(t, "enrol", h.uid, "--name", "here"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -218,18 +228,31 @@ func newHub(t *testing.T) *hubOf {
 // run starts the hub, and who sends to it.
 func (h *hubOf) run() {
 	h.Helper()
+	h.serve()
+	h.send()
+}
+
+func (h *hubOf) serve() {
+	h.Helper()
 	h.serving = start(h.T, "serve", "--plain-http", "--address", h.address, "--probe-address", "127.0.0.1:0")
-	h.sending = start(h.T, "send", "--plain-http", "--url", "http://"+h.address, "--token-file", h.token, "--kubeconfig", plane.Kubeconfig(), "--probe-address", "127.0.0.1:0")
+}
+
+func (h *hubOf) send() {
+	h.Helper()
+	h.sending = start(h.T, "send", "--plain-http", "--url", "http://"+h.address, "--token-file", h.token, "--kubeconfig", plane.Kubeconfig(),
+		"--namespace", h.namespace, "--probe-address", "127.0.0.1:0")
 }
 
 // reaches waits until the hub has come to a sequence.
 func (h *hubOf) reaches(sequence uint64) {
 	h.Helper()
+	var last error
 	err := wait.PollUntilContextTimeout(h.Context(), 10*time.Millisecond, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
 		head, err := h.store.Head(ctx, hub.Cluster(h.uid))
-		return err == nil && head.Sequence >= sequence, err
+		last = err // a connection from before the database was ended
+		return err == nil && head.Sequence >= sequence, nil
 	})
-	if err != nil {
+	if err = errors.Join(err, last); err != nil {
 		for _, p := range []*process{h.serving, h.sending} {
 			p.kill()
 			h.Logf("%s", p.said.Bytes())
@@ -241,7 +264,7 @@ func (h *hubOf) reaches(sequence uint64) {
 // A cluster's journal is sent while it is written and merged, by a program that is ended at any moment, to a hub that
 // is, too: in the end the hub has the cluster's own ledger, by its head, its seals and its segments.
 func TestTheHubHasTheClustersOwnLedger(t *testing.T) {
-	h := newHub(t)
+	h := newHub(t, newCluster(t, "usage-system", 100))
 	h.run()
 	for round := range uint64(4) {
 		for range 3 {
@@ -259,7 +282,13 @@ func TestTheHubHasTheClustersOwnLedger(t *testing.T) {
 		h.run()
 	}
 	h.reaches(uint64(2 * h.hours))
+	h.isTheClusters()
+}
 
+// isTheClusters holds what the hub has against the cluster's own ledger: by its head, its seals and its segments.
+func (h *hubOf) isTheClusters() {
+	t := h.T
+	t.Helper()
 	own, err := audit.Verify(t.Context(), audit.Input{Blocks: h.cluster.store, Records: none{}, Clock: clock.RealClock{}})
 	if err != nil || !own.OK() {
 		t.Fatalf("the cluster's own ledger: %v, %+v", err, own)
