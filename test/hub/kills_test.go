@@ -30,10 +30,12 @@ func TestKillsOfAnyPart(t *testing.T) {
 		{"the API server", func() error { return plane.Kill(controlplane.APIServer) }, func() error { return plane.StartComponent(t.Context(), controlplane.APIServer) }},
 		{"the operator", func() error { return nil }, func() error { h.load(t); return nil }},
 	}
+	pace := time.NewTicker(time.Second / perSecond) // the operator's
+	defer pace.Stop()
 	began, kills := time.Now(), 0
 	for ; time.Since(began) < *killsFor || kills < len(parts); kills++ {
 		part := parts[kills%len(parts)]
-		for next := time.Now().Add(*killsEvery); time.Now().Before(next); time.Sleep(time.Second / perSecond) { // the operator's pace
+		for next := time.Now().Add(*killsEvery); time.Now().Before(next); <-pace.C {
 			h.hour(t)
 			if h.hours%7 == 0 {
 				if _, err := h.journal.Compact(t.Context()); err != nil {
