@@ -92,11 +92,13 @@ verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Fail unless all that is generated 
 ##@ Test
 
 .PHONY: test
+# Data races are printed last, where they are found again.
 test: control-plane-build crds-build prometheus postgres ## Run every test, on a real control plane.
 	@test -n "$(RACE)" || echo "==> no C compiler: testing without the race detector"
 	@echo "==> testing $(PACKAGES)"
 	@test -t 1 || export GINKGO_NO_COLOR=TRUE; \
-		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" \
+		races=$$(mktemp -d); trap 'cat "$$races"/* 2>/dev/null || true; rm -rf "$$races"' EXIT; \
+		KUBEBUILDER_ASSETS="$${KUBEBUILDER_ASSETS:-$$(go run ./hack/controlplane assets)}" GORACE="log_path=$$races/race" \
 		go test $(RACE) -p $(PARALLEL) -timeout 45m $(TEST_FLAGS) $(PACKAGES)
 	@test "$(PACKAGES)" != ./... || $(MAKE) --no-print-directory test-ship
 	@test "$(PACKAGES)" != ./... || $(MAKE) --no-print-directory -j 2 test-draws test-histories
