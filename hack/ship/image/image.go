@@ -225,7 +225,8 @@ func (i *Image) Write(folder string, options ...layout.Option) error {
 	return nil
 }
 
-// attach makes an artifact of the document, which refers to the image: registries list it with the image's referrers.
+// attach makes an artifact of the document, which refers to the image: registries list it with the image's referrers, by
+// the name of its file.
 func attach(image v1.Image, document sbom.Document) (v1.Image, error) {
 	subject, err := partial.Descriptor(image)
 	if err != nil {
@@ -237,5 +238,6 @@ func attach(image v1.Image, document sbom.Document) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mutate.Subject(artifact, *subject).(v1.Image), nil
+	named := mutate.Annotations(artifact, map[string]string{"org.opencontainers.image.title": document.Program + document.Extension})
+	return mutate.Subject(named.(v1.Image), *subject).(v1.Image), nil
 }

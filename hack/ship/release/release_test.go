@@ -32,6 +32,7 @@ func small(t *testing.T) release.Options {
 	program := image.Program{Module: module, Package: ".", Name: "usage-operator", Version: "v1.2.3-rc.1", Created: created}
 	plugin := program
 	plugin.Name = "kubectl-usage"
+	program.Beside = []image.Beside{{Package: ".", Name: "usage-hub"}}
 	return release.Options{
 		Checkout: checkout, Commit: strings.Repeat("a", 40), Created: created, Version: program.Version,
 		Out: filepath.Join(t.TempDir(), "release"), Operator: program, Plugin: plugin,
