@@ -188,7 +188,8 @@ func (c *Collector) learnFacts(s said, object *unstructured.Unstructured, e even
 		now.VouchFor[i] = c.graph.UID(uid)
 	}
 	if was != nil && e.isNews() {
-		now.before, now.moments = &was.Facts, moments
+		before := was.Facts // a copy: not the chain of all that was before that
+		now.before, now.moments = &before, moments
 	}
 	if s.at.facts == nil {
 		s.at.facts = map[usage.Named]*otherFacts{}

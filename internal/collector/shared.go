@@ -189,6 +189,9 @@ func (c *Collector) unshare(at *metering, uid string, moments ledger.Moments) {
 // tellSharing delivers the objects that wait and have what the object has, as it was
 // while that object existed. Called under the lock.
 func (c *Collector) tellSharing(with *sharer) {
+	if len(with.claimed) == 0 {
+		return // it shares nothing, as a claim that another object tells of
+	}
 	var waiting []attribution.Holder
 	for h, s := range c.sharers {
 		if s != with && s.waits && slices.ContainsFunc(s.claimed, func(t usage.Thing) bool { return slices.Contains(with.claimed, t) }) {
