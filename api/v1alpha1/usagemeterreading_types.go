@@ -40,7 +40,7 @@ type OtherReference struct {
 	Name Expression `json:"name"`
 
 	// vouchesFor is a CEL expression, read on the other object, as self: the list of
-	// UIDs of the objects that it has facts of. Read only what whoever is billed
+	// UIDs of the objects that it has facts of. Read only what a tenant
 	// cannot write.
 	//
 	// +required

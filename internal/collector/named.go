@@ -145,7 +145,7 @@ func (c *Collector) guest(uid string, kind schema.GroupKind) {
 }
 
 // isMetered tells whether what the feed delivers is metered, or tells what something else
-// holds, or attribution is made from it whoever names it. Called under the lock.
+// holds, or attribution is made from it whichever object names it. Called under the lock.
 func (f *feed) isMetered() bool {
 	return len(f.meters) > 0 || surrounds(f.kind()) || f.tellsOfOthers()
 }
